@@ -1,0 +1,198 @@
+"""The only door: decide, record, count, answer.
+
+Whoever enforces anything asks here and does what the verdict says. An allow is answered only when
+its record is durable; a deny is answered at once and its record follows with the GPU's state, so
+that evidence never delays a block.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+from firewall.actor import Actor
+from firewall.audit import describe
+from firewall.policy import Policy
+from firewall.requests import Request
+from firewall.verdict import Action, Severity, Verdict
+
+logger = logging.getLogger(__name__)
+
+type Answer = Callable[[Verdict], None]
+type Done = Callable[[Exception | None], None]
+
+
+class Log(Protocol):
+    """Where records become durable. `done` runs, on any thread, with None or with the failure."""
+
+    def append(self, event: Mapping[str, Any], done: Done | None = None) -> None: ...
+
+
+class Gpu(Protocol):
+    """What the GPUs are doing. `done` runs, on any thread, within a quarter of a second."""
+
+    def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None: ...
+
+
+class Witness(Protocol):
+    """Who counts and shows verdicts: a record's event, and the seconds that the decision took."""
+
+    def verdict(self, event: Mapping[str, Any], seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An enforcement point failed before it could say what was asked."""
+
+    point: str
+    error: str
+
+
+class Judge:
+    """Decides every request against one policy and writes one record for each."""
+
+    def __init__(self, policy: Policy, log: Log, gpu: Gpu, witness: Witness) -> None:
+        self.policy = policy
+        self._log = log
+        self._gpu = gpu
+        self._witness = witness
+
+    def preview(self, request: Request, actor: Actor) -> Verdict:
+        """What the policy says now, without a record: to explain, or to ask before resolving."""
+        try:
+            return self.policy.decide(request, actor)
+        except Exception as error:
+            logger.exception("the policy failed to decide")
+            return self._failure("policy", error)
+
+    def decide(
+        self, request: Request, actor: Actor, flow: Mapping[str, Any], answer: Answer
+    ) -> None:
+        """Judge a request and call `answer` once, perhaps on another thread.
+
+        `flow` is what is known about the flow besides the request: names, addresses, bytes.
+        """
+        started = perf_counter()
+        verdict = self.preview(request, actor)
+        seconds = perf_counter() - started
+        event = _event(request, verdict, actor, flow)
+        self._witness.verdict(event, seconds)
+        self._settle(event, verdict, actor, answer)
+
+    async def ask(self, request: Request, actor: Actor, flow: Mapping[str, Any]) -> Verdict:
+        """`decide` for asyncio."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Verdict] = loop.create_future()
+
+        def settle(verdict: Verdict) -> None:
+            if not future.done():
+                future.set_result(verdict)
+
+        def answer(verdict: Verdict) -> None:
+            loop.call_soon_threadsafe(settle, verdict)
+
+        self.decide(request, actor, flow, answer)
+        return await future
+
+    def fault(self, point: str, error: Exception, request: Request | None, actor: Actor) -> Verdict:
+        """Turn an enforcement point's failure into a recorded deny."""
+        logger.error("%s failed; the request is denied", point, exc_info=error)
+        verdict = self._failure(point, error)
+        try:
+            asked = request if request is not None else Fault(point, repr(error))
+            event = _event(asked, verdict, actor, {"fault": repr(error)})
+            self._record_with_gpu(event, actor)
+            self._witness.verdict(event, 0.0)
+        except Exception:
+            logger.exception("the failure of %s could not be recorded", point)
+        return verdict
+
+    def note(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Record something that is no verdict: a flow's end, a new policy, a process that died."""
+        self._record({"kind": kind, **facts})
+
+    def _settle(
+        self, event: dict[str, Any], verdict: Verdict, actor: Actor, answer: Answer
+    ) -> None:
+        def durable(error: Exception | None) -> None:
+            answer(self._unless(error, verdict))
+
+        if verdict.action is Action.ALLOW:
+            self._record(event, durable)
+        elif verdict.allowed:
+            self._record_with_gpu(event, actor, durable)
+        else:
+            answer(verdict)
+            self._record_with_gpu(event, actor)
+
+    def _record_with_gpu(
+        self, event: dict[str, Any], actor: Actor, done: Done | None = None
+    ) -> None:
+        """Record what was (or would have been) blocked with what the GPUs do at this moment."""
+
+        def measured(gpu: Mapping[str, Any]) -> None:
+            self._record({**event, "gpu": gpu}, done)
+
+        try:
+            self._gpu.fresh(actor, measured)
+        except Exception as error:
+            logger.exception("the GPUs could not be asked")
+            measured({"status": "unavailable", "reason": repr(error)})
+
+    def _record(self, event: Mapping[str, Any], done: Done | None = None) -> None:
+        try:
+            self._log.append(event, done)
+        except Exception as error:
+            logger.exception("a record could not be written")
+            if done is not None:
+                done(error)
+
+    def _unless(self, error: Exception | None, verdict: Verdict) -> Verdict:
+        """No allow without a record."""
+        return verdict if error is None else self._failure("audit", error)
+
+    def _failure(self, point: str, error: Exception) -> Verdict:
+        return Verdict(
+            action=Action.DENY,
+            rule=f"fail-closed.{point}",
+            reason=f"the firewall could not judge this: {error}",
+            severity=Severity.CRITICAL,
+            remedy="see the firewall's own log; nothing passes until it is mended",
+            policy_digest=self.policy.digest,
+        )
+
+
+def _event(
+    request: Request | Fault, verdict: Verdict, actor: Actor, flow: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "kind": "verdict",
+        "request": {"type": type(request).__name__, **describe(request)},
+        "verdict": describe(verdict),
+        "actor": describe(actor),
+        "flow": dict(flow),
+    }
+
+
+def probe(point: str) -> None:
+    """Does nothing. Tests put a fault here to prove that `point` fails closed."""
+
+
+@contextmanager
+def fail_closed(
+    judge: Judge,
+    point: str,
+    refuse: Answer,
+    *,
+    request: Request | None = None,
+    actor: Actor | None = None,
+) -> Iterator[None]:
+    """Run an enforcement point; whatever it raises becomes a recorded deny handed to `refuse`."""
+    try:
+        probe(point)
+        yield
+    except Exception as error:
+        refuse(judge.fault(point, error, request, actor or Actor(sandbox="unknown")))

@@ -1,0 +1,129 @@
+"""What an agent can ask for.
+
+Every connection, DNS question, HTTP request, message, SSH channel, program execution and tool
+call becomes one of these frozen values before anything is decided. They say what was asked, never
+what is allowed, and import nothing of ours, so that every room can speak of them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+type FindingKind = Literal["mining", "tunnel", "ssh-reverse-forwarding", "protocol-mismatch"]
+type Direction = Literal["sent", "received"]
+type Protocol = Literal[
+    "tls", "http", "http2", "ssh", "socks", "http-connect", "json-rpc", "dns", "unknown", "silent"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something the bytes or the program gave away, which a guard of the policy judges.
+
+    `name` is the dialect or tool ("stratum-v1", "chisel"), `evidence` says what matched in words a
+    person can check, `where` says in which bytes, message or argument it stood.
+    """
+
+    kind: FindingKind
+    name: str
+    evidence: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a flow to `host`:`port`.
+
+    `host` is the name the agent asked for (lower case, no trailing dot) or an IP address as text.
+    `protocol` is what the first bytes speak ("silent" when the client waits for the server).
+    `address` is the IP address that would be dialled; None until the name is resolved, which
+    happens only after the name itself is allowed. `sni` and `alpn` come from a TLS ClientHello.
+    """
+
+    host: str
+    port: int
+    transport: Literal["tcp", "udp"] = "tcp"
+    protocol: Protocol = "unknown"
+    sni: str | None = None
+    alpn: tuple[str, ...] = ()
+    address: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Ask for the DNS records of a name. `kind` is the type in the question: "A", "TXT"..."""
+
+    name: str
+    kind: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One HTTP request on a flow whose bytes the firewall can read.
+
+    `host` and `port` are the flow's destination as the agent asked for it; `authority` is what the
+    request itself names (Host header or :authority, without its port) and `sni` what the TLS
+    handshake named: all must agree. `path` includes the query. `upgrade` is the protocol that the
+    request wants to switch to ("websocket"), lower case.
+    """
+
+    method: str
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    path: str
+    authority: str
+    sni: str | None = None
+    version: str = "HTTP/1.1"
+    upgrade: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A piece of an open flow in which a recogniser found something.
+
+    `carrier` names what carried it: "http body", "websocket", "tls stream", "tcp stream".
+    """
+
+    host: str
+    port: int
+    carrier: str
+    direction: Direction
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SshChannel:
+    """One channel or global request inside an SSH connection (RFC 4254)."""
+
+    host: str
+    port: int
+    user: str
+    kind: str
+    command: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run a program, as execve(2) would see it."""
+
+    path: str
+    argv: tuple[str, ...]
+    directory: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """Call a tool of the agent, as the model asked for it. `arguments` is JSON text."""
+
+    tool: str
+    arguments: str
+    call_id: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+type Request = Connect | Resolve | HttpRequest | Message | SshChannel | Execute | ToolCall

@@ -1,0 +1,54 @@
+"""What was decided about a request, by which rule, and why."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class Action(StrEnum):
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Obligations:
+    """What whoever carries out an allow must do with the flow.
+
+    `tls`: terminate and inspect it, or pass it through unread. `forwarding`: "trusted" lets SSH
+    pass as an opaque relay, tunnels inside it included.
+    """
+
+    tls: Literal["inspect", "passthrough"] = "inspect"
+    forwarding: Literal["none", "trusted"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one request.
+
+    `rule` names the policy's rule ("github-read", "guards.mining", "default"), `source` where it
+    stands ("coding-agent.yaml:12"), `reason` why it applies and `remedy` what to change if the
+    request was right. `enforced` is False under `mode: observe`: the action is what would have
+    been done.
+    """
+
+    action: Action
+    rule: str
+    reason: str
+    severity: Severity = Severity.INFO
+    remedy: str = ""
+    source: str = ""
+    obligations: Obligations = field(default_factory=Obligations)
+    policy_digest: str = ""
+    enforced: bool = True
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the request may go on."""
+        return self.action is Action.ALLOW or not self.enforced

@@ -1,0 +1,83 @@
+"""Who is behind each flow, found off the gate's thread.
+
+One look at the sandbox's processes answers every flow that waits, so that a burst of connections
+costs a few looks and not one each.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from firewall.actor import Actor
+
+logger = logging.getLogger(__name__)
+
+type Endpoint = tuple[str, int]
+type Found = Callable[[Actor], None]
+
+BURST = 1024
+
+
+class Finder(Protocol):
+    """Finds the processes of TCP flows, each given as (client address, destination)."""
+
+    def find(self, flows: Sequence[tuple[Endpoint, Endpoint]]) -> list[Actor]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    client: Endpoint
+    destination: Endpoint
+    found: Found
+
+
+class Actors:
+    """Asks a finder on one helper thread; `found` runs on the loop's thread."""
+
+    def __init__(
+        self, sandbox: str, finder: Finder, post: Callable[[Callable[[], None]], None]
+    ) -> None:
+        self._sandbox = sandbox
+        self._finder = finder
+        self._post = post
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="actors", daemon=True)
+        self._thread.start()
+
+    def find(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
+        self._queue.put(_Asked(client, destination, found))
+
+    def close(self) -> None:
+        self._queue.put(None)
+
+    def _work(self) -> None:
+        while (first := self._queue.get()) is not None:
+            burst, last = self._burst(first)
+            for asked, actor in zip(burst, self._find(burst), strict=True):
+                self._post(partial(asked.found, actor))
+            if last:
+                return
+
+    def _burst(self, first: _Asked) -> tuple[list[_Asked], bool]:
+        burst = [first]
+        while len(burst) < BURST:
+            try:
+                asked = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if asked is None:
+                return burst, True
+            burst.append(asked)
+        return burst, False
+
+    def _find(self, burst: Sequence[_Asked]) -> list[Actor]:
+        """Evidence may be missing; a verdict may not: a failure is an unknown actor."""
+        try:
+            return self._finder.find([(asked.client, asked.destination) for asked in burst])
+        except Exception as error:
+            logger.exception("the processes behind %d flows were not found", len(burst))
+            return [Actor(self._sandbox, unknown=f"the search failed: {error}")] * len(burst)

@@ -1,0 +1,127 @@
+"""The gate's end of the depth process: started when first needed, replaced when it dies.
+
+Its death takes its own flows along and opens nothing: their sockets close with it.
+"""
+
+import contextlib
+import logging
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from firewall.proxy import handover
+from firewall.proxy.handover import Handover, Setup
+from firewall.proxy.loop import READ, WRITE, Loop
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 8192
+"""Flows that may wait for the depth process to take them; more are refused by closing them."""
+
+
+class DepthLink:
+    """Hands flows over by descriptor and passes the depth process's reports on."""
+
+    def __init__(
+        self, loop: Loop, setup: Callable[[], Setup], report: Callable[[str, dict[str, Any]], None]
+    ) -> None:
+        self._loop = loop
+        self._setup = setup
+        self._report = report
+        self._channel: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._backlog: deque[tuple[Handover, socket.socket]] = deque()
+
+    def give(self, flow: Handover, client: socket.socket) -> bool:
+        """Hand a flow over and close our copy of its socket; False when the queue is full."""
+        if len(self._backlog) >= BACKLOG:
+            return False
+        self._backlog.append((flow, client))
+        self._flush()
+        return True
+
+    def update(self) -> None:
+        """Tell a running depth process of a new policy."""
+        if self._channel is not None:
+            handover.send_setup(self._channel, self._setup())
+
+    def close(self) -> None:
+        self._drop()
+        self._drop_backlog()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5)
+            self._process.kill()
+            self._process.wait()
+
+    def _flush(self) -> None:
+        channel = self._channel or self._start()
+        while self._backlog:
+            flow, client = self._backlog[0]
+            try:
+                handover.send(channel, "flow", handover.encode(flow), (client.fileno(),))
+            except BlockingIOError:
+                self._loop.change(channel.fileno(), READ | WRITE)
+                return
+            except OSError:
+                self._died()
+                return
+            self._backlog.popleft()
+            client.close()
+        self._loop.change(channel.fileno(), READ)
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                # -P: no module may come from the agent's working directory.
+                [sys.executable, "-P", "-m", "firewall.proxy.depth", str(theirs.fileno())],
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+        handover.send_setup(ours, self._setup())
+        ours.setblocking(False)
+        self._channel = ours
+        self._loop.watch(ours.fileno(), READ, self._ready)
+        return ours
+
+    def _ready(self, events: int) -> None:
+        if events & WRITE:
+            self._flush()
+        while self._channel is not None:
+            try:
+                message = handover.receive(self._channel)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = None
+            if message is None:
+                self._died()
+                return
+            self._report(message[0], message[1])
+
+    def _died(self) -> None:
+        """What waited ends too; the next flow starts another process."""
+        logger.error("the depth process ended; its flows ended with it")
+        self._drop()
+        self._drop_backlog()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._report("died", {})
+
+    def _drop_backlog(self) -> None:
+        for _, client in self._backlog:
+            client.close()
+        self._backlog.clear()
+
+    def _drop(self) -> None:
+        if self._channel is not None:
+            self._loop.forget(self._channel.fileno())
+            self._channel.close()
+            self._channel = None

@@ -1,0 +1,106 @@
+"""The sandbox's DNS server: every name exists, none is asked of the outside.
+
+Address questions get the name's synthetic addresses, allowed or not, so that the connection comes
+to the firewall and its refusal can explain itself. All other questions are answered empty and counted.
+"""
+
+from collections.abc import Callable
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+from firewall.actor import Actor
+from firewall.judge import Judge, fail_closed
+from firewall.protocols import inspect_question
+from firewall.proxy.names import Names
+from firewall.requests import Resolve
+from firewall.verdict import Verdict
+
+TTL = 60
+"""Seconds; a name keeps its address far longer."""
+
+type Reply = Callable[[bytes], None]
+
+
+class Resolution:
+    """One question: judged, then answered through `reply`, on the thread that `post` runs on."""
+
+    def __init__(
+        self, judge: Judge, names: Names, post: Callable[[Callable[[], None]], None]
+    ) -> None:
+        self._judge = judge
+        self._names = names
+        self._post = post
+
+    def answer(self, wire: bytes, actor: Actor, facts: dict[str, object], reply: Reply) -> None:
+        """Answer one DNS message (RFC 1035 4.1). What cannot be read gets no answer."""
+        query = parse(wire)
+        if query is None:
+            return
+        request = question(query)
+
+        def refuse(verdict: Verdict) -> None:
+            reply(refusal(query))
+
+        def respond(verdict: Verdict) -> None:
+            with fail_closed(self._judge, "dns.respond", refuse, request=request, actor=actor):
+                reply(self._response(query, request, verdict))
+
+        def settle(verdict: Verdict) -> None:
+            self._post(lambda: respond(verdict))
+
+        with fail_closed(self._judge, "dns.question", refuse, request=request, actor=actor):
+            if request.name == "localhost" or request.name.endswith(".localhost"):
+                reply(_message(query, request, ["127.0.0.1", "::1"]))
+            else:
+                self._judge.decide(request, actor, facts, settle)
+
+    def _response(self, query: dns.message.Message, request: Resolve, verdict: Verdict) -> bytes:
+        if not verdict.allowed:
+            return refusal(query) if request.findings else _message(query, request, [])
+        if request.kind not in ("A", "AAAA"):
+            return _message(query, request, [])
+        return _message(query, request, [str(each) for each in self._names.addresses(request.name)])
+
+
+def parse(wire: bytes) -> dns.message.Message | None:
+    """A query with exactly one question, or None."""
+    try:
+        query = dns.message.from_wire(wire, ignore_trailing=True)
+    except (dns.exception.DNSException, ValueError):
+        return None
+    is_query = not query.flags & dns.flags.QR and len(query.question) == 1
+    return query if is_query else None
+
+
+def question(query: dns.message.Message) -> Resolve:
+    asked = query.question[0]
+    name = asked.name.to_text(omit_final_dot=True).lower()
+    kind = dns.rdatatype.to_text(asked.rdtype)
+    return Resolve(name, kind, inspect_question(name, kind))
+
+
+def refusal(query: dns.message.Message) -> bytes:
+    response = dns.message.make_response(query, recursion_available=True)
+    response.set_rcode(dns.rcode.REFUSED)
+    return bytes(response.to_wire())
+
+
+def _message(query: dns.message.Message, request: Resolve, addresses: list[str]) -> bytes:
+    """An answer with those of the addresses that the question is about; none is an empty answer."""
+    response = dns.message.make_response(query, recursion_available=True)
+    wanted = [each for each in addresses if _kind(each) == request.kind]
+    if wanted:
+        name = query.question[0].name
+        response.answer.append(dns.rrset.from_text(name, TTL, "IN", request.kind, *wanted))
+    return bytes(response.to_wire())
+
+
+def _kind(address: str) -> str:
+    return "AAAA" if ":" in address else "A"

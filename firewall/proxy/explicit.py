@@ -1,0 +1,147 @@
+"""The front of an explicit proxy: HTTP CONNECT, absolute-form HTTP and SOCKS5 on one port.
+
+It learns the destination and then steps aside: the flow goes the same road as a sandbox's. Success
+is answered before the destination is judged, because only the bytes that follow say what is spoken
+there, and a refusal then explains itself in that protocol.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable
+
+from firewall.judge import Judge, fail_closed
+from firewall.protocols import ProtocolError
+from firewall.protocols.http1 import LIMIT, parse_head, split_authority
+from firewall.protocols.socks import Refusal, Reply, Send, Socks5Server, Target, refused, success
+from firewall.proxy.loop import HANGUP, READ, Loop
+from firewall.proxy.relay import reset_on_close
+from firewall.verdict import Verdict
+
+HANDSHAKE_SECONDS = 10.0
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+SOCKS_CHUNK = 512
+"""More than a greeting and a request hold (RFC 1928: 257 and 262 bytes, but not both at once)."""
+
+
+class Front:
+    """One client's handshake. `asked(host, port)` takes the socket over.
+
+    Host "" means that each request names its own destination (absolute-form, RFC 9112 3.2.2).
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        judge: Judge,
+        client: socket.socket,
+        asked: Callable[[str, int], None],
+    ) -> None:
+        self._loop = loop
+        self._judge = judge
+        self._client = client
+        self._asked = asked
+        self._socks = Socks5Server()
+        self._take: Callable[[], None] = self._begin
+        self._ended = False
+
+    def start(self) -> None:
+        self._client.setblocking(False)
+        self._timer = self._loop.after(HANDSHAKE_SECONDS, self._close)
+        self._loop.watch(self._client.fileno(), READ, self._readable)
+
+    def _readable(self, events: int) -> None:
+        self._ended = bool(events & HANGUP)
+        with fail_closed(self._judge, "explicit.handshake", self._refused):
+            try:
+                self._take()
+            except BlockingIOError:
+                self._wait_for_more(0)
+            except ProtocolError as error:
+                self._answer(_bad_request(str(error)))
+                self._close()
+
+    def _begin(self) -> None:
+        first = self._client.recv(1, socket.MSG_PEEK)
+        if not first:
+            self._close()
+            return
+        self._take = self._socks5 if first == b"\x05" else self._http
+        self._take()
+
+    def _http(self) -> None:
+        """Peek until the head is whole; consume it only when it is a CONNECT."""
+        data = self._client.recv(LIMIT, socket.MSG_PEEK)
+        head = parse_head(data)
+        if head is None:
+            self._wait_for_more(len(data))
+        elif head.method == "CONNECT":
+            host, port = split_authority(head.target)
+            self._client.recv(head.length)
+            self._answer(ESTABLISHED)
+            self._step_aside(host, port)
+        elif head.target.startswith("/") or head.target == "*":
+            raise ProtocolError("this is a proxy: ask with CONNECT or with a full URL")
+        else:
+            self._step_aside("", 0)
+
+    def _wait_for_more(self, seen: int) -> None:
+        """Be woken when there is more than was seen, not again for the same bytes."""
+        if self._ended:
+            self._close()
+            return
+        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
+
+    def _socks5(self) -> None:
+        """A client sends no byte after its request before the answer (RFC 1928 section 6)."""
+        data = self._client.recv(SOCKS_CHUNK)
+        if not data:
+            self._close()
+            return
+        for event in self._socks.feed(data):
+            match event:
+                case Send(reply):
+                    self._answer(reply)
+                case Refusal(reply):
+                    self._answer(reply)
+                    self._close()
+                case Target(host, port):
+                    self._reach(host, port)
+
+    def _reach(self, host: str, port: int) -> None:
+        if self._socks.rest:
+            self._answer(refused(Reply.GENERAL_FAILURE))
+            self._close()
+            return
+        self._answer(success())
+        self._step_aside(host, port)
+
+    def _answer(self, data: bytes) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            self._client.send(data)
+
+    def _step_aside(self, host: str, port: int) -> None:
+        self._forget()
+        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        self._asked(host, port)
+
+    def _refused(self, verdict: Verdict) -> None:
+        reset_on_close(self._client)
+        self._close()
+
+    def _close(self) -> None:
+        if self._client.fileno() >= 0:
+            self._forget()
+            self._client.close()
+
+    def _forget(self) -> None:
+        self._timer.cancel()
+        self._loop.forget(self._client.fileno())
+
+
+def _bad_request(reason: str) -> bytes:
+    body = f"{reason}\n".encode()
+    head = (
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,391 @@
+"""The road of one TCP connection.
+
+first bytes (peeked) -> identify -> who -> judge the name -> resolve -> judge the address ->
+relay, hand over, or refuse. There is no way back and no other way in.
+"""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from firewall.actor import Actor
+from firewall.commands import inspect_argv
+from firewall.judge import Judge, fail_closed
+from firewall.metrics import FlowState, Metrics
+from firewall.protocols import Identity, identify
+from firewall.protocols.ssh import disconnect
+from firewall.proxy.actors import Endpoint, Found
+from firewall.proxy.depthlink import DepthLink
+from firewall.proxy.dial import Dial
+from firewall.proxy.handover import Handover
+from firewall.proxy.loop import EDGE, HANGUP, READ, Loop, Timer
+from firewall.proxy.refusal import sentence
+from firewall.proxy.relay import Relay, reset_on_close
+from firewall.proxy.resolver import Resolved
+from firewall.requests import Connect, Direction, Finding, Message
+from firewall.verdict import Action, Verdict
+
+logger = logging.getLogger(__name__)
+
+PEEK_SIZE = 1 << 16
+SILENCE_SECONDS = 1.0
+"""After this long without a byte the client may be one that waits for the server to speak."""
+IDENTIFY_SECONDS = 10.0
+LINGER_SECONDS = 2.0
+
+EACH_REQUEST = Verdict(
+    action=Action.ALLOW,
+    rule="forward",
+    reason="each request of an HTTP proxy's client names its own destination and is judged by it",
+)
+
+type Step = Callable[[Verdict], None]
+
+
+class House(Protocol):
+    """What a flow needs of the gate."""
+
+    loop: Loop
+    judge: Judge
+    depth: DepthLink
+    metrics: Metrics
+
+    def find_actor(self, client: Endpoint, destination: Endpoint, found: Found) -> None: ...
+    def resolve(self, name: str, done: Resolved) -> None: ...
+    def ended(self, flow: "Flow") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """Where a connection comes from and where it wants to go.
+
+    `host`:`port` is the destination as asked (a name where there is one; "" where each request
+    names its own, RFC 9112 3.2.2), `dialled` the address that the client's own socket is connected
+    to, which is how its process is found.
+    """
+
+    client: Endpoint
+    dialled: Endpoint
+    host: str
+    port: int
+
+
+class Flow:
+    """One accepted connection, from its first byte to its last."""
+
+    def __init__(self, house: House, number: int, client: socket.socket, road: Road) -> None:
+        self._house = house
+        self._client = client
+        self._road = road
+        self.number = number
+        self._started = time.monotonic()
+        self._timer: Timer | None = None
+        self._relay: Relay | None = None
+        self._dial: Dial | None = None
+        self._actor = Actor(sandbox="unknown", unknown="the flow failed before it was known")
+        self._request = Connect(road.host, road.port)
+        self._identity: Identity | None = None
+        self._untried: list[str] = []
+        self._watching = False
+        self._over = False
+        self._state: FlowState = "identifying"
+        house.metrics.flow(self._state, 1)
+
+    def start(self) -> None:
+        with self._enforced("flow.start"):
+            self._client.setblocking(False)
+            self._watching = True
+            self._house.loop.watch(self._client.fileno(), READ | EDGE, self._readable)
+            self._timer = self._house.loop.after(SILENCE_SECONDS, self._silent)
+
+    def abort(self) -> None:
+        """Cut the flow, whatever it is doing."""
+        if self._relay is not None:
+            self._relay.abort()
+        else:
+            self._reset()
+
+    # First bytes
+
+    def _readable(self, events: int) -> None:
+        with self._enforced("flow.identify"):
+            self._identify(final=bool(events & HANGUP))
+
+    def _silent(self) -> None:
+        """Nothing came for a while: go on if the server may be the one who speaks first."""
+        with self._enforced("flow.silence"):
+            if self._peek() == b"" and self._preview(Identity("silent")).allowed:
+                self._identified(Identity("silent"))
+                return
+            rest = IDENTIFY_SECONDS - SILENCE_SECONDS
+            self._timer = self._house.loop.after(rest, self._late)
+
+    def _late(self) -> None:
+        with self._enforced("flow.deadline"):
+            self._identify(final=True)
+
+    def _identify(self, *, final: bool) -> None:
+        data = self._peek()
+        identity = identify(data, final=final or len(data) >= PEEK_SIZE)
+        if identity is not None:
+            self._identified(identity)
+
+    def _peek(self) -> bytes:
+        try:
+            return self._client.recv(PEEK_SIZE, socket.MSG_PEEK)
+        except BlockingIOError:
+            return b""
+
+    # Who, and whether
+
+    def _identified(self, identity: Identity) -> None:
+        self._stop_watching()
+        self._enter("deciding")
+        self._identity = identity
+        self._request = self._connect(identity)
+        self._house.find_actor(self._road.client, self._road.dialled, self._known)
+
+    def _connect(self, identity: Identity) -> Connect:
+        return Connect(
+            host=self._road.host,
+            port=self._road.port,
+            protocol=identity.protocol,
+            sni=identity.sni,
+            alpn=identity.alpn,
+            findings=identity.findings,
+        )
+
+    def _known(self, actor: Actor) -> None:
+        with self._enforced("flow.judge"):
+            self._actor = actor
+            findings = self._request.findings + self._suspicions()
+            self._request = replace(self._request, findings=findings)
+            if self._road.host == "":
+                self._hand_over("forward", EACH_REQUEST)
+            elif not self._house.judge.preview(self._request, actor).allowed:
+                self._decide(self._refuse)
+            else:
+                self._house.resolve(self._request.host, self._resolved)
+
+    def _suspicions(self) -> tuple[Finding, ...]:
+        """What the program's own command line gives away.
+
+        An SSH client that a rule trusts to forward may be told to; to forward in reverse, never.
+        """
+        process = self._actor.process
+        findings = inspect_argv(process.argv) if process else ()
+        if self._request.protocol != "ssh":
+            return findings
+        return tuple(each for each in findings if each.kind != "tunnel")
+
+    def _resolved(self, addresses: Sequence[str], reason: str) -> None:
+        with self._enforced("flow.address"):
+            if not addresses:
+                self._decide(lambda verdict: self._unreachable(verdict, reason), failure=reason)
+                return
+            self._untried = list(addresses)
+            self._judge_next()
+
+    def _judge_next(self) -> None:
+        """Judge the next address that the policy would allow, or the last one, to say why not."""
+        while True:
+            address = self._untried.pop(0)
+            self._request = replace(self._request, address=address)
+            allowed = self._house.judge.preview(self._request, self._actor).allowed
+            if allowed or not self._untried:
+                break
+        self._decide(self._answered if allowed else self._refuse)
+
+    def _decide(self, then: Step, **facts: str) -> None:
+        """Judge with a record, which carries `facts` too; `then` runs on the loop."""
+
+        def answer(verdict: Verdict) -> None:
+            self._house.loop.post(lambda: self._go_on(then, verdict))
+
+        self._house.judge.decide(self._request, self._actor, self._facts() | facts, answer)
+
+    def _go_on(self, then: Step, verdict: Verdict) -> None:
+        with self._enforced("flow.answer"):
+            if not self._over:
+                (then if verdict.allowed else self._refuse)(verdict)
+
+    def _preview(self, identity: Identity) -> Verdict:
+        return self._house.judge.preview(self._connect(identity), self._actor)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "flow": self.number,
+            "client": list(self._road.client),
+            "dialled": list(self._road.dialled),
+        }
+
+    # Carrying out the verdict
+
+    def _answered(self, verdict: Verdict) -> None:
+        protocol = self._request.protocol
+        inspected = protocol == "tls" and verdict.obligations.tls == "inspect"
+        if inspected or protocol in ("http", "http2"):
+            self._hand_over("intercept", verdict)
+        else:
+            self._connect_upstream(verdict)
+
+    def _hand_over(self, kind: Literal["intercept", "refuse", "forward"], verdict: Verdict) -> None:
+        handover = Handover(
+            kind=kind,
+            flow=self.number,
+            client=self._road.client,
+            host=self._request.host,
+            port=self._request.port,
+            address=self._request.address,
+            protocol=self._request.protocol,
+            sni=self._request.sni,
+            actor=self._actor,
+            verdict=verdict,
+        )
+        self._stop_watching()
+        if self._house.depth.give(handover, self._client):
+            self._finish()
+        else:
+            self._reset()
+
+    def _connect_upstream(self, verdict: Verdict) -> None:
+        assert self._request.address is not None
+        target = (self._request.address, self._request.port)
+
+        def connected(upstream: socket.socket | None, reason: str) -> None:
+            with self._enforced("flow.connected"):
+                self._connected(verdict, upstream, reason)
+
+        self._dial = Dial(self._house.loop, target, connected)
+
+    def _connected(self, verdict: Verdict, upstream: socket.socket | None, reason: str) -> None:
+        self._dial = None
+        if upstream is not None:
+            self._start_relay(verdict, upstream)
+        elif self._untried:
+            self._judge_next()
+        else:
+            logger.info("%s:%d: %s", self._request.host, self._request.port, reason)
+            self._reset()
+
+    def _start_relay(self, verdict: Verdict, upstream: socket.socket) -> None:
+        """TLS passed through and trusted SSH cannot be read, so the kernel moves their bytes."""
+        self._enter("relaying")
+        opaque = self._request.protocol in ("tls", "ssh")
+        judge = None if opaque else self._judge_message
+        self._relay = Relay(self._house.loop, self._client, upstream, self._relayed, judge)
+        self._relay.start()
+
+    def _judge_message(
+        self, direction: Direction, findings: Sequence[Finding], resume: Callable[[bool], None]
+    ) -> None:
+        request = Message(
+            self._request.host, self._request.port, "tcp stream", direction, tuple(findings)
+        )
+
+        def settle(verdict: Verdict) -> None:
+            with self._enforced("flow.message"):
+                if not verdict.allowed:
+                    self.abort()
+                else:
+                    resume(True)
+
+        def answer(verdict: Verdict) -> None:
+            self._house.loop.post(lambda: settle(verdict))
+
+        self._house.judge.decide(request, self._actor, self._facts(), answer)
+
+    def _relayed(self, sent: int, received: int) -> None:
+        self._house.metrics.bytes("sent", sent)
+        self._house.metrics.bytes("received", received)
+        seconds = round(time.monotonic() - self._started, 3)
+        self._house.judge.note(
+            "flow", {**self._facts(), "sent": sent, "received": received, "seconds": seconds}
+        )
+        self._finish()
+
+    # Refusing
+
+    def _refuse(self, verdict: Verdict) -> None:
+        """Explain in the client's own protocol where there is one, else reset."""
+        self._stop_watching()
+        self._enter("refusing")
+        if self._request.protocol in ("tls", "http", "http2"):
+            self._hand_over("refuse", verdict)
+        elif self._request.protocol == "ssh":
+            self._say_and_close(disconnect(sentence(verdict)))
+        else:
+            self._reset()
+
+    def _unreachable(self, verdict: Verdict, reason: str) -> None:
+        """Allowed, but there is nowhere to go: no block, and the client is told so."""
+        self._refuse(
+            replace(verdict, action=Action.DENY, rule="upstream.unreachable", reason=reason)
+        )
+
+    def _say_and_close(self, words: bytes) -> None:
+        """Send a last word and wait for the client's end, so that no reset overtakes the words."""
+        self._peek_away()
+        with contextlib.suppress(OSError):
+            self._client.send(words)
+            self._client.shutdown(socket.SHUT_WR)
+        self._timer = self._house.loop.after(LINGER_SECONDS, self._reset)
+        self._watching = True
+        self._house.loop.watch(self._client.fileno(), READ | EDGE, self._last_words)
+
+    def _last_words(self, events: int) -> None:
+        try:
+            while self._client.recv(PEEK_SIZE):
+                pass
+        except BlockingIOError:
+            return
+        except OSError:
+            logger.debug("the client was gone before the last word")
+        self._reset()
+
+    def _peek_away(self) -> None:
+        with contextlib.suppress(OSError):
+            self._client.recv(PEEK_SIZE)
+
+    def _reset(self) -> None:
+        if self._over:
+            return
+        if self._dial is not None:
+            self._dial.cancel()
+        self._stop_watching()
+        reset_on_close(self._client)
+        self._client.close()
+        self._finish()
+
+    # Housekeeping
+
+    def _enforced(self, point: str) -> contextlib.AbstractContextManager[None]:
+        return fail_closed(
+            self._house.judge, point, self._failed, request=self._request, actor=self._actor
+        )
+
+    def _failed(self, verdict: Verdict) -> None:
+        self.abort()
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watching:
+            self._watching = False
+            self._house.loop.forget(self._client.fileno())
+
+    def _enter(self, state: FlowState) -> None:
+        self._house.metrics.flow(self._state, -1)
+        self._house.metrics.flow(state, 1)
+        self._state = state
+
+    def _finish(self) -> None:
+        if not self._over:
+            self._over = True
+            self._house.metrics.flow(self._state, -1)
+            self._house.ended(self)

@@ -1,0 +1,204 @@
+"""The gate: where every connection of a sandbox arrives.
+
+It owns the loop, the flows and everything they share. `firewall run` gives it the sandbox's
+listeners, `firewall serve` a listener of the host for clients that are told of a proxy.
+"""
+
+import contextlib
+import errno
+import itertools
+import logging
+import resource
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from firewall.judge import Judge, Witness, fail_closed
+from firewall.metrics import Metrics
+from firewall.policy import Policy
+from firewall.proxy.actors import Actors, Endpoint, Found
+from firewall.proxy.depthlink import DepthLink
+from firewall.proxy.explicit import Front
+from firewall.proxy.flow import Flow, Road
+from firewall.proxy.handover import Setup
+from firewall.proxy.loop import READ, Loop
+from firewall.proxy.names import Names
+from firewall.proxy.relay import reset_on_close
+from firewall.proxy.resolver import Resolved, Resolver
+from firewall.proxy.udp import UdpListener, endpoint
+from firewall.verdict import Verdict
+
+logger = logging.getLogger(__name__)
+
+BURST = 64
+FLOWS = 20_000
+"""Flows at once; more wait in the kernel's accept queue."""
+PAUSE_SECONDS = 0.1
+
+
+class Gate:
+    """Serves flows on the calling thread until `stop`."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        judge: Judge,
+        witness: Witness,
+        metrics: Metrics,
+        setup: Setup,
+        actors: Actors,
+    ) -> None:
+        self.loop = loop
+        self.judge = judge
+        self._witness = witness
+        self.metrics = metrics
+        self.depth = DepthLink(loop, self._setup, self._reported)
+        self._setup_base = setup
+        self._actors = actors
+        self._names = Names()
+        self._resolver = Resolver(loop.post)
+        self._resolver.pinned = judge.policy.names
+        self._flows: set[Flow] = set()
+        self._numbers = itertools.count(1)
+        self._listeners: list[socket.socket] = []
+        self._udp: UdpListener | None = None
+
+    # What it serves
+
+    def serve_transparent(
+        self,
+        tcp: socket.socket,
+        udp: socket.socket,
+        open_udp: Callable[[Endpoint, int], socket.socket],
+    ) -> None:
+        """Serve a sandbox: its sockets receive what was sent to any address of the world."""
+        self._listen(tcp, self._transparent)
+        self._udp = UdpListener(
+            self.loop, self.judge, self._names, udp, open_udp, self._actors.find
+        )
+
+    def serve_explicit(self, listener: socket.socket) -> None:
+        """Serve clients that speak HTTP CONNECT, absolute-form HTTP or SOCKS5."""
+        self._listen(listener, self._explicit)
+
+    def replace_policy(self, policy: Policy) -> None:
+        """Judge by another policy from the next request on."""
+        self.judge.policy = policy
+        self._resolver.pinned = policy.names
+        self.depth.update()
+        self.metrics.policy(policy.name, policy.digest)
+        self.judge.note("policy", {"name": policy.name, "digest": policy.digest})
+
+    def close(self) -> None:
+        """Cut every flow and end the depth process."""
+        for listener in self._listeners:
+            self.loop.forget(listener.fileno())
+        if self._udp is not None:
+            self._udp.close()
+        for flow in list(self._flows):
+            flow.abort()
+        self.depth.close()
+        self._resolver.close()
+        self._actors.close()
+
+    # What a flow needs (flow.House)
+
+    def find_actor(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
+        self._actors.find(client, destination, found)
+
+    def resolve(self, name: str, done: Resolved) -> None:
+        self._resolver.resolve(name, done)
+
+    def ended(self, flow: Flow) -> None:
+        self._flows.discard(flow)
+
+    # Accepting
+
+    def _listen(
+        self, listener: socket.socket, arrived: Callable[[socket.socket, Any], None]
+    ) -> None:
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        self.loop.watch(listener.fileno(), READ, lambda _: self._accept(listener, arrived))
+
+    def _accept(
+        self, listener: socket.socket, arrived: Callable[[socket.socket, Any], None]
+    ) -> None:
+        for _ in range(BURST):
+            if len(self._flows) >= FLOWS:
+                self._pause(listener)
+                return
+            try:
+                client, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._not_accepted(listener, error)
+                return
+            refuse = _closer(client)
+            with fail_closed(self.judge, "gate.accept", refuse):
+                arrived(client, address)
+
+    def _not_accepted(self, listener: socket.socket, error: OSError) -> None:
+        """Without descriptors what waits goes on waiting; else it was one connection's trouble."""
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+            logger.warning("connections wait: %s", error)
+            self._pause(listener)
+
+    def _pause(self, listener: socket.socket) -> None:
+        self.loop.change(listener.fileno(), 0)
+        self.loop.after(PAUSE_SECONDS, lambda: self._go_on(listener))
+
+    def _go_on(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self.loop.change(listener.fileno(), READ)
+
+    def _transparent(self, client: socket.socket, address: Any) -> None:
+        """The accepted socket's own address is where the agent wanted to go."""
+        dialled = endpoint(client.getsockname())
+        host = self._names.name(dialled[0]) or dialled[0]
+        self._begin(client, Road(endpoint(address), dialled, host, dialled[1]))
+
+    def _explicit(self, client: socket.socket, address: Any) -> None:
+        dialled = endpoint(client.getsockname())
+
+        def asked(host: str, port: int) -> None:
+            self._begin(client, Road(endpoint(address), dialled, host, port))
+
+        Front(self.loop, self.judge, client, asked).start()
+
+    def _begin(self, client: socket.socket, road: Road) -> None:
+        flow = Flow(self, next(self._numbers), client, road)
+        self._flows.add(flow)
+        flow.start()
+
+    # The depth process
+
+    def _setup(self) -> Setup:
+        return replace(self._setup_base, policy=self.judge.policy.dump())
+
+    def _reported(self, kind: str, body: dict[str, Any]) -> None:
+        if kind == "verdict":
+            self._witness.verdict(body["event"], body["seconds"])
+        elif kind == "closed":
+            self.metrics.bytes("sent", body["sent"])
+            self.metrics.bytes("received", body["received"])
+            self.judge.note("flow", body)
+        elif kind == "died":
+            self.judge.note("depth.died", {"reason": "the depth process ended unexpectedly"})
+
+
+def raise_descriptor_limit() -> None:
+    """Use as many descriptors as this process may; a flow needs up to four."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _closer(client: socket.socket) -> Callable[[Verdict], None]:
+    def close(verdict: Verdict) -> None:
+        reset_on_close(client)
+        client.close()
+
+    return close

@@ -1,0 +1,232 @@
+"""Bytes both ways between two sockets: half-close, backpressure, nothing kept while idle.
+
+A direction is either spliced in the kernel, which nobody reads, or watched, which copies each chunk
+past the recognisers before it goes on.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from firewall.protocols import Watch
+from firewall.proxy.loop import EDGE, READ, WRITE, Loop
+from firewall.requests import Direction, Finding
+
+SPLICE_SIZE = 1 << 18
+WATCH_SIZE = 1 << 16
+TURNS = 16
+"""Chunks that one direction may move before other flows have their turn."""
+
+_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
+
+
+class Judged(Protocol):
+    """Asks whether findings may pass, and calls `resume(True or False)` once, on the loop."""
+
+    def __call__(
+        self, direction: Direction, findings: Sequence[Finding], resume: Callable[[bool], None]
+    ) -> None: ...
+
+
+class Spliced:
+    """One direction moved inside the kernel. The pipe exists only while bytes are in it."""
+
+    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+        self._source = source.fileno()
+        self._target = target.fileno()
+        self._pipe: tuple[int, int] | None = None
+        self._held = 0
+        self.moved = 0
+
+    def move(self) -> bool:
+        """Move one chunk. False at the end of the stream; BlockingIOError when it must wait."""
+        if not self._held and not self._fill():
+            return False
+        self._drain()
+        return True
+
+    def close(self) -> None:
+        if self._pipe:
+            os.close(self._pipe[0])
+            os.close(self._pipe[1])
+            self._pipe = None
+
+    def _fill(self) -> bool:
+        if self._pipe is None:
+            self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self._held = os.splice(self._source, self._pipe[1], SPLICE_SIZE, flags=_FLAGS)
+        except BlockingIOError:
+            self.close()
+            raise
+        return self._held > 0
+
+    def _drain(self) -> None:
+        assert self._pipe is not None
+        while self._held:
+            count = os.splice(self._pipe[0], self._target, self._held, flags=_FLAGS)
+            self._held -= count
+            self.moved += count
+
+
+class Watched:
+    """One direction read by the recognisers. A chunk with a finding waits until it is judged."""
+
+    def __init__(
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        watch: Watch,
+        judge: Callable[[Sequence[Finding], Callable[[bool], None]], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._watch = watch
+        self._judge = judge
+        self._wake = wake
+        self._held = memoryview(b"")
+        self._waiting = False
+        self.moved = 0
+
+    def move(self) -> bool:
+        if self._waiting:
+            raise BlockingIOError
+        if not self._held and not self._fill():
+            return False
+        self._drain()
+        return True
+
+    def close(self) -> None:
+        self._held = memoryview(b"")
+
+    def _fill(self) -> bool:
+        data = self._source.recv(WATCH_SIZE)
+        self._held = memoryview(data)
+        findings = self._watch.feed(data)
+        if findings:
+            self._waiting = True
+            self._judge(findings, self._resume)
+            raise BlockingIOError
+        return bool(data)
+
+    def _resume(self, allowed: bool) -> None:
+        self._waiting = False
+        if allowed:
+            self._wake()
+
+    def _drain(self) -> None:
+        while self._held:
+            count = self._target.send(self._held)
+            self._held = self._held[count:]
+            self.moved += count
+
+
+class Relay:
+    """Relays until both directions have ended or either socket fails, then calls `closed`.
+
+    Both sockets must be non-blocking and become the relay's own. With `judge` the stream is
+    watched; without it, it is spliced. `closed` gets the bytes sent (to upstream) and received.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        client: socket.socket,
+        upstream: socket.socket,
+        closed: Callable[[int, int], None],
+        judge: Judged | None = None,
+    ) -> None:
+        self._loop = loop
+        self._client = client
+        self._upstream = upstream
+        self._closed = closed
+        self._judge = judge
+        self._sent = self._direction(client, upstream, "sent")
+        self._received = self._direction(upstream, client, "received")
+        self._open = [(self._sent, upstream), (self._received, client)]
+        self._again = False
+
+    def start(self) -> None:
+        events = READ | WRITE | EDGE
+        for end in (self._client, self._upstream):
+            keep_alive(end)
+            self._loop.watch(end.fileno(), events, self._ready)
+
+    def abort(self) -> None:
+        """End both sides with a reset, so that neither takes a cut for a proper end."""
+        for end in (self._client, self._upstream):
+            reset_on_close(end)
+        self._close()
+
+    def _direction(
+        self, source: socket.socket, target: socket.socket, direction: Direction
+    ) -> Spliced | Watched:
+        if self._judge is None:
+            return Spliced(source, target)
+        judge = self._judge
+
+        def ask(findings: Sequence[Finding], resume: Callable[[bool], None]) -> None:
+            judge(direction, findings, resume)
+
+        return Watched(source, target, Watch("tcp stream", direction), ask, self._pump)
+
+    def _ready(self, events: int) -> None:
+        self._pump()
+
+    def _pump(self) -> None:
+        if self._client.fileno() < 0:
+            return
+        try:
+            self._open = [each for each in self._open if self._move(*each)]
+        except OSError:
+            self.abort()
+            return
+        if not self._open:
+            self._close()
+
+    def _move(self, direction: Spliced | Watched, target: socket.socket) -> bool:
+        """Move what can be moved; False when this direction has ended."""
+        try:
+            for _ in range(TURNS):
+                if not direction.move():
+                    target.shutdown(socket.SHUT_WR)
+                    return False
+        except BlockingIOError:
+            return True
+        self._pump_again()
+        return True
+
+    def _pump_again(self) -> None:
+        if not self._again:
+            self._again = True
+            self._loop.post(self._pump_once_more)
+
+    def _pump_once_more(self) -> None:
+        self._again = False
+        self._pump()
+
+    def _close(self) -> None:
+        if self._client.fileno() < 0:
+            return
+        self._sent.close()
+        self._received.close()
+        for end in (self._client, self._upstream):
+            self._loop.forget(end.fileno())
+            end.close()
+        self._closed(self._sent.moved, self._received.moved)
+
+
+def keep_alive(end: socket.socket) -> None:
+    """No waiting for more bytes to send, and dead peers are found within minutes."""
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def reset_on_close(end: socket.socket) -> None:
+    """Make close() send a reset instead of a proper end."""
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -1,0 +1,96 @@
+"""A new policy takes force when its files change, whole or not at all.
+
+The files' folders are held open: an agent that can rename a folder must not be able to put another
+in its place.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from firewall.policy import Policy, PolicyError, load_policy
+from firewall.proxy.loop import Loop
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+type Signature = tuple[tuple[int, int, int], ...]
+
+
+class Reload:
+    """Loads a policy again, when asked and with `watch` when its files change.
+
+    `failed` is told why a new policy was not taken.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        path: Path | str,
+        policy: Policy,
+        replace: Callable[[Policy], None],
+        failed: Callable[[str], None],
+        *,
+        watch: bool,
+    ) -> None:
+        self._loop = loop
+        self._path = path
+        self._replace = replace
+        self._failed = failed
+        self._digest = policy.digest
+        self._folders = _folders(policy.sources)
+        self._sources = policy.sources
+        self._seen = _signature(self._sources)
+        if watch:
+            loop.after(LOOK_SECONDS, self._look)
+
+    def now(self) -> None:
+        """Load the policy again; a bad one leaves the old one in force and says so."""
+        try:
+            _must_be_same(self._folders)
+            policy = load_policy(self._path)
+            _must_be_same(self._folders)
+        except (PolicyError, OSError) as error:
+            self._failed(f"the old policy stays in force: {error}")
+            return
+        self._sources = policy.sources
+        for folder, identity in _folders(policy.sources).items():
+            self._folders.setdefault(folder, identity)
+        if policy.digest != self._digest:
+            self._digest = policy.digest
+            self._replace(policy)
+
+    def _look(self) -> None:
+        seen = _signature(self._sources)
+        if seen != self._seen:
+            self._seen = seen
+            self.now()
+        self._loop.after(LOOK_SECONDS, self._look)
+
+
+def _signature(sources: Sequence[Path]) -> Signature:
+    return tuple(_stamp(source) for source in sources)
+
+
+def _stamp(source: Path) -> tuple[int, int, int]:
+    try:
+        status = os.stat(source)
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _folders(sources: Sequence[Path]) -> dict[Path, int]:
+    """Each folder with a descriptor that keeps its identity from being given to another."""
+    folders = {source.parent for source in sources}
+    return {
+        folder: os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for folder in folders
+    }
+
+
+def _must_be_same(folders: dict[Path, int]) -> None:
+    for folder, held in folders.items():
+        if not os.path.samestat(os.stat(folder), os.fstat(held)):
+            raise PermissionError(f"{folder} is not the folder that the policy was read from")

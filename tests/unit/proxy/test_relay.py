@@ -1,0 +1,139 @@
+"""The relay: every byte, half-closes, backpressure, and findings that wait for a verdict."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from firewall.proxy.loop import Loop
+from firewall.proxy.relay import Relay
+from firewall.requests import Direction, Finding
+
+LOGIN = b'{"id":1,"method":"mining.subscribe","params":[]}\n'
+BULK = bytes(range(256)) * 65_536
+
+
+def _tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    return near, far
+
+
+@dataclass
+class Bench:
+    """A relay on a thread of its own between `client` and `server`, the test's ends."""
+
+    watched: bool
+    allow: bool = True
+    asked: list[tuple[Direction, Sequence[Finding]]] = field(default_factory=list)
+    closed: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.loop = Loop()
+        self.client, inner = _tcp_pair()
+        outer, self.server = _tcp_pair()
+        inner.setblocking(False)
+        outer.setblocking(False)
+        judge = self._judge if self.watched else None
+        self.relay = Relay(self.loop, inner, outer, self._closed, judge)
+        self.loop.post(self.relay.start)
+        self.thread = threading.Thread(target=self.loop.run)
+        self.thread.start()
+
+    def _judge(
+        self, direction: Direction, findings: Sequence[Finding], resume: Callable[[bool], None]
+    ) -> None:
+        self.asked.append((direction, findings))
+        self.loop.post(lambda: resume(True) if self.allow else self.relay.abort())
+
+    def _closed(self, sent: int, received: int) -> None:
+        self.closed.append((sent, received))
+
+    def end(self) -> None:
+        if not self.thread.is_alive():
+            return
+        self.loop.post(self.relay.abort)
+        self.loop.stop()
+        self.thread.join(5)
+        self.client.close()
+        self.server.close()
+        self.loop.close()
+
+
+@pytest.fixture(params=[False, True], ids=["spliced", "watched"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = Bench(watched=request.param)
+    yield made
+    made.end()
+
+
+def _read_all(source: socket.socket) -> bytes:
+    chunks = []
+    while chunk := source.recv(1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def test_bytes_arrive_whole_and_half_closes_travel(bench: Bench) -> None:
+    sender = threading.Thread(target=lambda: (bench.client.sendall(BULK), _end(bench.client)))
+    sender.start()
+    assert _read_all(bench.server) == BULK
+    bench.server.sendall(b"answer after the client's end")
+    _end(bench.server)
+    assert _read_all(bench.client) == b"answer after the client's end"
+    sender.join()
+    bench.end()
+    assert bench.closed == [(len(BULK), 29)]
+
+
+def _end(end: socket.socket) -> None:
+    end.shutdown(socket.SHUT_WR)
+
+
+def test_a_reader_that_stops_stops_the_sender(bench: Bench) -> None:
+    bench.client.settimeout(0.5)
+    sent = 0
+    with pytest.raises(TimeoutError):
+        while sent < 64 << 20:
+            sent += bench.client.send(BULK)
+    assert sent < 32 << 20, "the relay keeps no more than the kernel's buffers"
+    received = bench.server.recv(1 << 20)
+    assert received == BULK[: len(received)]
+
+
+def test_a_reset_travels_on(bench: Bench) -> None:
+    bench.client.sendall(b"x")
+    assert bench.server.recv(1) == b"x"
+    linger = b"\1\0\0\0\0\0\0\0"
+    bench.server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    bench.server.close()
+    with pytest.raises(ConnectionResetError):
+        bench.client.recv(1)
+
+
+@pytest.mark.parametrize("direction", ["sent", "received"])
+def test_a_blocked_finding_never_arrives(direction: Direction) -> None:
+    bench = Bench(watched=True, allow=False)
+    source, target = bench.client, bench.server
+    if direction == "received":
+        source, target = target, source
+    source.sendall(LOGIN)
+    try:
+        assert target.recv(100) == b""
+    except ConnectionResetError:
+        pass
+    bench.end()
+    ((seen, findings),) = bench.asked
+    assert seen == direction
+    assert findings[0].kind == "mining"
+
+
+def test_an_allowed_finding_goes_on() -> None:
+    bench = Bench(watched=True, allow=True)
+    bench.client.sendall(LOGIN)
+    assert bench.server.recv(100) == LOGIN
+    bench.end()
+    assert len(bench.asked) == 1

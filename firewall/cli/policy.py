@@ -1,0 +1,176 @@
+"""`firewall policy`: check, test and explain policies, and their JSON Schema.
+
+Exit status: 0 all is well, 1 a policy or a test of one is wrong, 2 the command was not understood.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from firewall.policy import Policy, PolicyError
+    from firewall.policy.explain import Explanation
+
+app = typer.Typer(no_args_is_help=True, help="Check, test and explain policies.")
+
+Files = Annotated[list[str], typer.Argument(help="Policy files, or names of presets.")]
+
+
+@app.command()
+def check(files: Files) -> None:
+    """Load policies and report every problem with file, line and what to write."""
+    failed = False
+    for name in files:
+        policy = _load(name)
+        failed = failed or policy is None
+        if policy is not None:
+            count = len(policy.resolved.rules)
+            _console().print(
+                f"[green]ok[/] {name}: {count} rules, sha256 {policy.digest}", soft_wrap=True
+            )
+            _notes(policy)
+    raise typer.Exit(int(failed))
+
+
+@app.command()
+def test(files: Files) -> None:
+    """Run the cases in X.test.yaml beside each policy X.yaml."""
+    results = [_test(name) for name in files]
+    raise typer.Exit(0 if all(results) else 1)
+
+
+@app.command()
+def explain(
+    request: Annotated[str, typer.Argument(help='"POST https://host/path", "ssh git@host", ...')],
+    policy: Annotated[str, typer.Option("--policy", "-p", help="A file, or a preset's name.")],
+    program: Annotated[str, typer.Option(help="The path of the program that asks.")] = "",
+) -> None:
+    """Say what a policy makes of a request, by which rule, and why not by the others."""
+    from firewall.policy.errors import Fault
+    from firewall.policy.explain import explain as explained
+
+    loaded = _load(policy)
+    if loaded is None:
+        raise typer.Exit(1)
+    try:
+        explanation = explained(loaded, request, program)
+    except Fault as fault:
+        _problem(str(fault))
+        raise typer.Exit(2) from None
+    _verdict(explanation)
+    _considered(explanation)
+    _learned(loaded)
+    _notes(loaded)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, for editors."""
+    import json
+
+    from firewall.policy.document import PolicyDocument
+
+    sys.stdout.write(json.dumps(PolicyDocument.model_json_schema(by_alias=True), indent=2) + "\n")
+
+
+def _load(name: str) -> "Policy | None":
+    from firewall.policy import PolicyError, load_policy
+
+    try:
+        return load_policy(name)
+    except PolicyError as error:
+        _report(error)
+        return None
+
+
+def _test(name: str) -> bool:
+    from firewall.policy import PolicyError
+    from firewall.policy.cases import read_cases, run_cases
+    from firewall.policy.loading import find
+
+    policy = _load(name)
+    if policy is None:
+        return False
+    try:
+        path = find(name).with_suffix(".test.yaml")
+        count = len(read_cases(path))
+        failures = list(run_cases(policy, path))
+    except PolicyError as error:
+        _report(error)
+        return False
+    for failure in failures:
+        _problem(str(failure))
+    colour = "red" if failures else "green"
+    passed = count - len(failures)
+    _console().print(f"[{colour}]{passed} of {count} cases pass[/] {path}", soft_wrap=True)
+    return not failures
+
+
+def _verdict(explanation: "Explanation") -> None:
+    from rich.markup import escape
+
+    verdict = explanation.verdict
+    colour = "green" if verdict.action == "allow" else "red"
+    observed = "" if verdict.enforced else " (mode: observe, so it would pass and be recorded)"
+    rows = [
+        f"[bold {colour}]{verdict.action}[/] {escape(explanation.asked)}{observed}",
+        f"  rule    {verdict.rule} ({escape(verdict.source)})",
+        f"  reason  {escape(verdict.reason)}",
+    ]
+    if verdict.remedy:
+        rows.append(f"  remedy  {escape(verdict.remedy)}")
+    for row in rows:
+        _console().print(row, soft_wrap=True)
+
+
+def _considered(explanation: "Explanation") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not explanation.considered:
+        return
+    table = Table("rule", "where", "applies", "why", title="every rule considered")
+    for each in explanation.considered:
+        purpose = f"\n{each.rule.reason}" if each.rule.reason else ""
+        applies = "yes" if each.applies else "no"
+        where = escape(each.rule.source)
+        table.add_row(each.rule.name, where, applies, escape(each.why + purpose))
+    _console().print(table)
+
+
+def _learned(policy: "Policy") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not policy.resolved.learned:
+        return
+    table = Table("rule", "tool", "from", "why", title="hosts learned from this machine's tools")
+    for each in policy.resolved.learned:
+        table.add_row(each.rule, each.tool, escape(each.url), escape(each.why))
+    _console().print(table)
+
+
+def _notes(policy: "Policy") -> None:
+    from rich.markup import escape
+
+    for note in policy.notes:
+        _console().print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+
+
+def _report(error: "PolicyError") -> None:
+    for problem in error.problems:
+        _problem(str(problem))
+
+
+def _problem(text: str) -> None:
+    """Errors go to stderr unstyled and unwrapped, so that editors can find file and line."""
+    sys.stderr.write(text + "\n")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False)

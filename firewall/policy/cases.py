@@ -1,0 +1,255 @@
+"""Tests of a policy as data: `X.test.yaml` beside `X.yaml`, one line a case.
+
+cases:
+  - {https: "POST https://github.com/o/r/git-receive-pack", expect: deny, rule: default}
+  - {dns: "example.com TXT", expect: deny, rule: names, reason: "answered empty"}
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from firewall.actor import Actor, Process
+from firewall.policy.addresses import parse_address
+from firewall.policy.document import Strict, validate
+from firewall.policy.errors import Fault, PolicyError, Problem
+from firewall.policy.hosts import is_name, normalise
+from firewall.policy.policy import Policy
+from firewall.policy.text import read
+from firewall.requests import Connect, Finding, FindingKind, HttpRequest, Request, Resolve
+from firewall.verdict import Verdict
+
+_FINDINGS: tuple[FindingKind, ...] = (
+    "mining",
+    "tunnel",
+    "ssh-reverse-forwarding",
+    "protocol-mismatch",
+)
+
+
+def http_steps(text: str) -> list[Request]:
+    """The connection and the request of "METHOD URL". Raises Fault."""
+    method, _, url = text.partition(" ")
+    try:
+        parts = urlsplit(url)
+        host, port = normalise(parts.hostname or ""), parts.port
+    except ValueError:
+        raise Fault(f"{url!r} is not a URL", "POST https://example.com/path") from None
+    if parts.scheme not in ("https", "http") or not _is_host(host) or not method.isupper():
+        raise Fault(f"{text!r} is not a request", '"POST https://example.com/path"')
+    scheme: Literal["https", "http"] = "https" if parts.scheme == "https" else "http"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    number = port or (443 if scheme == "https" else 80)
+    sni = host if scheme == "https" and is_name(host) else None
+    protocol: Literal["tls", "http"] = "tls" if scheme == "https" else "http"
+    return [
+        Connect(host, number, protocol=protocol, sni=sni),
+        HttpRequest(method, scheme, host, number, path, authority=host, sni=sni),
+    ]
+
+
+def ssh_steps(text: str) -> list[Request]:
+    """The connection of "user@host" or "user@host:port". Raises Fault."""
+    host, port = _host_port(text.rpartition("@")[2], "22", '"git@example.com"')
+    return [Connect(host, port, protocol="ssh")]
+
+
+def tcp_steps(text: str) -> list[Request]:
+    """The connection of "host:port", whose client speaks first and nothing known. Raises Fault."""
+    host, port = _host_port(text, "", '"db.example.com:5432"')
+    return [Connect(host, port, protocol="unknown")]
+
+
+def dns_steps(text: str) -> list[Request]:
+    """The question of "name" or "name TYPE". Raises Fault."""
+    name, _, kind = text.partition(" ")
+    if not is_name(normalise(name)) or " " in kind:
+        raise Fault(f"{text!r} is not a question", '"example.com TXT"')
+    return [Resolve(normalise(name), kind or "A")]
+
+
+STEPS = {
+    "https": http_steps,
+    "http": http_steps,
+    "ssh": ssh_steps,
+    "tcp": tcp_steps,
+    "dns": dns_steps,
+}
+
+
+def _host_port(text: str, usual: str, example: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or (text.count(":") > 1 and not host.endswith("]")):
+        host, port = text, usual
+    if not port.isdecimal() or not 0 < int(port) < 65536 or not _is_host(normalise(host)):
+        raise Fault(f"{text!r} is not a destination", example)
+    return normalise(host), int(port)
+
+
+def _is_host(host: str) -> bool:
+    return is_name(host) or parse_address(host) is not None
+
+
+def _url(scheme: str, text: str) -> str:
+    if not text.partition(" ")[2].startswith(f"{scheme}://"):
+        raise Fault(f"{text!r} is not a request over {scheme}", f'"GET {scheme}://example.com/"')
+    http_steps(text)
+    return text
+
+
+def _https(text: str) -> str:
+    return _url("https", text)
+
+
+def _http(text: str) -> str:
+    return _url("http", text)
+
+
+def _ssh(text: str) -> str:
+    ssh_steps(text)
+    return text
+
+
+def _tcp(text: str) -> str:
+    tcp_steps(text)
+    return text
+
+
+def _dns(text: str) -> str:
+    dns_steps(text)
+    return text
+
+
+def _finding(text: str) -> str:
+    kind, _, name = text.partition(" ")
+    if kind not in _FINDINGS or not name:
+        raise Fault(f"{text!r} is not a finding", f'"mining stratum-v1" ({", ".join(_FINDINGS)})')
+    return text
+
+
+def _ip(text: str) -> str:
+    if parse_address(text) is None:
+        raise Fault(f"{text!r} is not an IP address", "an address such as 10.0.0.1")
+    return text
+
+
+class Case(Strict):
+    """One request and what the policy must say. Exactly one of the first five keys is written."""
+
+    https: Annotated[str, AfterValidator(_https)] | None = None
+    http: Annotated[str, AfterValidator(_http)] | None = None
+    ssh: Annotated[str, AfterValidator(_ssh)] | None = None
+    tcp: Annotated[str, AfterValidator(_tcp)] | None = None
+    dns: Annotated[str, AfterValidator(_dns)] | None = None
+    program: str = ""
+    address: Annotated[str, AfterValidator(_ip)] | None = None
+    sni: str | None = None
+    finding: Annotated[str, AfterValidator(_finding)] | None = None
+    expect: Literal["allow", "deny"]
+    rule: str | None = None
+    reason: str | None = None
+
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """The written keys among https, http, ssh, tcp and dns, with their texts."""
+        written = ((key, getattr(self, key)) for key in STEPS)
+        return [(key, text) for key, text in written if text is not None]
+
+    def steps(self) -> list[Request]:
+        """The requests that the firewall would judge, in order."""
+        ((key, text),) = self.asked
+        steps = [self._detailed(step) for step in STEPS[key](text)]
+        if self.finding is not None:
+            kind, _, name = self.finding.partition(" ")
+            known = next(each for each in _FINDINGS if each == kind)
+            finding = Finding(known, name, "the test says so", "test case")
+            steps[-1] = replace(steps[-1], findings=(finding,))
+        return steps
+
+    def _detailed(self, step: Request) -> Request:
+        if isinstance(step, Connect):
+            return replace(step, address=self.address, sni=self.sni or step.sni)
+        return step
+
+
+class CaseFile(Strict):
+    """A test file."""
+
+    cases: list[Case] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A case whose verdict is not what it expects."""
+
+    file: str
+    line: int
+    case: Case
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        ((key, text),) = self.case.asked
+        wanted = " ".join(
+            part
+            for part in (
+                self.case.expect,
+                f"by rule {self.case.rule}" if self.case.rule else "",
+                f"because of {self.case.reason!r}" if self.case.reason else "",
+            )
+            if part
+        )
+        got = f"{self.verdict.action} by rule {self.verdict.rule} ({self.verdict.source})"
+        return (
+            f"{self.file}:{self.line}: {key} {text}\n"
+            f"  expected: {wanted}\n  got:      {got}\n  reason:   {self.verdict.reason}"
+        )
+
+
+def actor_of(program: str) -> Actor:
+    """An actor that is `program`, or unknown."""
+    process = Process(0, 0.0, program, (program,), 0) if program else None
+    return Actor(sandbox="test", process=process)
+
+
+def judge(policy: Policy, steps: list[Request], program: str) -> Verdict:
+    """The verdict that ends a request: the first deny, or the last allow. A flow that is passed
+    through unread shows no requests, so its connection is the last word."""
+    actor = actor_of(program)
+    for step in steps:
+        verdict = policy.decide(step, actor)
+        unread = isinstance(step, Connect) and verdict.obligations.tls == "passthrough"
+        if verdict.action == "deny" or unread:
+            break
+    return verdict
+
+
+def read_cases(path: Path) -> list[tuple[int, Case]]:
+    """The cases of a file with their lines. Raises PolicyError."""
+    node = read(path, str(path))
+    cases = validate(CaseFile, node, str(path)).cases
+    lines = [node.line_of(("cases", position)) for position in range(len(cases))]
+    problems = [
+        Problem(str(path), line, "a case asks exactly one thing", f"one of {', '.join(STEPS)}")
+        for line, case in zip(lines, cases, strict=True)
+        if len(case.asked) != 1
+    ]
+    if problems:
+        raise PolicyError(problems)
+    return list(zip(lines, cases, strict=True))
+
+
+def run_cases(policy: Policy, path: Path) -> Iterator[Failure]:
+    """Judge every case of a file; yields those that fail. Raises PolicyError for a bad file."""
+    for line, case in read_cases(path):
+        verdict = judge(policy, case.steps(), case.program)
+        right = (
+            verdict.action == case.expect
+            and case.rule in (None, verdict.rule)
+            and (case.reason or "") in verdict.reason
+        )
+        if not right:
+            yield Failure(str(path), line, case, verdict)

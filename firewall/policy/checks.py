@@ -1,0 +1,227 @@
+"""What the values of a policy mean together: rules that contradict themselves or each other."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from firewall.policy.addresses import METADATA
+from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts
+from firewall.policy.errors import Fault, Problem
+from firewall.policy.hosts import HostPattern, contains, parse_host
+from firewall.policy.text import Node
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One policy file. `label` is what errors call it."""
+
+    path: Path
+    label: str
+    node: Node
+    document: PolicyDocument
+
+    def problem(self, location: tuple[int | str, ...], fault: Fault) -> Problem:
+        return Problem(self.label, self.node.line_of(location), fault.what, fault.write)
+
+    def where(self, *location: int | str) -> str:
+        """The place as verdicts name it: "coding-agent.yaml:12"."""
+        return f"{self.path.name}:{self.node.line_of(location)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A rule and where it stands."""
+
+    rule: RuleDocument
+    file: SourceFile
+    position: int
+
+    def problem(self, fault: Fault, *location: int | str) -> Problem:
+        return self.file.problem(("network", "rules", self.position, *location), fault)
+
+    @property
+    def where(self) -> str:
+        return self.file.where("network", "rules", self.position)
+
+
+def placed(files: Iterable[SourceFile]) -> list[Placed]:
+    """All rules of all files, in order."""
+    return [
+        Placed(rule, file, position)
+        for file in files
+        for position, rule in enumerate(file.document.network.rules)
+    ]
+
+
+def check(rules: list[Placed]) -> Iterator[Problem]:
+    """Every fault of the rules by themselves and together."""
+    for each in rules:
+        for test in (_kind, _http_keys, _tls, _ssh, _hosts, _metadata):
+            yield from test(each)
+    yield from _duplicate_names(rules)
+    yield from _identical(rules)
+    yield from _unreachable(rules)
+
+
+def _kind(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    if rule.allow and rule.deny:
+        yield placed.problem(
+            Fault(f"rule {rule.name} both allows and denies", "two rules; deny beats allow"), "deny"
+        )
+    if not rule.allow and not rule.deny:
+        fault = Fault(f"rule {rule.name} neither allows nor denies", "allow: https, or deny: any")
+        yield placed.problem(fault)
+    if rule.allow == "tcp" and rule.ports is None:
+        yield placed.problem(Fault(f"rule {rule.name} allows tcp without ports", "ports: [5432]"))
+    if rule.deny and rule.addresses:
+        fault = Fault(f"rule {rule.name} is a deny; addresses are a consent", "hosts: [10.0.0.0/8]")
+        yield placed.problem(fault, "addresses")
+
+
+def _http_keys(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    for key in ("methods", "requests"):
+        if getattr(rule, key) is not None and rule.kind not in ("https", "http", ""):
+            fault = Fault(f"{key} need HTTP, but rule {rule.name} is {rule.kind}", "https or http")
+            yield placed.problem(fault, key)
+    for position, request in enumerate(rule.requests or ()):
+        if request.method is None and request.path is None:
+            fault = Fault("a request without method and path is any request", "no requests at all")
+            yield placed.problem(fault, "requests", position)
+
+
+def _tls(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    if rule.tls is None:
+        return
+    if rule.allow != "https":
+        fault = Fault(f"tls is for allow: https, not for rule {rule.name}", "no tls key")
+        yield placed.problem(fault, "tls")
+    elif rule.tls == "passthrough" and (rule.methods or rule.requests):
+        what = "with tls: passthrough nobody reads the requests, so none can be told apart"
+        yield placed.problem(Fault(what, "tls: inspect, or no methods and requests"), "tls")
+
+
+def _ssh(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    if rule.forwarding and rule.allow != "ssh":
+        fault = Fault(f"forwarding is for allow: ssh, not for rule {rule.name}", "no forwarding")
+        yield placed.problem(fault, "forwarding")
+    if rule.allow == "ssh" and not rule.forwarding:
+        what = (
+            f"rule {rule.name} allows ssh, which can only be relayed unread today,"
+            " tunnels inside it included"
+        )
+        yield placed.problem(Fault(what, "forwarding: trusted, if you trust these hosts"))
+
+
+def _hosts(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    if isinstance(rule.hosts, ToolHosts):
+        if rule.kind not in ("https", "http", "any"):
+            fault = Fault(f"tools download over HTTP, not {rule.kind}", "allow: https or http")
+            yield placed.problem(fault, "hosts")
+        return
+    if not rule.hosts:
+        yield placed.problem(
+            Fault(f"rule {rule.name} has no hosts", "hosts: [example.com]"), "hosts"
+        )
+    seen: set[str] = set()
+    for position, host in enumerate(rule.hosts):
+        if host in seen:
+            fault = Fault(f"the host {host} stands twice in rule {rule.name}", "it once")
+            yield placed.problem(fault, "hosts", position)
+        seen.add(host)
+
+
+def _metadata(placed: Placed) -> Iterator[Problem]:
+    for position, pattern in enumerate(_patterns(placed.rule) if placed.rule.allow else ()):
+        network = pattern.network
+        if network is None or not (network.is_link_local or network.num_addresses == 1):
+            continue
+        if any(contains(network, each) for each in METADATA):
+            what = f"{network} is cloud metadata, which no rule can open"
+            yield placed.problem(Fault(what, "nothing in its place"), "hosts", position)
+
+
+def _duplicate_names(rules: list[Placed]) -> Iterator[Problem]:
+    first: dict[str, Placed] = {}
+    for each in rules:
+        name = each.rule.name
+        if name in first:
+            fault = Fault(f"the rule name {name} is taken by {first[name].where}", f"{name}-2")
+            yield each.problem(fault, "name")
+        first.setdefault(name, each)
+
+
+def _identical(rules: list[Placed]) -> Iterator[Problem]:
+    first: dict[object, Placed] = {}
+    for each in rules:
+        effect = _effect(each.rule)
+        if effect in first:
+            twin = first[effect]
+            what = f"rule {each.rule.name} has the same effect as {twin.rule.name} ({twin.where})"
+            yield each.problem(Fault(what, "one of the two"))
+        first.setdefault(effect, each)
+
+
+def _effect(rule: RuleDocument) -> object:
+    hosts = rule.hosts
+    return (
+        rule.allow,
+        rule.deny,
+        frozenset(hosts.tools if isinstance(hosts, ToolHosts) else hosts),
+        isinstance(hosts, ToolHosts),
+        ports(rule),
+        frozenset(rule.methods or ()),
+        frozenset(rule.requests or ()),
+        frozenset(rule.programs or ()),
+        rule.tls or "inspect",
+        frozenset(rule.addresses or ()),
+        rule.forwarding,
+    )
+
+
+def ports(rule: RuleDocument) -> tuple[int, ...]:
+    """The ports of a rule, sorted: those written, or its protocol's own. A deny without ports
+    means every port, written as none."""
+    if rule.ports is not None:
+        return tuple(sorted(set(rule.ports)))
+    usual = {"https": (443,), "http": (80,), "ssh": (22,)}
+    return usual.get(rule.allow or "", ())
+
+
+def _unreachable(rules: list[Placed]) -> Iterator[Problem]:
+    denies = [(each, _cover(_patterns(each.rule))) for each in rules if each.rule.deny]
+    for allow in rules:
+        if not allow.rule.allow or not (patterns := _patterns(allow.rule)):
+            continue
+        for deny, covers in denies:
+            if _outdoes(deny.rule, allow.rule) and all(covers(each) for each in patterns):
+                name, other = allow.rule.name, f"{deny.rule.name} ({deny.where})"
+                what = f"rule {name} is unreachable: {other} denies all of it"
+                yield allow.problem(Fault(what, "a narrower deny, or no such allow"))
+                break
+
+
+def _patterns(rule: RuleDocument) -> list[HostPattern]:
+    return [] if isinstance(rule.hosts, ToolHosts) else [parse_host(host) for host in rule.hosts]
+
+
+def _cover(patterns: list[HostPattern]) -> Callable[[HostPattern], bool]:
+    """A test whether a host is covered by one of `patterns`."""
+    exact = frozenset(patterns)
+    wide = [each for each in patterns if each.kind != "name"]
+    return lambda host: host in exact or any(each.covers(host) for each in wide)
+
+
+def _outdoes(deny: RuleDocument, allow: RuleDocument) -> bool:
+    """Whether the deny covers all of the allow but its hosts."""
+    kinds = deny.deny in ("any", allow.allow)
+    ports_too = not deny.ports or set(ports(allow)) <= set(deny.ports)
+    programs = not deny.programs or set(allow.programs or ("",)) <= set(deny.programs)
+    methods = not deny.methods and not deny.requests
+    if deny.methods and allow.methods and not allow.requests:
+        methods = set(allow.methods) <= set(deny.methods)
+    return kinds and ports_too and programs and methods

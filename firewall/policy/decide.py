@@ -1,0 +1,332 @@
+"""The decision: guards, then denies, then allows, then the default, which is deny.
+
+Pure and fast: rules are found by host in dictionaries, so the cost does not grow with their number.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from firewall.actor import Actor
+from firewall.policy import remedies
+from firewall.policy.addresses import Address, Scope, classify, parse_address
+from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
+from firewall.policy.resolved import Resolved
+from firewall.policy.rules import Asked, Miss, Rule
+from firewall.requests import (
+    Connect,
+    Execute,
+    Finding,
+    FindingKind,
+    HttpRequest,
+    Message,
+    Protocol,
+    Request,
+    Resolve,
+    SshChannel,
+    ToolCall,
+)
+from firewall.verdict import Action, Obligations, Severity, Verdict
+
+# protocol-mismatch has no key in the language: bytes that contradict themselves are never right.
+GUARD_OF: dict[FindingKind, str] = {
+    "mining": "mining",
+    "tunnel": "tunnels",
+    "ssh-reverse-forwarding": "ssh-reverse-forwarding",
+    "protocol-mismatch": "protocol-mismatch",
+}
+_SYNTHETIC = frozenset({"A", "AAAA"})
+_EMPTY = frozenset({"HTTPS", "SVCB"})
+
+_REASON_LIMIT = 1000
+"""Characters of a reason; names and paths come from clients and can be long."""
+
+type _Alerts = list[str]
+
+
+class Decider:
+    """Everything a decision needs, compiled from the resolved policy."""
+
+    def __init__(self, resolved: Resolved, digest: str) -> None:
+        self._digest = digest
+        self._enforced = resolved.mode == "enforce"
+        self._file = resolved.sources[-1].rpartition("/")[2] if resolved.sources else resolved.name
+        self._guards = resolved.guards
+        # By name, so that the order in files does not even decide which of two allows is named.
+        rules = sorted(map(Rule, resolved.rules), key=lambda rule: rule.name)
+        self._allows = _index(rule for rule in rules if rule.document.action == "allow")
+        self._denies = _index(rule for rule in rules if rule.document.action == "deny")
+        self._judges: dict[type, Callable[[Any, Actor, _Alerts], Verdict]] = {
+            Connect: self._connect,
+            Resolve: self._resolve,
+            HttpRequest: self._http,
+            Message: self._message,
+            SshChannel: self._other,
+            Execute: self._other,
+            ToolCall: self._other,
+        }
+
+    def decide(self, request: Request, actor: Actor) -> Verdict:
+        """Judge a request; see `Policy.decide`."""
+        alerts: _Alerts = []
+        verdict = self._findings(request.findings, alerts) if request.findings else None
+        if verdict is None:
+            verdict = self._judges[type(request)](request, actor, alerts)
+        return _with_alerts(verdict, alerts) if alerts else verdict
+
+    def _findings(self, findings: Sequence[Finding], alerts: _Alerts) -> Verdict | None:
+        """The first finding that is blocked; those that only alert are written down."""
+        blocked = None
+        for finding in findings:
+            reason = f"{finding.name}: {finding.evidence} ({finding.where})"
+            blocked = blocked or self._guard(
+                GUARD_OF[finding.kind], reason, Severity.CRITICAL, alerts
+            )
+        return blocked
+
+    def _guard(self, name: str, reason: str, severity: Severity, alerts: _Alerts) -> Verdict | None:
+        """What a guard makes of something it saw: a deny, or an alert and no verdict."""
+        guard = self._guards.get(name)
+        if guard is not None and guard.action == "alert":
+            alerts.append(_plain(f"guards.{name} is set to alert ({guard.source}): {reason}"))
+            return None
+        source = guard.source if guard else ""
+        return self._deny(f"guards.{name}", reason, remedies.guard(name, guard), severity, source)
+
+    def _connect(self, request: Connect, actor: Actor, alerts: _Alerts) -> Verdict:
+        if request.transport == "udp":
+            return self._udp(request)
+        host, address, named = read_host(request.host)
+        if request.protocol in ("socks", "http-connect"):
+            reason = f"{request.protocol} on a direct connection asks for a tunnel"
+            if blocked := self._guard("tunnels", reason, Severity.CRITICAL, alerts):
+                return blocked
+        sni = request.sni
+        if sni is not None and address is None and sni != host and normalise(sni) != host:
+            return self._mismatch(f"the TLS handshake names {sni!r}, the connection {host!r}")
+        asked = Asked(host, request.port, request.protocol, actor.program)
+        dialled = parse_address(request.address) if request.address is not None else address
+        near, far = self._candidates(host, named, address, dialled)
+        allows = [rule for rule in near if rule.allows(asked)]
+        text = request.address if address is None or request.address is not None else host
+        scope = classify(text) if text is not None else Scope.PUBLIC
+        if text is not None and scope is not Scope.PUBLIC:
+            blocked = self._private(asked, text, scope, dialled, allows, alerts)
+            if blocked is not None:
+                return blocked
+        return self._settle(asked, near, far, allows, request)
+
+    def _candidates(
+        self, host: str, named: bool, address: Address | None, dialled: Address | None
+    ) -> tuple[list[Rule], list[Rule]]:
+        """The allows and the denies that name a host. Denies of networks also hold for what a name
+        resolves to, and for addresses carried inside others."""
+        if address is not None:
+            near = self._allows.by_address(address)
+            far = self._denies.by_address(address, inner=True)
+        elif named:
+            near, far = self._allows.by_name(host), self._denies.by_name(host)
+        else:
+            return [], []
+        if dialled is not None and dialled is not address:
+            far += self._denies.by_address(dialled, inner=True)
+        return near, far
+
+    def _private(
+        self,
+        asked: Asked,
+        text: str,
+        scope: Scope,
+        address: Address | None,
+        allows: list[Rule],
+        alerts: _Alerts,
+    ) -> Verdict | None:
+        """A verdict against an address that is not public and to which no rule consents."""
+        where = text if text == asked.host else f"{asked.host} leads to {text}"
+        reason = f"{where}: {scope.value} address"
+        if scope is Scope.METADATA:
+            remedy = "nothing: metadata services hand out credentials and are never allowed"
+            name = "guards.private-addresses"
+            return self._deny(
+                name, reason, remedy, Severity.CRITICAL, self._source("private-addresses")
+            )
+        if address is not None and any(rule.consents(address) for rule in allows):
+            return None
+        blocked = self._guard("private-addresses", reason, Severity.WARNING, alerts)
+        return blocked and replace(
+            blocked, remedy=remedies.private(asked, text, allows, self._file)
+        )
+
+    def _settle(
+        self,
+        asked: Asked,
+        near: list[Rule],
+        far: list[Rule],
+        allows: list[Rule],
+        request: Connect | HttpRequest,
+    ) -> Verdict:
+        """Deny beats allow; without either, deny."""
+        for rule in far:
+            if rule.denies(asked):
+                return self._denied(rule, asked)
+        if not allows:
+            return self._default(asked, near)
+        opaque = all(rule.opaque for rule in allows)
+        if opaque and isinstance(request, Connect) and _nameless(request, allows):
+            return self._mismatch(
+                f"the TLS handshake names no host, so nobody can tell that it is for {asked.host}:"
+                f" rule {allows[0].name} passes it through unread"
+            )
+        return self._allowed(allows, asked, opaque)
+
+    def _allowed(self, allows: list[Rule], asked: Asked, opaque: bool) -> Verdict:
+        rule = allows[0]
+        what = f"{asked.method} to {asked.host}" if asked.method is not None else asked.host
+        trusted = any(each.document.forwarding == "trusted" for each in allows)
+        return Verdict(
+            Action.ALLOW,
+            rule.name,
+            _plain(f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}"),
+            source=rule.source,
+            obligations=_OBLIGATIONS[opaque, trusted],
+            policy_digest=self._digest,
+        )
+
+    def _denied(self, rule: Rule, asked: Asked) -> Verdict:
+        why = f": {rule.document.reason}" if rule.document.reason else ""
+        reason = f"rule {rule.name} denies {rule.document.kind} to {asked.host}{why}"
+        remedy = f"narrow or remove rule {rule.name} ({rule.source}): deny beats allow"
+        return self._deny(rule.name, reason, remedy, source=rule.source)
+
+    def _default(self, asked: Asked, near: list[Rule]) -> Verdict:
+        """The default deny, which tells how near the nearest rule came."""
+        misses = [miss for rule in near if (miss := rule.miss(asked)) is not None]
+        if misses:
+            best: Miss = max(misses, key=lambda miss: miss.rank)
+            remedy = best.remedy or remedies.add_rule(asked, self._file)
+            return self._deny("default", best.reason, remedy)
+        reason = f"no rule allows {asked.host!s} on port {asked.port}"
+        return self._deny("default", reason, remedies.add_rule(asked, self._file))
+
+    def _udp(self, request: Connect) -> Verdict:
+        reason = (
+            f"UDP to {request.host}:{request.port} is refused: QUIC and other UDP cannot be judged;"
+            " clients fall back to TCP"
+        )
+        return self._deny("default", reason, "use TCP; for names, ask the firewall's own DNS")
+
+    def _resolve(self, request: Resolve, actor: Actor, alerts: _Alerts) -> Verdict:
+        kind = request.kind.upper()
+        if kind in _SYNTHETIC:
+            reason = "the firewall answers with an address of its own and judges the connection"
+        elif kind in _EMPTY:
+            reason = "answered empty, so that clients ask for addresses"
+        else:
+            reason = f"{request.kind} questions are answered empty: they can carry data out"
+            return self._deny("names", reason, "ask for A or AAAA, which is all a connection needs")
+        return Verdict(Action.ALLOW, "names", reason, policy_digest=self._digest)
+
+    def _http(self, request: HttpRequest, actor: Actor, alerts: _Alerts) -> Verdict:
+        host, address, named = read_host(request.host)
+        if mismatch := _contradiction(request, host, address):
+            return self._mismatch(mismatch)
+        if request.method.upper() == "CONNECT" or request.upgrade not in (None, "", "websocket"):
+            what = f"upgrade to {request.upgrade}" if request.upgrade else "CONNECT"
+            reason = f"{what} turns the request into a tunnel"
+            if blocked := self._guard("tunnels", reason, Severity.CRITICAL, alerts):
+                return blocked
+        protocol: Protocol = "tls" if request.scheme == "https" else "http"
+        asked = Asked(host, request.port, protocol, actor.program, request.method, request.path)
+        near, far = self._candidates(host, named, address, address)
+        allows = [rule for rule in near if rule.document.kind != "tcp" and rule.allows(asked)]
+        return self._settle(asked, near, far, allows, request)
+
+    def _message(self, request: Message, actor: Actor, alerts: _Alerts) -> Verdict:
+        reason = "no guard blocks what was found in it" if alerts else "nothing was found in it"
+        return Verdict(Action.ALLOW, "messages", reason, policy_digest=self._digest)
+
+    def _other(
+        self, request: SshChannel | Execute | ToolCall, actor: Actor, alerts: _Alerts
+    ) -> Verdict:
+        what = {SshChannel: "SSH channels", Execute: "programs", ToolCall: "tool calls"}
+        reason = f"no rule allows it: policies have no rules for {what[type(request)]} yet"
+        return self._deny("default", reason, "nothing: only connections can be allowed today")
+
+    def _mismatch(self, reason: str) -> Verdict:
+        remedy = "connect to the host that the request is for; one name everywhere"
+        return self._deny("guards.name-mismatch", reason, remedy)
+
+    def _source(self, guard: str) -> str:
+        return self._guards[guard].source if guard in self._guards else ""
+
+    def _deny(
+        self,
+        rule: str,
+        reason: str,
+        remedy: str,
+        severity: Severity = Severity.WARNING,
+        source: str = "",
+    ) -> Verdict:
+        return Verdict(
+            Action.DENY,
+            rule,
+            _plain(reason),
+            severity,
+            _plain(remedy),
+            source or self._file,
+            policy_digest=self._digest,
+            enforced=self._enforced,
+        )
+
+
+_OBLIGATIONS = {
+    (opaque, trusted): Obligations(
+        "passthrough" if opaque else "inspect", "trusted" if trusted else "none"
+    )
+    for opaque in (False, True)
+    for trusted in (False, True)
+}
+
+
+def _index(rules: Any) -> HostIndex[Rule]:
+    def entries() -> Any:
+        for rule in rules:
+            for host in rule.document.hosts:
+                yield parse_host(host), rule
+
+    return HostIndex(entries())
+
+
+def _nameless(request: Connect, allows: list[Rule]) -> bool:
+    """Whether a TLS stream to a name hides which host it is for, and no tcp rule says that any
+    bytes are fine."""
+    named = parse_address(normalise(request.host)) is None
+    only_https = all(rule.document.kind == "https" for rule in allows)
+    return request.protocol == "tls" and request.sni is None and named and only_https
+
+
+def _contradiction(request: HttpRequest, host: str, address: Address | None) -> str:
+    """How the names of a request disagree, or ""."""
+    authority, sni = request.authority, request.sni
+    if address is None:
+        if authority != host and normalise(authority) != host:
+            return f"the request is for {authority!r}, the connection goes to {host!r}"
+        if sni is not None and sni != host and normalise(sni) != host:
+            return f"the TLS handshake names {sni!r}, the connection {host!r}"
+        return ""
+    named = normalise(authority)
+    if parse_address(named) == address or (sni is not None and named == normalise(sni)):
+        return ""
+    return f"the request is for {authority!r}, the connection goes to {host}"
+
+
+def _plain(text: str) -> str:
+    """Text for people's terminals and pages: what a client sent must not move the cursor there."""
+    if text.isprintable() and len(text) <= _REASON_LIMIT:
+        return text
+    return text[:_REASON_LIMIT].encode("unicode_escape").decode()
+
+
+def _with_alerts(verdict: Verdict, alerts: _Alerts) -> Verdict:
+    severity = Severity.WARNING if verdict.severity is Severity.INFO else verdict.severity
+    return replace(verdict, severity=severity, reason="; ".join((verdict.reason, *alerts)))

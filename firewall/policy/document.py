@@ -1,0 +1,254 @@
+"""The policy language: one pydantic model for each mapping a person writes.
+
+Models check each value by itself; `checks.py` looks at what values mean together.
+"""
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
+
+from firewall.policy.addresses import METADATA, Network
+from firewall.policy.errors import Fault, PolicyError, Problem
+from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
+from firewall.policy.paths import PathGlob
+from firewall.policy.suggest import closest
+from firewall.policy.text import Node
+
+type AllowKind = Literal["https", "http", "ssh", "tcp"]
+type DenyKind = Literal["https", "http", "ssh", "tcp", "any"]
+type Tool = Literal["pip", "uv", "npm", "apt", "cargo"]
+type GuardAction = Literal["block", "alert"]
+
+_RULE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_METHOD = re.compile(r"[A-Z][A-Z-]*")
+
+
+def _rule_name(text: str) -> str:
+    if not _RULE_NAME.fullmatch(text):
+        normal = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
+        raise Fault(f"{text!r} is not a rule's name", normal or "a name such as github-read")
+    if text in ("default", "names", "messages"):
+        raise Fault(f"the name {text!r} is taken: verdicts use it", f"{text}-rule")
+    return text
+
+
+def _host(text: str) -> str:
+    parse_host(text)
+    return text
+
+
+def _name(text: str) -> str:
+    return parse_name(text)
+
+
+def _address(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise Fault(f"{text!r} is not an IP address", "an address such as 127.0.0.1") from None
+    _never_metadata(parse_network(str(address)))
+    return str(address)
+
+
+def _consent(text: str) -> str:
+    _never_metadata(parse_network(text))
+    return text
+
+
+def _never_metadata(network: Network) -> None:
+    """Refuse what can only be meant for metadata; wide private ranges leave it out anyway."""
+    if not any(contains(network, each) for each in METADATA):
+        return
+    if network.is_link_local or network.num_addresses == 1:
+        raise Fault(f"{network} is cloud metadata, which no rule can open", "nothing in its place")
+
+
+def _method(text: str) -> str:
+    if not _METHOD.fullmatch(text):
+        upper = text.upper()
+        raise Fault(
+            f"{text!r} is not a method", upper if _METHOD.fullmatch(upper) else "GET, HEAD, POST..."
+        )
+    if text == "CONNECT":
+        raise Fault("CONNECT is a tunnel, which guards.tunnels refuses", "the other methods only")
+    return text
+
+
+def _path(text: str) -> str:
+    PathGlob(text)
+    return text
+
+
+def _program(text: str) -> str:
+    if not text.startswith(("/", "*")):
+        raise Fault(f"{text!r} never matches: programs are whole paths", f'"*/{text}"')
+    if not text.strip("*/"):
+        raise Fault(f"{text!r} would match every program", "no programs, which means any")
+    return text
+
+
+HostText = Annotated[str, AfterValidator(_host)]
+NameText = Annotated[str, AfterValidator(_name)]
+AddressText = Annotated[str, AfterValidator(_address)]
+ConsentText = Annotated[str, AfterValidator(_consent)]
+MethodText = Annotated[str, AfterValidator(_method)]
+PathText = Annotated[str, AfterValidator(_path)]
+ProgramText = Annotated[str, AfterValidator(_program)]
+RuleName = Annotated[str, AfterValidator(_rule_name)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Strict(BaseModel):
+    """No unknown keys, no conversions: what is written is what is meant."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+class ToolHosts(Strict):
+    """The hosts that package tools of this machine are set to download from."""
+
+    tools: list[Tool] = Field(alias="from", min_length=1)
+
+
+def _hosts_form(value: Any) -> str:
+    return "tools" if isinstance(value, dict | ToolHosts) else "names"
+
+
+# Told apart by form, so that a fault in one is not also reported as not being the other.
+Hosts = Annotated[
+    Annotated[list[HostText], Tag("names")] | Annotated[ToolHosts, Tag("tools")],
+    Discriminator(_hosts_form),
+]
+
+
+class RequestRule(Strict):
+    """One kind of HTTP request. A missing method or path means any."""
+
+    method: MethodText | None = None
+    path: PathText | None = None
+
+
+class RuleDocument(Strict):
+    """A rule of `network.rules`: what it allows or denies, to which hosts, for whom."""
+
+    name: RuleName
+    allow: AllowKind | None = None
+    deny: DenyKind | None = None
+    hosts: Hosts
+    ports: list[Port] | None = Field(default=None, min_length=1)
+    methods: list[MethodText] | None = Field(default=None, min_length=1)
+    requests: list[RequestRule] | None = Field(default=None, min_length=1)
+    programs: list[ProgramText] | None = Field(default=None, min_length=1)
+    tls: Literal["inspect", "passthrough"] | None = None
+    addresses: list[ConsentText] | None = Field(default=None, min_length=1)
+    forwarding: Literal["trusted"] | None = None
+    reason: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.allow or self.deny or ""
+
+
+class NetworkDocument(Strict):
+    """Everything about connections: pinned names, and rules whose order never matters."""
+
+    names: dict[NameText, AddressText] = Field(default_factory=dict)
+    rules: list[RuleDocument] = Field(default_factory=list)
+
+
+class GuardsDocument(Strict):
+    """Guards beat every allow. What is not written blocks."""
+
+    mining: GuardAction | None = None
+    tunnels: GuardAction | None = None
+    ssh_reverse_forwarding: GuardAction | None = Field(default=None, alias="ssh-reverse-forwarding")
+    private_addresses: GuardAction | None = Field(default=None, alias="private-addresses")
+
+
+class PolicyDocument(Strict):
+    """A policy file."""
+
+    version: Literal[1]
+    name: RuleName
+    extends: list[str] = Field(default_factory=list)
+    mode: Literal["enforce", "observe"] = "enforce"
+    network: NetworkDocument = Field(default_factory=NetworkDocument)
+    guards: GuardsDocument = Field(default_factory=GuardsDocument)
+
+
+def validate[M: BaseModel](model: type[M], node: Node, file: str) -> M:
+    """Turn a parsed file into its model. Raises PolicyError with the line of every fault."""
+    try:
+        return model.model_validate(node.value)
+    except ValidationError as error:
+        problems = [_problem(model, dict(each), node, file) for each in error.errors()]
+    raise PolicyError(sorted(problems, key=lambda problem: problem.line))
+
+
+def _problem(model: type[BaseModel], error: dict[str, Any], node: Node, file: str) -> Problem:
+    location = error["loc"]
+    key = location[-1] if location else ""
+    fault = error.get("ctx", {}).get("error")
+    if isinstance(fault, Fault):
+        what, write = fault.what, fault.write
+    elif error["type"] == "extra_forbidden":
+        known = known_keys(model, location[:-1])
+        what, write = f"unknown key {key!r}", closest(str(key), known)
+    elif error["type"] == "missing":
+        what, write = f"the key {key!r} is missing", f"{key}: ... (see policies/ for examples)"
+    elif error["type"] == "literal_error":
+        what = f"{_path_text(node, location)}: {error['input']!r} is not known"
+        write = str(error["ctx"]["expected"]).replace("'", "")
+    else:
+        what = f"{_path_text(node, location)}: {error['input']!r} does not fit"
+        write = _expected(error)
+    return Problem(file, node.line_of(location), what, write)
+
+
+def _expected(error: dict[str, Any]) -> str:
+    """What pydantic asks for, without its way of saying it."""
+    text = str(error["msg"]).removeprefix("Input should be ")
+    known = {
+        "int_type": "a whole number",
+        "string_type": 'text (numbers and true/false in "quotes")',
+        "list_type": "a list: [one, two]",
+        "model_type": "a mapping: key: value lines",
+        "dict_type": "a mapping: key: value lines",
+        "too_short": "at least one item, or leave the key out",
+    }
+    return known.get(error["type"], text)
+
+
+def _path_text(node: Node, location: tuple[int | str, ...]) -> str:
+    steps: list[str] = []
+    for step in location:
+        if step in node.children:
+            node = node.children[step]
+            steps.append(str(step))
+    return ".".join(steps) or "the file"
+
+
+def known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that a mapping at `location` may have."""
+    for step in location:
+        for name, info in model.model_fields.items():
+            if step in (name, info.alias):
+                model = _model_in(info.annotation) or model
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(each) for each in get_args(annotation))
+    return next((each for each in found if each is not None), None)

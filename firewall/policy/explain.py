@@ -1,0 +1,86 @@
+"""Why a policy says what it says: the verdict, and every rule that was considered."""
+
+from dataclasses import dataclass
+
+from firewall.policy.addresses import parse_address
+from firewall.policy.cases import STEPS, actor_of, judge
+from firewall.policy.errors import Fault
+from firewall.policy.hosts import normalise, parse_host
+from firewall.policy.policy import Policy
+from firewall.policy.resolved import ResolvedRule
+from firewall.policy.rules import Asked, Rule
+from firewall.requests import Connect, HttpRequest, Protocol, Request
+from firewall.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A rule, whether it applies, and why it does or not."""
+
+    rule: ResolvedRule
+    applies: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The verdict on a request as a person wrote it, and what every rule had to do with it."""
+
+    asked: str
+    verdict: Verdict
+    considered: tuple[Considered, ...]
+
+
+def steps_of(text: str) -> list[Request]:
+    """The requests behind "METHOD URL", "ssh USER@HOST", "tcp HOST:PORT" or "dns NAME TYPE".
+
+    Raises Fault where the text is none of them.
+    """
+    word, _, rest = text.strip().partition(" ")
+    if word in ("ssh", "tcp", "dns"):
+        return STEPS[word](rest.strip())
+    try:
+        return STEPS["https"](text.strip() if rest else f"GET {text.strip()}")
+    except Fault:
+        example = '"POST https://host/path", "ssh git@host", "tcp host:port" or "dns name TXT"'
+        raise Fault(f"{text!r} is not a request", example) from None
+
+
+def explain(policy: Policy, text: str, program: str = "") -> Explanation:
+    """Explain the verdict on a request. Raises Fault where `text` is none."""
+    steps = steps_of(text)
+    verdict = judge(policy, steps, program)
+    asked = _asked(steps, program)
+    rules = policy.resolved.rules if asked is not None else ()
+    considered = tuple(_consider(rule, asked) for rule in rules if asked is not None)
+    return Explanation(text, verdict, considered)
+
+
+def _asked(steps: list[Request], program: str) -> Asked | None:
+    """The last step as rules see it; None for questions, which no rule decides."""
+    last, who = steps[-1], actor_of(program).program
+    if isinstance(last, HttpRequest):
+        protocol: Protocol = "tls" if last.scheme == "https" else "http"
+        return Asked(last.host, last.port, protocol, who, last.method, last.path)
+    if isinstance(last, Connect):
+        return Asked(last.host, last.port, last.protocol, who)
+    return None
+
+
+def _consider(document: ResolvedRule, asked: Asked) -> Considered:
+    rule = Rule(document)
+    if not any(_names(host, asked.host) for host in document.hosts):
+        return Considered(document, False, f"its hosts do not include {asked.host}")
+    if document.action == "deny":
+        applies = rule.denies(asked)
+        return Considered(document, applies, "denies it" if applies else "denies something else")
+    miss = rule.miss(asked)
+    return Considered(document, miss is None, miss.reason if miss else "allows it")
+
+
+def _names(host: str, asked: str) -> bool:
+    """Whether a host as written in a rule includes a host as asked for."""
+    pattern, address = parse_host(host), parse_address(asked)
+    if pattern.network is not None:
+        return address is not None and address in pattern.network
+    return pattern.covers(parse_host(normalise(asked))) if address is None else False

@@ -1,0 +1,203 @@
+"""From files to the resolved form: reading, `extends`, checks, and `from:`."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from firewall.policy.checks import Placed, SourceFile, check, placed, ports
+from firewall.policy.document import GuardsDocument, PolicyDocument, ToolHosts, validate
+from firewall.policy.errors import Fault, PolicyError, Problem
+from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedRule
+from firewall.policy.sources import Answer, Origin, SourceError, resolve
+from firewall.policy.suggest import closest
+from firewall.policy.text import read
+
+PRESETS = Path(__file__).parents[2] / "policies"
+"""The folder of presets: beside the package, in the source tree as in an installed wheel."""
+
+_PRESET = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+def presets() -> list[str]:
+    """The names of all presets."""
+    names = (path.stem for path in PRESETS.glob("*.yaml"))
+    return sorted(name for name in names if not name.endswith(".test"))
+
+
+def find(policy: Path | str) -> Path:
+    """The file of a policy given by path or by preset name. Raises PolicyError."""
+    path = Path(policy)
+    if _PRESET.fullmatch(str(policy)) and not path.exists():
+        if str(policy) not in presets():
+            what = f"there is no preset {str(policy)!r}"
+            raise PolicyError([Problem(str(policy), 1, what, closest(str(policy), presets()))])
+        return PRESETS / f"{policy}.yaml"
+    return path
+
+
+def load(policy: Path | str) -> Resolved:
+    """Read a policy and all it extends. Raises PolicyError with every problem found."""
+    files = list(_family(find(policy), ()))
+    rules = placed(files)
+    problems = list(check(rules))
+    if problems:
+        raise PolicyError(problems)
+    return _resolve(files, rules)
+
+
+def _family(path: Path, children: tuple[Path, ...]) -> Iterator[SourceFile]:
+    """The file after all it extends, each once."""
+    file = _read(path)
+    seen: set[Path] = set()
+    for position, text in enumerate(file.document.extends):
+        try:
+            parent = _parent(path, text, (*children, path.resolve()))
+        except Fault as fault:
+            raise PolicyError([file.problem(("extends", position), fault)]) from None
+        for each in _family(parent, (*children, path.resolve())):
+            if each.path.resolve() not in seen:
+                seen.add(each.path.resolve())
+                yield each
+    yield file
+
+
+def _read(path: Path) -> SourceFile:
+    node = read(path, str(path))
+    return SourceFile(path, str(path), node, validate(PolicyDocument, node, str(path)))
+
+
+def _parent(path: Path, text: str, children: tuple[Path, ...]) -> Path:
+    if _PRESET.fullmatch(text):
+        parent = PRESETS / f"{text}.yaml"
+        if text not in presets():
+            raise Fault(f"there is no preset {text!r}", closest(text, presets()))
+    else:
+        parent = path.parent / text
+        if not parent.is_file():
+            raise Fault(f"there is no file {parent}", "a preset's name or a path from this file")
+    if parent.resolve() in children:
+        names = " -> ".join(each.name for each in (*children, parent))
+        raise Fault(f"extends goes in a circle: {names}", "extends without this entry")
+    return parent
+
+
+def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
+    top = files[-1].document
+    learned = _Learning(rules)
+    resolved = [each for rule in rules for each in learned.rules(rule)]
+    if learned.problems:
+        raise PolicyError(learned.problems)
+    names = {name: text for file in files for name, text in file.document.network.names.items()}
+    return Resolved(
+        name=top.name,
+        mode=top.mode,
+        names=names,
+        guards=_guards(files),
+        rules=tuple(resolved),
+        sources=tuple(str(file.path) for file in files),
+        learned=tuple(learned.learned),
+        notes=learned.notes(),
+    )
+
+
+def _guards(files: list[SourceFile]) -> dict[str, Guard]:
+    """Every guard; the last file that names one decides it."""
+    guards: dict[str, Guard] = {}
+    for field, info in GuardsDocument.model_fields.items():
+        name = info.alias or field
+        guards[name] = Guard()
+        for file in files:
+            action = getattr(file.document.guards, field)
+            if action is not None:
+                guards[name] = Guard(action=action, source=file.where("guards", name))
+    return guards
+
+
+class _Learning:
+    """Fills in what `from:` stands for, and gathers what people should know about it."""
+
+    def __init__(self, rules: list[Placed]) -> None:
+        asked = [each.rule.hosts for each in rules]
+        tools = [tool for hosts in asked if isinstance(hosts, ToolHosts) for tool in hosts.tools]
+        self._answers = resolve(tools)
+        self.problems: list[Problem] = []
+        self.learned: list[Learned] = []
+        self._notes: list[str] = []
+        self._passed_over: dict[str, str] = {}
+
+    def notes(self) -> tuple[str, ...]:
+        """What people should know: silent tools, and origins that no rule's protocol fits."""
+        used = {each.url for each in self.learned}
+        unused = (text for url, text in self._passed_over.items() if url not in used)
+        return tuple(dict.fromkeys((*self._notes, *unused)))
+
+    def rules(self, placed: Placed) -> Iterator[ResolvedRule]:
+        """The resolved rule; one for each port where tools download from several."""
+        hosts = placed.rule.hosts
+        if not isinstance(hosts, ToolHosts):
+            yield _rule(placed, hosts, ports(placed.rule))
+            return
+        by_port: dict[tuple[int, ...], list[str]] = {}
+        for origin in self._origins(placed, hosts):
+            usual = (origin.port,) if placed.rule.allow else ()
+            chosen = ports(placed.rule) if placed.rule.ports else usual
+            by_port.setdefault(chosen, []).append(origin.host)
+        for chosen, names in by_port.items():
+            yield _rule(placed, list(dict.fromkeys(names)), chosen)
+
+    def _origins(self, placed: Placed, hosts: ToolHosts) -> Iterator[Origin]:
+        rule, silent, elsewhere, found = placed.rule, [], [], 0
+        for tool in hosts.tools:
+            answer = self._answers[tool]
+            if isinstance(answer, SourceError):
+                silent.append(str(answer))
+                continue
+            self._notes += answer.notes
+            for origin in answer.origins:
+                if rule.kind not in (origin.scheme, "any"):
+                    text = f"{tool} downloads from {origin}, which is {origin.scheme}"
+                    elsewhere.append(text)
+                    self._passed_over[str(origin)] = f"rule {rule.name}: {text}, not {rule.kind}"
+                    continue
+                found += 1
+                self.learned.append(
+                    Learned(rule=rule.name, tool=tool, url=str(origin), why=origin.why)
+                )
+                yield origin
+        self._account(placed, silent, elsewhere, found)
+
+    def _account(self, placed: Placed, silent: list[str], elsewhere: list[str], found: int) -> None:
+        """A rule none of whose tools could say anything is a fault, and so is one for HTTPS where
+        all download in plain text; the reverse only means that nothing is left to allow."""
+        rule, tools = placed.rule, placed.rule.hosts
+        self._notes += [f"rule {rule.name}: {text}" for text in silent]
+        if isinstance(tools, ToolHosts) and len(silent) == len(tools.tools):
+            fault = Fault(
+                f"no hosts for rule {rule.name}: {'; '.join(silent)}", "the hosts by name"
+            )
+            self.problems.append(placed.problem(fault, "hosts"))
+        elif not found and elsewhere and rule.allow == "https":
+            fault = Fault(f"no hosts for rule {rule.name}: {'; '.join(elsewhere)}", "allow: http")
+            self.problems.append(placed.problem(fault, "allow"))
+
+
+def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> ResolvedRule:
+    rule = placed.rule
+    return ResolvedRule(
+        name=rule.name,
+        action="allow" if rule.allow else "deny",
+        kind=rule.allow or rule.deny or "any",
+        hosts=tuple(hosts),
+        ports=chosen,
+        methods=tuple(rule.methods or ()),
+        requests=tuple(rule.requests or ()),
+        programs=tuple(rule.programs or ()),
+        tls=rule.tls or "inspect",
+        addresses=tuple(rule.addresses or ()),
+        forwarding=rule.forwarding or "none",
+        reason=rule.reason,
+        source=placed.where,
+    )
+
+
+__all__ = ["PRESETS", "Answer", "find", "load", "presets"]

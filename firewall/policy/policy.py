@@ -1,0 +1,53 @@
+"""A loaded policy: what everyone else sees of this room."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from firewall.actor import Actor
+from firewall.policy.decide import Decider
+from firewall.policy.loading import load
+from firewall.policy.resolved import Resolved
+from firewall.requests import Request
+from firewall.verdict import Verdict
+
+
+class Policy:
+    """Decides requests. Immutable; equal digests decide alike.
+
+    `names` maps pinned names to address text, `sources` lists the files read, `notes` says what
+    people should know (tools that are not installed, unknown file hosts).
+    """
+
+    def __init__(self, resolved: Resolved) -> None:
+        self.resolved = resolved
+        self.name: str = resolved.name
+        self.digest: str = resolved.digest()
+        self.mode: Literal["enforce", "observe"] = resolved.mode
+        self.names: Mapping[str, str] = MappingProxyType(resolved.names)
+        self.sources: tuple[Path, ...] = tuple(Path(source) for source in resolved.sources)
+        self.notes: tuple[str, ...] = resolved.notes
+        self.uses_actor: bool = any(rule.programs for rule in resolved.rules)
+        self._decider = Decider(resolved, self.digest)
+
+    def decide(self, request: Request, actor: Actor) -> Verdict:
+        """Judge one request. Pure: no I/O, no clock; never raises for what a client can send."""
+        return self._decider.decide(request, actor)
+
+    def dump(self) -> str:
+        """The fully resolved form as JSON."""
+        return self.resolved.model_dump_json()
+
+    @classmethod
+    def parse(cls, text: str) -> "Policy":
+        """The policy that `dump` wrote, with the same digest. Raises ValueError for other text."""
+        return cls(Resolved.model_validate_json(text))
+
+
+def load_policy(path: Path | str) -> Policy:
+    """Load a policy file, or a preset by name ("coding-agent").
+
+    Raises PolicyError with all problems, each "file:line: what; write: ...".
+    """
+    return Policy(load(path))

@@ -1,0 +1,48 @@
+"""What a person would change if a refused request was right: exact YAML, and where it goes."""
+
+import re
+from collections.abc import Sequence
+
+from firewall.policy.addresses import parse_address
+from firewall.policy.hosts import is_name
+from firewall.policy.resolved import Guard
+from firewall.policy.rules import Asked, Rule
+
+_USUAL = {"https": 443, "http": 80, "ssh": 22}
+_KIND = {"tls": "https", "http": "http", "http2": "http", "ssh": "ssh"}
+
+
+def add_rule(asked: Asked, file: str) -> str:
+    """The rule that would allow it. "" where the host is none that a rule can name."""
+    if not is_name(asked.host) and parse_address(asked.host) is None:
+        return ""
+    kind = _KIND.get(asked.protocol, "tcp")
+    name = re.sub(r"[^a-z0-9]+", "-", asked.host).strip("-") or "new-rule"
+    host = f'"{asked.host}"' if ":" in asked.host else asked.host
+    parts = [f"name: {name}", f"allow: {kind}", f"hosts: [{host}]"]
+    if _USUAL.get(kind) != asked.port:
+        parts.append(f"ports: [{asked.port}]")
+    if kind in ("https", "http"):
+        parts.append(f"methods: [{asked.method or 'GET'}]")
+    if kind == "ssh":
+        parts.append("forwarding: trusted")
+    return f"add to network.rules: {{{', '.join(parts)}}} ({file})"
+
+
+def private(asked: Asked, address: str, allows: Sequence[Rule], file: str) -> str:
+    """The consent that would let a rule lead to an address that is not public."""
+    consent = f'addresses: ["{address}"]'
+    if allows:
+        return f"add to rule {allows[0].name} ({allows[0].source}): {consent}"
+    rule = add_rule(asked, file)
+    if not rule or asked.host == address:
+        return rule
+    return rule.replace("} (", f", {consent}}} (")
+
+
+def guard(name: str, guard: Guard | None) -> str:
+    """How to let a guard only alert, where that can be written."""
+    if guard is None:
+        return "nothing: this guard is always on"
+    where = f" ({guard.source})" if guard.source else ""
+    return f"if this is wanted, write guards: {{{name}: alert}}{where}; it is then only recorded"

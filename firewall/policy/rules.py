@@ -1,0 +1,191 @@
+"""Compiled rules: whether one covers what was asked, and if not, how near it came."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import NamedTuple
+
+from firewall.policy.addresses import Address
+from firewall.policy.hosts import NetworkTable, parse_host, parse_network
+from firewall.policy.paths import PathGlob, clean, readings
+from firewall.policy.resolved import ResolvedRule
+from firewall.requests import Protocol
+
+# What a stream must speak to be what a rule allows. A tcp rule relays bytes unread, so it carries
+# TLS too; HTTP and SSH have kinds of their own, so a tcp rule cannot smuggle them past those.
+# SOCKS and HTTP CONNECT reach a rule only where guards.tunnels is set to alert.
+CARRIED: dict[str, frozenset[Protocol]] = {
+    "https": frozenset({"tls"}),
+    "http": frozenset({"http", "http2"}),
+    "ssh": frozenset({"ssh"}),
+    "tcp": frozenset({"tls", "unknown", "silent", "json-rpc", "dns", "socks", "http-connect"}),
+}
+SPOKEN: dict[Protocol, str] = {
+    "tls": "TLS",
+    "http": "plain HTTP",
+    "http2": "plain HTTP/2",
+    "ssh": "SSH",
+    "socks": "SOCKS",
+    "http-connect": "HTTP CONNECT",
+    "json-rpc": "JSON-RPC",
+    "dns": "DNS over TCP",
+    "unknown": "an unknown protocol",
+    "silent": "nothing (the client waits for the server)",
+}
+
+
+class Asked(NamedTuple):
+    """A request as rules see it. `method` is None for a connection, whose requests come later.
+
+    A tuple because one is made for every decision, at a third of a frozen dataclass's cost.
+    """
+
+    host: str
+    port: int
+    protocol: Protocol
+    program: str
+    method: str | None = None
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """Why a rule does not apply. The higher the rank, the nearer it came."""
+
+    rank: int
+    reason: str
+    remedy: str
+
+
+class Rule:
+    """A resolved rule, ready to match at a cost that does not depend on its number of hosts."""
+
+    __slots__ = (
+        "_consent", "_ports", "_programs", "_protocols", "_requests", "document", "name",
+        "opaque", "partial", "source",
+    )  # fmt: skip
+
+    def __init__(self, document: ResolvedRule) -> None:
+        self.document = document
+        self.name = document.name
+        self.source = document.source
+        self.partial = bool(document.methods or document.requests)
+        self.opaque = document.kind == "tcp" or document.tls == "passthrough"
+        self._protocols = CARRIED.get(document.kind, frozenset(SPOKEN))
+        self._ports = frozenset(document.ports)
+        self._programs = _any_of(document.programs)
+        self._requests = list(_requests(document))
+        self._consent = _consent(document)
+
+    def consents(self, address: Address) -> bool:
+        """Whether the rule names this address, and so may lead to it though it is not public."""
+        return bool(self._consent.find(address))
+
+    def allows(self, asked: Asked) -> bool:
+        """Whether this allow rule, one of the host's, covers what was asked."""
+        return (
+            asked.protocol in self._protocols
+            and asked.port in self._ports
+            and (self._programs is None or bool(self._programs.match(asked.program)))
+            and (asked.method is None or not self.partial or self._allows_request(asked))
+        )
+
+    def denies(self, asked: Asked) -> bool:
+        """Whether this deny rule, one of the host's, covers what was asked.
+
+        An unknown program is denied as if it were the one named. A deny of some requests says
+        nothing about the connection that carries them.
+        """
+        if asked.protocol not in self._protocols or (self._ports and asked.port not in self._ports):
+            return False
+        if asked.program and self._programs and not self._programs.match(asked.program):
+            return False
+        if not self.partial:
+            return True
+        return asked.method is not None and self._denies_request(asked)
+
+    def _allows_request(self, asked: Asked) -> bool:
+        candidates = [glob for methods, glob in self._requests if _has(methods, asked.method)]
+        if None in candidates:
+            return True
+        segments = clean(asked.path.partition("?")[0]) if candidates else None
+        return segments is not None and any(glob.matches(segments) for glob in candidates if glob)
+
+    def _denies_request(self, asked: Asked) -> bool:
+        method = (asked.method or "").upper()
+        candidates = [glob for methods, glob in self._requests if _has(methods, method)]
+        if None in candidates:
+            return True
+        if not candidates:
+            return False
+        ways = readings(asked.path.partition("?")[0])
+        return any(glob.matches(way) for glob in candidates if glob for way in ways)
+
+    def miss(self, asked: Asked) -> Miss | None:
+        """Why this rule, one of the host's, does not allow what was asked; None where it does."""
+        document, where = self.document, f"rule {self.name} ({self.source})"
+        if asked.protocol not in self._protocols:
+            spoken = SPOKEN.get(asked.protocol, asked.protocol)
+            reason = f"{spoken} on port {asked.port}; rule {self.name} allows {document.kind}"
+            return Miss(1, reason, "")
+        if self._ports and asked.port not in self._ports:
+            ports = _listed("port", document.ports)
+            reason = f"{asked.host} is allowed on {ports}, not {asked.port} (rule {self.name})"
+            return Miss(2, reason, f"add {asked.port} to ports of {where}")
+        if self._programs and not self._programs.match(asked.program):
+            who = f"this is {asked.program}" if asked.program else "the program is not known"
+            programs = ", ".join(document.programs)
+            reason = f"rule {self.name} allows it only for programs {programs}; {who}"
+            remedy = f'add "{asked.program}" to programs of {where}' if asked.program else ""
+            return Miss(3, reason, remedy)
+        if asked.method is not None and self.partial and not self._allows_request(asked):
+            return self._missed_request(asked, where)
+        return None
+
+    def _missed_request(self, asked: Asked, where: str) -> Miss:
+        path = asked.path.partition("?")[0]
+        known = ", ".join(self._described())
+        reason = f"rule {self.name} allows {known}; this is {asked.method} {path[:200]}"
+        if clean(path) is None:
+            hint = "; the path is ambiguous (dot segments, odd escapes), which no path rule allows"
+            return Miss(4, reason + hint, "")
+        remedy = f'add {{method: {asked.method}, path: "{path[:200]}"}} to requests of {where}'
+        return Miss(4, reason, remedy)
+
+    def _described(self) -> Iterable[str]:
+        yield from self.document.methods
+        for each in self.document.requests:
+            yield " ".join(part for part in (each.method or "any method", each.path) if part)
+
+
+def _requests(document: ResolvedRule) -> Iterator[tuple[frozenset[str], PathGlob | None]]:
+    """What the rule says of requests: methods (none: any) and a path (None: any)."""
+    if document.methods:
+        yield frozenset(document.methods), None
+    for each in document.requests:
+        methods = frozenset({each.method} if each.method else ())
+        yield methods, PathGlob(each.path) if each.path else None
+
+
+def _has(methods: frozenset[str], method: str | None) -> bool:
+    return not methods or method in methods
+
+
+def _any_of(globs: Iterable[str]) -> re.Pattern[str] | None:
+    patterns = [translate(glob) for glob in globs]
+    return re.compile("|".join(patterns)) if patterns else None
+
+
+def _listed(noun: str, values: Iterable[int]) -> str:
+    texts = [str(value) for value in values]
+    return f"{noun}{'s' if len(texts) > 1 else ''} {', '.join(texts)}"
+
+
+def _consent(document: ResolvedRule) -> NetworkTable[bool]:
+    table: NetworkTable[bool] = NetworkTable()
+    own = (parse_host(host).network for host in document.hosts)
+    for network in (*map(parse_network, document.addresses), *own):
+        if network is not None:
+            table.add(network, True)
+    return table

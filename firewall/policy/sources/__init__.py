@@ -1,0 +1,47 @@
+"""The hosts that package tools of this machine download from: `hosts: {from: [pip, npm]}`.
+
+Each tool is asked for its own effective settings, and for the default it carries where nothing is
+set; no default host stands in our own files. Nothing is sent anywhere. What a tool does not know
+(a file host that only its index can name) becomes a note that says so. Answers are kept for the
+life of the process.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from firewall.policy.document import Tool
+from firewall.policy.sources import apt, cargo, npm, pip, uv
+from firewall.policy.sources.origin import Answer, Origin, SourceError
+
+__all__ = ["Answer", "Origin", "SourceError", "resolve"]
+
+_TOOLS: Mapping[Tool, Callable[[], Answer]] = {
+    "pip": pip.answer,
+    "uv": uv.answer,
+    "npm": npm.answer,
+    "apt": apt.answer,
+    "cargo": cargo.answer,
+}
+
+
+def resolve(tools: Iterable[Tool]) -> dict[Tool, Answer | SourceError]:
+    """What each tool downloads from, or why it could not say. The tools are asked side by side."""
+    wanted = list(dict.fromkeys(tools))
+    with ThreadPoolExecutor(max_workers=len(_TOOLS)) as pool:
+        return dict(zip(wanted, pool.map(_ask, wanted), strict=True))
+
+
+@cache
+def _ask(tool: Tool) -> Answer | SourceError:
+    try:
+        return _TOOLS[tool]()
+    except SourceError as error:
+        return error
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        return SourceError(f"{tool}'s settings are not understood: {error!r}")
+
+
+def forget() -> None:
+    """Ask the tools again next time."""
+    _ask.cache_clear()

@@ -1,0 +1,90 @@
+"""One place that a tool downloads from, and how to ask a tool."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from firewall.policy.addresses import parse_address
+from firewall.policy.hosts import is_name, normalise
+
+_TIMEOUT = 15.0
+
+
+class SourceError(Exception):
+    """A tool could not say where it downloads from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """`scheme`://`host`:`port`, and `why` a tool downloads from there."""
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    why: str
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = {"http": 80, "https": 443}[self.scheme]
+        return f"{self.scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A tool's origins, and notes about what it could not say."""
+
+    origins: tuple[Origin, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def origin(url: str, why: str) -> Origin | None:
+    """The origin of a URL; None for what is not fetched over HTTP (file:, cdrom:, paths).
+
+    Raises SourceError for an HTTP URL without a usable host. User and password are dropped.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("http", "https"):
+            return None
+        host, port = normalise(parts.hostname or ""), parts.port
+    except ValueError:
+        host, port = "", None
+    if not is_name(host) and parse_address(host) is None:
+        raise SourceError(f"{why} is a URL without a usable host")
+    scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
+    return Origin(scheme, host, port or (443 if scheme == "https" else 80), why)
+
+
+def origins(urls: Iterable[tuple[str, str]]) -> tuple[Origin, ...]:
+    """The origins of (URL, why) pairs, each once, without those that are not HTTP."""
+    unique: dict[str, Origin] = {}
+    for url, why in urls:
+        found = origin(url, why)
+        if found is not None:
+            unique.setdefault(str(found), found)
+    return tuple(unique.values())
+
+
+def program(name: str) -> str:
+    """The path of a tool. Raises SourceError where it is not installed."""
+    path = shutil.which(name)
+    if path is None:
+        raise SourceError(f"{name} is not installed")
+    return path
+
+
+def output(argv: Sequence[str]) -> str:
+    """What a tool prints. Raises SourceError where it fails or does not end."""
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SourceError(f"{argv[0]} could not be asked: {error}") from error
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        raise SourceError(f"{argv[0]} failed with status {done.returncode}: {last[0][:200]}")
+    return done.stdout.decode(errors="replace")

@@ -1,0 +1,1 @@
+"""Presets: policies to use by name, to extend, and to copy."""

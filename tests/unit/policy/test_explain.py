@@ -1,0 +1,110 @@
+"""Explanations, and the commands around them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from firewall.cli.policy import app
+from firewall.policy import Policy
+from firewall.policy.errors import Fault
+from firewall.policy.explain import explain
+from tests.unit.policy.conftest import Machine
+
+RULES = """
+network:
+  rules:
+    - {name: git, allow: https, hosts: [git.example], methods: [GET], reason: to read code}
+    - {name: net, allow: tcp, hosts: ["8.8.0.0/16"], ports: [53]}
+    - {name: never, deny: any, hosts: ["*.example"], ports: [81]}
+    - {name: packages, allow: https, hosts: {from: [npm]}}
+"""
+
+
+@pytest.fixture
+def rules(machine: Machine, policy: Callable[[str], Policy]) -> Policy:
+    machine.npm({"registry": "https://npm.example/"})
+    return policy(RULES)
+
+
+def _whys(policy: Policy, text: str) -> dict[str, tuple[bool, str]]:
+    considered = explain(policy, text).considered
+    return {each.rule.name: (each.applies, each.why) for each in considered}
+
+
+def test_every_rule_is_considered(rules: Policy) -> None:
+    assert _whys(rules, "POST https://git.example/x") == {
+        "git": (False, "rule git allows GET; this is POST /x"),
+        "net": (False, "its hosts do not include git.example"),
+        "never": (False, "denies something else"),
+        "packages": (False, "its hosts do not include git.example"),
+    }
+    assert _whys(rules, "https://git.example/x")["git"] == (True, "allows it")
+    assert _whys(rules, "tcp 8.8.4.4:53")["net"] == (True, "allows it")
+    assert _whys(rules, "tcp git.example:81")["never"] == (True, "denies it")
+    assert _whys(rules, "ssh git@git.example")["git"][1] == "SSH on port 22; rule git allows https"
+    assert _whys(rules, "dns git.example TXT") == {}
+
+
+def test_the_verdict_is_the_policys(rules: Policy) -> None:
+    assert explain(rules, "GET https://git.example/").verdict.rule == "git"
+    assert explain(rules, "dns git.example TXT").verdict.rule == "names"
+
+
+@pytest.mark.parametrize("text", ["", "GET", "ftp://x/", "tcp x", "ssh", "GET https://a b/"])
+def test_what_is_no_request(rules: Policy, text: str) -> None:
+    with pytest.raises(Fault, match="is not a"):
+        explain(rules, text)
+
+
+@pytest.fixture
+def file(rules: Policy) -> str:
+    return str(rules.sources[-1])
+
+
+def test_command_check(file: str, tmp_path: Path) -> None:
+    good = CliRunner().invoke(app, ["check", file])
+    assert (good.exit_code, good.stdout[:3]) == (0, "ok ")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("version: 1\nnam: x\n")
+    result = CliRunner().invoke(app, ["check", file, str(bad)])
+    assert result.exit_code == 1
+    assert f"{bad}:2: unknown key 'nam'; write: name (did you mean it?)\n" in result.stderr
+
+
+def test_command_test(file: str) -> None:
+    beside = Path(file).with_suffix(".test.yaml")
+    missing = CliRunner().invoke(app, ["test", file])
+    assert (missing.exit_code, "No such file" in missing.stderr) == (1, True)
+    beside.write_text('cases:\n  - {https: "GET https://git.example/", expect: allow}\n')
+    passed = CliRunner().invoke(app, ["test", file])
+    assert (passed.exit_code, "1 of 1 cases pass" in passed.stdout) == (0, True)
+    beside.write_text('cases:\n  - {https: "GET https://git.example/", expect: deny}\n')
+    failed = CliRunner().invoke(app, ["test", file])
+    assert failed.exit_code == 1
+    assert "expected: deny\n  got:      allow by rule git (test.yaml:6)" in failed.stderr
+
+
+def test_command_explain(file: str) -> None:
+    result = CliRunner().invoke(app, ["explain", "POST https://git.example/x", "--policy", file])
+    assert result.exit_code == 0
+    assert "deny POST https://git.example/x" in result.stdout
+    assert "rule git allows GET; this is POST /x" in result.stdout
+    assert 'add {method: POST, path: "/x"} to requests of rule git (test.yaml:6)' in result.stdout
+    assert "https://npm.example" in result.stdout
+    assert "to read code" in result.stdout
+
+
+def test_command_explain_without_a_request(file: str) -> None:
+    result = CliRunner().invoke(app, ["explain", "what", "--policy", file])
+    assert result.exit_code == 2
+    assert "'what' is not a request" in result.stderr
+
+
+def test_command_schema() -> None:
+    schema = json.loads(CliRunner().invoke(app, ["schema"]).stdout)
+    assert schema["required"] == ["version", "name"]
+    assert "private-addresses" in schema["$defs"]["GuardsDocument"]["properties"]
+    assert schema["additionalProperties"] is False

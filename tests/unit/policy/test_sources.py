@@ -1,0 +1,261 @@
+"""What package tools say about themselves: fakes on an otherwise empty machine."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from firewall.policy import sources
+from firewall.policy.document import Tool
+from firewall.policy.sources import Answer, SourceError
+from firewall.policy.sources.origin import origin
+from tests.unit.policy.conftest import Machine
+
+UV_HELP = """
+case "$*" in
+  "pip install --help") echo '--default-index <URL>  The default (by default: <https://uv.example/simple>)';;
+  *) exit 1;;
+esac
+"""
+
+
+def urls(tool: Tool) -> list[str]:
+    answer = sources.resolve([tool])[tool]
+    assert isinstance(answer, Answer), answer
+    return [str(each) for each in answer.origins]
+
+
+def failure(tool: Tool) -> str:
+    answer = sources.resolve([tool])[tool]
+    assert isinstance(answer, SourceError)
+    return str(answer)
+
+
+@pytest.mark.parametrize("tool", ["pip", "uv", "npm", "apt", "cargo"])
+def test_not_installed(machine: Machine, tool: Tool) -> None:
+    assert "is not installed" in failure(tool)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://user:secret@Mirror.example:8443/x", "https://mirror.example:8443"),
+        ("http://mirror.example./", "http://mirror.example"),
+        ("https://[2001:db8::1]/", "https://[2001:db8::1]"),
+        ("file:///srv/wheels", None),
+        ("/srv/wheels", None),
+        ("cdrom:[disk]/", None),
+    ],
+)
+def test_origin(url: str, expected: str | None) -> None:
+    found = origin(url, "a test")
+    assert (str(found) if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["https://", "https://a b/", "https://x.example:port/", "http://[::"]
+)
+def test_unusable_urls(url: str) -> None:
+    with pytest.raises(SourceError, match="without a usable host"):
+        origin(url, "a test")
+
+
+def test_pip_default(machine: Machine) -> None:
+    machine.pip({})
+    assert urls("pip") == ["https://index.example", "https://files.example"]
+
+
+def test_pip_settings(machine: Machine) -> None:
+    machine.pip(
+        {
+            "global.index-url": "https://low.example/simple",
+            ":env:.index-url": "https://user:pw@high.example/simple",
+            "global.extra-index-url": "file:///srv https://more.example:444/simple",
+            "install.find-links": "/srv/wheels http://wheels.example/",
+        }
+    )
+    assert urls("pip") == [
+        "https://high.example",
+        "https://more.example:444",
+        "http://wheels.example",
+    ]
+
+
+def test_pip_without_an_index(machine: Machine) -> None:
+    machine.pip({"global.no-index": "true", "global.find-links": "https://wheels.example/"})
+    assert urls("pip") == ["https://wheels.example"]
+
+
+def test_pip_runs_the_interpreter_of_its_script(machine: Machine) -> None:
+    machine.pip({})
+    (machine.bin / "python").rename(machine.bin / "python3.99")
+    (machine.bin / "pip").write_text(f"#!{machine.bin}/python3.99\n")
+    assert urls("pip") == ["https://index.example", "https://files.example"]
+
+
+def test_a_broken_tool_says_so(machine: Machine) -> None:
+    machine.tool("pip", "exit 1\n")
+    machine.tool("python", "echo no such module >&2; exit 3\n")
+    assert failure("pip").endswith("failed with status 3: no such module")
+    machine.tool("npm", "echo not json\n")
+    assert failure("npm") == "npm did not print its settings as JSON"
+    machine.tool("uv", "echo no default here\n")
+    assert "does not say what its default index is" in failure("uv")
+    _apt(machine)
+    machine.tool("apt-config", "echo nothing\n")
+    assert "does not say where the source lists are" in failure("apt")
+    machine.tool("cargo", "")
+    assert "does not name its default registry" in failure("cargo")
+
+
+def test_settings_of_an_unexpected_form(machine: Machine) -> None:
+    machine.tool("python", "echo '[]'\n")
+    machine.tool("pip", "exit 1\n")
+    assert failure("pip").startswith("pip's settings are not understood: TypeError")
+
+
+def test_answers_are_kept(machine: Machine) -> None:
+    machine.pip({})
+    first = urls("pip")
+    machine.pip({}, index="https://other.example/simple")
+    assert urls("pip") == first
+    sources.forget()
+    assert urls("pip") != first
+
+
+def test_uv_default_and_files_as_pip_knows_them(machine: Machine) -> None:
+    machine.tool("uv", UV_HELP)
+    machine.pip({}, index="https://uv.example/simple")
+    assert urls("uv") == ["https://uv.example", "https://files.example"]
+
+
+def test_uv_environment(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.tool("uv", "exit 1\n")
+    machine.pip({})
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://default.example/simple")
+    monkeypatch.setenv("UV_INDEX", "corp=https://corp.example/simple https://x.example/a=b")
+    monkeypatch.setenv("UV_FIND_LINKS", "https://wheels.example/,/srv/wheels")
+    assert urls("uv") == [
+        "https://default.example",
+        "https://corp.example",
+        "https://x.example",
+        "https://wheels.example",
+    ]
+
+
+def test_uv_files(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.tool("uv", UV_HELP)
+    machine.pip({})
+    project = machine.work / "pyproject.toml"
+    project.write_text('[[tool.uv.index]]\nname = "a"\nurl = "https://project.example/simple"\n')
+    user = machine.home / ".config/uv/uv.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text('[pip]\nextra-index-url = ["https://user.example/simple"]\n')
+    assert urls("uv") == ["https://uv.example", "https://project.example", "https://user.example"]
+    sources.forget()
+    project.write_text('[[tool.uv.index]]\nurl = "https://only.example/simple"\ndefault = true\n')
+    assert urls("uv") == ["https://only.example", "https://user.example"]
+    sources.forget()
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    assert urls("uv") == ["https://uv.example"]
+    sources.forget()
+    monkeypatch.delenv("UV_NO_CONFIG")
+    project.write_text("[tool.uv\n")
+    assert "pyproject.toml cannot be read" in failure("uv")
+
+
+def test_npm(machine: Machine) -> None:
+    machine.npm(
+        {
+            "registry": "https://npm.example/",
+            "@corp:registry": "https://corp.example/npm/",
+            "omit-lockfile-registry-resolved": "false",
+        }
+    )
+    assert urls("npm") == ["https://npm.example", "https://corp.example"]
+
+
+def _apt(machine: Machine) -> Path:
+    etc = machine.home / "apt"
+    (etc / "sources.list.d").mkdir(parents=True)
+    machine.tool("apt-config", f"""
+        echo "LISTS='{etc}/sources.list'"
+        echo "PARTS='{etc}/sources.list.d/'"
+    """)  # fmt: skip
+    return etc
+
+
+def test_apt(machine: Machine) -> None:
+    etc = _apt(machine)
+    (etc / "sources.list").write_text(
+        "# deb http://comment.example/ x main\n"
+        "deb [arch=amd64 signed-by=/k] http://one.example/debian x main\n"
+        "deb-src https://two.example/debian x main\n"
+        "deb cdrom:[disk]/ x main\ndeb file:/srv x main\n"
+    )
+    parts = etc / "sources.list.d"
+    (parts / "three.sources").write_text(
+        "Types: deb\nURIs: mirror+http://three.example/m.txt\n https://four.example:81/\n"
+        "# Enabled: no\nSuites: x\n\nTypes: deb\nEnabled: no\nURIs: http://off.example/\n"
+    )
+    (parts / "five.list.disabled").write_text("deb http://off.example/ x main\n")
+    assert urls("apt") == [
+        "http://one.example",
+        "https://two.example",
+        "http://three.example",
+        "https://four.example:81",
+    ]
+
+
+def _cargo(machine: Machine) -> None:
+    machine.tool("cargo", "")
+    with (machine.bin / "cargo").open("ab") as stream:
+        stream.write(b"\x00index\x00sparse+https://cargo.example/https://x\x00")
+
+
+def test_cargo_default_without_and_with_its_index(machine: Machine) -> None:
+    _cargo(machine)
+    answer = sources.resolve(["cargo"])["cargo"]
+    assert isinstance(answer, Answer)
+    assert [str(each) for each in answer.origins] == ["https://cargo.example"]
+    assert "its file host is not known" in answer.notes[0]
+    index = machine.home / ".cargo/registry/index/cargo.example-0123456789abcdef"
+    index.mkdir(parents=True)
+    (index / "config.json").write_text(json.dumps({"dl": "https://dl.example/crates"}))
+    sources.forget()
+    assert urls("cargo") == ["https://cargo.example", "https://dl.example"]
+
+
+def test_cargo_settings(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    _cargo(machine)
+    folder = machine.work / ".cargo"
+    folder.mkdir()
+    (folder / "config.toml").write_text(
+        '[source.crates-io]\nreplace-with = "mirror"\n'
+        '[source.mirror]\nregistry = "sparse+https://mirror.example/"\n'
+        '[registries.corp]\nindex = "sparse+https://corp.example/"\n'
+    )
+    monkeypatch.setenv("CARGO_REGISTRIES_ENV_INDEX", "https://env.example/index")
+    assert urls("cargo") == [
+        "https://mirror.example",
+        "https://corp.example",
+        "https://env.example",
+    ]
+
+
+def test_cargo_behind_rustup(machine: Machine) -> None:
+    _cargo(machine)
+    real = machine.home / "toolchain-cargo"
+    (machine.bin / "cargo").rename(real)
+    machine.tool("rustup", f"echo {real}\n")
+    os.symlink("rustup", machine.bin / "cargo")
+    assert urls("cargo") == ["https://cargo.example"]
+
+
+def test_tools_are_asked_side_by_side(machine: Machine) -> None:
+    machine.npm({"registry": "https://npm.example/"})
+    answers = sources.resolve(["npm", "pip", "npm"])
+    assert list(answers) == ["npm", "pip"]
+    assert isinstance(answers["pip"], SourceError)
+    assert sources.resolve([]) == {}

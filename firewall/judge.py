@@ -178,7 +178,7 @@ def _event(
 
 
 def probe(point: str) -> None:
-    """Does nothing. Tests put a fault here to prove that `point` fails closed."""
+    """Does nothing. Every enforcement point calls it first; tests put a fault here."""
 
 
 @contextmanager
@@ -190,9 +190,11 @@ def fail_closed(
     request: Request | None = None,
     actor: Actor | None = None,
 ) -> Iterator[None]:
-    """Run an enforcement point; whatever it raises becomes a recorded deny handed to `refuse`."""
+    """Run an enforcement point; whatever it raises becomes a recorded deny handed to `refuse`.
+
+    The body's first statement is `probe(point)`, so that a test can raise inside each point.
+    """
     try:
-        probe(point)
         yield
     except Exception as error:
         refuse(judge.fault(point, error, request, actor or Actor(sandbox="unknown")))

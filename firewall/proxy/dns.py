@@ -1,7 +1,8 @@
 """The sandbox's DNS server: every name exists, none is asked of the outside.
 
 Address questions get the name's synthetic addresses, allowed or not, so that the connection comes
-to the firewall and its refusal can explain itself. All other questions are answered empty and counted.
+to the firewall and its refusal can explain itself. All other questions are answered empty and
+counted.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Judge, fail_closed
 from firewall.protocols import inspect_question
@@ -50,12 +52,14 @@ class Resolution:
 
         def respond(verdict: Verdict) -> None:
             with fail_closed(self._judge, "dns.respond", refuse, request=request, actor=actor):
+                judge.probe("dns.respond")
                 reply(self._response(query, request, verdict))
 
         def settle(verdict: Verdict) -> None:
             self._post(lambda: respond(verdict))
 
         with fail_closed(self._judge, "dns.question", refuse, request=request, actor=actor):
+            judge.probe("dns.question")
             if request.name == "localhost" or request.name.endswith(".localhost"):
                 reply(_message(query, request, ["127.0.0.1", "::1"]))
             else:

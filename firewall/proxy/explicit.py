@@ -9,6 +9,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from firewall import judge
 from firewall.judge import Judge, fail_closed
 from firewall.protocols import ProtocolError
 from firewall.protocols.http1 import LIMIT, parse_head, split_authority
@@ -52,6 +53,7 @@ class Front:
     def _readable(self, events: int) -> None:
         self._ended = bool(events & HANGUP)
         with fail_closed(self._judge, "explicit.handshake", self._refused):
+            judge.probe("explicit.handshake")
             try:
                 self._take()
             except BlockingIOError:

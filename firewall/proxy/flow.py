@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from firewall import judge
 from firewall.actor import Actor
 from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed
@@ -97,6 +98,7 @@ class Flow:
 
     def start(self) -> None:
         with self._enforced("flow.start"):
+            judge.probe("flow.start")
             self._client.setblocking(False)
             self._watching = True
             self._house.loop.watch(self._client.fileno(), READ | EDGE, self._readable)
@@ -113,11 +115,13 @@ class Flow:
 
     def _readable(self, events: int) -> None:
         with self._enforced("flow.identify"):
+            judge.probe("flow.identify")
             self._identify(final=bool(events & HANGUP))
 
     def _silent(self) -> None:
         """Nothing came for a while: go on if the server may be the one who speaks first."""
         with self._enforced("flow.silence"):
+            judge.probe("flow.silence")
             if self._peek() == b"" and self._preview(Identity("silent")).allowed:
                 self._identified(Identity("silent"))
                 return
@@ -126,6 +130,7 @@ class Flow:
 
     def _late(self) -> None:
         with self._enforced("flow.deadline"):
+            judge.probe("flow.deadline")
             self._identify(final=True)
 
     def _identify(self, *, final: bool) -> None:
@@ -161,6 +166,7 @@ class Flow:
 
     def _known(self, actor: Actor) -> None:
         with self._enforced("flow.judge"):
+            judge.probe("flow.judge")
             self._actor = actor
             findings = self._request.findings + self._suspicions()
             self._request = replace(self._request, findings=findings)
@@ -184,6 +190,7 @@ class Flow:
 
     def _resolved(self, addresses: Sequence[str], reason: str) -> None:
         with self._enforced("flow.address"):
+            judge.probe("flow.address")
             if not addresses:
                 self._decide(lambda verdict: self._unreachable(verdict, reason), failure=reason)
                 return
@@ -210,6 +217,7 @@ class Flow:
 
     def _go_on(self, then: Step, verdict: Verdict) -> None:
         with self._enforced("flow.answer"):
+            judge.probe("flow.answer")
             if not self._over:
                 (then if verdict.allowed else self._refuse)(verdict)
 
@@ -258,6 +266,7 @@ class Flow:
 
         def connected(upstream: socket.socket | None, reason: str) -> None:
             with self._enforced("flow.connected"):
+                judge.probe("flow.connected")
                 self._connected(verdict, upstream, reason)
 
         self._dial = Dial(self._house.loop, target, connected)
@@ -289,6 +298,7 @@ class Flow:
 
         def settle(verdict: Verdict) -> None:
             with self._enforced("flow.message"):
+                judge.probe("flow.message")
                 if not verdict.allowed:
                     self.abort()
                 else:

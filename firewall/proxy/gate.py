@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from firewall import judge
 from firewall.judge import Judge, Witness, fail_closed
 from firewall.metrics import Metrics
 from firewall.policy import Policy
@@ -138,6 +139,7 @@ class Gate:
                 return
             refuse = _closer(client)
             with fail_closed(self.judge, "gate.accept", refuse):
+                judge.probe("gate.accept")
                 arrived(client, address)
 
     def _not_accepted(self, listener: socket.socket, error: OSError) -> None:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Judge, fail_closed
 from firewall.proxy.actors import Endpoint, Found
@@ -72,6 +73,7 @@ class UdpListener:
             except BlockingIOError:
                 return
             with fail_closed(self._judge, "udp.datagram", self._drop):
+                judge.probe("udp.datagram")
                 self._datagram(data, endpoint(client), original_destination(ancillary))
 
     def _datagram(self, data: bytes, client: Endpoint, destination: Endpoint) -> None:
@@ -80,6 +82,7 @@ class UdpListener:
 
         def known(actor: Actor) -> None:
             with fail_closed(self._judge, "udp.judge", self._drop, actor=actor):
+                judge.probe("udp.judge")
                 self._judged(data, client, destination, actor)
 
         self._find_actor(client, destination, known)

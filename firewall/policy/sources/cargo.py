@@ -68,15 +68,11 @@ def _home() -> Path:
 
 
 def _settings() -> dict[str, Any]:
-    """The tables of all files in force; the nearest wins, key by key."""
-    folders = [*(each / ".cargo" for each in (Path.cwd(), *Path.cwd().parents)), _home()]
-    merged: dict[str, Any] = {}
-    for folder in reversed(folders):
-        for name in ("config.toml", "config"):
-            if (folder / name).is_file():
-                _merge(merged, _toml(folder / name))
-                break
-    return merged
+    """The user's own file; never the project's (see origin)."""
+    for name in ("config.toml", "config"):
+        if (_home() / name).is_file():
+            return _toml(_home() / name)
+    return {}
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -84,14 +80,6 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
-
-
-def _merge(into: dict[str, Any], body: dict[str, Any]) -> None:
-    for key, value in body.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
 
 
 def _replacement(sources: dict[str, Any]) -> Iterator[tuple[str, str]]:

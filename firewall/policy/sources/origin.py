@@ -1,4 +1,8 @@
-"""One place that a tool downloads from, and how to ask a tool."""
+"""One place that a tool downloads from, and how to ask a tool.
+
+Only what belongs to the user or the machine counts. The settings of the project in the working
+directory do not: the agent can write them, and would so write its own allowlist.
+"""
 
 import shutil
 import subprocess
@@ -77,10 +81,18 @@ def program(name: str) -> str:
 
 
 def output(argv: Sequence[str]) -> str:
-    """What a tool prints. Raises SourceError where it fails or does not end."""
+    """What a tool prints, asked outside of the working directory.
+
+    Raises SourceError where it fails or does not end.
+    """
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False
+            argv,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SourceError(f"{argv[0]} could not be asked: {error}") from error

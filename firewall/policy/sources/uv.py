@@ -54,29 +54,16 @@ def _unnamed(url: str) -> str:
 
 
 def _files() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The configuration files in force, the nearest first."""
+    """The user's and the machine's files, the nearest first; never the project's (see origin)."""
     if os.environ.get("UV_NO_CONFIG", "").lower() in ("1", "true"):
         return
     if chosen := os.environ.get("UV_CONFIG_FILE"):
         yield Path(chosen), _toml(Path(chosen))
         return
     user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    for path in (_project(), user / "uv/uv.toml", Path("/etc/uv/uv.toml")):
-        if path is not None and path.is_file():
-            body = _toml(path)
-            project = path.name == "pyproject.toml"
-            yield path, body.get("tool", {}).get("uv", {}) if project else body
-
-
-def _project() -> Path | None:
-    """uv.toml, or a pyproject.toml with [tool.uv], here or in the nearest parent."""
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "uv.toml").is_file():
-            return folder / "uv.toml"
-        project = folder / "pyproject.toml"
-        if project.is_file() and "uv" in _toml(project).get("tool", {}):
-            return project
-    return None
+    for path in (user / "uv/uv.toml", Path("/etc/uv/uv.toml")):
+        if path.is_file():
+            yield path, _toml(path)
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -147,22 +147,38 @@ def test_uv_environment(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> No
 def test_uv_files(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.tool("uv", UV_HELP)
     machine.pip({})
-    project = machine.work / "pyproject.toml"
-    project.write_text('[[tool.uv.index]]\nname = "a"\nurl = "https://project.example/simple"\n')
     user = machine.home / ".config/uv/uv.toml"
     user.parent.mkdir(parents=True)
     user.write_text('[pip]\nextra-index-url = ["https://user.example/simple"]\n')
-    assert urls("uv") == ["https://uv.example", "https://project.example", "https://user.example"]
+    assert urls("uv") == ["https://uv.example", "https://user.example"]
     sources.forget()
-    project.write_text('[[tool.uv.index]]\nurl = "https://only.example/simple"\ndefault = true\n')
-    assert urls("uv") == ["https://only.example", "https://user.example"]
+    user.write_text('[[index]]\nurl = "https://only.example/simple"\ndefault = true\n')
+    assert urls("uv") == ["https://only.example"]
     sources.forget()
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     assert urls("uv") == ["https://uv.example"]
     sources.forget()
     monkeypatch.delenv("UV_NO_CONFIG")
-    project.write_text("[tool.uv\n")
-    assert "pyproject.toml cannot be read" in failure("uv")
+    user.write_text("[pip\n")
+    assert "uv.toml cannot be read" in failure("uv")
+
+
+def test_the_agent_cannot_write_its_own_allowlist(machine: Machine) -> None:
+    """What stands in the working directory is the agent's and is not asked."""
+    machine.tool("uv", UV_HELP)
+    machine.pip({})
+    _cargo(machine)
+    evil = 'url = "https://evil.example/simple"\n'
+    (machine.work / "pyproject.toml").write_text("[[tool.uv.index]]\n" + evil)
+    (machine.work / "uv.toml").write_text("[[index]]\n" + evil)
+    (machine.work / ".cargo").mkdir()
+    (machine.work / ".cargo/config.toml").write_text(
+        '[registries.evil]\nindex = "sparse+https://evil.example/"\n'
+    )
+    machine.tool("npm", 'echo "{\\"registry\\": \\"https://at${PWD##*/}.example/\\"}"\n')
+    found = [url for tool in ("uv", "cargo", "npm") for url in urls(tool)]
+    assert found
+    assert not any("evil" in url or "work" in url for url in found)
 
 
 def test_npm(machine: Machine) -> None:
@@ -229,8 +245,8 @@ def test_cargo_default_without_and_with_its_index(machine: Machine) -> None:
 
 def test_cargo_settings(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     _cargo(machine)
-    folder = machine.work / ".cargo"
-    folder.mkdir()
+    folder = machine.home / ".cargo"
+    folder.mkdir(exist_ok=True)
     (folder / "config.toml").write_text(
         '[source.crates-io]\nreplace-with = "mirror"\n'
         '[source.mirror]\nregistry = "sparse+https://mirror.example/"\n'

@@ -1,0 +1,160 @@
+"""Reading the records of all chains back, in the order of their times.
+
+For people and reports: nothing is verified here, and a line that cannot be read becomes a record of
+kind "log.unreadable" in its place, so that it is not passed over.
+"""
+
+import heapq
+import json
+import time
+from collections.abc import Iterator, Mapping
+from itertools import chain as concatenated
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from firewall.audit.segments import chains, first_seq, segments
+
+POLL_SECONDS = 0.2
+
+type Record = dict[str, Any]
+
+
+def read(
+    directory: Path, *, follow: bool = False, after: Mapping[str, int] | None = None
+) -> Iterator[Record]:
+    """All records of a log by time, those of `after` (chain -> seq) and before left out.
+
+    With `follow` it goes on for ever with what is written later, new chains included. Raises
+    OSError where the folder cannot be read.
+    """
+    after = after or {}
+    cursors = {folder: _Cursor(folder, after.get(folder.name, 0)) for folder in chains(directory)}
+    try:
+        yield from heapq.merge(*cursors.values(), key=_moment)
+        while follow:
+            time.sleep(POLL_SECONDS)
+            for folder in chains(directory):
+                cursors.setdefault(folder, _Cursor(folder, after.get(folder.name, 0)))
+            yield from sorted(concatenated.from_iterable(cursors.values()), key=_moment)
+    finally:
+        for cursor in cursors.values():
+            cursor.close()
+
+
+def find(directory: Path, chain: str, seq: int) -> Record | None:
+    """One record by its chain and number; None where there is none. Raises OSError as `read`."""
+    folders = [folder for folder in chains(directory) if folder.name == chain]
+    for folder in folders:
+        cursor = _Cursor(folder, seq - 1)
+        try:
+            return next((each for each in cursor if each.get("seq") == seq), None)
+        finally:
+            cursor.close()
+    return None
+
+
+def last(directory: Path, count: int) -> list[Record]:
+    """The newest `count` records of a log, oldest first. Raises OSError as `read` does."""
+    newest = (_last_of_chain(folder, count) for folder in chains(directory))
+    return list(heapq.merge(*newest, key=_moment))[-count:] if count else []
+
+
+def heads(directory: Path) -> dict[str, int]:
+    """The newest record of each chain, by its seq. Raises OSError as `read` does."""
+    newest = {folder.name: _last_of_chain(folder, 1) for folder in chains(directory)}
+    return {chain: records[0].get("seq", 0) for chain, records in newest.items() if records}
+
+
+def _moment(record: Record) -> str:
+    return str(record.get("time", ""))
+
+
+def _last_of_chain(folder: Path, count: int) -> list[Record]:
+    lines: list[tuple[bytes, Path, int]] = []
+    for segment in reversed(segments(folder)):
+        with segment.open("rb") as file:
+            found = [(line, segment, number) for number, line in enumerate(file, 1)]
+        lines = [each for each in found if each[0].endswith(b"\n")][-count:] + lines
+        if len(lines) >= count:
+            break
+    return [_parse(*each) for each in lines[-count:]]
+
+
+class _Cursor:
+    """Iterates over the records of one chain up to its present end, and on when asked again."""
+
+    def __init__(self, folder: Path, after: int) -> None:
+        self._folder = folder
+        self._after = after
+        self._file: BinaryIO | None = None
+        self._segment = folder
+        self._line = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        while (line := self._next()) is not None:
+            record = _parse(line, self._segment, self._line)
+            if record.get("seq", self._after + 1) > self._after:
+                yield record
+
+    def close(self) -> None:
+        """Close the segment that is being read."""
+        if self._file is not None:
+            self._file.close()
+
+    def _next(self) -> bytes | None:
+        """The next whole line, from the next segment where this one has ended."""
+        while self._file is not None or self._advance():
+            line = self._whole_line()
+            if line is None and self._later():
+                # The writer may have ended this segment between the two looks at it.
+                line = self._whole_line()
+            if line is not None:
+                return line
+            if not self._advance():
+                return None
+        return None
+
+    def _whole_line(self) -> bytes | None:
+        """A line with its end; half a line may be one that is being written."""
+        if self._file is None:
+            return None
+        position = self._file.tell()
+        line = self._file.readline()
+        if not line.endswith(b"\n"):
+            self._file.seek(position)
+            return None
+        self._line += 1
+        return line
+
+    def _later(self) -> list[Path]:
+        return [each for each in segments(self._folder) if each.name > self._segment.name]
+
+    def _advance(self) -> bool:
+        """Open the segment to read next, if there is one."""
+        if self._file is None:
+            files = segments(self._folder)
+            earlier = [each for each in files if first_seq(each) <= self._after + 1]
+            files = earlier[-1:] or files
+        else:
+            files = self._later()
+        if not files:
+            return False
+        self.close()
+        self._segment, self._line = files[0], 0
+        self._file = self._segment.open("rb")
+        return True
+
+
+def _parse(line: bytes, segment: Path, number: int) -> Record:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        record = None
+    if isinstance(record, dict) and isinstance(record.get("seq"), int):
+        return record
+    return {
+        "kind": "log.unreadable",
+        "chain": segment.parent.name,
+        "file": str(segment),
+        "line": number,
+    }

@@ -1,0 +1,90 @@
+"""Put the house together: log, GPU monitor, metrics, judge, gate, and take it apart again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from firewall.audit import AuditBusy, AuditLog
+from firewall.cli.teller import Teller
+from firewall.gpu import GpuMonitor
+from firewall.judge import Judge
+from firewall.metrics import Metrics
+from firewall.policy import Policy
+from firewall.proxy.actors import Actors, Finder
+from firewall.proxy.gate import Gate, raise_descriptor_limit
+from firewall.proxy.handover import Setup
+from firewall.proxy.loop import Loop
+from firewall.proxy.reload import Reload
+
+CHAINS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a gate is put together from.
+
+    `name` names the sandbox in records, `authority` is the folder of the certificate authority,
+    `upstream_ca` the bundle of authorities trusted towards servers, `watched` whether the policy's
+    files may be reloaded without being asked to.
+    """
+
+    name: str
+    policy_path: str
+    policy: Policy
+    audit: Path
+    authority: Path
+    upstream_ca: str
+    metrics: tuple[str, int] | None
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A gate that is ready, and what belongs to it."""
+
+    gate: Gate
+    loop: Loop
+    metrics: Metrics
+    teller: Teller
+    reload: Reload
+
+
+@contextmanager
+def open_house(
+    plan: Plan, finder: Finder, warn: Callable[[str], None], *, live: bool
+) -> Iterator[House]:
+    """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted."""
+    raise_descriptor_limit()
+    gpu = GpuMonitor()
+    metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
+    log, number = open_chain(plan.audit, metrics)
+    teller = Teller(metrics, live=live)
+    judge = Judge(plan.policy, log, gpu, teller)
+    loop = Loop()
+    setup = Setup("", str(plan.audit), f"depth-{number}", str(plan.authority), plan.upstream_ca)
+    gate = Gate(loop, judge, teller, metrics, setup, Actors(plan.name, finder, loop.post))
+    reload = Reload(
+        loop, plan.policy_path, plan.policy, gate.replace_policy, warn, watch=plan.watched
+    )
+    gpu.start()
+    metrics.policy(plan.policy.name, plan.policy.digest)
+    if plan.metrics is not None:
+        metrics.serve(*plan.metrics)
+    try:
+        yield House(gate, loop, metrics, teller, reload)
+    finally:
+        gate.close()
+        gpu.stop()
+        log.close()
+        loop.close()
+
+
+def open_chain(directory: Path, metrics: Metrics) -> tuple[AuditLog, int]:
+    """The first of the gates' chains that no other process writes, and its number."""
+    for number in range(CHAINS):
+        try:
+            return AuditLog(directory, f"gate-{number}", observe=metrics.append), number
+        except AuditBusy:
+            continue
+    raise AuditBusy(f"{directory}: {CHAINS} firewalls write here already")

@@ -1,0 +1,161 @@
+"""One record as one line: `12:03:44 DENY  guards.mining  tcp pool.test:3333  python3[4711]  why`.
+
+Everything an agent wrote is escaped, so that it cannot move the cursor, colour the terminal, or
+begin a line of its own. Works on records as dictionaries, read back or just made, and expects
+nothing of them: a log may be damaged.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+WIDTH = 160
+"""Characters of one field."""
+
+_COLOURS = {"ALLOW": "green", "DENY": "bold red", "WOULD DENY": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The fields of a record's line, escaped. `verdict` is "ALLOW", "DENY", "WOULD DENY" or ""."""
+
+    time: str
+    verdict: str
+    rule: str
+    what: str
+    who: str
+    why: str
+
+    def __str__(self) -> str:
+        fields = (f"{self.time} {self.verdict:<5}", self.rule, self.what, self.who, self.why)
+        return "  ".join(field for field in fields if field)
+
+
+def line(record: Mapping[str, Any]) -> Line:
+    """The line of a record, of a verdict or of the log itself."""
+    if "verdict" not in record:
+        return Line(clock(record), "", "", printable(record.get("kind", "?")), "", _rest(record))
+    verdict, actor = part(record, "verdict"), part(record, "actor")
+    return Line(
+        time=clock(record),
+        verdict=decision(verdict),
+        rule=printable(verdict.get("rule", "?")),
+        what=asked(part(record, "request")),
+        who=process(part(actor, "process")) or printable(actor.get("sandbox", "")),
+        why=printable(verdict.get("reason", "")),
+    )
+
+
+def styled(record: Mapping[str, Any]) -> "Text":
+    """The line of a record for a terminal, coloured by its verdict."""
+    from rich.text import Text
+
+    fields = line(record)
+    text = Text(str(fields), no_wrap=True, overflow="ellipsis")
+    if fields.verdict:
+        start = len(fields.time) + 1
+        text.stylize(_COLOURS[fields.verdict], start, start + len(fields.verdict))
+    else:
+        text.stylize("dim")
+    return text
+
+
+def printable(value: Any, limit: int = WIDTH) -> str:
+    """A value as text without control, format or line-breaking characters, not too long."""
+    text = value if isinstance(value, str) else str(value)
+    short = text if len(text) <= limit else text[: limit - 1] + "…"
+    if short.isprintable():
+        return short
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in short
+    )
+
+
+def part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A member that is an object, or an empty one where it is not."""
+    value = record.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def clock(record: Mapping[str, Any]) -> str:
+    """The local time of day of a record."""
+    try:
+        return f"{datetime.fromisoformat(str(record.get('time', ''))).astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError):
+        return "--:--:--"
+
+
+def decision(verdict: Mapping[str, Any]) -> str:
+    """What was done, in capitals."""
+    if verdict.get("action") == "allow":
+        return "ALLOW"
+    return "DENY" if verdict.get("enforced", True) else "WOULD DENY"
+
+
+def asked(request: Mapping[str, Any]) -> str:
+    """What was asked for, in few words."""
+    describe = _ASKED.get(str(request.get("type")), _asked_anything)
+    return printable(describe(_Words(request)))
+
+
+def process(found: Mapping[str, Any]) -> str:
+    """A process as `name[pid]`, or "" where there is none."""
+    if not found:
+        return ""
+    name = PurePath(str(found.get("exe", "?"))).name
+    return f"{printable(name)}[{printable(found.get('pid', '?'))}]"
+
+
+class _Words(dict[str, Any]):
+    """A request whose missing members read as "?"."""
+
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+def _endpoint(request: Mapping[str, Any]) -> str:
+    host = str(request["host"])
+    return f"[{host}]:{request['port']}" if ":" in host else f"{host}:{request['port']}"
+
+
+def _asked_http(request: Mapping[str, Any]) -> str:
+    usual = {"http": 80, "https": 443}.get(str(request["scheme"]))
+    place = request["host"] if request["port"] == usual else _endpoint(request)
+    return f"{request['method']} {request['scheme']}://{place}{request['path']}"
+
+
+def _asked_ssh(request: Mapping[str, Any]) -> str:
+    command = f" {request['command']}" if request["command"] not in (None, "?") else ""
+    return f"ssh {request['user']}@{_endpoint(request)} {request['kind']}{command}"
+
+
+def _asked_program(request: Mapping[str, Any]) -> str:
+    argv = request["argv"] if isinstance(request["argv"], list) else []
+    return " ".join(["exec", str(request["path"]), *(str(each) for each in argv[1:])])
+
+
+def _asked_anything(request: Mapping[str, Any]) -> str:
+    members = ", ".join(f"{name} {value}" for name, value in request.items() if name != "type")
+    return f"{request['type']}: {members}"
+
+
+_ASKED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "Connect": lambda request: f"{request['transport']} {_endpoint(request)}",
+    "Resolve": lambda request: f"dns {request['kind']} {request['name']}",
+    "HttpRequest": _asked_http,
+    "Message": lambda request: f"{request['carrier']} {request['direction']}, {_endpoint(request)}",
+    "SshChannel": _asked_ssh,
+    "Execute": _asked_program,
+    "ToolCall": lambda request: f"tool {request['tool']} {request['arguments']}",
+}
+
+
+def _rest(record: Mapping[str, Any]) -> str:
+    """What a record of the log itself says."""
+    common = {"seq", "time", "monotonic_ns", "boot_id", "kind", "prev", "hash"}
+    return printable(", ".join(f"{k} {v}" for k, v in record.items() if k not in common))

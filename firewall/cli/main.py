@@ -1,0 +1,75 @@
+"""The `firewall` command. Each command's work is in a module of its own, imported when it runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firewall.cli import audit, policy
+
+app = typer.Typer(
+    name="firewall",
+    help="An egress-controlling proxy and tool-call firewall for AI agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(policy.app, name="policy")
+app.add_typer(audit.app, name="audit")
+
+PolicyOption = Annotated[
+    str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")
+]
+LogOption = Annotated[
+    Path | None, typer.Option("--log", help="The audit log's folder, instead of the usual one.")
+]
+MetricsOption = Annotated[
+    str | None, typer.Option(help="Serve Prometheus metrics on HOST:PORT, or on a local PORT.")
+]
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(help="The agent and its arguments.")],
+    policy: PolicyOption,
+    log: LogOption = None,
+    metrics: MetricsOption = None,
+    user: Annotated[
+        str | None, typer.Option(help="As root: run the agent as this user (default: nobody).")
+    ] = None,
+    live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
+) -> None:
+    """Run an agent in a sandbox whose only way out is the firewall."""
+    from firewall.cli.run import run_agent
+
+    raise typer.Exit(run_agent(tuple(command), policy, log, metrics, user, live=live))
+
+
+@app.command()
+def serve(
+    policy: PolicyOption,
+    listen: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = "127.0.0.1:3128",
+    log: LogOption = None,
+    metrics: MetricsOption = None,
+    live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
+) -> None:
+    """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""
+    from firewall.cli.serve import serve_proxy
+
+    raise typer.Exit(serve_proxy(policy, listen, log, metrics, live=live))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can and cannot do, and what to do about it."""
+    from firewall.cli.doctor import doctor as examine
+
+    examine()
+
+
+@app.command()
+def demo() -> None:
+    """Re-enact an agent's escape attempts, harmlessly, and show what stops each of them."""
+    from firewall.cli.demo import play
+
+    raise typer.Exit(play())

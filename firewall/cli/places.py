@@ -1,0 +1,17 @@
+"""Where the firewall keeps its own files."""
+
+import os
+from pathlib import Path
+
+
+def state_directory() -> Path:
+    """The folder of logs and keys: $FIREWALL_STATE, else `firewall` where XDG puts state.
+
+    XDG Base Directory Specification: $XDG_STATE_HOME, by default ~/.local/state; a relative path in
+    it is invalid and ignored.
+    """
+    own = os.environ.get("FIREWALL_STATE")
+    if own:
+        return Path(own).absolute()
+    shared = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (shared if shared.is_absolute() else Path.home() / ".local/state") / "firewall"

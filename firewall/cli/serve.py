@@ -1,0 +1,55 @@
+"""`firewall serve`: an explicit proxy with the same judge, for agents without a sandbox."""
+
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from firewall.audit import AuditError
+from firewall.cli import signals
+from firewall.cli.assembly import House, Plan, open_house
+from firewall.cli.run import FAILED, host_and_port, make_plan
+from firewall.policy import PolicyError, load_policy
+from firewall.sandbox import ActorFinder
+
+
+def serve_proxy(
+    policy_path: str, listen: str, log: Path | None, metrics: str | None, *, live: bool
+) -> int:
+    """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
+    signals.block()
+    try:
+        policy = load_policy(policy_path)
+        plan = make_plan(policy_path, policy, log, metrics, name="host")
+        address = host_and_port(listen)
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        with socket.create_server(address, family=family, backlog=4096) as listener:
+            return _serve(plan, listener, live=live)
+    except (PolicyError, AuditError, OSError, ValueError) as error:
+        print(f"firewall: {error}", file=sys.stderr)
+        return FAILED
+    finally:
+        signals.unblock()
+
+
+def _serve(plan: Plan, listener: socket.socket, *, live: bool) -> int:
+    finder = ActorFinder.of_host(plan.name)
+    with open_house(plan, finder, _say, live=live) as house:
+        house.gate.serve_explicit(listener)
+        signals.listen(lambda number, _: _signalled(house, number))
+        host, port = listener.getsockname()[:2]
+        _say(f"policy {plan.policy.name} in force; HTTP and SOCKS5 proxy on {host}:{port}")
+        house.loop.run()
+    house.teller.summarise(str(plan.audit))
+    return 0
+
+
+def _signalled(house: House, number: signal.Signals) -> None:
+    if number == signal.SIGHUP:
+        house.loop.post(house.reload.now)
+    elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        house.loop.stop()
+
+
+def _say(message: str) -> None:
+    print(f"firewall: {message}", file=sys.stderr, flush=True)

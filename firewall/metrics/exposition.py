@@ -1,0 +1,119 @@
+"""The numbers as Prometheus metrics, made anew for each scrape."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from firewall.metrics.counts import BUCKETS, Histogram, Snapshot
+
+GPU_LABELS = ("gpu", "name", "uuid")
+
+
+def serve(snapshot: Callable[[], Snapshot], address: str, port: int) -> int:
+    """Answer scrapes at `address`:`port` from a daemon thread; returns the port.
+
+    Raises OSError where the address cannot be bound.
+    """
+    server, _ = start_http_server(port, address, registry(snapshot))
+    return int(server.server_port)
+
+
+def registry(snapshot: Callable[[], Snapshot]) -> CollectorRegistry:
+    """A registry that holds these metrics and no others."""
+    result = CollectorRegistry()
+    result.register(_Firewall(snapshot))
+    return result
+
+
+class _Firewall(Collector):
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._snapshot()
+        yield from _counters(now)
+        yield _histogram(
+            "firewall_decision_seconds", "From a request to its verdict", now.decisions
+        )
+        yield _histogram("firewall_append_seconds", "From a record to the disk", now.appends)
+        yield from _states(now)
+        if now.gpu is not None:
+            yield from _gpus(now.gpu)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing, so that registering does not take a snapshot."""
+        return iter(())
+
+
+def _counters(now: Snapshot) -> Iterator[Metric]:
+    labels = ("action", "rule", "protocol", "enforced")
+    verdicts = CounterMetricFamily("firewall_verdicts", "Requests decided", labels=labels)
+    for values, count in now.verdicts.items():
+        verdicts.add_metric(values, count)
+    yield verdicts
+    yield _counter(
+        "firewall_faults", "Enforcement points that failed, and denied", "point", now.faults
+    )
+    yield _counter("firewall_flow_bytes", "Bytes that flows carried", "direction", now.bytes)
+
+
+def _counter(name: str, what: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, what, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def _histogram(name: str, what: str, histogram: Histogram) -> Metric:
+    bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
+    buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+    return HistogramMetricFamily(name, what, buckets=buckets, sum_value=histogram.sum)
+
+
+def _states(now: Snapshot) -> Iterator[Metric]:
+    flows = GaugeMetricFamily("firewall_flows", "Flows now open", labels=("state",))
+    for state, count in now.flows.items():
+        flows.add_metric((state,), count)
+    yield flows
+    yield GaugeMetricFamily("firewall_sandboxes", "Sandboxes now running", now.sandboxes)
+    if now.audit is not None:
+        what = "1 while records can be written; else nothing is allowed"
+        yield GaugeMetricFamily("firewall_audit_state", what, int(now.audit == "ok"))
+    if now.policy is not None:
+        name, digest = now.policy
+        policy = {"name": name, "digest": digest}
+        yield InfoMetricFamily("firewall_policy", "The policy in force", policy)
+
+
+def _gpus(gpu: Mapping[str, Any]) -> Iterator[Metric]:
+    """Gauges by device. What could not be read has no sample: never a zero."""
+    devices = gpu["devices"]
+    what = "1 while the GPUs can be asked; else there are no other GPU metrics"
+    yield GaugeMetricFamily("firewall_gpu_available", what, int(gpu["status"] == "ok"))
+    yield _gauge(
+        "utilisation_ratio", "Share of time in which a kernel ran", devices, "utilisation", 100
+    )
+    yield _gauge("memory_used_bytes", "Memory in use", devices, "memory_used")
+    yield _gauge("memory_total_bytes", "Memory in all", devices, "memory_total")
+    yield _gauge("power_watts", "Power drawn", devices, "power_watts")
+
+
+def _gauge(
+    name: str, what: str, devices: Sequence[Mapping[str, Any]], field: str, divisor: int = 1
+) -> Metric:
+    family = GaugeMetricFamily(f"firewall_gpu_{name}", what, labels=GPU_LABELS)
+    for device in devices:
+        if device[field] is not None:
+            labels = (device["index"], device["name"], device["uuid"])
+            family.add_metric(labels, device[field] / divisor)
+    return family

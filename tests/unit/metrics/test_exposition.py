@@ -1,0 +1,121 @@
+"""What Prometheus reads."""
+
+import socket
+import urllib.request
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from firewall.metrics import Metrics
+from firewall.metrics.exposition import registry
+from firewall.requests import Connect
+from firewall.verdict import Action, Verdict
+from tests.unit.metrics.events import event
+
+DEVICE = {
+    "index": "0",
+    "name": "NVIDIA H200",
+    "uuid": "GPU-1",
+    "utilisation": 93,
+    "memory_used": 100,
+    "memory_total": 200,
+    "power_watts": None,
+}
+GPU: dict[str, Any] = {"status": "ok", "devices": [DEVICE]}
+LOST: dict[str, Any] = {"status": "unavailable", "reason": "lost", "devices": []}
+
+
+def shown(metrics: Metrics) -> dict[str, float]:
+    """Every sample as it stands in the text: name and labels -> value."""
+    found: CollectorRegistry = registry(metrics.snapshot)
+    lines = generate_latest(found).decode().splitlines()
+    samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
+
+
+def busy() -> Metrics:
+    metrics = Metrics(gpu=lambda: GPU, audit=lambda: "ok")
+    deny = Verdict(Action.DENY, "guards.mining", "why")
+    metrics.verdict(event(Connect("pool.test", 3333, protocol="json-rpc"), deny), 0.00003)
+    metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "why")), 2.0)
+    metrics.append(0.0002)
+    metrics.flow("relaying", 2)
+    metrics.bytes("sent", 1500)
+    metrics.sandbox(1)
+    metrics.policy("coding-agent", "abc")
+    return metrics
+
+
+@pytest.mark.parametrize(
+    ("sample", "value"),
+    [
+        (
+            (
+                'firewall_verdicts_total{action="deny",enforced="true",protocol="json-rpc",'
+                'rule="guards.mining"}'
+            ),
+            1,
+        ),
+        ('firewall_faults_total{point="dns"}', 1),
+        ('firewall_flow_bytes_total{direction="sent"}', 1500),
+        ('firewall_flows{state="relaying"}', 2),
+        ("firewall_sandboxes", 1),
+        ("firewall_audit_state", 1),
+        ('firewall_policy_info{digest="abc",name="coding-agent"}', 1),
+        ('firewall_decision_seconds_bucket{le="2.5e-05"}', 0),
+        ('firewall_decision_seconds_bucket{le="5e-05"}', 1),
+        ('firewall_decision_seconds_bucket{le="1.0"}', 1),
+        ('firewall_decision_seconds_bucket{le="+Inf"}', 2),
+        ("firewall_decision_seconds_count", 2),
+        ("firewall_decision_seconds_sum", 2.00003),
+        ('firewall_append_seconds_bucket{le="0.00025"}', 1),
+        ("firewall_append_seconds_count", 1),
+        ("firewall_gpu_available", 1),
+        ('firewall_gpu_utilisation_ratio{gpu="0",name="NVIDIA H200",uuid="GPU-1"}', 0.93),
+        ('firewall_gpu_memory_used_bytes{gpu="0",name="NVIDIA H200",uuid="GPU-1"}', 100),
+        ('firewall_gpu_memory_total_bytes{gpu="0",name="NVIDIA H200",uuid="GPU-1"}', 200),
+    ],
+)
+def test_samples(sample: str, value: float) -> None:
+    assert shown(busy())[sample] == pytest.approx(value)
+
+
+def test_the_text_is_what_parsers_take() -> None:
+    text = generate_latest(registry(busy().snapshot)).decode()
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert {"firewall_verdicts", "firewall_decision_seconds", "firewall_gpu_available"} <= names
+    assert all(family.startswith("firewall_") for family in names)
+
+
+def test_what_a_gpu_does_not_say_is_not_shown() -> None:
+    assert not [sample for sample in shown(busy()) if "power" in sample]
+
+
+def test_a_lost_gpu_never_looks_idle() -> None:
+    samples = shown(Metrics(gpu=lambda: LOST))
+    gpu = {name: value for name, value in samples.items() if "gpu" in name}
+    assert gpu == {"firewall_gpu_available": 0}
+
+
+def test_a_log_that_cannot_be_written() -> None:
+    assert shown(Metrics(audit=lambda: "the disk is full"))["firewall_audit_state"] == 0
+
+
+def test_without_sources_there_is_nothing_of_them() -> None:
+    samples = shown(Metrics())
+    assert not [name for name in samples if "gpu" in name or "audit" in name or "policy" in name]
+
+
+def test_it_is_served() -> None:
+    metrics = busy()
+    port = metrics.serve("127.0.0.1", 0)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        assert b'firewall_flows{state="relaying"} 2.0' in answer.read()
+
+
+def test_a_taken_port_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        Metrics().serve("127.0.0.1", taken.getsockname()[1])

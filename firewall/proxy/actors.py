@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 
 from firewall.actor import Actor
 
@@ -18,20 +18,24 @@ logger = logging.getLogger(__name__)
 
 type Endpoint = tuple[str, int]
 type Found = Callable[[Actor], None]
+type Transport = Literal["tcp", "udp"]
 
 BURST = 1024
 
 
 class Finder(Protocol):
-    """Finds the processes of TCP flows, each given as (client address, destination)."""
+    """Finds the processes of flows, each given as (client address, destination)."""
 
-    def find(self, flows: Sequence[tuple[Endpoint, Endpoint]]) -> list[Actor]: ...
+    def find(
+        self, flows: Sequence[tuple[Endpoint, Endpoint]], transport: Transport
+    ) -> list[Actor]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     client: Endpoint
     destination: Endpoint
+    transport: Transport
     found: Found
 
 
@@ -49,7 +53,12 @@ class Actors:
         self._thread.start()
 
     def find(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
-        self._queue.put(_Asked(client, destination, found))
+        """Find who holds a TCP connection's client end."""
+        self._queue.put(_Asked(client, destination, "tcp", found))
+
+    def find_udp(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
+        """Find who sent a datagram."""
+        self._queue.put(_Asked(client, destination, "udp", found))
 
     def close(self) -> None:
         self._queue.put(None)
@@ -57,8 +66,8 @@ class Actors:
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:
             burst, last = self._burst(first)
-            for asked, actor in zip(burst, self._find(burst), strict=True):
-                self._post(partial(asked.found, actor))
+            for transport in ("tcp", "udp"):
+                self._answer([each for each in burst if each.transport == transport], transport)
             if last:
                 return
 
@@ -74,10 +83,16 @@ class Actors:
             burst.append(asked)
         return burst, False
 
-    def _find(self, burst: Sequence[_Asked]) -> list[Actor]:
+    def _answer(self, burst: Sequence[_Asked], transport: Transport) -> None:
+        if burst:
+            for asked, actor in zip(burst, self._find(burst, transport), strict=True):
+                self._post(partial(asked.found, actor))
+
+    def _find(self, burst: Sequence[_Asked], transport: Transport) -> list[Actor]:
         """Evidence may be missing; a verdict may not: a failure is an unknown actor."""
         try:
-            return self._finder.find([(asked.client, asked.destination) for asked in burst])
+            flows = [(asked.client, asked.destination) for asked in burst]
+            return self._finder.find(flows, transport)
         except Exception as error:
             logger.exception("the processes behind %d flows were not found", len(burst))
             return [Actor(self._sandbox, unknown=f"the search failed: {error}")] * len(burst)

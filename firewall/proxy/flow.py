@@ -22,6 +22,7 @@ from firewall.protocols.ssh import disconnect
 from firewall.proxy.actors import Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dial import Dial
+from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover
 from firewall.proxy.loop import EDGE, HANGUP, READ, Loop, Timer
 from firewall.proxy.refusal import sentence
@@ -36,7 +37,6 @@ PEEK_SIZE = 1 << 16
 SILENCE_SECONDS = 1.0
 """After this long without a byte the client may be one that waits for the server to speak."""
 IDENTIFY_SECONDS = 10.0
-LINGER_SECONDS = 2.0
 
 EACH_REQUEST = Verdict(
     action=Action.ALLOW,
@@ -87,9 +87,9 @@ class Flow:
         self._timer: Timer | None = None
         self._relay: Relay | None = None
         self._dial: Dial | None = None
-        self._actor = Actor(sandbox="unknown", unknown="the flow failed before it was known")
+        self._actor = Actor(sandbox="unknown", unknown="the flow ended before it was found")
+        self._found_who = False
         self._request = Connect(road.host, road.port)
-        self._identity: Identity | None = None
         self._untried: list[str] = []
         self._watching = False
         self._over = False
@@ -100,9 +100,20 @@ class Flow:
         with self._enforced("flow.start"):
             judge.probe("flow.start")
             self._client.setblocking(False)
+            self._house.find_actor(self._road.client, self._road.dialled, self._found)
             self._watching = True
             self._house.loop.watch(self._client.fileno(), READ | EDGE, self._readable)
             self._timer = self._house.loop.after(SILENCE_SECONDS, self._silent)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether no verdict has been given yet."""
+        return self._state in ("identifying", "deciding") and not self._over
+
+    def conclude(self) -> None:
+        """Judge by what has been seen so far: nothing more will come."""
+        if self._state == "identifying":
+            self._late()
 
     def abort(self) -> None:
         """Cut the flow, whatever it is doing."""
@@ -150,9 +161,14 @@ class Flow:
     def _identified(self, identity: Identity) -> None:
         self._stop_watching()
         self._enter("deciding")
-        self._identity = identity
         self._request = self._connect(identity)
-        self._house.find_actor(self._road.client, self._road.dialled, self._known)
+        self._judge_name()
+
+    def _found(self, actor: Actor) -> None:
+        """Looked for from the start, because a process may end right after its last byte."""
+        self._actor = actor
+        self._found_who = True
+        self._judge_name()
 
     def _connect(self, identity: Identity) -> Connect:
         return Connect(
@@ -164,15 +180,17 @@ class Flow:
             findings=identity.findings,
         )
 
-    def _known(self, actor: Actor) -> None:
+    def _judge_name(self) -> None:
+        """Once it is known both who asks and for what."""
+        if not self._found_who or self._state != "deciding":
+            return
         with self._enforced("flow.judge"):
             judge.probe("flow.judge")
-            self._actor = actor
             findings = self._request.findings + self._suspicions()
             self._request = replace(self._request, findings=findings)
             if self._road.host == "":
                 self._hand_over("forward", EACH_REQUEST)
-            elif not self._house.judge.preview(self._request, actor).allowed:
+            elif not self._house.judge.preview(self._request, self._actor).allowed:
                 self._decide(self._refuse)
             else:
                 self._house.resolve(self._request.host, self._resolved)
@@ -327,7 +345,8 @@ class Flow:
         if self._request.protocol in ("tls", "http", "http2"):
             self._hand_over("refuse", verdict)
         elif self._request.protocol == "ssh":
-            self._say_and_close(disconnect(sentence(verdict)))
+            Farewell(self._house.loop, self._client, disconnect(sentence(verdict)))
+            self._finish()
         else:
             self._reset()
 
@@ -336,30 +355,6 @@ class Flow:
         self._refuse(
             replace(verdict, action=Action.DENY, rule="upstream.unreachable", reason=reason)
         )
-
-    def _say_and_close(self, words: bytes) -> None:
-        """Send a last word and wait for the client's end, so that no reset overtakes the words."""
-        self._peek_away()
-        with contextlib.suppress(OSError):
-            self._client.send(words)
-            self._client.shutdown(socket.SHUT_WR)
-        self._timer = self._house.loop.after(LINGER_SECONDS, self._reset)
-        self._watching = True
-        self._house.loop.watch(self._client.fileno(), READ | EDGE, self._last_words)
-
-    def _last_words(self, events: int) -> None:
-        try:
-            while self._client.recv(PEEK_SIZE):
-                pass
-        except BlockingIOError:
-            return
-        except OSError:
-            logger.debug("the client was gone before the last word")
-        self._reset()
-
-    def _peek_away(self) -> None:
-        with contextlib.suppress(OSError):
-            self._client.recv(PEEK_SIZE)
 
     def _reset(self) -> None:
         if self._over:

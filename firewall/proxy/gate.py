@@ -10,6 +10,7 @@ import itertools
 import logging
 import resource
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,7 @@ BURST = 64
 FLOWS = 20_000
 """Flows at once; more wait in the kernel's accept queue."""
 PAUSE_SECONDS = 0.1
+WIND_DOWN_SECONDS = 2.0
 
 
 class Gate:
@@ -76,7 +78,7 @@ class Gate:
         """Serve a sandbox: its sockets receive what was sent to any address of the world."""
         self._listen(tcp, self._transparent)
         self._udp = UdpListener(
-            self.loop, self.judge, self._names, udp, open_udp, self._actors.find
+            self.loop, self.judge, self._names, udp, open_udp, self._actors.find_udp
         )
 
     def serve_explicit(self, listener: socket.socket) -> None:
@@ -90,6 +92,18 @@ class Gate:
         self.depth.update()
         self.metrics.policy(policy.name, policy.digest)
         self.judge.note("policy", {"name": policy.name, "digest": policy.digest})
+
+    def wind_down(self, done: Callable[[], None]) -> None:
+        """Judge what still waits for a verdict, so that its record is written, then call `done`."""
+        for flow in list(self._flows):
+            flow.conclude()
+        self._until_decided(done, time.monotonic() + WIND_DOWN_SECONDS)
+
+    def _until_decided(self, done: Callable[[], None], until: float) -> None:
+        if time.monotonic() < until and any(flow.undecided for flow in self._flows):
+            self.loop.after(0.01, lambda: self._until_decided(done, until))
+        else:
+            done()
 
     def close(self) -> None:
         """Cut every flow and end the depth process."""

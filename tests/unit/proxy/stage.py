@@ -12,7 +12,7 @@ from firewall.actor import Actor, Process
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.policy import load_policy
-from firewall.proxy.actors import Actors, Endpoint
+from firewall.proxy.actors import Actors, Endpoint, Transport
 from firewall.proxy.flow import Flow, Road
 from firewall.proxy.gate import Gate
 from firewall.proxy.handover import Handover, Setup
@@ -58,7 +58,7 @@ class KnownFinder:
 
     process: Process = CURL
 
-    def find(self, flows: Sequence[tuple[Endpoint, Endpoint]]) -> list[Actor]:
+    def find(self, flows: Sequence[tuple[Endpoint, Endpoint]], transport: Transport) -> list[Actor]:
         return [Actor("test", self.process)] * len(flows)
 
 

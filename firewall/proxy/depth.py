@@ -1,0 +1,207 @@
+"""The depth process: serves the flows that need mitmproxy, and dies with the gate.
+
+    python -m firewall.proxy.depth FD
+
+FD is this process's end of the SOCK_SEQPACKET channel (handover.py). The first message is "setup";
+each further one replaces the policy, unless the new one is bad. "flow" brings a client's socket.
+Back go "verdict", for the gate's metrics, and "closed".
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from firewall.audit import AuditLog
+from firewall.gpu import GpuMonitor
+from firewall.judge import Judge
+from firewall.policy import Policy
+from firewall.proxy import handover
+from firewall.proxy.handover import Handover, Setup
+from firewall.proxy.http.serve import Interceptor, Traffic
+
+logger = logging.getLogger(__name__)
+
+REPORTS_LIMIT = 100_000
+"""Reports that may wait for the gate; the oldest are dropped, as their records exist anyway."""
+TEXT_LIMIT = 500
+ITEMS_LIMIT = 8
+"""Of every text and list in a report, so that no report exceeds handover.MESSAGE_LIMIT."""
+
+
+class Reports:
+    """What goes back to the gate, in order and without ever waiting for it."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque(maxlen=REPORTS_LIMIT)
+
+    def verdict(self, event: Mapping[str, Any], seconds: float) -> None:
+        """Tell the gate, where the verdicts are counted and shown (judge.Witness)."""
+        self.send("verdict", {"event": shortened(event), "seconds": seconds})
+
+    def send(self, kind: str, body: dict[str, Any]) -> None:
+        self._waiting.append((kind, body))
+        if len(self._waiting) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._waiting:
+            try:
+                handover.send(self._channel, *self._waiting[0])
+            except BlockingIOError:
+                self._loop.add_writer(self._channel, self._flush)
+                return
+            except OSError:
+                self._waiting.clear()
+                break
+            self._waiting.popleft()
+        self._loop.remove_writer(self._channel)
+
+
+class Depth:
+    """Serves whatever comes through the channel until it closes. Made inside a running loop."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        channel.setblocking(False)
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._reports = Reports(channel)
+        self._flows: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+        self._judge: Judge | None = None
+        self._interceptor: Interceptor | None = None
+        self._log: AuditLog | None = None
+        self._gpu = GpuMonitor()
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Serve; returns when the gate has closed the channel, with every record written.
+
+        Raises what made the first setup fail: without a policy there is nothing to serve.
+        """
+        self._loop.set_task_factory(asyncio.eager_task_factory)
+        self._gpu.start()
+        self._loop.add_reader(self._channel, self._ready)
+        try:
+            await self._over.wait()
+        finally:
+            self._loop.remove_reader(self._channel)
+            self._stop()
+        if self._failure is not None:
+            raise self._failure
+
+    def _stop(self) -> None:
+        for flow in self._flows:
+            flow.cancel()
+        self._gpu.stop()
+        if self._log is not None:
+            self._log.close()
+
+    def _ready(self) -> None:
+        while not self._over.is_set():
+            try:
+                message = handover.receive(self._channel)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = None
+            if message is None:
+                self._over.set()
+            else:
+                self._take(*message)
+
+    def _take(self, kind: str, body: dict[str, Any], fds: list[int]) -> None:
+        match kind:
+            case "setup":
+                self._set_up(handover.read_setup(fds))
+            case "flow":
+                client = socket.socket(fileno=fds[0])
+                self._serve(client, handover.decode(body))
+            case _:
+                logger.error("the gate sent a message of unknown kind %r", kind)
+
+    def _set_up(self, setup: Setup) -> None:
+        if self._judge is not None:
+            self._replace_policy(self._judge, setup)
+            return
+        try:
+            self._assemble(setup)
+        except Exception as error:
+            self._failure = error
+            self._over.set()
+
+    def _assemble(self, setup: Setup) -> None:
+        policy = Policy.parse(setup.policy)
+        self._log = AuditLog(Path(setup.audit), setup.chain)
+        self._judge = Judge(policy, self._log, self._gpu, self._reports)
+        self._interceptor = Interceptor(self._judge, Path(setup.authority), setup.upstream_ca)
+
+    def _replace_policy(self, judge: Judge, setup: Setup) -> None:
+        try:
+            judge.policy = Policy.parse(setup.policy)
+        except Exception:
+            logger.exception("the new policy is bad; the old one stays in force")
+
+    def _serve(self, client: socket.socket, given: Handover) -> None:
+        if self._interceptor is None:
+            logger.error("a flow came before the setup; it is closed")
+            client.close()
+            return
+        task = self._loop.create_task(self._follow(self._interceptor, client, given))
+        if not task.done():
+            self._flows.add(task)
+            task.add_done_callback(self._flows.discard)
+
+    async def _follow(
+        self, interceptor: Interceptor, client: socket.socket, given: Handover
+    ) -> None:
+        started = time.monotonic()
+        traffic = Traffic()
+        try:
+            with contextlib.suppress(ConnectionError):
+                traffic = await interceptor.serve(client, given)
+        except Exception:
+            logger.exception("flow %d failed and is closed", given.flow)
+        finally:
+            client.close()
+        body = {"flow": given.flow, "sent": traffic.sent, "received": traffic.received}
+        self._reports.send("closed", {**body, "seconds": time.monotonic() - started})
+
+
+def shortened(value: Any) -> Any:
+    """An event that fits a message: an agent chooses how long a path is."""
+    match value:
+        case str():
+            return value[:TEXT_LIMIT]
+        case Mapping():
+            return {key: shortened(each) for key, each in value.items()}
+        case list() | tuple():
+            return [shortened(each) for each in value[:ITEMS_LIMIT]]
+        case _:
+            return value
+
+
+def main() -> None:
+    """Serve the channel whose descriptor is the first argument."""
+    logging.basicConfig(level=logging.WARNING, format="depth: %(levelname)s %(message)s")
+    channel = socket.socket(fileno=int(sys.argv[1]))
+
+    async def run() -> None:
+        await Depth(channel).run()
+        # At once: the gate is gone, and helper threads may still be resolving names.
+        os._exit(0)
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

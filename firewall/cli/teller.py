@@ -35,7 +35,7 @@ class Teller:
                 self._blocked[f"{verdict['rule']} {verdict['reason']}"] = event
                 if len(self._blocked) > RECENT:
                     self._blocked.pop(next(iter(self._blocked)))
-        if self._live:
+        if self._live and not _is_question(event):
             print(line(event), file=self._out, flush=True)
 
     def summarise(self, where: str) -> None:
@@ -52,3 +52,8 @@ class Teller:
             print(f"  {line(event)}", file=self._out)
             if remedy := event["verdict"].get("remedy"):
                 print(f"    to allow it: {remedy}", file=self._out)
+
+
+def _is_question(event: Mapping[str, Any]) -> bool:
+    """An allowed DNS question: every name gets an address, so it tells a person nothing."""
+    return event["request"]["type"] == "Resolve" and event["verdict"]["action"] == "allow"

@@ -35,7 +35,7 @@ def clone(port: int) -> str:
             timeout=20,
             check=False,
         )
-    return "cloned" if done.returncode == 0 else _last_line(done.stderr)
+    return "cloned" if done.returncode == 0 else _telling_line(done.stderr)
 
 
 def reverse_tunnel(port: int) -> str:
@@ -52,7 +52,7 @@ def reverse_tunnel(port: int) -> str:
         timeout=20,
         check=False,
     )
-    return _last_line(done.stderr)
+    return _telling_line(done.stderr)
 
 
 def stratum(port: int) -> str:
@@ -135,7 +135,7 @@ def _download(url: str) -> str:
             return f"status {response.status}"
     except urllib.error.HTTPError as error:
         lines = error.read().decode(errors="replace").splitlines()
-        return f"status {error.code}: {lines[0] if lines else ''}"
+        return f"status {error.code}: {' '.join(line.strip() for line in lines if line)}"
     except OSError as error:
         return _cut(error)
 
@@ -148,9 +148,10 @@ def _cut(error: OSError) -> str:
     return f"no way through: {error}"
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "no message"
+def _telling_line(text: str) -> str:
+    """The line in which the firewall explains itself, else the last one."""
+    lines = text.strip().splitlines() or ["no message"]
+    return next((line for line in lines if "Blocked by" in line), lines[-1])
 
 
 def main() -> None:

@@ -1,0 +1,84 @@
+"""Programs whose purpose is a tunnel, by name and subcommand."""
+
+from collections.abc import Sequence
+
+from firewall.requests import Finding
+
+_ANY_USE: frozenset[str] = frozenset()
+
+_TOOLS: dict[str, frozenset[str]] = {
+    # from each tool's own documentation: the subcommands that open a tunnel
+    "boringtun": _ANY_USE,
+    "boringtun-cli": _ANY_USE,
+    "bore": frozenset({"local", "server"}),
+    "chisel": frozenset({"client", "server"}),
+    "cloudflared": frozenset({"tunnel", "access"}),
+    "code": frozenset({"tunnel"}),
+    "devtunnel": frozenset({"host", "connect"}),
+    "dnscat": _ANY_USE,
+    "dnscat2": _ANY_USE,
+    "et": _ANY_USE,
+    "frpc": _ANY_USE,
+    "gost": _ANY_USE,
+    "icmptunnel": _ANY_USE,
+    "inlets": frozenset({"client", "tcp", "http"}),
+    "iodine": _ANY_USE,
+    "ligolo": _ANY_USE,
+    "ligolo-agent": _ANY_USE,
+    "ligolo-ng": _ANY_USE,
+    "localtunnel": _ANY_USE,
+    "lt": _ANY_USE,
+    "ngrok": frozenset({"http", "tcp", "tls", "start", "tunnel", "service"}),
+    "ptunnel-ng": _ANY_USE,
+    "rathole": _ANY_USE,
+    "sshuttle": _ANY_USE,
+    "tailscale": frozenset({"up", "serve", "funnel", "ssh", "nc"}),
+    "tailscaled": _ANY_USE,
+    "tmate": _ANY_USE,
+    "wstunnel": frozenset({"client"}),
+    "zrok": frozenset({"share", "access"}),
+}
+
+_SSH_LIKE = {"dbclient", "klink", "lsh", "plink", "putty"}
+"""Clients with ssh's options for forwarding: dropbear cli-runopts.c, PuTTY cmdline.c, lsh.c."""
+
+_FORWARDS = {"L": "local forwarding", "D": "dynamic forwarding", "B": "a forwarded connection"}
+
+
+def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
+    """What a tunnel tool is told to do. `program` is its name without path."""
+    if program in _SSH_LIKE:
+        return _inspect_ssh_like(program, arguments)
+    if program not in _TOOLS:
+        return []
+    subcommands = _TOOLS[program]
+    place = next((i for i, word in enumerate(arguments, 1) if word in subcommands), None)
+    if subcommands and place is None:
+        return []
+    if program == "chisel":
+        return [_inspect_chisel(arguments)]
+    named = f"{program} {arguments[place - 1]}" if place else program
+    return [Finding("tunnel", program, f"tunnel tool {named}", f"argument {place or 0}")]
+
+
+def _inspect_chisel(arguments: Sequence[str]) -> Finding:
+    """A remote that starts with R: listens on the far side (chisel README)."""
+    for place, word in enumerate(arguments, 1):
+        if word.startswith("R:"):
+            return Finding("tunnel", "chisel", f"chisel reverse tunnel {word}", f"argument {place}")
+    return Finding("tunnel", "chisel", "tunnel tool chisel", "argument 0")
+
+
+def _inspect_ssh_like(program: str, arguments: Sequence[str]) -> list[Finding]:
+    findings = []
+    for place, word in enumerate(arguments, 1):
+        option, where = word[1:2] if word.startswith("-") else "", f"argument {place}"
+        if len(word) > 2 and not word[2].isdigit():
+            continue
+        if option == "R":
+            evidence = f"{program} -R opens a port on the far side"
+            findings.append(Finding("ssh-reverse-forwarding", program, evidence, where))
+        elif option in _FORWARDS:
+            evidence = f"{program} -{option} asks for {_FORWARDS[option]}"
+            findings.append(Finding("tunnel", program, evidence, where))
+    return findings

@@ -1,0 +1,152 @@
+"""The head of an HTTP/1 request (RFC 9112), recognised leniently and parsed strictly.
+
+`recognise` says that a stream means to be HTTP; whether its head is sound is for `parse_head`,
+which accepts one reading only: what two parsers could read differently is an error.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from firewall.protocols.hosts import parse_host, split_authority
+from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
+from firewall.protocols.upgrades import inspect_request
+
+__all__ = ["LIMIT", "Head", "ProtocolError", "parse_head", "parse_host", "split_authority"]
+
+LIMIT = 64 << 10
+"""Bytes of a request head; nginx and Apache allow 32 and 8 KiB unless told otherwise."""
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_FIRST_BYTES = re.compile(rb"[\r\n]{0,8}(?:\Z|%b{1,32}(?:\Z| ))" % _TOKEN)
+_REQUEST_LINE = re.compile(rb"(%b{1,32}) ([!-~\x80-\xff]+) HTTP/1\.[0-9]\r?\n" % _TOKEN)
+_HEAD_END = re.compile(rb"\n\r?\n")
+_STRICT_LINE = re.compile(rb"(%b{1,32}) ([!-~]+) (HTTP/1\.[01])" % _TOKEN)
+_FIELD = re.compile(rb"(%b+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request head. `length` counts its bytes: the body starts at `data[length:]`.
+
+    `version` is "HTTP/1.0" or "HTTP/1.1". `headers` keep their order and spelling; values come
+    without the blanks around them.
+    """
+
+    method: str
+    target: str
+    version: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    length: int
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of the header `name`, which is given in lower case."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+    @property
+    def authority(self) -> str | None:
+        """Whom the request names: CONNECT's target, the absolute-form's authority, or Host.
+
+        In that order, since RFC 9112 section 3.2.2 lets the target beat the Host header.
+        """
+        if self.method == "CONNECT":
+            return self.target
+        if absolute := _ABSOLUTE.match(self.target):
+            return absolute[1]
+        hosts = self.values(b"host")
+        return hosts[0].decode("latin-1") if hosts else None
+
+
+def recognise(data: bytes) -> Answer:
+    """Identify an HTTP/1 request once its head is complete."""
+    line = _find_request_line(data)
+    if line is None or isinstance(line, More):
+        return line
+    return _identify(line, data) if find_head_end(data) is not None else MORE
+
+
+def find_head_end(data: bytes) -> int | None:
+    """Where the head at the start of `data` ends and the body begins; None while it goes on."""
+    end = _HEAD_END.search(data, len(data) - len(data.lstrip(b"\r\n")))
+    return end.end() if end else None
+
+
+def recognise_unfinished(data: bytes) -> Identity | None:
+    """Identify by the request line alone: the client stopped, or its head is too long."""
+    line = _find_request_line(data)
+    return _identify(line, data) if isinstance(line, re.Match) else None
+
+
+def _find_request_line(data: bytes) -> re.Match[bytes] | More | None:
+    """The first line that is not blank (RFC 9112 section 2.2 skips blank ones)."""
+    if not _FIRST_BYTES.match(data):
+        return None
+    start = len(data) - len(data.lstrip(b"\r\n"))
+    if b"\n" not in data[start:]:
+        return MORE
+    return _REQUEST_LINE.match(data, start)
+
+
+def _identify(line: re.Match[bytes], data: bytes) -> Identity:
+    method, target = line[1].decode("ascii"), line[2].decode("latin-1")
+    try:
+        head = parse_head(data)
+    except ProtocolError:
+        head = None
+    return Identity(
+        "http-connect" if method == "CONNECT" else "http",
+        method=method,
+        target=target,
+        authority=head.authority if head else None,
+        findings=inspect_request(method, target, head.headers if head else ()),
+    )
+
+
+def parse_head(data: bytes) -> Head | None:
+    """Parse the request head at the start of `data`; None while it is incomplete.
+
+    Raises ProtocolError for a head that is malformed, ambiguous or longer than `LIMIT`.
+    """
+    start = 2 if data.startswith(b"\r\n") else 0
+    end = data.find(b"\r\n\r\n", start, LIMIT)
+    if end < 0:
+        if len(data) >= LIMIT:
+            raise ProtocolError(f"the request head is longer than {LIMIT} bytes")
+        return None
+    first, *fields = data[start:end].split(b"\r\n")
+    line = _STRICT_LINE.fullmatch(first)
+    if line is None:
+        raise ProtocolError("malformed request line; write METHOD target HTTP/1.1")
+    method, target, version = (part.decode("ascii") for part in line.groups())
+    head = Head(method, target, version, tuple(_parse_fields(fields)), end + 4)
+    _check_host(head)
+    _check_framing(head)
+    return head
+
+
+def _parse_fields(lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Names are tokens, at once followed by a colon; folded lines are refused (section 5)."""
+    for number, line in enumerate(lines, 1):
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            raise ProtocolError(f"malformed header line {number}; write name: value")
+        yield field[1], field[2].rstrip(b" \t")
+
+
+def _check_host(head: Head) -> None:
+    """Exactly one Host in HTTP/1.1, at most one in HTTP/1.0 (section 3.2)."""
+    count = len(head.values(b"host"))
+    if count > 1 or (count == 0 and head.version == "HTTP/1.1"):
+        raise ProtocolError(f"{count} Host headers; write exactly one")
+
+
+def _check_framing(head: Head) -> None:
+    """One way to tell where the body ends, or smuggling is possible (sections 6.1 and 6.3)."""
+    lengths, codings = head.values(b"content-length"), head.values(b"transfer-encoding")
+    if lengths and codings:
+        raise ProtocolError("both Content-Length and Transfer-Encoding; write one of them")
+    if len(lengths) > 1 or any(not length.isdigit() for length in lengths):
+        raise ProtocolError("malformed Content-Length; write one decimal number")
+    if codings and [coding.lower() for coding in codings] != [b"chunked"]:
+        raise ProtocolError("only Transfer-Encoding: chunked is understood")

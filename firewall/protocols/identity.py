@@ -1,0 +1,41 @@
+"""What a recogniser answers about a client's first bytes."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from firewall.requests import Finding, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a client's first bytes speak.
+
+    `sni` (lower case, no trailing dot) and `alpn` come from a TLS ClientHello. `method`, `target`
+    and `authority` come from an HTTP/1 request head: `authority` is the target of CONNECT, the
+    authority of an absolute-form target or else the Host header, as written and with its port
+    (`http1.split_authority` takes it apart); None where the head is malformed. `findings` are the
+    signs of mining and of tunnels in those same bytes.
+    """
+
+    protocol: Protocol
+    sni: str | None = None
+    alpn: tuple[str, ...] = ()
+    method: str | None = None
+    target: str | None = None
+    authority: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+class More(Enum):
+    """The bytes so far fit, but do not decide. As a value, to keep it apart from None: "no"."""
+
+    MORE = "more"
+
+
+MORE = More.MORE
+
+type Answer = Identity | More | None
+
+
+class ProtocolError(ValueError):
+    """A peer broke the protocol. The text says what is wrong and what was expected."""

@@ -1,0 +1,199 @@
+"""Cut JSON objects and batches out of byte streams, in bounded memory.
+
+Two readers, because peers delimit in two ways. `Documents` counts brackets, so it reads values
+that span lines or share one; `Lines` takes every line by itself, so that a value which never ends
+cannot hide the lines after it.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+LIMIT = 64 << 10
+"""Bytes of one value. Longer ones are skipped unread: no mining message comes near."""
+
+_BLANK = rb"[\s\x00\x1e\xef\xbb\xbf]"
+"""What may stand between values: JSON's blanks, and NUL, record separators, byte order marks."""
+
+_BLANKS = re.compile(rb"%b*+" % _BLANK)
+_LINE_START = re.compile(rb"\n%b*+(?=[{\[])" % _BLANK)
+_BEGIN = re.compile(rb'\{\s*+["}]|\[\s*+\{\s*+["}]')
+_BEGIN_CUT = re.compile(rb"(?:\{|\[\s*+\{?)\s*+\Z")
+_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\[^\n])*+")*+([{}\[\]])?')
+_STRING_CUT = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+\\?\Z')
+
+_LAST_WINS = json.JSONDecoder(strict=False, parse_int=float)
+_FIRST_WINS = json.JSONDecoder(
+    strict=False, parse_int=float, object_pairs_hook=lambda pairs: dict(reversed(pairs))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A piece that looks like JSON: bytes `start` to `end` (exclusive) of the stream."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+def decode(text: bytes) -> Iterator[Any]:
+    """The JSON values at the start of `text`, as every parser may read them.
+
+    Of keys that come twice some parsers take the first, some the last: both readings are given.
+    Numbers come as floats, since Python refuses integers of thousands of digits.
+    """
+    characters = text.decode("utf-8", "replace")
+    for decoder in (_LAST_WINS, _FIRST_WINS):
+        at = 0
+        try:
+            while at < len(characters):
+                value, at = decoder.raw_decode(characters, at)
+                yield value
+                at += len(characters[at:]) - len(characters[at:].lstrip())
+        except (ValueError, RecursionError):
+            continue
+
+
+class _Reader:
+    """What both readers share: finding where a value may begin.
+
+    A value may begin at the start of the stream, after another value, and with `anywhere` at the
+    start of any line, always after blanks. `_open` says that the text at hand stands there.
+    """
+
+    def __init__(self, *, anywhere: bool) -> None:
+        self._anywhere = anywhere
+        self._text = bytearray()
+        self._offset = 0
+        self._open = True
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can begin any more before the stream is restarted."""
+        return not (self._anywhere or self._open)
+
+    def _find(self, at: int) -> int:
+        """The next place at or after `at` where a value may begin, or the end of the text."""
+        text = self._text
+        if self._open:
+            at = _blanks_end(text, at)
+            if at == len(text) or text[at] in b"{[":
+                return at
+            self._open = False
+        if not self._anywhere:
+            return len(text)
+        if found := _LINE_START.search(text, at):
+            self._open = True
+            return found.end()
+        last = text.rfind(b"\n", at)
+        self._open = last >= 0 and _blanks_end(text, last) == len(text)
+        return len(text)
+
+    def _drop(self, count: int) -> None:
+        del self._text[:count]
+        self._offset += count
+
+    def _cut(self, start: int, end: int) -> Cut:
+        return Cut(self._offset + start, self._offset + end, bytes(self._text[start:end]))
+
+
+def _blanks_end(text: bytearray, at: int) -> int:
+    blanks = _BLANKS.match(text, at)
+    return blanks.end() if blanks else at
+
+
+class Documents(_Reader):
+    """Values by their brackets, wherever they may begin."""
+
+    def __init__(self, *, anywhere: bool) -> None:
+        super().__init__(anywhere=anywhere)
+        self._depth = 0
+        self._scanned: int | None = None
+
+    def restart(self) -> None:
+        """Begin anew: another message or body follows."""
+        self._drop(len(self._text))
+        self._open = True
+        self._depth, self._scanned = 0, None
+
+    def feed(self, data: bytes) -> list[Cut]:
+        """The values that end in `data`."""
+        if self.finished:
+            self._offset += len(data)
+            return []
+        self._text += data
+        cuts = []
+        at = 0
+        while self._scanned is not None or (at := self._find(at)) < len(self._text):
+            end = self._scan(at)
+            if end is None:
+                break
+            if self._open:
+                cuts.append(self._cut(at, end))
+            at, self._depth, self._scanned = end, 0, None
+        self._drop(at)
+        if self._scanned is not None:
+            self._scanned -= at
+        return cuts
+
+    def _scan(self, start: int) -> int | None:
+        """Where the value at `start` ends, or where it proves to be none: then `_open` is False.
+
+        None when more bytes are needed.
+        """
+        limit = start + LIMIT
+        if self._scanned is None:
+            if not _BEGIN.match(self._text, start, limit):
+                return self._give_up(
+                    start + 1, unless=_BEGIN_CUT.match(self._text, start), limit=limit
+                )
+            self._scanned = start
+        return self._balance(self._scanned, limit)
+
+    def _balance(self, at: int, limit: int) -> int | None:
+        """Count brackets from `at` on. A raw newline in a string makes the value none."""
+        text, depth = self._text, self._depth
+        while (run := _TO_BRACKET.match(text, at, limit)) and run.lastindex:
+            at = run.end()
+            depth += 1 if text[at - 1] in b"{[" else -1
+            if not depth:
+                return at
+        self._depth = depth
+        at = run.end() if run else at
+        self._scanned = at
+        if at < min(len(text), limit) and not _STRING_CUT.match(text, at, limit):
+            return self._give_up(at + 1, unless=False, limit=limit)
+        return self._give_up(limit, unless=True, limit=limit)
+
+    def _give_up(self, at: int, *, unless: object, limit: int) -> int | None:
+        """End a value as none, unless it may still become one within its limit."""
+        if unless and len(self._text) < limit:
+            return None
+        self._open = False
+        return at
+
+
+class Lines(_Reader):
+    """Lines that begin like a value."""
+
+    def __init__(self) -> None:
+        super().__init__(anywhere=True)
+
+    def feed(self, data: bytes) -> list[Cut]:
+        """The lines that end in `data`."""
+        self._text += data
+        cuts = []
+        at = 0
+        while (at := self._find(at)) < len(self._text):
+            end = self._text.find(b"\n", at)
+            if end < 0 and len(self._text) - at <= LIMIT:
+                break
+            end = len(self._text) if end < 0 else end
+            if end - at <= LIMIT and _BEGIN.match(self._text, at, end):
+                cuts.append(self._cut(at, end))
+            at, self._open = end, False
+        self._drop(at)
+        return cuts

@@ -1,0 +1,247 @@
+"""Mining messages in JSON: Stratum, its relatives, and the getwork family.
+
+The rules look at parsed values only: method names and the keys beside them. A text that merely
+quotes a mining message is a string inside some other value, and stays unflagged.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from firewall.protocols.jsonstream import decode
+from firewall.requests import FindingKind
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What gave a message away; a `Finding` without its place."""
+
+    kind: FindingKind
+    name: str
+    evidence: str
+
+
+_KEYS = (
+    b'"method"', b'"result"', b'"identifier"', b'"Hello"', b"job_id", b"site_key", b"\\u00",
+)  # fmt: skip
+"""Every rule needs one of these keys and one of `_WORDS`: a value without is not worth parsing."""
+
+_WORDS = re.compile(
+    rb"mining|eth_submit|eth_getW|newWork|EthereumStratum/|getwork|login|job_id|blob|keepalived|"
+    rb"KEEPALIVED|block|jobtemplate|miner_data|extranonce|nonceprefix|solution|solved|handshake|"
+    rb'site_key|midstate|coinbasevalue|"0x0000|"job"|"Hello"|\\u00'
+)
+"""`\\u00` may spell any of them."""
+
+_STRATUM_METHODS = {
+    # slushpool's Stratum, BIP 310, NiceHash's extensions, EIP-1571, nicehash/Specifications
+    "subscribe", "authorize", "submit", "configure", "extranonce.subscribe", "suggest_difficulty",
+    "suggest_target", "get_transactions", "capabilities", "multi_version", "hello", "noop", "bye",
+    "set", "reconnect", "notify", "set_difficulty", "set_target", "set_extranonce", "submitted",
+    "set_version_mask", "set_goal", "ping", "pong", "get_upstream", "submit_hashrate",
+}  # fmt: skip
+
+_METHODS = {
+    # ethminer EthStratumClient.cpp and EthGetworkClient.cpp
+    "eth_submitLogin": "eth-proxy",
+    "eth_getWork": "eth-getwork",
+    "eth_submitWork": "eth-getwork",
+    "eth_submitHashrate": "eth-getwork",
+    # xmrig Client.cpp, SelfSelectClient.cpp; p2pool's daemon calls
+    "keepalived": "monero-stratum",
+    "block_template": "monero-stratum",
+    "get_miner_data": "monero-daemon",
+    # BIP 22 and cpuminer cpu-miner.c; Monero's daemon has the same and an alias
+    "getwork": "getwork",
+    "getblocktemplate": "getblocktemplate",
+    "get_block_template": "getblocktemplate",
+    "submitblock": "getblocktemplate",
+    "submit_block": "getblocktemplate",
+    # Bitcoin and Namecoin's merged mining; Bitcoin SV
+    "getauxblock": "getblocktemplate",
+    "createauxblock": "getblocktemplate",
+    "submitauxblock": "getblocktemplate",
+    "getminingcandidate": "getblocktemplate",
+    "submitminingsolution": "getblocktemplate",
+}
+
+_RAW_METHODS = {
+    # grin-miner src/bin/client.rs; kaspa-stratum-bridge default_client.go. On the web these words
+    # may mean other things.
+    "getjobtemplate": "grin",
+    "set_extranonce": "kaspa",
+}
+
+_WALLET = re.compile(
+    r"[48][1-9A-HJ-NP-Za-km-z]{94}(?:[1-9A-HJ-NP-Za-km-z]{11})?(?:[.+].*)?", re.DOTALL
+)
+"""A Monero address (cryptonote_config.h), perhaps with a difficulty or a worker behind it."""
+
+_WORD_256 = re.compile(r"0x[0-9a-f]{64}")
+_TARGET = re.compile(r"0x0000[0-9a-f]{60}")
+_BLOB = re.compile(r"[0-9A-Fa-f]{100,}")
+_BATCH_LIMIT = 100
+
+type Message = dict[str, Any]
+
+
+def inspect_json(text: bytes, *, raw: bool) -> tuple[Sign, ...]:
+    """The signs in the JSON values at the start of `text`.
+
+    `raw` says that they came on a bare socket, where words that web APIs may use freely are signs.
+    """
+    if not any(key in text for key in _KEYS) or not _WORDS.search(text):
+        return ()
+    return tuple(dict.fromkeys(sign for value in decode(text) for sign in _inspect(value, raw)))
+
+
+def _inspect(value: Any, raw: bool) -> Iterator[Sign]:
+    for message in value[:_BATCH_LIMIT] if isinstance(value, list) else [value]:
+        if isinstance(message, dict):
+            signs = (rule(message, raw) for rule in _RULES)
+            yield from (sign for sign in signs if sign)
+
+
+def _by_method(message: Message, raw: bool) -> Sign | None:
+    method = message.get("method")
+    if not isinstance(method, str):
+        return None
+    if method.startswith("mining."):
+        known = method.removeprefix("mining.") in _STRATUM_METHODS
+        return _mining("stratum", method) if raw or known else None
+    name = _METHODS.get(method) or (_RAW_METHODS.get(method) if raw else None)
+    return _mining(name, method) if name else None
+
+
+def _mining(name: str, method: str) -> Sign:
+    shown = method.encode("ascii", "backslashreplace").decode()[:64]
+    return Sign("mining", name, f"JSON-RPC method {shown}")
+
+
+def _login(message: Message, raw: bool) -> Sign | None:
+    """xmrig Client.cpp, xmr-stak jpsock.cpp, grin-miner; Beam puts `api_key` beside `method`.
+
+    Applications log in with `login` and `password`; only miners shorten it to `pass`.
+    """
+    if message.get("method") != "login":
+        return None
+    if raw and isinstance(message.get("api_key"), str):
+        return Sign("mining", "beam", "JSON-RPC method login with api_key")
+    params = _parameters(message)
+    login = params.get("login")
+    if not isinstance(login, str):
+        return None
+    if _WALLET.fullmatch(login):
+        return Sign("mining", "monero-stratum", "JSON-RPC method login with a Monero address")
+    marks = [key for key in ("algo", "rigid", "agent") if key in params]
+    if "pass" in params and (raw or marks):
+        evidence = f"JSON-RPC method login with {', '.join(['login', 'pass', *marks])}"
+        return Sign("mining", "monero-stratum", evidence)
+    return None
+
+
+def _submit(message: Message, raw: bool) -> Sign | None:
+    """A share: xmrig Client.cpp, grin-miner; Beam calls it solution."""
+    params = _parameters(message)
+    match message.get("method") or message.get("type"):
+        case "submit" if {"job_id", "nonce"} <= params.keys():
+            return Sign("mining", "monero-stratum", "submit with job_id and nonce")
+        case "solution" if raw and {"nonce", "output"} <= message.keys():
+            return Sign("mining", "beam", "solution with nonce and output")
+    return None
+
+
+def _job(message: Message, raw: bool) -> Sign | None:
+    """A job in params, in a result, or in a login's result (xmrig-proxy doc/STRATUM.md)."""
+    result = message.get("result")
+    inner = result.get("job") if isinstance(result, dict) else None
+    for place in (message, _parameters(message), result, inner):
+        if not isinstance(place, dict):
+            continue
+        blob = place.get("blob")
+        if (
+            "job_id" in place
+            and isinstance(blob, str)
+            and ("target" in place or _BLOB.fullmatch(blob))
+        ):
+            return Sign("mining", "monero-stratum", "job with job_id and blob")
+    if raw and message.get("method") == "job" and {"input", "nonceprefix"} & message.keys():
+        return Sign("mining", "beam", "job with input")
+    return None
+
+
+def _result(message: Message, raw: bool) -> Sign | None:
+    """Answers of pools and of nodes that hand out work."""
+    match message.get("result"):
+        case dict(result):
+            return _result_object(result)
+        case list(result) if _names_stratum(result):
+            return Sign("mining", "stratum", "answer to mining.subscribe")
+        case [str(header), str(seed), str(target), *_] if (
+            _WORD_256.fullmatch(header) and _WORD_256.fullmatch(seed) and _TARGET.fullmatch(target)
+        ):
+            return Sign("mining", "eth-getwork", "answer to eth_getWork: header, seed and target")
+    return None
+
+
+def _result_object(result: Message) -> Sign | None:
+    """monerod's and bitcoind's templates, getwork's data, xmrig's keep-alive."""
+    if result.get("status") == "KEEPALIVED":
+        return Sign("mining", "monero-stratum", "answer KEEPALIVED")
+    if "blocktemplate_blob" in result or {"coinbasevalue", "previousblockhash"} <= result.keys():
+        return Sign("mining", "getblocktemplate", "answer to getblocktemplate")
+    if {"midstate", "data", "target"} <= result.keys():
+        return Sign("mining", "getwork", "answer to getwork")
+    return None
+
+
+def _names_stratum(items: list[Any], depth: int = 3) -> bool:
+    """Whether a subscription stands among nested lists: ["mining.notify", id]."""
+    for item in items[:16]:
+        if isinstance(item, str) and item.startswith(("mining.", "EthereumStratum/")):
+            return True
+        if isinstance(item, list) and depth and _names_stratum(item, depth - 1):
+            return True
+    return False
+
+
+def _web_socket(message: Message, raw: bool) -> Sign | None:
+    """Miners in web pages: Coinhive's protocol, webminerpool's, Ethereum work subscriptions.
+
+    coinhive-stratum-mining-proxy.py; webminerpool SDK/miner_raw/miner/miner.js.
+    """
+    if message.get("type") == "auth" and "site_key" in _parameters(message):
+        return Sign("mining", "coinhive", "auth with site_key")
+    if message.get("identifier") == "handshake" and {"login", "pool"} & message.keys():
+        return Sign("mining", "webminerpool", "handshake with a pool login")
+    if message.get("identifier") == "solved" and "nonce" in message:
+        return Sign("mining", "webminerpool", "solved with nonce")
+    params = message.get("params")
+    if (
+        message.get("method") == "eth_subscribe"
+        and isinstance(params, list)
+        and "newWork" in params
+    ):
+        return Sign("mining", "eth-getwork", "JSON-RPC method eth_subscribe to newWork")
+    return None
+
+
+def _bore(message: Message, raw: bool) -> Sign | None:
+    """bore src/shared.rs: {"Hello": port}, NUL-terminated."""
+    if raw and message.keys() == {"Hello"} and isinstance(message["Hello"], float):
+        return Sign("tunnel", "bore", "message Hello")
+    return None
+
+
+def _parameters(message: Message) -> Message:
+    """The named parameters; Iron Fish says `body` for `params` (nicehash FishHash_v1.0.txt)."""
+    for key in ("params", "body"):
+        if isinstance(value := message.get(key), dict):
+            return value
+    return {}
+
+
+_RULES: tuple[Callable[[Message, bool], Sign | None], ...] = (
+    _by_method, _login, _submit, _job, _result, _web_socket, _bore,
+)  # fmt: skip

@@ -1,0 +1,178 @@
+"""The TLS ClientHello (RFC 8446 section 4.1.2), also when spread over several records.
+
+The server name is RFC 6066 section 3, ALPN is RFC 7301, GREASE values are RFC 8701.
+"""
+
+import re
+from dataclasses import dataclass
+from struct import Struct
+
+from firewall.protocols.hosts import parse_host
+from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
+from firewall.requests import Finding
+
+_HANDSHAKE = 22
+_CLIENT_HELLO = 1
+_RECORD_LIMIT = 1 << 14
+_HELLO_LIMIT = 32 << 10
+"""Bytes of a ClientHello. Those of today, post-quantum keys included, stay below 4 KiB."""
+
+_EXTENSION = Struct(">HH")
+_SERVER_NAME = 0
+_ALPN = 16
+_GREASE = re.compile(rb"([\x0a\x1a\x2a\x3a\x4a\x5a\x6a\x7a\x8a\x9a\xaa\xba\xca\xda\xea\xfa])\1")
+
+_TUNNEL_SERVERS = {"cftunnel.com": "cloudflared", "ngrok-agent.com": "ngrok"}
+_TUNNEL_ALPN = {"argotunnel": "cloudflared"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHello:
+    """What a ClientHello offers. `length` counts the bytes of the records that carried it."""
+
+    sni: str | None
+    alpn: tuple[str, ...]
+    length: int
+
+
+def recognise(data: bytes) -> Answer:
+    """Identify TLS; a malformed ClientHello is not TLS."""
+    try:
+        hello = parse_client_hello(data)
+    except ProtocolError:
+        return None
+    if isinstance(hello, More):
+        return MORE
+    return Identity("tls", sni=hello.sni, alpn=hello.alpn, findings=_findings(hello))
+
+
+def parse_client_hello(data: bytes) -> ClientHello | More:
+    """Parse the ClientHello at the start of a stream; raises ProtocolError when it is none."""
+    message = bytearray()
+    start = 0
+    while True:
+        record = data[start : start + 5]
+        _check_record(record)
+        if len(record) < 5:
+            return MORE
+        end = start + 5 + int.from_bytes(record[3:5])
+        message += data[start + 5 : end]
+        length = _message_length(message)
+        if length is not None and len(message) >= length:
+            return _parse_body(bytes(message[4:length]), min(end, len(data)))
+        if len(data) < end:
+            return MORE
+        start = end
+
+
+def _check_record(header: bytes) -> None:
+    """Refuse a record header as soon as its bytes cannot be TLS (RFC 8446 section 5.1)."""
+    if header[:1] not in (b"", bytes([_HANDSHAKE])) or header[1:2] not in (b"", b"\x03"):
+        raise ProtocolError("not a TLS handshake record")
+    if header[2:3] > b"\x04" or (
+        len(header) == 5 and not 0 < int.from_bytes(header[3:]) <= _RECORD_LIMIT
+    ):
+        raise ProtocolError("not a TLS record of this world")
+
+
+def _message_length(message: bytearray) -> int | None:
+    if message and message[0] != _CLIENT_HELLO:
+        raise ProtocolError("the first handshake message is no ClientHello")
+    if len(message) < 4:
+        return None
+    length = 4 + int.from_bytes(message[1:4])
+    if length > _HELLO_LIMIT:
+        raise ProtocolError(f"a ClientHello of {length} bytes is too long")
+    return length
+
+
+class _Reader:
+    """Takes lengths and vectors off a block; raises ProtocolError where it ends too early."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    @property
+    def empty(self) -> bool:
+        return self._at == len(self._data)
+
+    def take(self, count: int) -> bytes:
+        taken = self._data[self._at : self._at + count]
+        if len(taken) < count:
+            raise ProtocolError("the ClientHello ends inside a field")
+        self._at += count
+        return taken
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size))
+
+    def vector(self, size: int) -> bytes:
+        """A field preceded by its length in `size` bytes (RFC 8446 section 3.4)."""
+        return self.take(self.number(size))
+
+
+def _parse_body(body: bytes, length: int) -> ClientHello:
+    reader = _Reader(body)
+    reader.take(2 + 32)  # legacy version and random
+    session, ciphers, compression = reader.vector(1), reader.vector(2), reader.vector(1)
+    if len(session) > 32 or not ciphers or len(ciphers) % 2 or not compression:
+        raise ProtocolError("the ClientHello's fixed fields are malformed")
+    extensions = {} if reader.empty else _parse_extensions(reader.vector(2))
+    if not reader.empty:
+        raise ProtocolError("bytes follow the extensions")
+    sni = _parse_server_name(extensions[_SERVER_NAME]) if _SERVER_NAME in extensions else None
+    alpn = _parse_alpn(extensions[_ALPN]) if _ALPN in extensions else ()
+    return ClientHello(sni, alpn, length)
+
+
+def _parse_extensions(block: bytes) -> dict[int, bytes]:
+    """By type. A type that comes twice is an error (RFC 8446 section 4.2)."""
+    extensions: dict[int, bytes] = {}
+    at = 0
+    while at + 4 <= len(block):
+        kind, length = _EXTENSION.unpack_from(block, at)
+        at += 4 + length
+        if kind in extensions:
+            raise ProtocolError(f"extension {kind} comes twice")
+        extensions[kind] = block[at - length : at]
+    if at != len(block):
+        raise ProtocolError("the extensions end inside one")
+    return extensions
+
+
+def _parse_server_name(extension: bytes) -> str:
+    outer = _Reader(extension)
+    names = _Reader(outer.vector(2))
+    kind, name = names.number(1), names.vector(2)
+    if kind != 0 or not names.empty or not outer.empty:
+        raise ProtocolError("the server name is not exactly one host name")
+    return parse_host(name.decode("ascii", "replace"))
+
+
+def _parse_alpn(extension: bytes) -> tuple[str, ...]:
+    outer = _Reader(extension)
+    names = _Reader(outer.vector(2))
+    protocols = []
+    while not names.empty:
+        protocols.append(names.vector(1))
+    if not protocols or b"" in protocols or not outer.empty:
+        raise ProtocolError("the ALPN list is malformed")
+    return tuple(
+        name.decode("ascii", "backslashreplace")
+        for name in protocols
+        if not _GREASE.fullmatch(name)
+    )
+
+
+def _findings(hello: ClientHello) -> tuple[Finding, ...]:
+    """Tunnel tools that name themselves (cloudflared connection/protocol.go, ngrok-go)."""
+    where = f"client bytes 0-{hello.length - 1}"
+    for domain, tool in _TUNNEL_SERVERS.items():
+        if hello.sni and f".{hello.sni}".endswith(f".{domain}"):
+            return (Finding("tunnel", tool, f"TLS server name {hello.sni}", where),)
+    for protocol in hello.alpn:
+        if protocol in _TUNNEL_ALPN:
+            evidence = f"TLS application protocol {protocol}"
+            return (Finding("tunnel", _TUNNEL_ALPN[protocol], evidence, where),)
+    return ()

@@ -1,0 +1,81 @@
+"""WebSocket frames of a raw stream (RFC 6455 section 5), unmasked."""
+
+from dataclasses import dataclass
+
+_OPCODES = {0, 1, 2, 8, 9, 10}
+_CONTROL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a message's payload; `last` says that the message ends here."""
+
+    data: bytes
+    last: bool
+
+
+class Frames:
+    """One direction's frames. Payloads are handed on as they come, so memory stays flat.
+
+    Control frames are skipped, and so are compressed messages (RFC 7692), which take a
+    decompressor to read. After a malformed frame nothing more is read.
+    """
+
+    def __init__(self) -> None:
+        self._header = bytearray()
+        self._left = 0
+        self._mask = b""
+        self._opcode = 0
+        self._final = False
+        self._compressed = False
+        self._broken = False
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """The pieces of messages in `data`."""
+        pieces: list[Piece] = []
+        at = 0
+        while at < len(data) and not self._broken:
+            if not self._left:
+                at = self._read_header(data, at, pieces)
+                continue
+            payload = data[at : at + self._left]
+            at += len(payload)
+            self._left -= len(payload)
+            self._emit(self._unmask(payload), pieces)
+        return pieces
+
+    def _read_header(self, data: bytes, at: int, pieces: list[Piece]) -> int:
+        self._header.append(data[at])
+        if len(self._header) >= 2 and len(self._header) == self._header_length():
+            self._start()
+            if not self._left:
+                self._emit(b"", pieces)
+        return at + 1
+
+    def _header_length(self) -> int:
+        size = {126: 2, 127: 8}.get(self._header[1] & 0x7F, 0)
+        return 2 + size + (4 if self._header[1] & 0x80 else 0)
+
+    def _start(self) -> None:
+        first, second = self._header[:2]
+        masked, short = bool(second & 0x80), second & 0x7F
+        length = bytes(self._header[2:-4] if masked else self._header[2:])
+        self._left = int.from_bytes(length) if short >= 126 else short
+        self._mask = bytes(self._header[-4:]) if masked else b""
+        self._opcode, self._final = first & 0x0F, bool(first & 0x80)
+        self._broken = self._opcode not in _OPCODES or bool(first & 0x30)
+        if self._opcode in (1, 2):
+            self._compressed = bool(first & 0x40)
+        self._header.clear()
+
+    def _unmask(self, payload: bytes) -> bytes:
+        if not self._mask:
+            return payload
+        size = len(payload)
+        key = (self._mask * (size // 4 + 1))[:size]
+        self._mask = self._mask[size % 4 :] + self._mask[: size % 4]
+        return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(size)
+
+    def _emit(self, data: bytes, pieces: list[Piece]) -> None:
+        if self._opcode < _CONTROL and not self._compressed:
+            pieces.append(Piece(data, self._final and not self._left))

@@ -1,0 +1,108 @@
+"""inspect_argv: every kind of finding, with its evidence, and honest commands."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firewall.commands import inspect_argv
+
+CASES: list[tuple[str, list[tuple[str, str]]]] = [
+    (
+        "/usr/bin/ssh -fNR 2222:localhost:22 u@h",
+        [("ssh-reverse-forwarding", "remote forwarding 2222:localhost:22 at h")],
+    ),
+    (
+        "ssh -PR1:a:2 h",
+        [("ssh-reverse-forwarding", "remote forwarding 1:a:2 at h")],
+    ),
+    (
+        "autossh -M 0 -R 1:a:2 -L 3:b:4 h",
+        [
+            ("ssh-reverse-forwarding", "remote forwarding 1:a:2 at h"),
+            ("tunnel", "local forwarding 3:b:4 through h"),
+        ],
+    ),
+    ("ssh -D 1080 h", [("tunnel", "dynamic forwarding 1080 through h")]),
+    ("ssh -W db:5432 bastion", [("tunnel", "stdio forwarding to db:5432 through bastion")]),
+    ("ssh -w any h", [("tunnel", "tunnel devices any through h")]),
+    ("kitty +kitten ssh -D 9 h", [("tunnel", "dynamic forwarding 9 through h")]),
+    ("plink -R 1:a:2 h", [("ssh-reverse-forwarding", "plink -R opens a port on the far side")]),
+    ("dbclient -B db:5432 h", [("tunnel", "dbclient -B asks for a forwarded connection")]),
+    ("chisel client http://h R:80:a:80", [("tunnel", "chisel reverse tunnel R:80:a:80")]),
+    ("C:\\tools\\FRPC.exe -c f.toml", [("tunnel", "tunnel tool frpc")]),
+    ("python3.12 -m sshuttle -r h 0/0", [("tunnel", "tunnel tool sshuttle")]),
+    ("cloudflared tunnel --url x", [("tunnel", "tunnel tool cloudflared tunnel")]),
+    ("ngrok http 80", [("tunnel", "tunnel tool ngrok http")]),
+    ("./xmrig-6.21.0 -c config.json", [("mining", "mining program xmrig-6.21.0")]),
+    (
+        "./x -o stratum+tcp://p.example:3333 -u w",
+        [("mining", "mining pool address stratum+tcp://")],
+    ),
+    ("./x --url=stratum+ssl://p.example:443", [("mining", "mining pool address stratum+ssl://")]),
+    (
+        "./worker -o p.example:3333 -u w --algo=rx/0",
+        [("mining", "options for a pool, an account and the algorithm rx/0")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), CASES)
+def test_finds(command: str, expected: list[tuple[str, str]]) -> None:
+    argv = command.split(" ")
+    assert [(finding.kind, finding.evidence) for finding in inspect_argv(argv)] == expected
+
+
+HONEST = [
+    "ssh u@h uptime", "ssh h ls -R", "ssh h -- grep -D skip", "ssh-keygen -L -f cert", "ssh -J a b",
+"grep -rn stratum+tcp:// .",
+    "pip install autossh", "apt-get install xmrig", "ngrok config check", "tailscale status",
+    "code .", "cloudflared --version", "curl -o out.txt -u user https://a.example:8443/",
+    "docker run -p 80:80 -u me image", "python -m http.server", "openssl dgst -a sha256",
+    "plink -Raw h", "bore --help", "sha256sum miner.py",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", HONEST)
+def test_honest(command: str) -> None:
+    assert inspect_argv(command.split(" ")) == ()
+
+
+def test_texts_about_pools_are_honest() -> None:
+    assert inspect_argv(["git", "commit", "-m", "stratum+tcp://p.example:3333 is blocked"]) == ()
+
+
+SPELLINGS = [
+    json.loads(line)
+    for line in Path(__file__).with_name("ssh_spellings.jsonl").read_text().splitlines()
+]
+KINDS = {
+    "remote_forward": "ssh-reverse-forwarding",
+    "local_forward": "tunnel",
+    "dynamic_forward": "tunnel",
+    "stdio_forward": "tunnel",
+    "tun_device": "tunnel",
+}
+TOLD = [spelling for spelling in SPELLINGS if spelling["category"] in KINDS]
+QUIET = [spelling for spelling in SPELLINGS if spelling["category"] == "benign_no_forward"]
+
+
+@pytest.mark.parametrize("spelling", TOLD, ids=[spelling["command"] for spelling in TOLD])
+def test_every_spelling_of_forwarding(spelling: dict[str, str]) -> None:
+    findings = inspect_argv(shlex.split(spelling["command"]))
+    assert KINDS[spelling["category"]] in {finding.kind for finding in findings}
+
+
+@pytest.mark.parametrize("spelling", QUIET, ids=[spelling["command"] for spelling in QUIET])
+def test_no_forwarding(spelling: dict[str, str]) -> None:
+    assert inspect_argv(shlex.split(spelling["command"])) == ()
+
+
+@given(
+    st.lists(st.one_of(st.text(max_size=9), st.sampled_from(["ssh", "-m", "-o", "chisel", "lt"])))
+)
+def test_raises_on_nothing(argv: list[str]) -> None:
+    inspect_argv(argv)

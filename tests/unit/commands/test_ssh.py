@@ -1,0 +1,119 @@
+"""ssh's command line, with ssh itself as the oracle."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firewall.commands import SshInvocation, parse_ssh
+
+SPELLINGS = [
+    json.loads(line)
+    for line in Path(__file__).with_name("ssh_spellings.jsonl").read_text().splitlines()
+]
+
+NEEDS_SSH = pytest.mark.skipif(not shutil.which("ssh"), reason="OpenSSH's client is not installed")
+
+CASES: list[tuple[str, SshInvocation]] = [
+    ("ssh", SshInvocation()),
+    ("ssh u@h uptime -R x", SshInvocation(host="h", user="u", command=("uptime", "-R", "x"))),
+    ("ssh h -- ls -R", SshInvocation(host="h", command=("ls", "-R"))),
+    ("ssh -- h -R 1:a:2", SshInvocation(host="h", remote_forwards=("1:a:2",))),
+    ("ssh u@v@h", SshInvocation(host="h", user="u@v")),
+    ("ssh ssh://u%40v@[::1]:2222", SshInvocation(host="::1", user="u@v", port=2222)),
+    ("ssh -p1 -p2 -l a b@h", SshInvocation(host="h", user="a", port=1)),
+    ("ssh -4CqNR 1:a:2 h", SshInvocation(host="h", remote_forwards=("1:a:2",))),
+    ("ssh -oremoteforward='1 a:2' h", SshInvocation(host="h", remote_forwards=("1:a:2",))),
+    ("ssh -o 'RemoteForward = 1080' h", SshInvocation(host="h", remote_forwards=("1080",))),
+    ("ssh -o '\"LocalForward\" 1 \"a:2\"' h", SshInvocation(host="h", local_forwards=("1:a:2",))),
+    ("ssh -D1080 -D 1081 h", SshInvocation(host="h", dynamic_forwards=("1080", "1081"))),
+    ("ssh -NTW db:5432 h", SshInvocation(host="h", stdio_forward="db:5432")),
+    ("ssh -w0:1 h", SshInvocation(host="h", tunnel="0:1")),
+    ("ssh -oTunnel=ethernet h", SshInvocation(host="h", tunnel="any:any")),
+    ("ssh -oTunnel=no -oForwardAgent=no h", SshInvocation(host="h")),
+    ("ssh -AX h", SshInvocation(host="h", agent_forwarding=True, x11_forwarding=True)),
+    ("ssh -oForwardAgent=$S h", SshInvocation(host="h", agent_forwarding=True)),
+    ("ssh -oPort=22 -oUser=u h", SshInvocation(host="h", user="u", port=22)),
+    ("ssh -P tag h", SshInvocation(host="h")),
+    ("ssh -R", SshInvocation(remote_forwards=("",))),
+    ("autossh -M 0 -R 1:a:2 h", SshInvocation(host="h", remote_forwards=("1:a:2",))),
+    ("ssh -M 0 -R 1:a:2 h", SshInvocation(host="0", remote_forwards=("1:a:2",), command=("h",))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "expected"), CASES)
+def test_parses(command: str, expected: SshInvocation) -> None:
+    assert parse_ssh(shlex.split(command)) == expected
+
+
+def test_tags_came_late() -> None:
+    argv = ["ssh", "-PR1:a:2", "h"]
+    assert parse_ssh(argv).remote_forwards == ()
+    assert parse_ssh(argv, tags=False).remote_forwards == ("1:a:2",)
+
+
+ORACLE = [
+    spelling
+    for spelling in SPELLINGS
+    if spelling.get("ssh_G") is not None
+    and "error" not in spelling["ssh_G"]
+    and not spelling["command"].startswith(("ssh -w", "ssh a ssh"))
+]
+
+
+@pytest.mark.parametrize("spelling", ORACLE, ids=[spelling["command"] for spelling in ORACLE])
+def test_agrees_with_what_ssh_said(spelling: dict[str, dict[str, list[str]]]) -> None:
+    invocation = parse_ssh(shlex.split(str(spelling["command"])))
+    said = spelling["ssh_G"]
+    assert len(invocation.remote_forwards) == len(said.get("remoteforward", []))
+    assert len(invocation.local_forwards) == len(said.get("localforward", []))
+    assert len(invocation.dynamic_forwards) == len(said.get("dynamicforward", []))
+    assert (invocation.tunnel is not None) == ("tunnel" in said)
+
+
+WORDS = [
+    "-R", "-R80:a:80", "80:a:80", "-NL", "81:b:81", "-D", "1080", "-p2222", "-l", "me", "-A", "-X",
+    "-4C", "--", "u@host", "host", "ssh://v@host:23", "-oUser=w", "-o", "Port 24",
+    "-oDynamicForward=9",
+    "-o RemoteForward 82 c:82", "-vNT", "ls",
+]  # fmt: skip
+
+
+@NEEDS_SSH
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
+def test_agrees_with_ssh(words: list[str]) -> None:
+    """Whatever ssh accepts, we read alike."""
+    command = ["ssh", "-F", "none", "-G", *words]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    if answer.returncode:
+        return
+    said = [line.partition(" ")[::2] for line in answer.stdout.splitlines()]
+    invocation = parse_ssh(["ssh", *words])
+    assert ("host", invocation.host) in said or ("hostname", invocation.host) in said
+    assert invocation.port is None or ("port", str(invocation.port)) in said
+    assert invocation.user is None or ("user", invocation.user) in said
+    for name, forwards in (
+        ("remoteforward", invocation.remote_forwards),
+        ("localforward", invocation.local_forwards),
+        ("dynamicforward", invocation.dynamic_forwards),
+    ):
+        told = [value for key, value in said if key == name]
+        assert set(map(_digits, told)) == set(map(_digits, forwards))
+
+
+def _digits(forward: str) -> str:
+    """A forward's first number: its listening port."""
+    found = re.search(r"[0-9]+", forward)
+    return found[0] if found else ""
+
+
+@given(st.lists(st.text(max_size=12), max_size=6))
+def test_raises_on_nothing(arguments: list[str]) -> None:
+    parse_ssh(["ssh", *arguments])

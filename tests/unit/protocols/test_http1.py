@@ -1,0 +1,87 @@
+"""Request heads: strict parsing, lenient recognition."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firewall.protocols import Identity, ProtocolError, identify
+from firewall.protocols.http1 import LIMIT, parse_head
+
+GET = b"GET /a?b HTTP/1.1\r\nHost: a.example:8080\r\nX-One:  1 \t\r\nx-one: 2\r\n\r\nbody"
+
+
+def test_parses_a_head() -> None:
+    head = parse_head(GET)
+    assert head is not None
+    assert (head.method, head.target, head.version) == ("GET", "/a?b", "HTTP/1.1")
+    assert head.values(b"x-one") == [b"1", b"2"]
+    assert GET[head.length :] == b"body"
+
+
+@pytest.mark.parametrize(
+    ("data", "authority"),
+    [
+        (GET, "a.example:8080"),
+        (b"CONNECT b:443 HTTP/1.1\r\nHost: a\r\n\r\n", "b:443"),
+        (b"GET http://b:81/x HTTP/1.1\r\nHost: a\r\n\r\n", "b:81"),
+        (b"GET HTTP://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n", "u@b"),
+        (b"GET / HTTP/1.0\r\n\r\n", None),
+    ],
+)
+def test_names_the_authority(data: bytes, authority: str | None) -> None:
+    head = parse_head(data)
+    assert head is not None
+    assert head.authority == authority
+    identity = identify(data)
+    assert identity is not None
+    assert identity.authority == authority
+
+
+def test_waits_for_the_end() -> None:
+    end = GET.index(b"body")
+    assert all(parse_head(GET[:size]) is None for size in range(end))
+
+
+MALFORMED = {
+    "no version": (b"GET /\r\n\r\n", "request line"),
+    "two blanks": (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "request line"),
+    "version": (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", "request line"),
+    "target in UTF-8": ("GET /ü HTTP/1.1\r\nHost: a\r\n\r\n".encode(), "request line"),
+    "bare line feed": (b"GET / HTTP/1.1\nHost: a\r\n\r\n", "request line"),
+    "folded": (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", "header line 2"),
+    "blank before colon": (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", "header line 1"),
+    "no colon": (b"GET / HTTP/1.1\r\nHost\r\n\r\n", "header line 1"),
+    "NUL": (b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n", "header line 1"),
+    "bare CR": (b"GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", "header line 1"),
+    "no host": (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", "0 Host headers"),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", "2 Host headers"),
+    "two lengths": (b"GET / HTTP/1.0\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "Length"),
+    "signed length": (b"GET / HTTP/1.0\r\nContent-Length: +1\r\n\r\n", "Content-Length"),
+    "both": (
+        b"GET / HTTP/1.0\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "one of them",
+    ),
+    "coding": (b"GET / HTTP/1.0\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "only Transfer"),
+    "too long": (b"GET / HTTP/1.0\r\nA: " + b"b" * LIMIT, "longer than"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), list(MALFORMED.values()), ids=list(MALFORMED))
+def test_refuses(data: bytes, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
+        parse_head(data)
+
+
+def test_a_malformed_head_is_http_without_authority() -> None:
+    data = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
+    assert identify(data) == Identity("http", method="GET", target="/")
+
+
+@given(st.binary(max_size=200))
+def test_raises_nothing_else(data: bytes) -> None:
+    try:
+        head = parse_head(b"GET / HTTP/1.1\r\nHost: a\r\n" + data + b"\r\n\r\n")
+    except ProtocolError:
+        return
+    assert head is not None
+    assert all(b"\r" not in value and b"\n" not in value for _, value in head.headers)

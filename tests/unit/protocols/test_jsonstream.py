@@ -1,0 +1,81 @@
+"""The two readers: what they cut, and what they skip."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firewall.protocols.jsonstream import LIMIT, Documents, Lines, decode
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.text(max_size=4), JSON, max_size=3)
+
+
+@given(
+    st.lists(OBJECTS, max_size=4),
+    st.sampled_from([None, 1]),
+    st.sampled_from(["", " ", "\n", "\0"]),
+)
+def test_documents_are_cut_whole(values: list[object], indent: int | None, gap: str) -> None:
+    data = gap.join(json.dumps(value, indent=indent) for value in values).encode()
+    for anywhere in (True, False):
+        reader = Documents(anywhere=anywhere)
+        cuts = [cut for byte in data for cut in reader.feed(bytes([byte]))]
+        assert [json.loads(cut.text) for cut in cuts] == values
+        assert all(data[cut.start : cut.end] == cut.text for cut in cuts)
+        assert Documents(anywhere=anywhere).feed(data) == cuts
+
+
+@pytest.mark.parametrize(
+    ("data", "anywhere", "strict"),
+    [
+        (b'x {"a":1}', [], []),
+        (b'x\n{"a":1}', [b'{"a":1}'], []),
+        (b'{"a":1} x {"b":2}', [b'{"a":1}'], [b'{"a":1}']),
+        (b'{"a":1}{"b":2}', [b'{"a":1}', b'{"b":2}'], [b'{"a":1}', b'{"b":2}']),
+        (b'{ function() }\n{"b":2}', [b'{"b":2}'], []),
+        (b'{"a\n{"b":2}', [b'{"b":2}'], []),
+        (b'{"a":"\\\n{"b":2}', [b'{"b":2}'], []),
+        (b'{"a":"}\\"}"}', [b'{"a":"}\\"}"}'], [b'{"a":"}\\"}"}']),
+        (b"[1,2]\n{}", [b"{}"], []),
+        (b'[ {"a":[{}]} ]', [b'[ {"a":[{}]} ]'], [b'[ {"a":[{}]} ]']),
+        (b"{\n{}", [b"{}"], []),
+    ],
+)
+def test_where_a_document_begins(data: bytes, anywhere: list[bytes], strict: list[bytes]) -> None:
+    assert [cut.text for cut in Documents(anywhere=True).feed(data)] == anywhere
+    assert [cut.text for cut in Documents(anywhere=False).feed(data)] == strict
+
+
+def test_lines_are_cut_at_their_end() -> None:
+    reader = Lines()
+    assert reader.feed(b'text {"no":1}\n  {"yes":1} rest') == []
+    (cut,) = reader.feed(b'\r\n{"open":')
+    assert (cut.start, cut.text) == (16, b'{"yes":1} rest\r')
+
+
+@pytest.mark.parametrize("reader", [Documents(anywhere=True), Lines()])
+def test_memory_is_bounded(reader: Documents | Lines) -> None:
+    for _ in range(200):
+        assert reader.feed(b'{"a":"' + b"x" * 2000) == []
+    assert len(reader._text) <= LIMIT + 4096
+
+
+def test_decode_gives_every_reading() -> None:
+    values = list(decode(b'{"a":1,"a":2} {"b":[]} x'))
+    assert values == [{"a": 2.0}, {"b": []}, {"a": 1.0}, {"b": []}]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[" * 60_000, b"\xff\xfe", b"nope"])
+def test_decode_raises_on_nothing(text: bytes) -> None:
+    assert list(decode(text)) == []

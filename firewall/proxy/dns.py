@@ -40,11 +40,11 @@ class Resolution:
         self._names = names
         self._post = post
 
-    def answer(self, wire: bytes, actor: Actor, facts: dict[str, object], reply: Reply) -> None:
-        """Answer one DNS message (RFC 1035 4.1). What cannot be read gets no answer."""
+    def answer(self, wire: bytes, actor: Actor, facts: dict[str, object], reply: Reply) -> bool:
+        """Answer one DNS message (RFC 1035 4.1). What cannot be read gets no answer, and False."""
         query = parse(wire)
         if query is None:
-            return
+            return False
         request = question(query)
 
         def refuse(verdict: Verdict) -> None:
@@ -64,6 +64,7 @@ class Resolution:
                 reply(_message(query, request, ["127.0.0.1", "::1"]))
             else:
                 self._judge.decide(request, actor, facts, settle)
+        return True
 
     def _response(self, query: dns.message.Message, request: Resolve, verdict: Verdict) -> bytes:
         if not verdict.allowed:

@@ -17,14 +17,15 @@ from firewall.actor import Actor
 from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import FlowState, Metrics
-from firewall.protocols import Identity, identify
+from firewall.protocols import Identity
 from firewall.protocols.ssh import disconnect
 from firewall.proxy.actors import Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dial import Dial
 from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover
-from firewall.proxy.loop import EDGE, HANGUP, READ, Loop, Timer
+from firewall.proxy.loop import Loop
+from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import sentence
 from firewall.proxy.relay import Relay, reset_on_close
 from firewall.proxy.resolver import Resolved
@@ -32,11 +33,6 @@ from firewall.requests import Connect, Direction, Finding, Message
 from firewall.verdict import Action, Verdict
 
 logger = logging.getLogger(__name__)
-
-PEEK_SIZE = 1 << 16
-SILENCE_SECONDS = 1.0
-"""After this long without a byte the client may be one that waits for the server to speak."""
-IDENTIFY_SECONDS = 10.0
 
 EACH_REQUEST = Verdict(
     action=Action.ALLOW,
@@ -84,14 +80,15 @@ class Flow:
         self._road = road
         self.number = number
         self._started = time.monotonic()
-        self._timer: Timer | None = None
         self._relay: Relay | None = None
         self._dial: Dial | None = None
         self._actor = Actor(sandbox="unknown", unknown="the flow ended before it was found")
         self._found_who = False
         self._request = Connect(road.host, road.port)
+        self._opening = Opening(
+            house.loop, client, self._silent_allowed, self._identified, self._enforced
+        )
         self._untried: list[str] = []
-        self._watching = False
         self._over = False
         self._state: FlowState = "identifying"
         house.metrics.flow(self._state, 1)
@@ -101,9 +98,7 @@ class Flow:
             judge.probe("flow.start")
             self._client.setblocking(False)
             self._house.find_actor(self._road.client, self._road.dialled, self._found)
-            self._watching = True
-            self._house.loop.watch(self._client.fileno(), READ | EDGE, self._readable)
-            self._timer = self._house.loop.after(SILENCE_SECONDS, self._silent)
+            self._opening.start()
 
     @property
     def undecided(self) -> bool:
@@ -113,7 +108,7 @@ class Flow:
     def conclude(self) -> None:
         """Judge by what has been seen so far: nothing more will come."""
         if self._state == "identifying":
-            self._late()
+            self._opening.conclude()
 
     def abort(self) -> None:
         """Cut the flow, whatever it is doing."""
@@ -122,44 +117,9 @@ class Flow:
         else:
             self._reset()
 
-    # First bytes
-
-    def _readable(self, events: int) -> None:
-        with self._enforced("flow.identify"):
-            judge.probe("flow.identify")
-            self._identify(final=bool(events & HANGUP))
-
-    def _silent(self) -> None:
-        """Nothing came for a while: go on if the server may be the one who speaks first."""
-        with self._enforced("flow.silence"):
-            judge.probe("flow.silence")
-            if self._peek() == b"" and self._preview(Identity("silent")).allowed:
-                self._identified(Identity("silent"))
-                return
-            rest = IDENTIFY_SECONDS - SILENCE_SECONDS
-            self._timer = self._house.loop.after(rest, self._late)
-
-    def _late(self) -> None:
-        with self._enforced("flow.deadline"):
-            judge.probe("flow.deadline")
-            self._identify(final=True)
-
-    def _identify(self, *, final: bool) -> None:
-        data = self._peek()
-        identity = identify(data, final=final or len(data) >= PEEK_SIZE)
-        if identity is not None:
-            self._identified(identity)
-
-    def _peek(self) -> bytes:
-        try:
-            return self._client.recv(PEEK_SIZE, socket.MSG_PEEK)
-        except BlockingIOError:
-            return b""
-
     # Who, and whether
 
     def _identified(self, identity: Identity) -> None:
-        self._stop_watching()
         self._enter("deciding")
         self._request = self._connect(identity)
         self._judge_name()
@@ -239,8 +199,9 @@ class Flow:
             if not self._over:
                 (then if verdict.allowed else self._refuse)(verdict)
 
-    def _preview(self, identity: Identity) -> Verdict:
-        return self._house.judge.preview(self._connect(identity), self._actor)
+    def _silent_allowed(self) -> bool:
+        silent = self._connect(Identity("silent"))
+        return self._house.judge.preview(silent, self._actor).allowed
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -272,7 +233,7 @@ class Flow:
             actor=self._actor,
             verdict=verdict,
         )
-        self._stop_watching()
+        self._opening.stop()
         if self._house.depth.give(handover, self._client):
             self._finish()
         else:
@@ -340,7 +301,7 @@ class Flow:
 
     def _refuse(self, verdict: Verdict) -> None:
         """Explain in the client's own protocol where there is one, else reset."""
-        self._stop_watching()
+        self._opening.stop()
         self._enter("refusing")
         if self._request.protocol in ("tls", "http", "http2"):
             self._hand_over("refuse", verdict)
@@ -361,7 +322,7 @@ class Flow:
             return
         if self._dial is not None:
             self._dial.cancel()
-        self._stop_watching()
+        self._opening.stop()
         reset_on_close(self._client)
         self._client.close()
         self._finish()
@@ -375,14 +336,6 @@ class Flow:
 
     def _failed(self, verdict: Verdict) -> None:
         self.abort()
-
-    def _stop_watching(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._watching:
-            self._watching = False
-            self._house.loop.forget(self._client.fileno())
 
     def _enter(self, state: FlowState) -> None:
         self._house.metrics.flow(self._state, -1)

@@ -154,8 +154,8 @@ def test_a_hello_in_pieces_is_waited_for(house: Stage) -> None:
 
 
 def test_a_slow_client_is_cut_off(house: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firewall.proxy.flow.SILENCE_SECONDS", 0.05)
-    monkeypatch.setattr("firewall.proxy.flow.IDENTIFY_SECONDS", 0.2)
+    monkeypatch.setattr("firewall.proxy.opening.SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr("firewall.proxy.opening.IDENTIFY_SECONDS", 0.2)
     client = house.open("web.test", 443)
     client.sendall(b"\x16")
     assert _closed(client) == b""
@@ -236,8 +236,8 @@ def test_a_fault_anywhere_is_a_recorded_deny(
             raise RuntimeError("injected")
 
     monkeypatch.setattr(firewall.judge, "probe", fault)
-    monkeypatch.setattr("firewall.proxy.flow.SILENCE_SECONDS", 0.05)
-    monkeypatch.setattr("firewall.proxy.flow.IDENTIFY_SECONDS", 0.2)
+    monkeypatch.setattr("firewall.proxy.opening.SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr("firewall.proxy.opening.IDENTIFY_SECONDS", 0.2)
     host, words = POINTS[point]
     client = house.open(host, server.port)
     if words:

@@ -1,0 +1,97 @@
+"""A connection's first bytes: peeked at, never consumed, until they say what is spoken."""
+
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from firewall import judge
+from firewall.protocols import Identity, identify
+from firewall.proxy.loop import EDGE, HANGUP, READ, Loop, Timer
+
+PEEK_SIZE = 1 << 16
+SILENCE_SECONDS = 1.0
+"""After this long without a byte the client may be one that waits for the server to speak."""
+IDENTIFY_SECONDS = 10.0
+EAGER_LOOKS = 16
+LOOK_SECONDS = 0.05
+"""A client that drips its bytes is looked at at once so many times, and then this often."""
+
+
+class Opening:
+    """Watches a new connection and calls `identified` once.
+
+    `silent_allowed` says whether a flow in which the server speaks first may go on; `enforced`
+    makes the context that an enforcement point of the flow runs in.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        client: socket.socket,
+        silent_allowed: Callable[[], bool],
+        identified: Callable[[Identity], None],
+        enforced: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self._loop = loop
+        self._client = client
+        self._silent_allowed = silent_allowed
+        self._identified = identified
+        self._enforced = enforced
+        self._looks = 0
+        self._timers: dict[str, Timer] = {}
+        self._over = False
+
+    def start(self) -> None:
+        self._loop.watch(self._client.fileno(), READ | EDGE, self._readable)
+        self._timers["silence"] = self._loop.after(SILENCE_SECONDS, self._silent)
+        self._timers["deadline"] = self._loop.after(IDENTIFY_SECONDS, self.conclude)
+
+    def stop(self) -> None:
+        """Stop watching; the connection stays as it is."""
+        if not self._over:
+            self._over = True
+            self._loop.forget(self._client.fileno())
+            for timer in self._timers.values():
+                timer.cancel()
+
+    def conclude(self) -> None:
+        """Identify by what has been seen: nothing more will come, or not in time."""
+        with self._enforced("flow.deadline"):
+            judge.probe("flow.deadline")
+            self._look(final=True)
+
+    def _readable(self, events: int) -> None:
+        with self._enforced("flow.identify"):
+            judge.probe("flow.identify")
+            self._looks += 1
+            if self._looks <= EAGER_LOOKS or events & HANGUP:
+                self._look(final=bool(events & HANGUP))
+            elif "again" not in self._timers:
+                self._timers["again"] = self._loop.after(LOOK_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        with self._enforced("flow.identify"):
+            del self._timers["again"]
+            self._look(final=False)
+
+    def _silent(self) -> None:
+        with self._enforced("flow.silence"):
+            judge.probe("flow.silence")
+            if not self._peek() and self._silent_allowed():
+                self._settle(Identity("silent"))
+
+    def _look(self, *, final: bool) -> None:
+        data = self._peek()
+        identity = identify(data, final=final or len(data) >= PEEK_SIZE)
+        if identity is not None and not self._over:
+            self._settle(identity)
+
+    def _settle(self, identity: Identity) -> None:
+        self.stop()
+        self._identified(identity)
+
+    def _peek(self) -> bytes:
+        try:
+            return self._client.recv(PEEK_SIZE, socket.MSG_PEEK)
+        except BlockingIOError:
+            return b""

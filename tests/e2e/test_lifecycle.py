@@ -1,0 +1,184 @@
+"""Signals, exit statuses, and that nothing is left behind."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firewall.audit import verify
+from tests.e2e.conftest import FIREWALL, Workplace
+
+POLICY = "version: 1\nname: t\nextends: [base]\n"
+
+
+@pytest.fixture
+def policy(workplace: Workplace) -> Path:
+    return workplace.policy(POLICY)
+
+
+def _start(workplace: Workplace, policy: Path, script: str) -> subprocess.Popen[str]:
+    """Start an agent that says "ready" and wait until it does."""
+    agent = ("bash", "-c", script)
+    process = subprocess.Popen(
+        workplace.command(policy, *agent),
+        cwd=workplace.work,
+        env=workplace.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, _ = process.communicate(timeout=20)
+    return process.returncode, out
+
+
+def _processes(mark: str) -> list[int]:
+    """The processes whose command line carries a mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if mark in line and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture
+def traces(workplace: Workplace) -> Iterator[None]:
+    """Checks that a test leaves no process, mount or namespace behind."""
+    before = _footprint()
+    yield
+    until = time.monotonic() + 5
+    while _processes(str(workplace.folder)) or _footprint() - before:
+        assert time.monotonic() < until, (
+            _processes(str(workplace.folder)),
+            _footprint() - before,
+        )
+        time.sleep(0.05)
+
+
+def _footprint() -> set[str]:
+    """Every network namespace in use, and every mount of this test's process."""
+    spaces = set()
+    for entry in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            spaces.add(os.readlink(entry))
+        except OSError:
+            continue
+    return spaces | set(Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+)
+@pytest.mark.usefixtures("traces")
+def test_the_exit_status_is_the_agents(
+    workplace: Workplace, policy: Path, script: str, status: int
+) -> None:
+    assert workplace.shell(policy, script).status == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.usefixtures("traces")
+def test_a_signal_reaches_the_agent(
+    workplace: Workplace, policy: Path, number: signal.Signals
+) -> None:
+    script = f"trap 'echo caught; exit 9' {number.name}; echo ready; while :; do sleep 0.05; done"
+    process = _start(workplace, policy, script)
+    process.send_signal(number)
+    assert _end(process) == (9, "caught\n")
+
+
+@pytest.mark.usefixtures("traces")
+def test_an_agent_that_ignores_nothing_ends_by_the_signal(
+    workplace: Workplace, policy: Path
+) -> None:
+    process = _start(workplace, policy, "echo ready; exec sleep 60")
+    process.send_signal(signal.SIGTERM)
+    assert _end(process) == (143, "")
+
+
+@pytest.mark.usefixtures("traces")
+def test_what_the_agent_left_running_ends_with_it(workplace: Workplace, policy: Path) -> None:
+    mark = f"exec -a {workplace.folder}-left sleep 60"
+    process = _start(workplace, policy, f"({mark}) & disown; sleep 0.2; echo ready")
+    assert _end(process)[0] == 0
+
+
+@pytest.mark.usefixtures("traces")
+def test_a_killed_firewall_takes_the_sandbox_along(workplace: Workplace, policy: Path) -> None:
+    mark = f"exec -a {workplace.folder}-agent sleep 60"
+    process = _start(workplace, policy, f"(setsid bash -c '{mark}') & echo ready; sleep 60")
+    assert _processes(f"{workplace.folder}-agent")
+    process.kill()
+    process.wait(10)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    report = verify(workplace.log)
+    assert report.status in ("intact", "torn")
+    again = workplace.shell(policy, "true")
+    assert again.status == 0, again.err
+    assert verify(workplace.log).status == "intact"
+
+
+def test_a_damaged_log_refuses_to_start(workplace: Workplace, policy: Path) -> None:
+    assert workplace.shell(policy, "true").status == 0
+    (segment,) = (workplace.log / "gate-0").glob("*.log")
+    data = segment.read_bytes()
+    segment.write_bytes(data.replace(b'"kind":"log.opened"', b'"kind":"log.0pened"', 1))
+    again = workplace.shell(policy, "echo ran")
+    assert again.status == 125
+    assert again.out == ""
+    assert str(segment) in again.err
+
+
+def test_a_bad_policy_refuses_to_start_and_says_where(workplace: Workplace) -> None:
+    policy = workplace.policy("version: 1\nname: t\nnetwrok: {}\n")
+    result = workplace.shell(policy, "echo ran")
+    assert (result.status, result.out) == (125, "")
+    assert re.search(r"policy\.yaml:3: .*netwrok.*network", result.err)
+
+
+def test_a_program_that_does_not_exist(workplace: Workplace, policy: Path) -> None:
+    result = workplace.run(policy, "no-such-program")
+    assert result.status == 127
+    assert "no-such-program" in result.err
+
+
+def test_two_firewalls_at_once_write_two_chains(workplace: Workplace, policy: Path) -> None:
+    first = _start(workplace, policy, "echo ready; sleep 1")
+    second = _start(workplace, policy, "echo ready")
+    assert _end(second)[0] == 0
+    assert _end(first)[0] == 0
+    assert {each.name for each in workplace.log.iterdir()} >= {"gate-0", "gate-1"}
+    assert verify(workplace.log).status == "intact"
+
+
+def test_serve_ends_by_a_signal(workplace: Workplace, policy: Path) -> None:
+    process = subprocess.Popen(
+        [*FIREWALL, "serve", "--policy", str(policy), "--listen", "127.0.0.1:0"],
+        env=workplace.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "proxy on 127.0.0.1:" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 0

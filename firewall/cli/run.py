@@ -18,6 +18,7 @@ from firewall.sandbox.trust import bundles_found
 
 FAILED = 125
 """The exit status when the firewall itself fails, as container runtimes have it."""
+REFRESH_SECONDS = 1.0
 
 
 def run_agent(
@@ -98,6 +99,7 @@ def upstream_bundle() -> str:
 
 
 def _spec(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | None) -> SandboxSpec:
+    identity = _user(user)
     code = {str(Path(__file__).parents[1]), sys.prefix}
     files = {str(source) for source in policy.sources}
     return SandboxSpec(
@@ -105,11 +107,11 @@ def _spec(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | None
         directory=os.getcwd(),
         environment=dict(os.environ),
         name=plan.name,
-        user=_user(user),
+        user=identity,
         ca_pem=(plan.authority / "mitmproxy-ca-cert.pem").read_bytes(),
         hide=(str(state_directory()), str(plan.audit)),
         read_only=tuple(sorted(files | _folders(policy) | code)),
-        keep_root=user is not None,
+        keep_root=identity is not None and identity[0] == 0,
     )
 
 
@@ -150,12 +152,19 @@ def _serve(plan: Plan, sandbox: Sandbox, *, live: bool) -> int:
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))
         signals.listen(lambda number, typed: _signalled(house, sandbox, number, typed))
         house.metrics.sandbox(1)
+        _keep_masked(house, sandbox)
         sandbox.start()
         house.loop.run()
         house.metrics.sandbox(-1)
         status = sandbox.poll()
     house.teller.summarise(str(plan.audit))
     return FAILED if status is None else status
+
+
+def _keep_masked(house: House, sandbox: Sandbox) -> None:
+    """Hide the host's sockets that come to be while the agent runs."""
+    sandbox.refresh()
+    house.loop.after(REFRESH_SECONDS, lambda: _keep_masked(house, sandbox))
 
 
 def _news(house: House, sandbox: Sandbox) -> None:

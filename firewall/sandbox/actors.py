@@ -1,0 +1,164 @@
+"""Whose flow is it: from the addresses of a socket to the process that holds it.
+
+The sandbox's SOCK_DIAG socket tells the inode of one socket (sock_diag(7), linux/inet_diag.h);
+the process is the one that has a descriptor of that inode.
+"""
+
+import ipaddress
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from firewall.actor import Actor, Process
+from firewall.sandbox.netlink import Message, error_of, replies
+from firewall.sandbox.procfs import describe, family, socket_inodes
+
+type Address = tuple[Any, ...]
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLMSG_ERROR = 2
+_INODE = 68
+_ALL_STATES = 0xFFFFFFFF
+_NO_COOKIE = b"\xff" * 8
+_PATIENCE_S = 1.0
+_RECEIVE_BYTES = 1 << 16
+
+
+class ActorFinder:
+    """Finds the actors of one sandbox's flows. May be used by several threads."""
+
+    def __init__(self, sandbox: str, pid: int, namespace: int, diag: socket.socket) -> None:
+        self._sandbox = sandbox
+        self._pid = pid
+        self._namespace = namespace
+        self._diag = diag
+        self._diag.settimeout(_PATIENCE_S)
+        self._lock = threading.Lock()
+        self._sequence = 0
+
+    @classmethod
+    def of_host(cls, name: str) -> "ActorFinder":
+        """A finder for clients on this machine that are in no sandbox."""
+        diag = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
+        diag.connect((0, 0))
+        return cls(name, 1, os.stat("/proc/self/ns/net").st_ino, diag)
+
+    def find(
+        self,
+        flows: Sequence[tuple[Address, Address]],
+        transport: Literal["tcp", "udp"] = "tcp",
+    ) -> list[Actor]:
+        """The actor of each flow, given as the client's address and the destination's.
+
+        Addresses are those of Python's sockets, IPv4 ones also in their IPv6 form. One scan of the
+        sandbox's processes answers for all flows. Never raises: an actor that cannot be found is
+        `unknown`, with the reason.
+        """
+        with self._lock:
+            inodes = [self._inode(client, destination, transport) for client, destination in flows]
+        wanted = {inode for inode in inodes if isinstance(inode, int)}
+        parents = family(self._pid) if wanted else {}
+        holders, unreadable = _holders(parents, wanted)
+        return [self._actor(inode, holders, unreadable, parents) for inode in inodes]
+
+    def _inode(self, client: Address, destination: Address, transport: str) -> int | str:
+        try:
+            return self._ask(_request(client, destination, transport))
+        except (OSError, ValueError) as error:
+            return f"the kernel knows no such socket: {error}"
+
+    def _ask(self, body: bytes) -> int:
+        self._sequence += 1
+        self._diag.send(Message(_SOCK_DIAG_BY_FAMILY, 0, body).encode(self._sequence))
+        while True:
+            data = self._diag.recv(_RECEIVE_BYTES)
+            # An answer that came too late for an earlier question is not ours.
+            if struct.unpack_from("=I", data, 8)[0] == self._sequence:
+                return _inode_in(data)
+
+    def _actor(
+        self,
+        inode: int | str,
+        holders: Mapping[int, int],
+        unreadable: int,
+        parents: Mapping[int, int],
+    ) -> Actor:
+        if isinstance(inode, str):
+            return self._unknown(inode)
+        if inode not in holders:
+            hidden = f"; {unreadable} processes could not be read" if unreadable else ""
+            return self._unknown(f"no process inside holds the socket any more{hidden}")
+        try:
+            chain = list(self._chain(holders[inode], parents))
+        except OSError as error:
+            return self._unknown(f"the process ended before it could be read: {error}")
+        return Actor(
+            self._sandbox,
+            process=chain[0],
+            ancestors=tuple(chain[1:]),
+            namespace=self._namespace,
+        )
+
+    def _chain(self, pid: int, parents: Mapping[int, int]) -> Iterable[Process]:
+        while True:
+            yield describe(pid)
+            if pid == self._pid:
+                return
+            pid = parents[pid]
+
+    def _unknown(self, reason: str) -> Actor:
+        return Actor(self._sandbox, namespace=self._namespace, unknown=reason)
+
+
+def _holders(parents: Mapping[int, int], wanted: set[int]) -> tuple[dict[int, int], int]:
+    """The first process, parents first, that holds each inode; how many could not be read."""
+    found: dict[int, int] = {}
+    unreadable = 0
+    for pid in parents:
+        if len(found) == len(wanted):
+            break
+        try:
+            for inode in socket_inodes(pid):
+                if inode in wanted:
+                    found.setdefault(inode, pid)
+        except PermissionError:
+            unreadable += 1
+        except OSError:
+            continue
+    return found, unreadable
+
+
+def _request(client: Address, destination: Address, transport: str) -> bytes:
+    """struct inet_diag_req_v2 for exactly one socket."""
+    protocol = socket.IPPROTO_TCP if transport == "tcp" else socket.IPPROTO_UDP
+    # For UDP the kernel looks the other way round ("swapped for historical reasons").
+    local, remote = (client, destination) if transport == "tcp" else (destination, client)
+    source, target = _plain(local[0]), _plain(remote[0])
+    number = socket.AF_INET if source.version == 4 else socket.AF_INET6
+    ports = struct.pack(">HH", local[1], remote[1])
+    addresses = source.packed.ljust(16, b"\0") + target.packed.ljust(16, b"\0")
+    header = struct.pack("=BBBxI", number, protocol, 0, _ALL_STATES)
+    return header + ports + addresses + struct.pack("=I", 0) + _NO_COOKIE
+
+
+def _plain(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return mapped or address
+
+
+def _inode_in(data: bytes) -> int:
+    for kind, body in replies(data):
+        if kind == _NLMSG_ERROR:
+            code = error_of(body)
+            raise OSError(code, "closed already" if code else "no answer")
+        if kind == _SOCK_DIAG_BY_FAMILY:
+            (inode,) = struct.unpack_from("=I", body, _INODE)
+            if inode:
+                return int(inode)
+            raise OSError(0, "it is no longer open")
+    raise OSError(0, "no answer")

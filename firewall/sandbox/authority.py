@@ -1,0 +1,129 @@
+"""The firewall's own certificate authority, made once and kept where only the firewall reads.
+
+The layout is that of mitmproxy's CertStore (mitmproxy/certs.py): `mitmproxy-ca.pem` holds the
+private key and the certificate, `mitmproxy-ca-cert.pem` the certificate alone.
+"""
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from firewall.sandbox.errors import SandboxError
+
+_FILE = "mitmproxy-ca.pem"
+_PUBLIC_FILE = "mitmproxy-ca-cert.pem"
+_NAME = "agent-firewall"
+_VALID = timedelta(days=3650)
+_CLOCK_SKEW = timedelta(days=2)
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def certificates(text: bytes) -> list[bytes]:
+    """The PEM certificates in a text, and nothing else of it (no comments, no keys)."""
+    return [match.group() for match in _CERTIFICATE.finditer(text)]
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A folder that CertStore.from_store loads, and the certificate that clients must trust."""
+
+    directory: Path
+    pem: bytes
+
+    @classmethod
+    def ensure(cls, directory: Path) -> "Authority":
+        """Load the authority in `directory`, making it first if there is none.
+
+        Raises SandboxError when others can read the key or the file holds no certificate.
+        """
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = directory / _FILE
+        _only_owner(directory, "0700")
+        if not path.exists():
+            _place(path, _create())
+        _only_owner(path, "0600")
+        found = certificates(path.read_bytes())
+        if not found:
+            raise SandboxError(f"{path} holds no certificate; delete it and a new one is made")
+        pem = found[0] + b"\n"
+        public = directory / _PUBLIC_FILE
+        if not public.exists() or public.read_bytes() != pem:
+            public.unlink(missing_ok=True)
+            _place(public, pem)
+        return cls(directory, pem)
+
+
+def _only_owner(path: Path, mode: str) -> None:
+    status = path.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise SandboxError(
+            f"{path} can be read by others, and whoever has this key can read the agent's"
+            f" traffic; delete it, or write: chmod {mode} {path}"
+        )
+
+
+def _place(path: Path, text: bytes) -> None:
+    """Write a private file whole; if another process was faster, its file stays."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(name, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(name)
+
+
+def _create() -> bytes:
+    """A key (EC P-256) and its self-signed certificate, as PEM."""
+    # Imported only here: it takes a tenth of a second, and a CA is made once.
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    return private + _certificate(key)
+
+
+def _certificate(key: object) -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    attributes = [(NameOID.COMMON_NAME, _NAME), (NameOID.ORGANIZATION_NAME, _NAME)]
+    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
+    now = datetime.now(UTC)
+    usage = dict.fromkeys(
+        (
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
+    builder = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + _VALID)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    certificate = builder.sign(key, hashes.SHA256())
+    return certificate.public_bytes(serialization.Encoding.PEM)

@@ -1,0 +1,145 @@
+"""The first process of a sandbox: starts the agent, makes sockets on request, reaps, reports.
+
+It is PID 1 of its PID namespace, so that when it dies, everything inside dies with it; and it dies
+when the firewall does. It keeps its capabilities in the sandbox's own namespaces, and the agent
+can neither signal nor trace it.
+"""
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from firewall.sandbox import channel, linux, mounts, network, privileges
+
+_CANNOT_RUN, _NOT_FOUND = 126, 127
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to start, and how the caller left its signals and file mode mask."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str
+    umask: int
+    hangup_ignored: bool
+
+
+class Broker:
+    """Serves the firewall's requests for as long as the firewall is there."""
+
+    def __init__(self, program: Program, requests: socket.socket, news: socket.socket) -> None:
+        self._program = program
+        self._requests = requests
+        self._news = news
+        self._agent = 0
+        self.step = ""
+
+    def prepare(self, view: mounts.View) -> None:
+        """Set up the namespaces and send the listeners to the firewall.
+
+        Raises OSError; `step` then says what could not be done.
+        """
+        self.step = "set up its network"
+        sockets = network.configure()
+        self.step = "set up its file system"
+        mounts.build(view)
+        self.step = f"start in {self._program.directory}"
+        os.chdir(self._program.directory)
+        exits = (sockets.tcp, sockets.udp, sockets.diag)
+        namespace = os.stat("/proc/self/ns/net").st_ino
+        handles = tuple(each.fileno() for each in exits)
+        channel.send(self._news, "ready", namespace, fds=handles)
+        for each in exits:
+            each.close()
+
+    def serve(self) -> None:
+        """Handle requests and deaths until the firewall is gone."""
+        awake, wake = socket.socketpair()
+        wake.setblocking(False)
+        awake.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        poller = select.poll()
+        poller.register(self._requests, select.POLLIN)
+        poller.register(awake, select.POLLIN)
+        while True:
+            for handle, _ in poller.poll():
+                if handle == awake.fileno():
+                    awake.recv(4096)
+                    self._reap()
+                else:
+                    self._answer()
+
+    def _answer(self) -> None:
+        request, _ = channel.receive(self._requests)
+        match request:
+            case ["start"]:
+                self._agent = self._start()
+            case ["signal", number] if self._agent:
+                os.kill(self._agent, number)
+            case ["mask", paths]:
+                mounts.mask(tuple(paths))
+            case ["udp", host, port, family]:
+                self._open_udp(host, port, family)
+
+    def _open_udp(self, host: str, port: int, family: int) -> None:
+        try:
+            with network.open_udp(host, port, family) as made:
+                channel.send(self._requests, "udp", fds=(made.fileno(),))
+        except OSError as error:
+            channel.send(self._requests, "failed", error.errno, str(error))
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._agent:
+                self._agent = 0
+                channel.send(self._news, "exit", _shell_status(status))
+
+    def _start(self) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _become_agent(self._program)
+            finally:
+                os._exit(_CANNOT_RUN)
+        return pid
+
+
+def _shell_status(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _become_agent(program: Program) -> None:
+    """Give up everything and execute the program; returns only when that fails."""
+    try:
+        signal.set_wakeup_fd(-1)
+        os.umask(program.umask)
+        linux.close_from(3)
+        privileges.default_signals(keep_ignored=program.hangup_ignored)
+        privileges.renounce()
+    except BaseException as error:
+        _complain(f"the sandbox could not be closed, so nothing was started: {error}")
+        os._exit(_CANNOT_RUN)
+    try:
+        os.execvpe(program.argv[0], program.argv, dict(program.environment))  # noqa: S606
+    except FileNotFoundError:
+        _complain(f"{program.argv[0]}: command not found")
+        os._exit(_NOT_FOUND)
+    except OSError as error:
+        _complain(f"{program.argv[0]}: {error.strerror}")
+
+
+def _complain(text: str) -> None:
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"firewall: {text}\n".encode())

@@ -1,0 +1,73 @@
+"""The environment of an agent: what leads around the firewall is taken out, its CA is put in."""
+
+from collections.abc import Mapping
+
+BUNDLE_VARIABLES = (
+    "AWS_CA_BUNDLE",
+    "BUNDLE_SSL_CA_CERT",
+    "CARGO_HTTP_CAINFO",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+    "CURL_CA_BUNDLE",
+    "DENO_CERT",
+    "GIT_SSL_CAINFO",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "HEX_CACERTS_PATH",
+    "HTTPLIB2_CA_CERTS",
+    "NIX_SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
+"""Variables by which programs are told of a file of trusted certificates."""
+
+_REMOVED = frozenset(
+    {
+        "CONTAINER_HOST",
+        "CONTAINERD_ADDRESS",
+        "DISPLAY",
+        "DOCKER_HOST",
+        "GPG_AGENT_INFO",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "LISTEN_FDNAMES",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "NOTIFY_SOCKET",
+        "PULSE_SERVER",
+        "SSH_AGENT_PID",
+        "SSH_AUTH_SOCK",
+        "STY",
+        "SWAYSOCK",
+        "TMUX",
+        "WAYLAND_DISPLAY",
+        "WAYLAND_SOCKET",
+        "XAUTHORITY",
+        "XDG_RUNTIME_DIR",
+    }
+)
+_REMOVED_PREFIXES = ("DBUS_", "VSCODE_IPC", "VSCODE_GIT_IPC")
+_PROXIES = frozenset(
+    {
+        "ALL_PROXY",
+        "FTP_PROXY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "NPM_CONFIG_HTTPS_PROXY",
+        "NPM_CONFIG_NOPROXY",
+        "NPM_CONFIG_PROXY",
+        "RSYNC_PROXY",
+        "SOCKS_PROXY",
+    }
+)
+
+
+def agent_environment(environment: Mapping[str, str], bundle: str) -> dict[str, str]:
+    """The environment inside: no sockets of the host, no proxies, every bundle variable set."""
+    kept = {name: value for name, value in environment.items() if not _leads_out(name)}
+    return kept | dict.fromkeys(BUNDLE_VARIABLES, bundle)
+
+
+def _leads_out(name: str) -> bool:
+    return name in _REMOVED or name.startswith(_REMOVED_PREFIXES) or name.upper() in _PROXIES

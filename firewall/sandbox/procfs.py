@@ -1,0 +1,85 @@
+"""The processes of a sandbox as the host sees them (proc(5))."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from firewall.actor import Process
+
+# Taken once, so that a process keeps one start time for as long as the firewall runs.
+_BOOTED = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+_TICKS = os.sysconf("SC_CLK_TCK")
+_READ_BYTES = 64 << 10  # an agent's arguments may be megabytes
+_STARTED = 19  # field of /proc/<pid>/stat, counted after the name of the program
+
+
+def processes(sandbox_pid: int) -> list[int]:
+    """Every process inside, parents before children, without the sandbox's own first process."""
+    return list(family(sandbox_pid))
+
+
+def family(sandbox_pid: int) -> dict[int, int]:
+    """The parent of every process inside, in the order of `processes`."""
+    parents: dict[int, int] = {}
+    waiting = [sandbox_pid]
+    for parent in waiting:
+        for child in _children(parent):
+            if child not in parents:
+                parents[child] = parent
+                waiting.append(child)
+    return parents
+
+
+def _children(pid: int) -> Iterator[int]:
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                yield from map(int, _read(f"/proc/{pid}/task/{task}/children").split())
+
+
+def describe(pid: int) -> Process:
+    """What a process is. Raises OSError when it is gone.
+
+    `exe` is "" where its name may not be read: the sandbox's first process guards it.
+    """
+    status = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    arguments = _read(f"/proc/{pid}/cmdline").rstrip(b"\0").split(b"\0")
+    return Process(
+        pid=pid,
+        started=round(_BOOTED + int(status[_STARTED]) / _TICKS, 2),
+        exe=_executable(pid),
+        argv=tuple(map(_text, arguments)),
+        uid=_user(pid),
+    )
+
+
+def _executable(pid: int) -> str:
+    try:
+        return _text(os.readlink(f"/proc/{pid}/exe".encode()))
+    except PermissionError:
+        return ""
+
+
+def _text(name: bytes) -> str:
+    """A name that the agent chose, as text that every record can hold."""
+    return name.decode(errors="backslashreplace")
+
+
+def _user(pid: int) -> int:
+    _, _, rest = _read(f"/proc/{pid}/status").partition(b"\nUid:")
+    return int(rest.split(maxsplit=1)[0])
+
+
+def socket_inodes(pid: int) -> Iterator[int]:
+    """The inodes of the sockets that a process holds. Raises OSError when it may not be asked."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+            if target.startswith("socket:["):
+                yield int(target[8:-1])
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_READ_BYTES)

@@ -1,0 +1,66 @@
+"""What a sandbox is to be: the program, the user it runs as, and what it may see."""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from firewall.sandbox.errors import SandboxError
+from firewall.sandbox.privileges import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """One agent's sandbox.
+
+    `argv` is looked up in the PATH of `environment` and started in `directory`. `user` is the
+    (uid, gid) to become when the firewall runs as real root; None keeps the caller's, which must
+    not be root unless `keep_root`: root inside may write to root's files outside. `ca_pem` is the
+    firewall's CA certificate, merged into every bundle found. `hide` names directories of the
+    host that must not be seen, `read_only` those that must not be changed.
+    """
+
+    argv: tuple[str, ...]
+    directory: str
+    environment: Mapping[str, str]
+    name: str
+    user: tuple[int, int] | None
+    ca_pem: bytes
+    hide: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()
+    keep_root: bool = False
+
+
+def identity(spec: SandboxSpec) -> Identity:
+    """Who the agent will be. Raises SandboxError when that may not or cannot be."""
+    own = (os.geteuid(), os.getegid())
+    user = spec.user or own
+    if own[0] != 0 and user != own:
+        raise SandboxError(
+            f"only root can run an agent as another user; leave the user out to run it as {own[0]}"
+        )
+    if user[0] == 0 and not spec.keep_root:
+        raise SandboxError(
+            "an agent must not run as root; name an unprivileged user for it to run as"
+        )
+    return Identity(*user, change=user != own)
+
+
+def check(spec: SandboxSpec) -> None:
+    """Refuse what would leave a hole. Raises SandboxError."""
+    if not spec.argv:
+        raise SandboxError("there is no program to run; write it after --")
+    for path in (*spec.hide, *spec.read_only):
+        if not os.path.isabs(path) or not os.path.exists(path):
+            raise SandboxError(f"{path} cannot be protected: it must exist and be an absolute path")
+    for handle, name in enumerate(("standard input", "standard output", "standard error")):
+        _check_inherited(handle, name)
+
+
+def _check_inherited(handle: int, name: str) -> None:
+    try:
+        mode = os.fstat(handle).st_mode
+    except OSError:
+        return
+    if stat.S_ISDIR(mode):
+        raise SandboxError(f"{name} is a directory, from which the agent could reach the host")

@@ -1,0 +1,76 @@
+"""Where programs look for the authorities they trust, and what they must find there instead."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from firewall.sandbox.authority import Authority, certificates
+from firewall.sandbox.environment import BUNDLE_VARIABLES
+from firewall.sandbox.subject_hash import subject_hash
+
+__all__ = ["Authority", "Trust", "bundles_found", "plan"]
+
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch, NixOS
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
+    "/etc/pki/tls/cert.pem",  # Fedora, RHEL
+    "/etc/ca-certificates/extracted/tls-ca-bundle.pem",  # Arch
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/var/lib/ca-certificates/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # Alpine, Arch
+    "/usr/lib/ssl/cert.pem",  # Debian's OpenSSL
+)
+HASHED = (
+    "/etc/ssl/certs",  # Debian, Ubuntu, Alpine, Arch
+    "/etc/pki/ca-trust/extracted/pem/directory-hash",  # Fedora
+    "/var/lib/ca-certificates/openssl",  # SUSE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What to put where: `merged` over each of `files`, and `ca` into each of `directories`.
+
+    `hashed` is the file name under which OpenSSL looks for `ca` in a directory.
+    """
+
+    merged: bytes
+    ca: bytes
+    hashed: str
+    files: tuple[str, ...]
+    directories: tuple[str, ...]
+
+
+def bundles_found(candidates: Sequence[str] = BUNDLES) -> tuple[str, ...]:
+    """The real paths of this machine's bundles, each once."""
+    return tuple(dict.fromkeys(os.path.realpath(each) for each in candidates if _is_file(each)))
+
+
+def plan(ca: bytes, environment: Mapping[str, str]) -> Trust:
+    """Merge the system's bundles, those that `environment` names, and `ca`.
+
+    Raises ValueError when `ca` is not a PEM certificate.
+    """
+    files = bundles_found()
+    private = [environment[name] for name in BUNDLE_VARIABLES if name in environment]
+    sources = [*files, *(path for path in private if _is_file(path))]
+    directories = dict.fromkeys(os.path.realpath(each) for each in HASHED if os.path.isdir(each))
+    return Trust(
+        merged=merge([Path(path).read_bytes() for path in dict.fromkeys(sources)], ca),
+        ca=ca,
+        hashed=subject_hash(ca),
+        files=files,
+        directories=tuple(directories),
+    )
+
+
+def merge(bundles: Sequence[bytes], ca: bytes) -> bytes:
+    """One bundle of every certificate in `bundles` and of `ca`, each once."""
+    found = [each for bundle in [*bundles, ca] for each in certificates(bundle)]
+    return b"\n".join(dict.fromkeys(found)) + b"\n"
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.R_OK)

@@ -1,0 +1,48 @@
+import pytest
+
+from firewall.sandbox.environment import BUNDLE_VARIABLES, agent_environment
+
+BUNDLE = "/run/agent-firewall/ca-certificates.crt"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SSH_AUTH_SOCK",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "XDG_RUNTIME_DIR",
+        "DOCKER_HOST",
+        "TMUX",
+        "NOTIFY_SOCKET",
+        "HTTP_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "npm_config_proxy",
+        "VSCODE_IPC_HOOK_CLI",
+    ],
+)
+def test_what_leads_out_is_removed(name: str) -> None:
+    kept = agent_environment({name: "x", "OWN": "y"}, BUNDLE)
+    assert name not in kept
+    assert kept["OWN"] == "y"
+
+
+@pytest.mark.parametrize("name", ["PATH", "HOME", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"])
+def test_the_rest_stays(name: str) -> None:
+    assert agent_environment({name: "value"}, BUNDLE)[name] == "value"
+
+
+def test_every_bundle_variable_names_the_merged_bundle() -> None:
+    kept = agent_environment({"REQUESTS_CA_BUNDLE": "/private.pem"}, BUNDLE)
+    assert {kept[name] for name in BUNDLE_VARIABLES} == {BUNDLE}
+    assert {"SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"} <= kept.keys()
+
+
+def test_the_callers_environment_is_left_as_it_is() -> None:
+    own = {"DISPLAY": ":0"}
+    agent_environment(own, BUNDLE)
+    assert own == {"DISPLAY": ":0"}

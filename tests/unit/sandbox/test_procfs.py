@@ -1,0 +1,72 @@
+import os
+import socket
+import subprocess
+import time
+
+import pytest
+
+from firewall.actor import Process
+from firewall.sandbox import procfs
+
+
+def described(child: subprocess.Popen[bytes]) -> Process:
+    """What a child is, once the kernel has its arguments in place."""
+    while not any((found := procfs.describe(child.pid)).argv):
+        time.sleep(0.001)
+    return found
+
+
+def test_a_process_is_described() -> None:
+    with subprocess.Popen(["sleep", "30"]) as child:
+        found = described(child)
+        child.kill()
+    assert found.argv == ("sleep", "30")
+    assert os.path.basename(found.exe) in ("sleep", "coreutils", "busybox")
+    assert found.uid == os.getuid()
+    assert abs(time.time() - found.started) < 10
+
+
+def test_its_start_is_the_same_each_time() -> None:
+    assert procfs.describe(os.getpid()) == procfs.describe(os.getpid())
+
+
+def test_arguments_that_are_no_text_can_be_written_down() -> None:
+    name = procfs._text(b"caf\xe9")
+    assert name == "caf\\xe9"
+    assert name.encode()
+
+
+def test_a_family_is_listed_parents_first() -> None:
+    script = "sh -c 'sleep 30 & wait' & wait"
+    with subprocess.Popen(["sh", "-c", script], start_new_session=True) as child:
+        end = time.monotonic() + 5
+        while len(found := procfs.processes(child.pid)) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        parents = procfs.family(child.pid)
+        os.killpg(child.pid, 9)
+    assert len(found) >= 2
+    assert child.pid not in found
+    for place, pid in enumerate(found):
+        assert parents[pid] == child.pid or parents[pid] in found[:place]
+
+
+def test_a_process_that_is_gone() -> None:
+    with subprocess.Popen(["true"]) as child:
+        pass
+    assert procfs.processes(child.pid) == []
+    with pytest.raises(OSError):
+        procfs.describe(child.pid)
+
+
+def test_a_long_command_line_is_cut() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 30; :", *["x" * 1000] * 100]) as child:
+        found = described(child)
+        child.kill()
+    assert 60_000 < sum(map(len, found.argv)) <= 64 << 10
+
+
+def test_sockets_are_seen() -> None:
+    before = set(procfs.socket_inodes(os.getpid()))
+    with socket.socket() as made:
+        inode = os.fstat(made.fileno()).st_ino
+        assert set(procfs.socket_inodes(os.getpid())) - before == {inode}

@@ -4,10 +4,10 @@ Each message follows its length in two bytes (RFC 1035 4.2.2). A connection to p
 begin with a question steps aside and goes the road of every other connection.
 """
 
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 from firewall import judge
 from firewall.actor import Actor
@@ -66,73 +66,64 @@ class DnsConnection:
     def _opening(self, events: int) -> None:
         with self._enforced("dns_tcp.opening"):
             judge.probe("dns_tcp.opening")
-            asks = begins_with_question(self._peek())
+            asks = begins_with_question(self._read(socket.MSG_PEEK))
             if asks:
                 self._forget()
                 self._find_actor(self._found)
             elif asks is False or events & HANGUP:
                 self._give_up()
 
-    def _peek(self) -> bytes:
+    def _read(self, flags: int) -> bytes:
+        """What there is; nothing also when the client is gone."""
         try:
-            return self._client.recv(CHUNK, socket.MSG_PEEK)
-        except BlockingIOError:
+            return self._client.recv(CHUNK, flags)
+        except OSError:
             return b""
 
     def _give_up(self) -> None:
         self._forget()
         self._step_aside()
 
-    # Questions and answers, one by one
+    # Questions and answers, one by one: nothing is read while one waits for its answer
 
     def _found(self, actor: Actor) -> None:
         with self._enforced("dns_tcp.actor"):
             judge.probe("dns_tcp.actor")
             self._actor = actor
-            self._wait()
+            self._next()
 
-    def _wait(self) -> None:
-        self._timer = self._loop.after(IDLE_SECONDS, self._close)
-        self._loop.watch(self._client.fileno(), READ, self._readable)
-
-    def _readable(self, events: int) -> None:
+    def _next(self) -> None:
         with self._enforced("dns_tcp.question"):
             judge.probe("dns_tcp.question")
-            data = self._client.recv(CHUNK)
-            if not data:
-                self._close()
+            wire = first_message(self._received)
+            if wire is None:
+                self._timer = self._loop.after(IDLE_SECONDS, self._close)
+                self._loop.watch(self._client.fileno(), READ, self._readable)
                 return
-            self._received += data
-            self._ask()
+            self._received = self._received[PREFIX + len(wire) :]
+            if not self._resolution.answer(wire, self._actor, self._facts, self._reply):
+                self._reset()
 
-    def _ask(self) -> None:
-        """Ask what has arrived whole. Nothing more is read before it is answered."""
-        wire = first_message(self._received)
-        if wire is None:
-            return
-        self._received = self._received[PREFIX + len(wire) :]
+    def _readable(self, events: int) -> None:
         self._forget()
-        if not self._resolution.answer(wire, self._actor, self._facts, self._reply):
-            self._reset()
+        data = self._read(0)
+        self._received += data
+        if data:
+            self._next()
+        else:
+            self._close()
 
     def _reply(self, answer: bytes) -> None:
-        with self._enforced("dns_tcp.reply"):
-            judge.probe("dns_tcp.reply")
-            message = len(answer).to_bytes(PREFIX) + answer
-            if self._client.send(message) < len(message):
-                raise ConnectionError("the client does not read its answers")
-            self._wait()
-            self._loop.post(self._go_on)
-
-    def _go_on(self) -> None:
-        if self._client.fileno() >= 0:
-            with self._enforced("dns_tcp.next"):
-                judge.probe("dns_tcp.next")
-                self._ask()
+        message = len(answer).to_bytes(PREFIX) + answer
+        with contextlib.suppress(OSError):
+            if self._client.send(message) == len(message):
+                self._loop.post(self._next)
+                return
+        self._reset()
 
     # The end
 
-    def _enforced(self, point: str) -> AbstractContextManager[None]:
+    def _enforced(self, point: str) -> contextlib.AbstractContextManager[None]:
         return fail_closed(self._judge, point, self._failed, actor=self._actor)
 
     def _failed(self, verdict: Verdict) -> None:

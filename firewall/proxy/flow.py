@@ -85,9 +85,7 @@ class Flow:
         self._actor = Actor(sandbox="unknown", unknown="the flow ended before it was found")
         self._found_who = False
         self._request = Connect(road.host, road.port)
-        self._opening = Opening(
-            house.loop, client, self._silent_allowed, self._identified, self._enforced
-        )
+        self._opening = Opening(house.loop, client, self._allowed, self._identified, self._enforced)
         self._untried: list[str] = []
         self._over = False
         self._state: FlowState = "identifying"
@@ -199,9 +197,8 @@ class Flow:
             if not self._over:
                 (then if verdict.allowed else self._refuse)(verdict)
 
-    def _silent_allowed(self) -> bool:
-        silent = self._connect(Identity("silent"))
-        return self._house.judge.preview(silent, self._actor).allowed
+    def _allowed(self, identity: Identity) -> bool:
+        return self._house.judge.preview(self._connect(identity), self._actor).allowed
 
     def _facts(self) -> dict[str, Any]:
         return {

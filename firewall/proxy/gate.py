@@ -21,6 +21,8 @@ from firewall.metrics import Metrics
 from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
+from firewall.proxy.dns import Resolution
+from firewall.proxy.dns_tcp import DnsConnection
 from firewall.proxy.explicit import Front
 from firewall.proxy.flow import Flow, Road
 from firewall.proxy.handover import Setup
@@ -28,7 +30,7 @@ from firewall.proxy.loop import READ, Loop
 from firewall.proxy.names import Names
 from firewall.proxy.relay import reset_on_close
 from firewall.proxy.resolver import Resolved, Resolver
-from firewall.proxy.udp import UdpListener, endpoint
+from firewall.proxy.udp import DNS_PORT, UdpListener, endpoint
 from firewall.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Gate:
         self._setup_base = setup
         self._actors = actors
         self._names = Names()
+        self._resolution = Resolution(judge, self._names, loop.post)
         self._resolver = Resolver(loop.post)
         self._resolver.pinned = judge.policy.names
         self._flows: set[Flow] = set()
@@ -174,7 +177,23 @@ class Gate:
         """The accepted socket's own address is where the agent wanted to go."""
         dialled = endpoint(client.getsockname())
         host = self._names.name(dialled[0]) or dialled[0]
-        self._begin(client, Road(endpoint(address), dialled, host, dialled[1]))
+        road = Road(endpoint(address), dialled, host, dialled[1])
+        if road.port == DNS_PORT:
+            self._question(client, road)
+        else:
+            self._begin(client, road)
+
+    def _question(self, client: socket.socket, road: Road) -> None:
+        """The firewall is the name server at every address."""
+        DnsConnection(
+            self.loop,
+            self.judge,
+            self._resolution,
+            client,
+            {"client": list(road.client), "dialled": list(road.dialled)},
+            lambda found: self.find_actor(road.client, road.dialled, found),
+            lambda: self._begin(client, road),
+        ).start()
 
     def _explicit(self, client: socket.socket, address: Any) -> None:
         dialled = endpoint(client.getsockname())

@@ -10,7 +10,7 @@ from firewall.proxy.loop import EDGE, HANGUP, READ, Loop, Timer
 
 PEEK_SIZE = 1 << 16
 SILENCE_SECONDS = 1.0
-"""After this long without a byte the client may be one that waits for the server to speak."""
+"""After this long a client that has said too little, or nothing, may be waiting for the server."""
 IDENTIFY_SECONDS = 10.0
 EAGER_LOOKS = 16
 LOOK_SECONDS = 0.05
@@ -20,21 +20,21 @@ LOOK_SECONDS = 0.05
 class Opening:
     """Watches a new connection and calls `identified` once.
 
-    `silent_allowed` says whether a flow in which the server speaks first may go on; `enforced`
-    makes the context that an enforcement point of the flow runs in.
+    `allowed` says whether a flow that speaks so may go on; `enforced` makes the context that an
+    enforcement point of the flow runs in.
     """
 
     def __init__(
         self,
         loop: Loop,
         client: socket.socket,
-        silent_allowed: Callable[[], bool],
+        allowed: Callable[[Identity], bool],
         identified: Callable[[Identity], None],
         enforced: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._loop = loop
         self._client = client
-        self._silent_allowed = silent_allowed
+        self._allowed = allowed
         self._identified = identified
         self._enforced = enforced
         self._looks = 0
@@ -77,8 +77,9 @@ class Opening:
     def _silent(self) -> None:
         with self._enforced("flow.silence"):
             judge.probe("flow.silence")
-            if not self._peek() and self._silent_allowed():
-                self._settle(Identity("silent"))
+            identity = identify(self._peek(), final=True)
+            if identity is not None and self._allowed(identity):
+                self._settle(identity)
 
     def _look(self, *, final: bool) -> None:
         data = self._peek()

@@ -1,0 +1,131 @@
+"""mitmproxy's view of a request becomes what the policy judges, and what is judged is what is sent.
+
+mitmproxy refuses ambiguous framing (`validate_inbound_headers`); what it forwards as it came and
+another HTTP parser could read differently is refused or removed here.
+"""
+
+import re
+
+from mitmproxy import http
+
+from firewall.protocols import inspect_request
+from firewall.proxy.http.flow import Flow
+from firewall.requests import HttpRequest
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 9110, 5.6.2: what methods and header names are made of."""
+_TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]*")
+_BREAKS = re.compile(rb"[\r\n\x00]")
+"""RFC 9110, 5.5: in a header's value these may be read as the end of the line."""
+
+FOR_THE_PROXY = ("proxy-authorization", "proxy-connection", "proxy-authenticate", "keep-alive")
+NOT_SWITCHED = ("upgrade", "http2-settings")
+
+
+class MalformedError(ValueError):
+    """A request that two HTTP parsers may read differently."""
+
+
+def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
+    """What the request asks for; raises MalformedError for what is not plainly one thing."""
+    request = exchange.request
+    _require_plain(request)
+    host, port = destination(request, flow)
+    fields = request.headers.fields
+    return HttpRequest(
+        method=request.method,
+        scheme="https" if request.scheme == "https" else "http",
+        host=host,
+        port=port,
+        path=request.path,
+        authority=_authority(request, host),
+        sni=canonical(exchange.client_conn.sni) if exchange.client_conn.sni else None,
+        version=request.http_version,
+        upgrade=upgrade(request),
+        findings=inspect_request(request.method, request.path, fields),
+    )
+
+
+def destination(request: http.Request, flow: Flow) -> tuple[str, int]:
+    """Where the flow goes, or, at an HTTP proxy, what the request's absolute URL names."""
+    if flow.kind == "forward":
+        return canonical(request.data.host), request.data.port
+    return flow.host, flow.port
+
+
+def upgrade(request: http.Request) -> str | None:
+    """The protocol the request wants to switch to, lower case."""
+    wanted = str(request.headers.get("upgrade", "")).strip().lower()
+    return wanted or None
+
+
+def canonical(host: str) -> str:
+    """A host as the policy writes it: lower case, no final dot."""
+    return host.lower().removesuffix(".")
+
+
+def name_of(authority: str) -> str:
+    """The host of a Host header or :authority, without port and brackets."""
+    name = authority.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    host, colon, port = name.rpartition(":")
+    bare = host if colon and (port.isdigit() or not port) and ":" not in host else name
+    return canonical(bare)
+
+
+def prepare(exchange: http.HTTPFlow, flow: Flow) -> None:
+    """Make an allowed request ready to send: streamed, in origin form, to be read one way only."""
+    request = exchange.request
+    request.stream = True
+    if not request.is_http2:
+        request.authority = ""
+    for name in FOR_THE_PROXY if flow.kind == "forward" else ():
+        request.headers.pop(name, None)
+    if upgrade(request) != "websocket":
+        _decline_upgrade(request)
+
+
+def switches_to_websocket(exchange: http.HTTPFlow) -> bool:
+    """Whether a 101 answers a WebSocket handshake (RFC 6455, 4.1) and mitmproxy reads on."""
+    response = exchange.response
+    return (
+        response is not None
+        and upgrade(exchange.request) == "websocket"
+        and str(response.headers.get("upgrade", "")).lower() == "websocket"
+        and exchange.request.headers.get("sec-websocket-version") == "13"
+    )
+
+
+def _decline_upgrade(request: http.Request) -> None:
+    """RFC 9110, 7.8: Upgrade is for the next hop, which may ignore it. h2c would go unread."""
+    for name in NOT_SWITCHED:
+        request.headers.pop(name, None)
+    tokens = [each.strip() for each in str(request.headers.get("connection", "")).split(",")]
+    kept = [each for each in tokens if each and each.lower() not in NOT_SWITCHED]
+    if "connection" in request.headers:
+        request.headers["connection"] = ", ".join(kept) or "keep-alive"
+    if request.is_http2:
+        request.headers.pop("connection", None)
+
+
+def _require_plain(request: http.Request) -> None:
+    data = request.data
+    if not _TOKEN.fullmatch(data.method):
+        raise MalformedError(f"the method {data.method!r} is not a token")
+    if not _TARGET.fullmatch(data.path):
+        raise MalformedError("the request target contains spaces or control characters")
+    for name, value in request.headers.fields:
+        if not _TOKEN.fullmatch(name):
+            raise MalformedError(f"the header name {name!r} is not a token")
+        if _BREAKS.search(value):
+            raise MalformedError(f"the header {name.decode()} contains a line break or a zero byte")
+
+
+def _authority(request: http.Request, host: str) -> str:
+    """The name the request itself states; of several, one that differs from the destination."""
+    stated = [name_of(each) for each in request.headers.get_all("host")]
+    if request.authority:
+        stated.append(name_of(request.authority))
+    odd = [each for each in stated if each != host]
+    return odd[0] if odd else (host if stated else "")

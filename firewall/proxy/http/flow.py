@@ -1,0 +1,129 @@
+"""What the addon knows about one client connection and about one exchange on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mitmproxy import connection, http
+from mitmproxy.proxy import layer
+
+from firewall.actor import Actor
+from firewall.protocols import Watch
+from firewall.proxy.handover import Handover
+from firewall.proxy.http.watching import BodyWatch
+from firewall.requests import Direction, Finding, HttpRequest
+from firewall.verdict import Action, Severity, Verdict
+
+KEY = "firewall"
+"""Where an Exchange is kept in the metadata of mitmproxy's HTTPFlow."""
+
+UNKNOWN = Actor(sandbox="unknown")
+UNJUDGED = Verdict(
+    action=Action.DENY,
+    rule="fail-closed.http",
+    reason="nothing allowed this connection",
+    severity=Severity.CRITICAL,
+)
+
+
+def no_window(_: connection.Connection) -> int:
+    return 0
+
+
+@dataclass
+class Flow:
+    """One client connection.
+
+    `kind` is the handover's. `host`:`port` is the destination as asked ("" until an HTTP proxy's
+    client has named one) and `judged` says whether connecting to it was judged. `reach` maps every
+    address that was judged for this flow to the name it was judged for: nothing else is dialled.
+    `trouble` is why an allowed name leads nowhere, `spoke` whether the client has said what it
+    wants, `undecided` where its bytes wait until then. `waiting` tells how many bytes wait for the
+    HTTP/2 window of a connection.
+    """
+
+    kind: Literal["intercept", "refuse", "forward"]
+    number: int = 0
+    client: tuple[str, int] = ("", 0)
+    host: str = ""
+    port: int = 0
+    actor: Actor = UNKNOWN
+    verdict: Verdict = UNJUDGED
+    judged: bool = False
+    reach: dict[tuple[str, int], str] = field(default_factory=dict)
+    waiting: Callable[[connection.Connection], int] = no_window
+    trouble: str = ""
+    spoke: bool = False
+    undecided: layer.NextLayer | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What goes into the records besides the request."""
+        return {
+            "flow": self.number,
+            "client": list(self.client),
+            "host": self.host,
+            "port": self.port,
+            "reach": [address for address, _ in self.reach],
+        }
+
+    def address_of(self, host: str, port: int) -> str | None:
+        """The address already judged for a name and port on this flow."""
+        known = (at for (at, where), name in self.reach.items() if (name, where) == (host, port))
+        return next(known, None)
+
+
+NOBODY = Flow("refuse")
+"""Stands for a connection nobody announced."""
+
+
+def flow_from(given: Handover) -> Flow:
+    """The flow that the gate hands over: its Connect is judged, and so is its address."""
+    place = {(given.address, given.port): given.host} if given.address else {}
+    return Flow(
+        kind=given.kind,
+        number=given.flow,
+        client=given.client,
+        host=given.host,
+        port=given.port,
+        actor=given.actor,
+        verdict=given.verdict,
+        judged=True,
+        reach=place if given.kind == "intercept" else {},
+    )
+
+
+def flow_at_proxy(client: connection.Client, actor: Actor) -> Flow:
+    """A flow of an HTTP proxy's client, which is yet to name its destination."""
+    host, port, *_ = client.peername
+    return Flow(kind="forward", client=(str(host), int(port)), actor=actor)
+
+
+class Exchange:
+    """One request and its answer: what was asked, whether it may pass, and who watches it."""
+
+    def __init__(self, flow: Flow, asked: HttpRequest) -> None:
+        self.flow = flow
+        self.asked = asked
+        self.allowed = False
+        self.blocked: Verdict | None = None
+        self._bodies: dict[Direction, BodyWatch] = {}
+        self._messages: dict[Direction, Watch] = {}
+
+    def watch_body(
+        self, direction: Direction, message: http.Message, data: bytes
+    ) -> tuple[Finding, ...]:
+        if direction not in self._bodies:
+            encoding = message.headers.get("content-encoding", "")
+            self._bodies[direction] = BodyWatch(direction, encoding)
+        return self._bodies[direction].feed(data)
+
+    def watch_message(self, direction: Direction, content: bytes) -> tuple[Finding, ...]:
+        if direction not in self._messages:
+            self._messages[direction] = Watch("websocket", direction)
+        return self._messages[direction].feed(content, end=True)
+
+
+def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
+    """The exchange that belongs to mitmproxy's flow; None when its request was not judged."""
+    found = flow.metadata.get(KEY)
+    return found if isinstance(found, Exchange) else None

@@ -1,0 +1,306 @@
+"""mitmproxy's layers, with what a firewall needs of them.
+
+A refused request is answered at once, its body never kept; every piece of a body is watched, and
+judged where something is found, before it is passed on; nothing is dialled without a judged
+request; what goes wrong upstream is explained. Follows mitmproxy/proxy/layers/http/__init__.py.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from mitmproxy import http
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import TCPLayer
+from mitmproxy.proxy.layers.http import (
+    DropStream,
+    GetHttpConnection,
+    HttpLayer,
+    HTTPMode,
+    HttpStream,
+    SendHttp,
+)
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    RequestTrailers,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Connection
+from mitmproxy.proxy.layers.http._http2 import Http2Connection
+from mitmproxy.proxy.layers.websocket import WebsocketLayer
+from wsproto.events import CloseConnection as WebSocketClose
+from wsproto.utilities import LocalProtocolError
+
+from firewall.proxy.http.flow import Exchange, exchange_of
+from firewall.proxy.http.refuse import refusal, unreachable
+from firewall.proxy.http.trailers import install as drop_trailers
+from firewall.proxy.refusal import sentence
+from firewall.requests import Direction, Finding
+from firewall.verdict import Verdict
+
+drop_trailers()
+
+HEAD_LIMIT = 256 << 10
+"""Bytes of an HTTP/1 head, or sent ahead of an answer; Apache and nginx take far less."""
+DISCARD_LIMIT = 16 << 20
+"""Bytes of a refused request's body that are read, so that its client comes to read the answer."""
+MESSAGE_LIMIT = 16 << 20
+"""Bytes of one WebSocket message, which has to be seen whole."""
+POLICY_VIOLATION = 1008
+"""RFC 6455, 7.4.1."""
+
+type Commands = layer.CommandGenerator[None]
+
+
+@dataclass
+class Found:
+    """What was found in a piece of a body; `verdict` is filled in by the judge."""
+
+    flow: http.HTTPFlow
+    exchange: Exchange
+    direction: Direction
+    findings: tuple[Finding, ...]
+    verdict: Verdict | None = None
+
+
+@dataclass
+class EgressFindingHook(commands.StartHook):  # type: ignore[no-untyped-call]
+    """Asks the addon to judge a finding; the piece waits for it."""
+
+    found: Found
+
+
+class Watcher(Protocol):
+    """Who looks at the pieces of a body."""
+
+    def watch(self, flow: http.HTTPFlow, direction: Direction, data: bytes) -> Found | None: ...
+
+
+class Http(HttpLayer):
+    """An HTTP connection of a client, with the streams on it and the servers behind it."""
+
+    def __init__(self, context: Context, mode: HTTPMode, watcher: Watcher) -> None:
+        super().__init__(context, mode)
+        self._watcher = watcher
+
+    def make_stream(self, stream_id: int) -> Commands:
+        self.streams[stream_id] = Stream(self.context.fork(), stream_id, self._watcher)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        yield from super()._handle_event(event)
+        if isinstance(event, events.DataReceived):
+            found = self._protocol(event.connection)
+            if isinstance(found, Http1Connection) and len(found.buf) > HEAD_LIMIT:
+                yield commands.CloseConnection(event.connection)
+
+    def waiting(self, connection: Connection) -> int:
+        """Bytes that wait for an HTTP/2 peer to grant a larger window (RFC 9113, 5.2)."""
+        found = self._protocol(connection)
+        if not isinstance(found, Http2Connection):
+            return 0
+        queues = found.h2_conn.stream_buffers.values()
+        return sum(len(each.data) for queue in queues for each in queue)
+
+    def _protocol(self, connection: Connection) -> layer.Layer | None:
+        found = self.connections.get(connection)
+        return found.context.layers[-1] if found and found.context.layers else None
+
+
+class Stream(HttpStream):
+    """One request and its answer."""
+
+    def __init__(self, context: Context, stream_id: int, watcher: Watcher) -> None:
+        super().__init__(context, stream_id)
+        self._watcher = watcher
+        self._answered = False
+        self._discarded = 0
+
+    # The request's head
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        yield from super().state_wait_for_request_headers(event)
+        waits = self.client_state == self.state_consume_request_body and not event.end_stream
+        if waits and self.flow.response:
+            yield from self.answer(self.flow.response)
+
+    def start_request_stream(self) -> Commands:
+        if not (yield from self.make_server_connection()):
+            return
+        self._frame_body()
+        head = RequestHeaders(self.stream_id, self.flow.request, end_stream=False)
+        yield SendHttp(head, self.context.server)
+        self.client_state = self.state_stream_request_body
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        exchange = exchange_of(self.flow)
+        if exchange is None or not exchange.allowed:
+            yield from self.fail("the request was not judged")
+            return False
+        request, server = self.flow.request, self.flow.server_conn
+        connection, error = yield GetHttpConnection(
+            (request.data.host, request.data.port),
+            request.scheme == "https",
+            server.via,
+            server.transport_protocol,
+        )
+        if error:
+            yield from self.fail(error)
+            return False
+        self.context.server = self.flow.server_conn = connection
+        return True
+
+    def _frame_body(self) -> None:
+        """An HTTP/2 body may have no stated length; unframed in HTTP/1 it would be read as the
+        next request."""
+        request = self.flow.request
+        unframed = request.is_http2 and "content-length" not in request.headers
+        if unframed and self.context.server.alpn != b"h2":
+            request.headers["transfer-encoding"] = "chunked"
+
+    # The bodies
+
+    def state_stream_request_body(
+        self, event: RequestData | RequestTrailers | RequestEndOfMessage
+    ) -> Commands:
+        if isinstance(event, RequestData) and not (yield from self._passes("sent", event.data)):
+            return
+        yield from super().state_stream_request_body(event)
+
+    def state_stream_response_body(self, event: events.Event) -> Commands:
+        passes = not isinstance(event, ResponseData) or (
+            yield from self._passes("received", event.data)
+        )
+        if not passes:
+            return
+        yield from super().state_stream_response_body(event)
+
+    def _passes(self, direction: Direction, data: bytes) -> layer.CommandGenerator[bool]:
+        found = self._watcher.watch(self.flow, direction, data)
+        if found is None:
+            return True
+        if found.verdict is None:
+            yield EgressFindingHook(found)
+        if found.verdict is not None and found.verdict.allowed:
+            return True
+        yield from self._block(found)
+        return False
+
+    def _block(self, found: Found) -> Commands:
+        """Stop in the middle; where the answer has not begun, say why."""
+        reset = RequestProtocolError(self.stream_id, "blocked", ErrorCode.KILL)
+        yield SendHttp(reset, self.context.server)
+        if self._awaits_answer() and found.verdict is not None:
+            asked = found.exchange.asked
+            yield from self.answer(refusal(self.flow.request, found.verdict, asked))
+        else:
+            yield from self._kill()
+
+    # Answers of our own
+
+    def answer(self, response: http.Response) -> Commands:
+        """Answer at once. What is left of the request is read, within bounds, and dropped."""
+        self.flow.response = response
+        self._answered = True
+        unfinished = self.client_state != self.state_done
+        if unfinished:
+            self.client_state = self.state_discard
+            if not self.flow.request.is_http2:
+                response.headers["Connection"] = "close"
+        yield from self.send_response()
+        if unfinished:
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def fail(self, why: str) -> Commands:
+        """Explain that the server could not be reached."""
+        exchange = exchange_of(self.flow)
+        asked = exchange.asked if exchange else None
+        yield from self.answer(unreachable(self.flow.request, why, asked))
+
+    def state_discard(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestData):
+            self._discarded += len(event.data)
+            if self._discarded > DISCARD_LIMIT:
+                yield from self._kill()
+        elif isinstance(event, RequestEndOfMessage):
+            self.client_state = self.state_done
+            self.flow.live = False
+            yield DropStream(self.stream_id)
+
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> Commands:
+        if isinstance(event, ResponseProtocolError):
+            if self._answered:
+                return
+            if self._awaits_answer() and event.code.http_status_code() is not None:
+                yield from self.fail(event.message)
+                return
+        yield from super().handle_protocol_error(event)
+
+    def _awaits_answer(self) -> bool:
+        waits: bool = self.server_state == self.state_wait_for_response_headers
+        return waits and self.client_state != self.state_errored
+
+    def _kill(self) -> Commands:
+        self.client_state = self.server_state = self.state_errored
+        self.flow.live = False
+        kill = ResponseProtocolError(self.stream_id, "blocked", ErrorCode.KILL)
+        yield SendHttp(kill, self.context.client)
+        yield DropStream(self.stream_id)
+
+    # WebSocket
+
+    def passthrough(self, event: events.Event) -> Commands:
+        yield from super().passthrough(event)
+        exchange = exchange_of(self.flow)
+        child = self.child_layer
+        if not isinstance(child, WebsocketLayer) or exchange is None:
+            return
+        if exchange.blocked is not None:
+            yield from self._close_websocket(child, sentence(exchange.blocked))
+        elif _held(child) > MESSAGE_LIMIT:
+            yield from self._close_websocket(child, "the message is too large to be inspected")
+
+    def _close_websocket(self, child: WebsocketLayer, why: str) -> Commands:
+        # RFC 6455, 5.5: a control frame's payload is 125 bytes at most, two of them the code.
+        reason = why.encode("ascii", "replace")[:123].decode()
+        with contextlib.suppress(LocalProtocolError):
+            frame = child.client_ws.send(WebSocketClose(code=POLICY_VIOLATION, reason=reason))
+            yield SendHttp(ResponseData(self.stream_id, frame), self.context.client)
+        end = ErrorCode.PASSTHROUGH_CLOSE
+        yield SendHttp(ResponseProtocolError(self.stream_id, "EOF", end), self.context.client)
+        yield SendHttp(RequestProtocolError(self.stream_id, "EOF", end), self.context.server)
+        self._handle_event = self.state_errored
+
+
+class Relay(TCPLayer):
+    """A stream that is not HTTP and was allowed all the same. The addon watches it and sets
+    `flow.error` to end it."""
+
+    def relay_messages(self, event: events.Event) -> Commands:
+        yield from super().relay_messages(event)
+        if self.flow is not None and self.flow.error is not None:
+            self._handle_event = self.done
+            yield commands.CloseConnection(self.context.server)
+            yield commands.CloseConnection(self.context.client)
+
+
+class Closed(layer.Layer):
+    """Closes the client's connection, whatever it sends, and opens none."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start):
+            yield commands.CloseConnection(self.context.client)
+
+
+def _held(child: WebsocketLayer) -> int:
+    return sum(len(each) for ws in (child.client_ws, child.server_ws) for each in ws.frame_buf)

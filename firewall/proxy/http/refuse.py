@@ -1,0 +1,54 @@
+"""Our own answers to HTTP requests: 403 for a refusal, 502 for a server that cannot be reached."""
+
+from urllib.parse import quote
+
+from mitmproxy import http
+
+from firewall.proxy.refusal import failure, page, plain, sentence
+from firewall.requests import Request
+from firewall.verdict import Verdict
+
+GRPC_PERMISSION_DENIED = 7
+GRPC_UNAVAILABLE = 14
+RULE_HEADER = "X-Firewall-Rule"
+
+
+def refusal(request: http.Request, verdict: Verdict, asked: Request | None) -> http.Response:
+    """The 403 for a denied request, in a form that its client can show."""
+    if _speaks_grpc(request):
+        response = _grpc(GRPC_PERMISSION_DENIED, sentence(verdict))
+    else:
+        response = _respond(request, 403, page(verdict, asked, _accept(request)))
+    response.headers[RULE_HEADER] = plain(verdict.rule).encode("ascii", "replace").decode()
+    return response
+
+
+def unreachable(request: http.Request, why: str, asked: Request | None) -> http.Response:
+    """The 502 for an allowed request whose server is down, untrusted or speaks nonsense."""
+    if _speaks_grpc(request):
+        return _grpc(GRPC_UNAVAILABLE, plain(why))
+    return _respond(request, 502, failure(why, asked, _accept(request)))
+
+
+def _respond(request: http.Request, status: int, shown: tuple[str, bytes]) -> http.Response:
+    content_type, body = shown
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+    return http.Response.make(status, b"" if request.method == "HEAD" else body, headers)
+
+
+def _grpc(status: int, message: str) -> http.Response:
+    """A Trailers-Only response with a percent-encoded message (gRPC over HTTP/2, "Responses")."""
+    response = http.Response.make(200, b"", {"Content-Type": "application/grpc"})
+    del response.headers["content-length"]
+    response.headers["grpc-status"] = str(status)
+    response.headers["grpc-message"] = quote(message, safe=" !\"#$&'()*+,-./:;<=>?@[]^_`{|}~")
+    return response
+
+
+def _speaks_grpc(request: http.Request) -> bool:
+    kind = str(request.headers.get("content-type", "")).lower()
+    return request.is_http2 and kind.split(";")[0].split("+")[0].strip() == "application/grpc"
+
+
+def _accept(request: http.Request) -> str:
+    return ",".join(request.headers.get_all("accept"))

@@ -1,0 +1,85 @@
+"""From a name to an address that may be dialled: judged, resolved once, and judged again."""
+
+import asyncio
+from dataclasses import replace
+
+from mitmproxy.proxy.context import Context
+
+from firewall.judge import Judge
+from firewall.protocols import Identity
+from firewall.proxy.http.describing import canonical
+from firewall.proxy.http.flow import Flow
+from firewall.proxy.resolver import literal, lookup
+from firewall.requests import Connect, Request
+from firewall.verdict import Verdict
+
+RESOLVE_SECONDS = 10
+
+
+class UnreachableError(Exception):
+    """An allowed name that leads nowhere."""
+
+
+class Road:
+    """Asks the judge about destinations, and remembers in the flow what may be dialled."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    async def ask(self, request: Request, known: Flow) -> Verdict:
+        return await self._judge.ask(request, known.actor, known.facts())
+
+    async def admit(self, known: Flow, context: Context, identity: Identity) -> None:
+        """Judge a destination that a proxy's client has named, now that it has begun to speak."""
+        if not known.host and context.server.address:
+            known.kind = "intercept"
+            known.host = canonical(context.server.address[0])
+            known.port = context.server.address[1]
+        asked = Connect(
+            host=known.host,
+            port=known.port,
+            protocol=identity.protocol,
+            sni=identity.sni,
+            alpn=identity.alpn,
+            findings=identity.findings,
+        )
+        verdict = await self.ask(asked, known)
+        try:
+            if verdict.allowed:
+                verdict = await self.reach(known, asked)
+        except UnreachableError as error:
+            known.trouble = str(error)
+        known.judged = True
+        known.verdict = verdict
+        if not verdict.allowed:
+            known.kind = "refuse"
+            return
+        context.server.address = (known.address_of(known.host, known.port) or "", known.port)
+
+    async def reach(self, known: Flow, asked: Connect) -> Verdict:
+        """Resolve an allowed name once and judge each answer until one may be dialled."""
+        verdict = known.verdict
+        if known.address_of(asked.host, asked.port) is not None:
+            return verdict
+        for address in await self._addresses(asked.host):
+            verdict = await self.ask(replace(asked, address=address), known)
+            if verdict.allowed:
+                known.reach[address, asked.port] = asked.host
+                known.verdict = verdict
+                break
+        return verdict
+
+    async def _addresses(self, host: str) -> list[str]:
+        pinned = self._judge.policy.names.get(host)
+        if pinned is not None or literal(host):
+            return [pinned or host]
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                found, why = await asyncio.to_thread(lookup, host)
+        except TimeoutError:
+            raise UnreachableError(
+                f"the name {host} cannot be resolved: no answer in time"
+            ) from None
+        if not found:
+            raise UnreachableError(why)
+        return list(found)

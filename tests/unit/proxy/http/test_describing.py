@@ -1,0 +1,92 @@
+"""What mitmproxy read becomes what is judged, and two readings of it become none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy.connection import Client, Server
+from mitmproxy.http import HTTPFlow, Request
+
+from firewall.proxy.http.describing import MalformedError, describe, name_of, prepare
+from firewall.proxy.http.flow import Flow
+
+HERE = Flow("intercept", host="good.test", port=443)
+
+
+def exchange(**changes: object) -> HTTPFlow:
+    request = Request.make("GET", "https://good.test/a", headers=[(b"Host", b"good.test")])
+    for name, value in changes.items():
+        setattr(request.data, name, value)
+    client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
+    flow = HTTPFlow(client, Server(address=("192.0.2.1", 443)))
+    flow.request = request
+    return flow
+
+
+@pytest.mark.parametrize(
+    ("authority", "name"),
+    [
+        ("good.test", "good.test"),
+        ("Good.Test.:443", "good.test"),
+        ("good.test:", "good.test"),
+        ("192.0.2.1:80", "192.0.2.1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("good.test:80@evil.test", "good.test:80@evil.test"),
+        ("", ""),
+    ],
+)
+def test_the_name_in_an_authority(authority: str, name: str) -> None:
+    assert name_of(authority) == name
+
+
+@given(st.text(st.characters(codec="ascii")))
+def test_case_does_not_matter_to_any_authority(authority: str) -> None:
+    assert name_of(authority) == name_of(authority.swapcase())
+
+
+def test_a_request_is_described_by_its_destination_not_by_its_host_header() -> None:
+    flow = exchange()
+    flow.request.headers["host"] = "evil.test"
+    asked = describe(flow, HERE)
+    assert (asked.host, asked.port, asked.authority) == ("good.test", 443, "evil.test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"method": b"GE T"}, "method"),
+        ({"path": b"/a b"}, "request target"),
+        ({"path": b"/a\r\nX: b"}, "request target"),
+    ],
+)
+def test_what_could_be_read_twice_is_refused(changes: dict[str, bytes], why: str) -> None:
+    with pytest.raises(MalformedError, match=why):
+        describe(exchange(**changes), HERE)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(b"X", b"a\rb"), (b"X", b"a\nb"), (b"X", b"\0"), (b"X Y", b"a")]
+)
+def test_headers_that_could_be_read_twice_are_refused(name: bytes, value: bytes) -> None:
+    flow = exchange()
+    flow.request.headers.fields += ((name, value),)
+    with pytest.raises(MalformedError, match="header"):
+        describe(flow, HERE)
+
+
+def test_other_upgrades_are_declined_and_websocket_is_kept() -> None:
+    flow = exchange()
+    flow.request.headers["Connection"] = "Upgrade, HTTP2-Settings, close"
+    flow.request.headers["Upgrade"] = "h2c"
+    flow.request.headers["HTTP2-Settings"] = "AAMAAABkAAQAAP__"
+    assert describe(flow, HERE).upgrade == "h2c"
+    prepare(flow, HERE)
+    assert flow.request.headers["connection"] == "close"
+    assert "upgrade" not in flow.request.headers
+    assert "http2-settings" not in flow.request.headers
+
+    flow = exchange()
+    flow.request.headers["Connection"] = "Upgrade"
+    flow.request.headers["Upgrade"] = "WebSocket"
+    prepare(flow, HERE)
+    assert flow.request.headers["upgrade"] == "WebSocket"

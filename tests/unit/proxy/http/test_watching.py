@@ -1,0 +1,77 @@
+"""Bodies are watched as sent and as decoded, within a budget, and nothing they hold can raise."""
+
+import gzip
+import zlib
+from collections.abc import Callable
+
+import brotli  # type: ignore[import-untyped]
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firewall.proxy.http.watching import FREE, BodyWatch, decoders
+from tests.unit.proxy.http.stage import LOGIN
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate ": raw_deflate,
+    "br": brotli.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+    "identity": bytes,
+    "": bytes,
+    "gzip, br": lambda data: brotli.compress(gzip.compress(data)),
+    "nonsense": bytes,
+}
+
+
+def findings(encoding: str, pieces: list[bytes]) -> list[str]:
+    watch = BodyWatch("sent", encoding)
+    return [found.kind for piece in pieces for found in watch.feed(piece)]
+
+
+@pytest.mark.parametrize("encoding", CODINGS)
+def test_a_message_is_found_whole_and_byte_by_byte(encoding: str) -> None:
+    body = CODINGS[encoding](LOGIN)
+    assert "mining" in findings(encoding, [body])
+    assert "mining" in findings(encoding, [bytes([each]) for each in body])
+
+
+@pytest.mark.parametrize("encoding", CODINGS)
+def test_an_honest_body_gives_nothing_away(encoding: str) -> None:
+    text = b'{"messages": [{"role": "user", "content": "explain mining.subscribe"}]}' * 1000
+    assert findings(encoding, [CODINGS[encoding](text)]) == []
+
+
+def test_several_gzip_members_are_one_body() -> None:
+    assert "mining" in findings("gzip", [gzip.compress(b"{}\n") + gzip.compress(LOGIN)])
+
+
+def test_what_is_not_what_it_says_is_watched_as_sent() -> None:
+    assert "mining" in findings("gzip", [LOGIN])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_a_bomb_is_a_finding_where_it_is_sent(encoding: str) -> None:
+    bomb = CODINGS[encoding](bytes(20 * FREE))
+    assert findings(encoding, [bomb]) == ["protocol-mismatch"]
+    assert BodyWatch("received", encoding).feed(bomb) == ()
+
+
+def test_unknown_and_too_many_codings_are_not_decoded() -> None:
+    assert decoders("gzip, secret") == []
+    assert decoders("gzip, gzip, gzip, gzip") == []
+    assert len(decoders("gzip, identity, br")) == 2
+
+
+@given(st.sampled_from(sorted(CODINGS)), st.lists(st.binary(max_size=300), max_size=5))
+def test_no_bytes_make_it_raise(encoding: str, pieces: list[bytes]) -> None:
+    findings(encoding, pieces)

@@ -193,7 +193,7 @@ class RawServer:
     def __init__(self, serve: Callable[[socket.socket], None] | None = None) -> None:
         self.received: list[bytes] = []
         self._serve = serve or self._echo
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -1,0 +1,332 @@
+"""What it must survive: crowds, drips, stalls, garbage, floods, full disks, and bad reloads."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from firewall.audit import verify
+from tests.e2e.conftest import FIREWALL, Nginx, RawServer, Workplace, needs
+
+PROXY = """
+version: 1
+name: t
+extends: [base]
+network:
+  names: {raw.test: 127.0.0.1, origin.test: 127.0.0.1}
+  rules:
+    - {name: raw, allow: tcp, hosts: [raw.test], ports: [{raw}], addresses: [127.0.0.1/32]}
+    - {name: web, allow: https, hosts: [origin.test], ports: [{https}], addresses: [127.0.0.1/32]}
+    - {name: plain, allow: http, hosts: [origin.test], ports: [{http}], addresses: [127.0.0.1/32]}
+"""
+
+
+CONSENT = ", addresses: [127.0.0.1/32]"
+
+
+class Served:
+    """A running `firewall serve`."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A tunnel through the proxy, by CONNECT."""
+        client = socket.create_connection(("127.0.0.1", self.port), 10)
+        client.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        reply = b""
+        while not reply.endswith(b"\r\n\r\n"):
+            reply += client.recv(1)
+        assert b" 200 " in reply
+        return client
+
+    def memory(self) -> int:
+        """Resident bytes of the process and its children."""
+        pids = [self.process.pid]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        pids += [int(each) for each in children.read_text().split()]
+        return sum(_resident(each) for each in pids)
+
+
+def _resident(pid: int) -> int:
+    match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(match[1]) * 1024 if match else 0
+
+
+@contextmanager
+def serve(workplace: Workplace, policy: Path, *more: str) -> Iterator[Served]:
+    process = subprocess.Popen(
+        [*FIREWALL, "serve", "--policy", str(policy), "--listen", "127.0.0.1:0", *more],
+        env=workplace.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    match = re.search(r"proxy on 127\.0\.0\.1:(\d+)", line)
+    assert match, line + process.stderr.read()
+    drain = threading.Thread(target=process.stderr.read, daemon=True)
+    drain.start()
+    try:
+        yield Served(process, int(match[1]))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        drain.join()
+        process.stderr.close()
+
+
+@pytest.fixture
+def policy(workplace: Workplace, raw_server: RawServer, nginx: Nginx) -> Path:
+    return workplace.policy(PROXY, raw=raw_server.port, https=nginx.https, http=nginx.http)
+
+
+def _ended(client: socket.socket, seconds: float = 15) -> bool:
+    client.settimeout(seconds)
+    with client:
+        try:
+            return client.recv(100) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+
+@needs("nginx")
+def test_five_thousand_connections_at_once(
+    workplace: Workplace, policy: Path, raw_server: RawServer
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 16_000:
+        pytest.skip(f"this machine lets a process have {hard} descriptors")
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    clients: list[socket.socket] = []
+    try:
+        with serve(workplace, policy) as proxy:
+            clients += [proxy.connect("raw.test", raw_server.port) for _ in range(5000)]
+            for number, client in enumerate(clients):
+                client.sendall(b"\x00\x01" + number.to_bytes(4))
+            for number, client in enumerate(clients):
+                client.settimeout(30)
+                assert client.recv(6) == b"\x00\x01" + number.to_bytes(4)
+            assert proxy.memory() < 400 << 20
+            for client in clients:
+                client.close()
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+    report = verify(workplace.log)
+    assert report.status == "intact"
+    allowed = [each for each in workplace.records() if each.get("verdict", {}).get("rule") == "raw"]
+    assert len(allowed) == 5000
+
+
+@needs("nginx")
+def test_a_client_that_drips_is_cut_and_disturbs_nobody(
+    workplace: Workplace, policy: Path, raw_server: RawServer
+) -> None:
+    with serve(workplace, policy) as proxy:
+        slow = socket.create_connection(("127.0.0.1", proxy.port), 5)
+        slow.sendall(b"C")
+        stalled = proxy.connect("origin.test", 443)
+        stalled.sendall(b"\x16\x03")
+        with proxy.connect("raw.test", raw_server.port) as other:
+            other.sendall(b"\x00\x01\x02\x03")
+            assert other.recv(10) == b"\x00\x01\x02\x03"
+        assert _ended(slow)
+        assert _ended(stalled)
+
+
+@needs("nginx", "curl")
+def test_a_client_that_stops_reading_costs_no_memory(
+    workplace: Workplace, policy: Path, nginx: Nginx
+) -> None:
+    with serve(workplace, policy) as proxy:
+        before = proxy.memory()
+        fetch = f"curl -sx 127.0.0.1:{proxy.port} http://origin.test:{nginx.http}/large"
+        idle = [
+            subprocess.Popen(
+                ["bash", "-c", f"{fetch} | (sleep 4; head -c1)"], stdout=subprocess.DEVNULL
+            )
+            for _ in range(5)
+        ]
+        time.sleep(3)
+        grown = proxy.memory() - before
+        for each in idle:
+            each.wait(20)
+    assert grown < 250 << 20, "five stalled downloads of 64 MB, and mitmproxy's own start"
+
+
+@needs("nginx", "curl")
+def test_a_large_download_streams_at_flat_memory(
+    workplace: Workplace, raw_server: RawServer, nginx: Nginx
+) -> None:
+    """Ten gigabytes by FIREWALL_TEST_GIGABYTES=10; less by default, to be fast."""
+    size = int(float(os.environ.get("FIREWALL_TEST_GIGABYTES", "1")) * 1e9)
+
+    def download(client: socket.socket) -> None:
+        client.recv(65536)
+        client.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        left, chunk = size, bytes(1 << 20)
+        while left:
+            left -= client.send(chunk[:left])
+
+    raw_server._serve = download
+    policy = workplace.policy(PROXY, raw=1, https=nginx.https, http=raw_server.port)
+    with serve(workplace, policy) as proxy:
+        arguments = ["curl", "-sx", f"http://127.0.0.1:{proxy.port}", "-o", "/dev/null"]
+        arguments += ["-w", "%{size_download}", f"http://origin.test:{raw_server.port}/"]
+        curl = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        peak = 0
+        while curl.poll() is None:
+            peak = max(peak, proxy.memory())
+            time.sleep(0.1)
+        assert curl.stdout is not None
+        assert curl.stdout.read() == str(size)
+        curl.stdout.close()
+    assert peak < 400 << 20
+
+
+@needs("nginx", "curl")
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (lambda client: None, "closed"),
+        (lambda client: client.sendall(b"\x00\xff garbage \r\n\r\n"), "server"),
+        (lambda client: client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), "server"),
+    ],
+    ids=["closes", "garbage", "bad length"],
+)
+def test_a_bad_upstream_is_a_readable_502(
+    workplace: Workplace,
+    policy: Path,
+    raw_server: RawServer,
+    nginx: Nginx,
+    behaviour: object,
+    words: str,
+) -> None:
+    raw_server._serve = behaviour  # type: ignore[assignment]
+    policy = workplace.policy(PROXY, raw=1, https=nginx.https, http=raw_server.port)
+    with serve(workplace, policy) as proxy:
+        done = _curl(proxy, f"http://origin.test:{raw_server.port}/")
+    assert done.startswith("502 "), done
+    assert words in done
+
+
+def _curl(proxy: Served, url: str, *more: str) -> str:
+    arguments = ["curl", "-sx", f"http://127.0.0.1:{proxy.port}", "-w", "\n%{http_code}", *more]
+    body, _, status = subprocess.run(
+        [*arguments, url], check=False, capture_output=True, text=True, timeout=60
+    ).stdout.rpartition("\n")
+    return f"{status} {body}"
+
+
+@needs("nginx", "curl")
+def test_an_upstream_that_is_down_is_a_readable_502(workplace: Workplace, nginx: Nginx) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    policy = workplace.policy(PROXY, raw=1, https=nginx.https, http=port)
+    with serve(workplace, policy) as proxy:
+        done = _curl(proxy, f"http://origin.test:{port}/")
+    assert done.startswith("502 "), done
+    assert "refused" in done.lower()
+
+
+@needs("nginx", "curl", "mount", "umount")
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_denies_and_recovers(
+    workplace: Workplace, policy: Path, raw_server: RawServer
+) -> None:
+    disk = workplace.folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)], check=True)
+    filler = disk / "filler"
+    try:
+        with serve(workplace, policy, "--log", str(disk / "audit")) as proxy:
+            assert _echo(proxy, raw_server) == b"\x00\x01\x02\x03"
+            _fill(filler)
+            received = len(raw_server.received)
+            assert _echo(proxy, raw_server) == b""
+            assert len(raw_server.received) == received, "no byte passed without a record"
+            filler.unlink()
+            until = time.monotonic() + 10
+            while _echo(proxy, raw_server) == b"":
+                assert time.monotonic() < until, "it did not recover"
+                time.sleep(0.2)
+        assert verify(disk / "audit").status in ("intact", "torn")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+        shutil.rmtree(disk)
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError:
+            pass
+
+
+def _echo(proxy: Served, server: RawServer) -> bytes:
+    with proxy.connect("raw.test", server.port) as client:
+        client.sendall(b"\x00\x01\x02\x03")
+        client.settimeout(10)
+        try:
+            return client.recv(10)
+        except ConnectionResetError:
+            return b""
+
+
+@needs("nginx")
+def test_a_new_policy_takes_force_and_a_bad_one_does_not(
+    workplace: Workplace, policy: Path, raw_server: RawServer, nginx: Nginx
+) -> None:
+    good = policy.read_text()
+    with serve(workplace, policy) as proxy:
+        assert _echo(proxy, raw_server) != b""
+        policy.write_text(good.replace("allow: tcp", "allow: nonsense"))
+        time.sleep(1.6)
+        assert _echo(proxy, raw_server) != b"", "the old policy stays in force"
+        policy.write_text(
+            good.replace("name: raw, allow: tcp", "name: raw, deny: tcp").replace(CONSENT, "")
+        )
+        until = time.monotonic() + 5
+        while _echo(proxy, raw_server) != b"":
+            assert time.monotonic() < until, "the new policy was not taken"
+            time.sleep(0.2)
+    kinds = [each["kind"] for each in workplace.records()]
+    assert kinds.count("policy") == 1
+
+
+@needs("nginx", "curl")
+def test_a_depth_process_that_dies_takes_only_its_flows_and_is_replaced(
+    workplace: Workplace, policy: Path, raw_server: RawServer, nginx: Nginx
+) -> None:
+    url = f"http://origin.test:{nginx.http}/hello"
+    with serve(workplace, policy) as proxy:
+        assert _curl(proxy, url) == "200 hello from nginx\n"
+        with proxy.connect("raw.test", raw_server.port) as other:
+            other.sendall(b"\x00\x01")
+            assert other.recv(10) == b"\x00\x01"
+            children = Path(f"/proc/{proxy.process.pid}/task/{proxy.process.pid}/children")
+            os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+            time.sleep(0.3)
+            other.sendall(b"\x02\x03")
+            assert other.recv(10) == b"\x02\x03"
+        assert _curl(proxy, url) == "200 hello from nginx\n"
+    assert "depth.died" in [each["kind"] for each in workplace.records()]
+    assert verify(workplace.log).status in ("intact", "torn")

@@ -12,10 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from firewall import __version__
 from firewall.audit.chain import SEGMENT_LIMIT, Chain, Torn
 from firewall.audit.errors import AuditError
 from firewall.audit.record import Stamp, encode_event
@@ -211,12 +211,8 @@ def _open(directory: Path, name: str, storage: Storage, segment_limit: int) -> C
 
 
 def _opened() -> dict[str, Any]:
-    try:
-        own = version("agent-firewall")
-    except PackageNotFoundError:
-        own = "not installed"
     versions = {
-        "firewall": own,
+        "firewall": __version__,
         "python": platform.python_version(),
         "kernel": platform.release(),
     }

@@ -75,6 +75,7 @@ def open_house(
         yield House(gate, loop, metrics, teller, reload)
     finally:
         gate.close()
+        reload.close()
         gpu.stop()
         log.close()
         loop.close()

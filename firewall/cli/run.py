@@ -18,6 +18,8 @@ from firewall.sandbox.trust import bundles_found
 
 FAILED = 125
 """The exit status when the firewall itself fails, as container runtimes have it."""
+UNREACHABLE = (126, 127)
+"""The exit statuses of a program that cannot be run or is not found (POSIX, 2.8.2)."""
 REFRESH_SECONDS = 1.0
 
 
@@ -43,7 +45,7 @@ def run_agent(
     except (PolicyError, SandboxError, OSError, ValueError) as error:
         return _fail(error)
     try:
-        return _serve(plan, sandbox, live=live)
+        return _serve(plan, sandbox, user, live=live)
     except AuditError as error:
         return _fail(error)
     finally:
@@ -145,7 +147,7 @@ def _user(name: str | None) -> tuple[int, int] | None:
     return entry.pw_uid, entry.pw_gid
 
 
-def _serve(plan: Plan, sandbox: Sandbox, *, live: bool) -> int:
+def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int:
     finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag)
     with open_house(plan, finder, _warn, live=live) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
@@ -158,6 +160,8 @@ def _serve(plan: Plan, sandbox: Sandbox, *, live: bool) -> int:
         house.metrics.sandbox(-1)
         status = sandbox.poll()
     house.teller.summarise(str(plan.audit))
+    if status in UNREACHABLE and user is None and os.geteuid() == 0:
+        _warn("root's agent runs as nobody, who may not reach every program; see --user")
     return FAILED if status is None else status
 
 

@@ -56,4 +56,5 @@ class Teller:
 
 def _is_question(event: Mapping[str, Any]) -> bool:
     """An allowed DNS question: every name gets an address, so it tells a person nothing."""
-    return event["request"]["type"] == "Resolve" and event["verdict"]["action"] == "allow"
+    kind, action = event["request"]["type"], event["verdict"]["action"]
+    return (kind, action) == ("Resolve", "allow")

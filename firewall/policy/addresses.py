@@ -63,8 +63,8 @@ METADATA: tuple[Network, ...] = tuple(
     )
 )
 
-# The documentation networks (RFC 5737, RFC 3849) are left public: they stand for public addresses in
-# examples and tests, and nothing is ever found there.
+# The documentation networks (RFC 5737, RFC 3849) are left public: they stand for public addresses
+# in examples and tests, and nothing is ever found there.
 _IPV4 = _table("""
     0.0.0.0/8           unspecified
     10.0.0.0/8          private

@@ -26,7 +26,7 @@ from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover
 from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
-from firewall.proxy.refusal import sentence
+from firewall.proxy.refusal import UNREACHABLE, sentence
 from firewall.proxy.relay import Relay, reset_on_close
 from firewall.proxy.resolver import Resolved
 from firewall.requests import Connect, Direction, Finding, Message
@@ -310,9 +310,7 @@ class Flow:
 
     def _unreachable(self, verdict: Verdict, reason: str) -> None:
         """Allowed, but there is nowhere to go: no block, and the client is told so."""
-        self._refuse(
-            replace(verdict, action=Action.DENY, rule="upstream.unreachable", reason=reason)
-        )
+        self._refuse(replace(verdict, action=Action.DENY, rule=UNREACHABLE, reason=reason))
 
     def _reset(self) -> None:
         if self._over:

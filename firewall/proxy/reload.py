@@ -6,7 +6,7 @@ in its place.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from firewall.policy import Policy, PolicyError, load_policy
@@ -56,11 +56,16 @@ class Reload:
             self._failed(f"the old policy stays in force: {error}")
             return
         self._sources = policy.sources
-        for folder, identity in _folders(policy.sources).items():
-            self._folders.setdefault(folder, identity)
+        self._folders |= _folders(policy.sources, held=self._folders)
         if policy.digest != self._digest:
             self._digest = policy.digest
             self._replace(policy)
+
+    def close(self) -> None:
+        """Let the folders go."""
+        for held in self._folders.values():
+            os.close(held)
+        self._folders.clear()
 
     def _look(self) -> None:
         seen = _signature(self._sources)
@@ -82,12 +87,11 @@ def _stamp(source: Path) -> tuple[int, int, int]:
     return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def _folders(sources: Sequence[Path]) -> dict[Path, int]:
-    """Each folder with a descriptor that keeps its identity from being given to another."""
-    folders = {source.parent for source in sources}
-    return {
-        folder: os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for folder in folders
-    }
+def _folders(sources: Sequence[Path], held: Container[Path] = ()) -> dict[Path, int]:
+    """Each folder not yet held, with a descriptor that keeps another from taking its identity."""
+    folders = {source.parent for source in sources if source.parent not in held}
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    return {folder: os.open(folder, flags) for folder in folders}
 
 
 def _must_be_same(folders: dict[Path, int]) -> None:

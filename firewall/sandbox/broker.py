@@ -7,6 +7,7 @@ can neither signal nor trace it.
 
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -134,11 +135,13 @@ def _become_agent(program: Program) -> None:
         os._exit(_CANNOT_RUN)
     try:
         os.execvpe(program.argv[0], program.argv, dict(program.environment))  # noqa: S606
-    except FileNotFoundError:
-        _complain(f"{program.argv[0]}: command not found")
-        os._exit(_NOT_FOUND)
     except OSError as error:
-        _complain(f"{program.argv[0]}: {error.strerror}")
+        name, path = program.argv[0], program.environment.get("PATH")
+        if isinstance(error, FileNotFoundError) or shutil.which(name, os.F_OK, path) is None:
+            # A folder of the PATH that this user may not enter makes execvp say "denied" instead.
+            _complain(f"{name}: command not found")
+            os._exit(_NOT_FOUND)
+        _complain(f"{name}: {error.strerror}")
 
 
 def _complain(text: str) -> None:

@@ -97,7 +97,7 @@ class Workplace:
         stdin: str | None = None,
     ) -> Result:
         """Run an agent to its end."""
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: PLW1510 (the status is the result)
             self.command(policy, *agent, user=user),
             cwd=self.work,
             env={**self.environment, **(environment or {})},

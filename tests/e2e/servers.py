@@ -1,5 +1,6 @@
 """Real servers on loopback: nginx, git's own HTTP backend behind Python, and raw sockets."""
 
+import contextlib
 import http.server
 import os
 import shutil
@@ -168,7 +169,11 @@ def _serve_cgi(
                 "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
             }
             done = subprocess.run(
-                ["git", "http-backend"], input=body, capture_output=True, env=environment
+                ["git", "http-backend"],
+                input=body,
+                capture_output=True,
+                env=environment,
+                check=False,
             )
             head, _, rest = done.stdout.partition(b"\r\n\r\n")
             self.send_response(200)
@@ -178,7 +183,7 @@ def _serve_cgi(
             self.end_headers()
             self.wfile.write(rest)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
@@ -210,10 +215,8 @@ class RawServer:
 
     def _run(self, client: socket.socket) -> None:
         with client:
-            try:
+            with contextlib.suppress(OSError):
                 self._serve(client)
-            except OSError:
-                pass
 
     def _echo(self, client: socket.socket) -> None:
         while data := client.recv(65536):

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from firewall.audit import verify
-from tests.e2e.conftest import FIREWALL, Nginx, RawServer, Workplace, needs
+from tests.e2e.conftest import FIREWALL, Workplace, needs
+from tests.e2e.servers import Nginx, RawServer
 
 PROXY = """
 version: 1

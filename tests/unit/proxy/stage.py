@@ -124,7 +124,8 @@ def stage(folder: Path, policy: str, process: Process = CURL) -> Iterator[Stage]
         yield Stage(gate, memory, depth)
     finally:
         closed = threading.Event()
-        loop.post(lambda: (gate.close(), closed.set()))
+        loop.post(gate.close)
+        loop.post(closed.set)
         closed.wait(5)
         loop.stop()
         thread.join(5)

@@ -1,6 +1,8 @@
 """The road of one connection, stage by stage, and that every stage fails closed."""
 
+import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,8 @@ name: test
 network:
   names: {{web.test: 127.0.0.1, db.test: 127.0.0.1, ssh.test: 127.0.0.1, inside.test: 127.0.0.1}}
   rules:
-    - {{name: web, allow: https, hosts: [web.test], ports: [443, {port}], addresses: [127.0.0.1/32]}}
+    - {{name: web, allow: https, hosts: [web.test], ports: [443, {port}],
+       addresses: [127.0.0.1/32]}}
     - {{name: plain, allow: http, hosts: [web.test], addresses: [127.0.0.1/32]}}
     - {{name: pinned, allow: https, hosts: [pin.test], tls: passthrough}}
     - {{name: db, allow: tcp, hosts: [db.test], ports: [{port}], addresses: [127.0.0.1/32]}}
@@ -47,11 +50,9 @@ def _closed(client: socket.socket) -> bytes:
     """What the client receives until the flow ends, by an end or a reset."""
     received = b""
     client.settimeout(20)
-    try:
+    with contextlib.suppress(ConnectionResetError):
         while data := client.recv(4096):
             received += data
-    except ConnectionResetError:
-        pass
     client.close()
     return received
 
@@ -133,14 +134,10 @@ def test_an_allowed_name_that_does_not_resolve_is_unreachable(house: Stage) -> N
 
 
 def _client_hello(name: str) -> bytes:
-    import ssl
-
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.create_default_context()
-    try:
+    with contextlib.suppress(ssl.SSLWantReadError):
         context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    except ssl.SSLWantReadError:
-        pass
     return outgoing.read()
 
 
@@ -231,11 +228,7 @@ POINTS = {
 def test_a_fault_anywhere_is_a_recorded_deny(
     house: Stage, server: RawServer, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    def fault(reached: str) -> None:
-        if reached == point:
-            raise RuntimeError("injected")
-
-    monkeypatch.setattr(firewall.judge, "probe", fault)
+    monkeypatch.setattr(firewall.judge, "probe", _fault_in(point))
     monkeypatch.setattr("firewall.proxy.opening.SILENCE_SECONDS", 0.05)
     monkeypatch.setattr("firewall.proxy.opening.IDENTIFY_SECONDS", 0.2)
     host, words = POINTS[point]
@@ -245,3 +238,35 @@ def test_a_fault_anywhere_is_a_recorded_deny(
     assert _closed(client) == b""
     assert ("deny", f"fail-closed.{point}") in house.memory.verdicts()
     assert server.received == []
+
+
+def test_a_fault_while_a_finding_is_judged_cuts_the_stream(
+    house: Stage, server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = house.open("db.test", server.port)
+    client.sendall(b"\x00\x01harmless\n")
+    assert client.recv(100) == b"\x00\x01harmless\n"
+    monkeypatch.setattr(firewall.judge, "probe", _fault_in("flow.message"))
+    client.sendall(STRATUM)
+    _closed(client)
+    assert ("deny", "fail-closed.flow.message") in house.memory.verdicts()
+    assert b"mining" not in b"".join(server.received)
+
+
+def test_a_fault_while_accepting_closes_the_connection(
+    house: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firewall.judge, "probe", _fault_in("gate.accept"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        house.gate.loop.post(lambda: house.gate.serve_explicit(listener))
+        client = socket.create_connection(listener.getsockname())
+        assert _closed(client) == b""
+        assert house.memory.verdicts() == [("deny", "fail-closed.gate.accept")]
+
+
+def _fault_in(point: str) -> Callable[[str], None]:
+    def fault(reached: str) -> None:
+        if reached == point:
+            raise RuntimeError("injected")
+
+    return fault

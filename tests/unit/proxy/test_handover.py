@@ -44,14 +44,14 @@ def test_a_flow_arrives_as_it_was_sent_with_its_socket() -> None:
 
 def test_a_setup_larger_than_a_message_arrives_whole() -> None:
     setup = Setup("p" * 2_000_000, "/log", "depth-0", "/authority", "/bundle.pem")
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     before = len(os.listdir("/proc/self/fd"))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         handover.send_setup(ours, setup)
         received = handover.receive(theirs)
         assert received is not None
         assert handover.read_setup(received[2]) == setup
-        assert len(os.listdir("/proc/self/fd")) == before, "the memory file is closed"
+        assert len(os.listdir("/proc/self/fd")) <= before + 2, "the memory file is closed"
 
 
 def test_the_end_of_the_channel_is_no_message() -> None:

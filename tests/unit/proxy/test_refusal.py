@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.proxy.refusal import TEXT_LIMIT, failure, page, plain, sentence
+from firewall.proxy.refusal import TEXT_LIMIT, UNREACHABLE, failure, page, plain, sentence
 from firewall.requests import Connect, HttpRequest, SshChannel
 from firewall.verdict import Action, Verdict
 
@@ -24,6 +24,13 @@ def test_the_sentence() -> None:
     assert sentence(DENY) == (
         "Blocked by the firewall: no rule allows this host (rule: default). "
         "To allow it: add <host> to network.rules"
+    )
+
+
+def test_a_server_that_cannot_be_reached_is_no_block() -> None:
+    verdict = Verdict(Action.DENY, UNREACHABLE, "the name x.test cannot be resolved")
+    assert sentence(verdict) == (
+        "The firewall could not reach the server: the name x.test cannot be resolved"
     )
 
 

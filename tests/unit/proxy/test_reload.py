@@ -1,0 +1,97 @@
+"""A new policy takes force whole or not at all, and never from another folder in its place."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firewall.policy import Policy, load_policy
+from firewall.proxy.loop import Loop
+from firewall.proxy.reload import Reload
+
+RULE = (
+    "version: 1\nname: t\nnetwork: {{rules: [{{name: {name}, allow: https, hosts: [a.test]}}]}}\n"
+)
+
+
+class Bench:
+    def __init__(self, folder: Path, *, watch: bool) -> None:
+        self.path = folder / "policy.yaml"
+        self.path.write_text(RULE.format(name="first"))
+        self.loop = Loop()
+        self.taken: list[Policy] = []
+        self.failures: list[str] = []
+        policy = load_policy(self.path)
+        self.reload = Reload(
+            self.loop, self.path, policy, self.taken.append, self.failures.append, watch=watch
+        )
+
+    def wait(self) -> None:
+        self.loop.after(0.1, self.loop.stop)
+        self.loop.run()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "policy"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def bench(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr("firewall.proxy.reload.LOOK_SECONDS", 0.01)
+    made = Bench(folder, watch=True)
+    yield made
+    made.reload.close()
+    made.loop.close()
+
+
+def test_a_changed_file_takes_force(bench: Bench) -> None:
+    bench.path.write_text(RULE.format(name="second"))
+    bench.wait()
+    (policy,) = bench.taken
+    assert "second" in policy.dump()
+
+
+def test_an_unchanged_policy_is_not_taken_again(bench: Bench) -> None:
+    bench.path.write_text(RULE.format(name="first"))
+    bench.wait()
+    assert bench.taken == []
+
+
+@pytest.mark.parametrize("text", ["", "version: 2\n", "nonsense", RULE.format(name="[")])
+def test_a_bad_policy_leaves_the_old_one_in_force_and_says_so(bench: Bench, text: str) -> None:
+    bench.path.write_text(text)
+    bench.wait()
+    assert bench.taken == []
+    (failure,) = bench.failures
+    assert failure.startswith("the old policy stays in force: ")
+    assert "policy.yaml" in failure
+
+
+def test_a_missing_file_leaves_the_old_one_in_force(bench: Bench) -> None:
+    bench.path.unlink()
+    bench.wait()
+    assert bench.taken == []
+    assert len(bench.failures) == 1
+
+
+def test_a_folder_in_the_old_ones_place_is_refused(bench: Bench, folder: Path) -> None:
+    folder.rename(folder.with_name("aside"))
+    folder.mkdir()
+    bench.path.write_text(RULE.format(name="evil"))
+    bench.wait()
+    assert bench.taken == []
+    assert "is not the folder that the policy was read from" in bench.failures[0]
+
+
+def test_without_watching_it_loads_only_when_asked(folder: Path) -> None:
+    bench = Bench(folder, watch=False)
+    bench.path.write_text(RULE.format(name="second"))
+    bench.wait()
+    assert bench.taken == []
+    bench.reload.now()
+    assert len(bench.taken) == 1
+    bench.reload.close()
+    bench.loop.close()

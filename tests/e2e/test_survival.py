@@ -93,7 +93,7 @@ def policy(workplace: Workplace, raw_server: RawServer, nginx: Nginx) -> Path:
     return workplace.policy(PROXY, raw=raw_server.port, https=nginx.https, http=nginx.http)
 
 
-def _ended(client: socket.socket, seconds: float = 15) -> bool:
+def ended(client: socket.socket, seconds: float = 15) -> bool:
     client.settimeout(seconds)
     with client:
         try:
@@ -147,8 +147,8 @@ def test_a_client_that_drips_is_cut_and_disturbs_nobody(
         with proxy.connect("raw.test", raw_server.port) as other:
             other.sendall(b"\x00\x01\x02\x03")
             assert other.recv(10) == b"\x00\x01\x02\x03"
-        assert _ended(slow)
-        assert _ended(stalled)
+        assert ended(slow)
+        assert ended(stalled)
 
 
 @needs("nginx", "curl")

@@ -1,0 +1,72 @@
+"""A running firewall answers Prometheus."""
+
+import subprocess
+import urllib.request
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.conftest import FIREWALL, Workplace
+from tests.e2e.servers import RawServer, free_port, wait_for_port
+from tests.e2e.test_survival import Served, ended
+
+POLICY = """
+version: 1
+name: metered
+network:
+  names: {raw.test: 127.0.0.1}
+  rules:
+    - {name: raw, allow: tcp, hosts: [raw.test], ports: [{raw}], addresses: [127.0.0.1/32]}
+"""
+
+
+def test_prometheus_sees_verdicts_flows_and_the_log(
+    workplace: Workplace, raw_server: RawServer
+) -> None:
+    policy = workplace.policy(POLICY, raw=raw_server.port)
+    proxy, metrics = free_port(), free_port()
+    arguments = ["--policy", str(policy), "--listen", str(proxy), "--metrics", str(metrics)]
+    process = subprocess.Popen([*FIREWALL, "serve", *arguments], env=workplace.environment)
+    try:
+        wait_for_port(proxy)
+        served = Served(process, proxy)
+        with served.connect("raw.test", raw_server.port) as allowed:
+            allowed.sendall(b"\x00\x01\x02\x03")
+            assert allowed.recv(10) == b"\x00\x01\x02\x03"
+            samples = _samples(metrics)
+            assert samples['firewall_flows{state="relaying"}'] == 1
+        denied = served.connect("other.test", 1)
+        denied.sendall(b"\x00\x01\x02\x03")
+        assert ended(denied)
+        samples = _samples(metrics)
+    finally:
+        process.terminate()
+        process.wait(10)
+    verdicts = {name: value for name, value in samples.items() if "verdicts_total" in name}
+    assert verdicts == {
+        _verdict("allow", "raw"): 1,
+        _verdict("deny", "default"): 1,
+    }
+    assert samples["firewall_audit_state"] == 1
+    assert samples["firewall_decision_seconds_count"] == 2
+    assert samples["firewall_append_seconds_count"] >= 2
+    assert samples['firewall_flow_bytes_total{direction="sent"}'] == 4
+
+
+def _verdict(action: str, rule: str) -> str:
+    labels = f'action="{action}",enforced="true",protocol="unknown",rule="{rule}"'
+    return f"firewall_verdicts_total{{{labels}}}"
+
+
+def _samples(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        text = response.read().decode()
+    return {
+        sample.name + _labels(sample.labels): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def _labels(labels: dict[str, str]) -> str:
+    inside = ",".join(f'{name}="{labels[name]}"' for name in sorted(labels))
+    return f"{{{inside}}}" if inside else ""

@@ -1,0 +1,102 @@
+"""The policy in force belongs to the person who wrote it, not to the agent that it confines."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Workplace, needs
+
+POLICY = "version: 1\nname: t\nextends: [base]\n"
+RULE = "network: {rules: [{name: added, allow: http, hosts: [added.invalid]}]}\n"
+ASK = "curl -s -o /dev/null -w '%{http_code}\\n' http://added.invalid/"
+TAMPER = """
+echo tampered >> {path}
+mv {path} {path}.old
+rm -f {path}
+cp {path} {path}.new && mv -f {path}.new {path}
+echo tampered > {path}
+"""
+USERS = [None, "root"] if os.geteuid() == 0 else [None]
+"""As whom the agent tries: as nobody, and as the owner of the files."""
+
+
+def _beside(workplace: Workplace) -> Path:
+    """A policy in the agent's own working directory."""
+    path = workplace.work / "policy.yaml"
+    path.write_text(POLICY)
+    path.chmod(0o666)
+    return path
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("beside", [True, False], ids=["where it works", "elsewhere"])
+def test_the_agent_cannot_change_its_policy(
+    workplace: Workplace, beside: bool, user: str | None
+) -> None:
+    path = _beside(workplace) if beside else workplace.policy(POLICY)
+    result = workplace.shell(path, TAMPER.replace("{path}", str(path)) + "echo done", user=user)
+    assert result.out.endswith("done\n")
+    assert path.read_text() == POLICY
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_agent_cannot_put_another_folder_in_its_place(
+    workplace: Workplace, user: str | None
+) -> None:
+    path = workplace.policy(POLICY)
+    folder = path.parent
+    script = (
+        f"mv {folder} {folder}.old && mkdir {folder} && echo '{POLICY}{RULE}' > {path}; sleep 2; "
+    )
+    result = workplace.shell(path, script + ASK, user=user)
+    assert result.out != "502\n", "the agent's rule was not taken"
+    assert "policy" not in [each["kind"] for each in result.records]
+
+
+def _start(workplace: Workplace, policy: Path, script: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        workplace.command(policy, "bash", "-c", script),
+        cwd=workplace.work,
+        env=workplace.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "403\n"
+    return process
+
+
+SCRIPT = f"{ASK}; read; {ASK}"
+
+
+@needs("curl")
+def test_a_changed_policy_takes_force_during_a_run(workplace: Workplace) -> None:
+    policy = workplace.policy(POLICY)
+    process = _start(workplace, policy, SCRIPT)
+    policy.write_text(POLICY + RULE)
+    time.sleep(1.6)
+    assert process.communicate("\n", timeout=20)[0] == "502\n", "allowed, and nowhere to go"
+
+
+@needs("curl")
+def test_a_policy_where_the_agent_works_is_loaded_again_only_when_asked(
+    workplace: Workplace,
+) -> None:
+    policy = _beside(workplace)
+    process = _start(workplace, policy, f"{ASK}; read; {ASK}; read; {ASK}")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    policy.write_text(POLICY + RULE)
+    time.sleep(1.6)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "403\n"
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.communicate("\n", timeout=20)[0] == "502\n"

@@ -6,6 +6,8 @@ and escaped where it becomes HTML.
 
 import html
 import json
+import os
+import re
 from collections.abc import Sequence
 
 from firewall.requests import Connect, HttpRequest, Request
@@ -16,12 +18,18 @@ TEXT_LIMIT = 600
 
 BLOCKED = "Blocked by the firewall"
 FAILED = "The firewall could not reach the server"
+UNREACHABLE = "upstream.unreachable"
+"""Stands for a rule where an allowed destination leads nowhere: trouble, and no block."""
+
+_CONNECT_FAILED = re.compile(r"\[Errno (\d+)\] Connect call failed \('([^']+)', (\d+).*\)")
 
 type Lines = Sequence[tuple[str, str]]
 
 
 def sentence(verdict: Verdict) -> str:
     """The refusal in one line, for SSH clients, tools, gRPC and WebSocket."""
+    if verdict.rule == UNREACHABLE:
+        return f"{FAILED}: {plain(verdict.reason)}"
     line = f"{BLOCKED}: {plain(verdict.reason)} (rule: {plain(verdict.rule)})"
     return f"{line}. To allow it: {plain(verdict.remedy)}" if verdict.remedy else line
 
@@ -42,7 +50,15 @@ def page(verdict: Verdict, request: Request | None, accept: str) -> tuple[str, b
 
 def failure(why: str, request: Request | None, accept: str) -> tuple[str, bytes]:
     """The page for a request that was allowed and went wrong on the way to the server."""
-    return _render(FAILED, request, [("why", why)], accept)
+    return _render(FAILED, request, [("why", in_words(why))], accept)
+
+
+def in_words(error: str) -> str:
+    """asyncio's words for a failed connection as the system's own."""
+    failed = _CONNECT_FAILED.fullmatch(error)
+    if failed is None:
+        return error
+    return f"{os.strerror(int(failed[1])).lower()} by {failed[2]} port {failed[3]}"
 
 
 def plain(text: str) -> str:

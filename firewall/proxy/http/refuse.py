@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from mitmproxy import http
 
-from firewall.proxy.refusal import failure, page, plain, sentence
+from firewall.proxy.refusal import UNREACHABLE, failure, page, plain, sentence
 from firewall.requests import Request
 from firewall.verdict import Verdict
 
@@ -15,6 +15,8 @@ RULE_HEADER = "X-Firewall-Rule"
 
 def refusal(request: http.Request, verdict: Verdict, asked: Request | None) -> http.Response:
     """The 403 for a denied request, in a form that its client can show."""
+    if verdict.rule == UNREACHABLE:
+        return unreachable(request, verdict.reason, asked)
     if _speaks_grpc(request):
         response = _grpc(GRPC_PERMISSION_DENIED, sentence(verdict))
     else:

@@ -69,9 +69,9 @@ def open_house(
     )
     gpu.start()
     metrics.policy(plan.policy.name, plan.policy.digest)
-    if plan.metrics is not None:
-        metrics.serve(*plan.metrics)
     try:
+        if plan.metrics is not None:
+            _serve_metrics(metrics, *plan.metrics)
         yield House(gate, loop, metrics, teller, reload)
     finally:
         gate.close()
@@ -79,6 +79,13 @@ def open_house(
         gpu.stop()
         log.close()
         loop.close()
+
+
+def _serve_metrics(metrics: Metrics, host: str, port: int) -> None:
+    try:
+        metrics.serve(host, port)
+    except OSError as error:
+        raise OSError(f"--metrics {host}:{port} cannot be served: {error.strerror}") from error
 
 
 def open_chain(directory: Path, metrics: Metrics) -> tuple[AuditLog, int]:

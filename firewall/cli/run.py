@@ -3,17 +3,22 @@
 import os
 import pwd
 import signal
+import site
 import sys
+import sysconfig
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from firewall.audit import AuditError
 from firewall.cli import signals
 from firewall.cli.assembly import House, Plan, open_house
 from firewall.cli.places import state_directory
-from firewall.policy import Policy, PolicyError, load_policy
+from firewall.policy import Policy, PolicyError, load_policy, sources
+from firewall.policy.loading import find
 from firewall.proxy.loop import READ
-from firewall.sandbox import ActorFinder, Authority, Sandbox, SandboxError, SandboxSpec
+from firewall.sandbox import ActorFinder, Authority, Sandbox, SandboxError, SandboxSpec, mounts
 from firewall.sandbox.trust import bundles_found
 
 FAILED = 125
@@ -21,6 +26,8 @@ FAILED = 125
 UNREACHABLE = (126, 127)
 """The exit statuses of a program that cannot be run or is not found (POSIX, 2.8.2)."""
 REFRESH_SECONDS = 1.0
+_SYSTEM = (Path("/usr"), Path("/usr/local"))
+"""Prefixes that belong to the whole machine, where an agent may be meant to install packages."""
 
 
 def run_agent(
@@ -38,19 +45,38 @@ def run_agent(
     `upstream_ca` is the bundle trusted towards servers instead of the machine's own.
     """
     signals.block()
+    # An agent that made itself the terminal's foreground could otherwise have the firewall stopped
+    # for writing to it (termios(3), TOSTOP).
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
-        policy = load_policy(policy_path)
-        plan = make_plan(policy_path, policy, log, metrics, upstream_ca=upstream_ca)
+        _must_be_possible_here()
+        path = str(find(policy_path).absolute())
+        policy = load_policy(path)
+        plan = make_plan(path, policy, log, metrics, upstream_ca=upstream_ca)
         sandbox = Sandbox.launch(_spec(command, policy, plan, user))
     except (PolicyError, SandboxError, OSError, ValueError) as error:
         return _fail(error)
     try:
-        return _serve(plan, sandbox, user, live=live)
-    except AuditError as error:
+        with _importing_only_from(_code()):
+            return _serve(plan, sandbox, user, live=live)
+    except (AuditError, OSError) as error:
         return _fail(error)
     finally:
         sandbox.close()
         signals.unblock()
+
+
+def _must_be_possible_here() -> None:
+    """Say in plain words what would fail later on. Raises SandboxError."""
+    if os.path.isdir(mounts.FILES):
+        raise SandboxError(
+            "this is the inside of a sandbox, which holds no second one; write the program without"
+            " `firewall run`"
+        )
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise SandboxError("the working directory was removed; change to another") from None
 
 
 def make_plan(
@@ -63,10 +89,17 @@ def make_plan(
     upstream_ca: str | None = None,
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for."""
-    state = state_directory()
-    authority = Authority.ensure(state / "authority")
-    audit = (log or state / "audit").absolute()
-    audit.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Without symbolic links, which an agent could turn elsewhere while it runs.
+    state = state_directory().resolve()
+    audit = (log or state / "audit").resolve()
+    try:
+        authority = Authority.ensure(state / "authority")
+        audit.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename} cannot be made: {error.strerror}; name another folder for the"
+            " firewall's state in FIREWALL_STATE, or one for its log with --log"
+        ) from error
     return Plan(
         name=name or f"run-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
         policy_path=policy_path,
@@ -102,8 +135,8 @@ def upstream_bundle() -> str:
 
 def _spec(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | None) -> SandboxSpec:
     identity = _user(user)
-    code = {str(Path(__file__).parents[1]), sys.prefix}
     files = {str(source) for source in policy.sources}
+    _must_be_files(policy)
     return SandboxSpec(
         argv=command,
         directory=os.getcwd(),
@@ -111,10 +144,47 @@ def _spec(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | None
         name=plan.name,
         user=identity,
         ca_pem=(plan.authority / "mitmproxy-ca-cert.pem").read_bytes(),
-        hide=(str(state_directory()), str(plan.audit)),
-        read_only=tuple(sorted(files | _folders(policy) | code)),
+        hide=(str(plan.authority.parent), str(plan.audit)),
+        read_only=tuple(sorted(files | _folders(policy) | _code())),
         keep_root=identity is not None and identity[0] == 0,
     )
+
+
+def _code() -> set[str]:
+    """The folders of what the firewall itself executes.
+
+    Its processes run outside of the sandbox and start during a run, so whoever could change their
+    code, or Python's own below a virtual environment, would be outside as well.
+    """
+    python = Path(sys.base_prefix)
+    if python in _SYSTEM:
+        python = Path(sysconfig.get_path("stdlib"))
+    folders = [Path(__file__).parents[1], Path(sys.prefix), python]
+    if site.ENABLE_USER_SITE:
+        folders.append(Path(site.getusersitepackages()))
+    return {str(each) for each in folders if each.is_dir()}
+
+
+@contextmanager
+def _importing_only_from(code: set[str]) -> Iterator[None]:
+    """Let no module come from elsewhere, such as a folder of the agent's in PYTHONPATH."""
+    trusted = (*code, *map(str, _SYSTEM))
+    before = sys.path[:]
+    sys.path[:] = [each for each in before if any(map(Path(each).is_relative_to, trusted))]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _must_be_files(policy: Policy) -> None:
+    """Refuse a link that the agent could turn to a policy of its own. Raises SandboxError."""
+    for source in policy.sources if _works_beside(policy) else ():
+        if source.is_symlink():
+            raise SandboxError(
+                f"{source} is a symbolic link in a folder where the agent works, which it could"
+                f" turn elsewhere; name the file itself: {source.resolve()}"
+            )
 
 
 def _folders(policy: Policy) -> set[str]:
@@ -154,6 +224,7 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))
         signals.listen(lambda number, typed: _signalled(house, sandbox, number, typed))
         house.metrics.sandbox(1)
+        sources.seal()
         _keep_masked(house, sandbox)
         sandbox.start()
         house.loop.run()

@@ -9,8 +9,8 @@ from firewall.audit import AuditError
 from firewall.cli import signals
 from firewall.cli.assembly import House, Plan, open_house
 from firewall.cli.run import FAILED, host_and_port, make_plan
-from firewall.policy import PolicyError, load_policy
-from firewall.sandbox import ActorFinder
+from firewall.policy import PolicyError, load_policy, sources
+from firewall.sandbox import ActorFinder, SandboxError
 
 
 def serve_proxy(
@@ -25,7 +25,7 @@ def serve_proxy(
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         with socket.create_server(address, family=family, backlog=4096) as listener:
             return _serve(plan, listener, live=live)
-    except (PolicyError, AuditError, OSError, ValueError) as error:
+    except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:
         print(f"firewall: {error}", file=sys.stderr)
         return FAILED
     finally:
@@ -34,6 +34,7 @@ def serve_proxy(
 
 def _serve(plan: Plan, listener: socket.socket, *, live: bool) -> int:
     finder = ActorFinder.of_host(plan.name)
+    sources.seal()
     with open_house(plan, finder, _say, live=live) as house:
         house.gate.serve_explicit(listener)
         signals.listen(lambda number, _: _signalled(house, number))

@@ -51,7 +51,8 @@ def is_name(host: str) -> bool:
 
 def normalise(host: str) -> str:
     """A host as rules are written: lower case, no trailing dot, no brackets around IPv6."""
-    host = host.lower()
+    # ASCII only: a Kelvin sign's lower case is "k", and no server agrees.
+    host = host.lower() if host.isascii() else host
     if host.startswith("[") and host.endswith("]"):
         return host[1:-1]
     return host.removesuffix(".")

@@ -21,6 +21,8 @@ _AMBIGUOUS = re.compile(
     r"|%(?:[01][0-9A-Fa-f]|7[Ff]|2[EeFf]|5[Cc])"  # controls, dots and slashes in hiding
     r"|/\.{1,2}(?=[/;]|$)"  # dot segments; some servers cut what follows a semicolon
 )
+_PARAMETERS = re.compile(r";[^/]*")
+"""RFC 3986 section 3.3; Java's servers leave them out before they look at a path."""
 _DECODE_LIMIT = 4
 
 
@@ -105,10 +107,12 @@ def clean(path: str) -> list[str] | None:
 
 
 def readings(path: str) -> list[list[str]]:
-    """Every way a server may read a path: as sent, and with escapes and dot segments resolved."""
+    """Every way a server may read a path: as sent, and with escapes and dot segments resolved,
+    with and without what follows a semicolon in a segment."""
     found = [path]
     for _ in range(_DECODE_LIMIT):
         path = unquote(path, errors="replace")
-        plain = "/" + normpath(path.replace("\\", "/")).strip("/")
-        found += [plain, plain + "/"]
+        for each in (path, _PARAMETERS.sub("", path)):
+            plain = "/" + normpath(each.replace("\\", "/")).strip("/")
+            found += [plain, plain + "/"]
     return [each.removeprefix("/").split("/") for each in dict.fromkeys(found)]

@@ -30,7 +30,9 @@ def add_rule(asked: Asked, file: str) -> str:
 
 
 def private(asked: Asked, address: str, allows: Sequence[Rule], file: str) -> str:
-    """The consent that would let a rule lead to an address that is not public."""
+    """The consent that would let a rule lead to an address that is not public, if it is one."""
+    if parse_address(address) is None:
+        return "nothing: what the name leads to is no address"
     consent = f'addresses: ["{address}"]'
     if allows:
         return f"add to rule {allows[0].name} ({allows[0].source}): {consent}"

@@ -33,7 +33,7 @@ REPORTS_LIMIT = 100_000
 """Reports that may wait for the gate; the oldest are dropped, as their records exist anyway."""
 TEXT_LIMIT = 500
 ITEMS_LIMIT = 8
-"""Of every text and list in a report, so that no report exceeds handover.MESSAGE_LIMIT."""
+"""Of every text and list in a report: the record has them whole."""
 
 
 class Reports:
@@ -122,7 +122,9 @@ class Depth:
     def _take(self, kind: str, body: dict[str, Any], fds: list[int]) -> None:
         match kind:
             case "setup":
-                self._set_up(handover.read_setup(fds))
+                self._set_up(Setup(**body))
+            case "flow" if not fds:
+                logger.error("flow %s ends: no descriptor is left for it", body.get("flow"))
             case "flow":
                 client = socket.socket(fileno=fds[0])
                 self._serve(client, handover.decode(body))
@@ -146,10 +148,12 @@ class Depth:
         self._interceptor = Interceptor(self._judge, Path(setup.authority), setup.upstream_ca)
 
     def _replace_policy(self, judge: Judge, setup: Setup) -> None:
+        """Judge by the gate's new policy; a process that cannot must not go on by the old one."""
         try:
             judge.policy = Policy.parse(setup.policy)
         except Exception:
-            logger.exception("the new policy is bad; the old one stays in force")
+            logger.exception("the new policy cannot be read here; every flow ends")
+            self._over.set()
 
     def _serve(self, client: socket.socket, given: Handover) -> None:
         if self._interceptor is None:
@@ -178,7 +182,7 @@ class Depth:
 
 
 def shortened(value: Any) -> Any:
-    """An event that fits a message: an agent chooses how long a path is."""
+    """An event without its bulk: an agent chooses how long a path is."""
     match value:
         case str():
             return value[:TEXT_LIMIT]

@@ -10,8 +10,10 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import firewall
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.loop import READ, WRITE, Loop
@@ -34,6 +36,7 @@ class DepthLink:
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._backlog: deque[tuple[Handover, socket.socket]] = deque()
+        self._outdated = False
 
     def give(self, flow: Handover, client: socket.socket) -> bool:
         """Hand a flow over and close our copy of its socket; False when the queue is full."""
@@ -44,9 +47,10 @@ class DepthLink:
         return True
 
     def update(self) -> None:
-        """Tell a running depth process of a new policy."""
+        """Tell a running depth process of a new policy, before any further flow."""
         if self._channel is not None:
-            handover.send_setup(self._channel, self._setup())
+            self._outdated = True
+            self._flush()
 
     def close(self) -> None:
         self._drop()
@@ -58,35 +62,40 @@ class DepthLink:
             self._process.wait()
 
     def _flush(self) -> None:
-        channel = self._channel or self._start()
-        while self._backlog:
-            flow, client = self._backlog[0]
-            try:
+        """Send what waits, the policy first; whatever cannot be sent ends with the process."""
+        try:
+            channel = self._channel or self._start()
+            self._send_waiting(channel)
+        except OSError:
+            self._died()
+
+    def _send_waiting(self, channel: socket.socket) -> None:
+        try:
+            if self._outdated:
+                handover.send_setup(channel, self._setup())
+                self._outdated = False
+            while self._backlog:
+                flow, client = self._backlog[0]
                 handover.send(channel, "flow", handover.encode(flow), (client.fileno(),))
-            except BlockingIOError:
-                self._loop.change(channel.fileno(), READ | WRITE)
-                return
-            except OSError:
-                self._died()
-                return
-            self._backlog.popleft()
-            client.close()
+                self._backlog.popleft()
+                client.close()
+        except BlockingIOError:
+            self._loop.change(channel.fileno(), READ | WRITE)
+            return
         self._loop.change(channel.fileno(), READ)
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
-                # -P: no module may come from the agent's working directory.
-                [sys.executable, "-P", "-m", "firewall.proxy.depth", str(theirs.fileno())],
-                cwd="/",
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-            )
-        handover.send_setup(ours, self._setup())
+            try:
+                self._process = _launch(theirs)
+                handover.send_setup(ours, self._setup())
+            except BaseException:
+                ours.close()
+                raise
         ours.setblocking(False)
         self._channel = ours
+        self._outdated = False
         self._loop.watch(ours.fileno(), READ, self._ready)
         return ours
 
@@ -125,3 +134,26 @@ class DepthLink:
             self._loop.forget(self._channel.fileno())
             self._channel.close()
             self._channel = None
+
+
+# No module may come from where an agent can write: neither by the environment (-I), nor by
+# sitecustomize in a folder that an editable installation adds (-S), nor from beside the package.
+_BOOT = """
+import sys
+sys.path[:] = sys.argv[2:3]
+import firewall
+sys.path[:] = sys.argv[3:]
+from firewall.proxy.depth import main
+main()
+"""
+
+
+def _launch(channel: socket.socket) -> subprocess.Popen[bytes]:
+    beside = str(Path(firewall.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _BOOT, str(channel.fileno()), beside, *sys.path],
+        cwd="/",
+        pass_fds=(channel.fileno(),),
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+    )

@@ -58,6 +58,8 @@ class Front:
                 self._take()
             except BlockingIOError:
                 self._wait_for_more(0)
+            except ConnectionError:
+                self._close()
             except ProtocolError as error:
                 self._answer(_bad_request(str(error)))
                 self._close()

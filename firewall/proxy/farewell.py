@@ -4,7 +4,7 @@ import contextlib
 import logging
 import socket
 
-from firewall.proxy.loop import EDGE, READ, Loop
+from firewall.proxy.loop import READ, Loop
 from firewall.proxy.relay import reset_on_close
 
 logger = logging.getLogger(__name__)
@@ -24,12 +24,13 @@ class Farewell:
             client.send(words)
             client.shutdown(socket.SHUT_WR)
         self._timer = loop.after(LINGER_SECONDS, self._close)
-        loop.watch(client.fileno(), READ | EDGE, self._readable)
+        loop.watch(client.fileno(), READ, self._readable)
 
     def _readable(self, events: int) -> None:
+        """One chunk at a time: a client that never stops must not keep the loop."""
         try:
-            while self._client.recv(CHUNK):
-                pass
+            if self._client.recv(CHUNK):
+                return
         except BlockingIOError:
             return
         except OSError:

@@ -24,10 +24,11 @@ from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dial import Dial
 from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover
+from firewall.proxy.late import JUDGED_AS, Late
 from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import UNREACHABLE, sentence
-from firewall.proxy.relay import Relay, reset_on_close
+from firewall.proxy.relay import Relay, Watcher, reset_on_close, watch
 from firewall.proxy.resolver import Resolved
 from firewall.requests import Connect, Direction, Finding, Message
 from firewall.verdict import Action, Verdict
@@ -88,6 +89,7 @@ class Flow:
         self._opening = Opening(house.loop, client, self._allowed, self._identified, self._enforced)
         self._untried: list[str] = []
         self._over = False
+        self.handed_over = False
         self._state: FlowState = "identifying"
         house.metrics.flow(self._state, 1)
 
@@ -231,7 +233,8 @@ class Flow:
             verdict=verdict,
         )
         self._opening.stop()
-        if self._house.depth.give(handover, self._client):
+        self.handed_over = self._house.depth.give(handover, self._client)
+        if self.handed_over:
             self._finish()
         else:
             self._reset()
@@ -262,8 +265,20 @@ class Flow:
         self._enter("relaying")
         opaque = self._request.protocol in ("tls", "ssh")
         judge = None if opaque else self._judge_message
-        self._relay = Relay(self._house.loop, self._client, upstream, self._relayed, judge)
+        self._relay = Relay(
+            self._house.loop,
+            self._client,
+            upstream,
+            self._relayed,
+            judge,
+            self._watcher,
+            self._enforced,
+        )
         self._relay.start()
+
+    def _watcher(self, direction: Direction) -> Watcher:
+        late = direction == "sent" and self._request.protocol in JUDGED_AS
+        return Late() if late else watch(direction)
 
     def _judge_message(
         self, direction: Direction, findings: Sequence[Finding], resume: Callable[[bool], None]

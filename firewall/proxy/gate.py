@@ -66,6 +66,7 @@ class Gate:
         self._resolver = Resolver(loop.post)
         self._resolver.pinned = judge.policy.names
         self._flows: set[Flow] = set()
+        self._inspected = 0
         self._numbers = itertools.count(1)
         self._listeners: list[socket.socket] = []
         self._udp: UdpListener | None = None
@@ -130,6 +131,8 @@ class Gate:
 
     def ended(self, flow: Flow) -> None:
         self._flows.discard(flow)
+        if flow.handed_over:
+            self._count_inspected(self._inspected + 1)
 
     # Accepting
 
@@ -144,7 +147,7 @@ class Gate:
         self, listener: socket.socket, arrived: Callable[[socket.socket, Any], None]
     ) -> None:
         for _ in range(BURST):
-            if len(self._flows) >= FLOWS:
+            if len(self._flows) + self._inspected >= FLOWS:
                 self._pause(listener)
                 return
             try:
@@ -217,11 +220,17 @@ class Gate:
         if kind == "verdict":
             self._witness.verdict(body["event"], body["seconds"])
         elif kind == "closed":
+            self._count_inspected(self._inspected - 1)
             self.metrics.bytes("sent", body["sent"])
             self.metrics.bytes("received", body["received"])
             self.judge.note("flow", body)
         elif kind == "died":
+            self._count_inspected(0)
             self.judge.note("depth.died", {"reason": "the depth process ended unexpectedly"})
+
+    def _count_inspected(self, now: int) -> None:
+        self.metrics.flow("inspecting", now - self._inspected)
+        self._inspected = now
 
 
 def raise_descriptor_limit() -> None:

@@ -1,10 +1,12 @@
 """How a flow travels from the gate to the depth process: its descriptor and its typed context.
 
 One message of a Unix SOCK_SEQPACKET socket is one JSON object; a flow's socket rides along as
-SCM_RIGHTS (unix(7)). The gate has consumed nothing that the JSON does not carry.
+SCM_RIGHTS (unix(7)). The gate has consumed nothing that the JSON does not carry. A message that is
+too large for the socket travels as a memory file, whose descriptor comes last.
 """
 
 import base64
+import errno
 import json
 import os
 import socket
@@ -15,7 +17,10 @@ from firewall.actor import Actor, Process
 from firewall.verdict import Action, Obligations, Severity, Verdict
 
 MESSAGE_LIMIT = 64 << 10
-"""Bytes of one message. What may be larger (a policy of 10,000 hosts) travels as a memory file."""
+"""Bytes of one message. What is larger (a policy of 10,000 hosts, an agent's endless command line)
+travels as a memory file: the kernel would refuse it, and the receiver would read only its start."""
+
+_IN_FILE = b"memory file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +66,41 @@ def send(
     channel: socket.socket, kind: str, body: dict[str, Any], fds: tuple[int, ...] = ()
 ) -> None:
     """Send one message; raises OSError when the other side is gone or its queue is full."""
-    socket.send_fds(channel, [json.dumps({"kind": kind, "body": body}).encode()], fds)
+    data = json.dumps({"kind": kind, "body": body}).encode()
+    if len(data) <= MESSAGE_LIMIT:
+        socket.send_fds(channel, [data], fds)
+        return
+    with os.fdopen(os.memfd_create("message", os.MFD_CLOEXEC), "wb") as file:
+        file.write(data)
+        file.flush()
+        socket.send_fds(channel, [_IN_FILE], (*fds, file.fileno()))
 
 
 def send_setup(channel: socket.socket, setup: Setup) -> None:
-    """Send the setup, first or anew after a policy reload, as a memory file."""
-    memory = os.memfd_create("setup", os.MFD_CLOEXEC)
-    with os.fdopen(memory, "wb") as file:
-        file.write(json.dumps(asdict(setup)).encode())
-        file.flush()
-        send(channel, "setup", {}, (file.fileno(),))
-
-
-def read_setup(fds: list[int]) -> Setup:
-    """The setup from the descriptors of a "setup" message, which it closes."""
-    (memory,) = fds
-    with os.fdopen(memory, "rb") as file:
-        file.seek(0)
-        return Setup(**json.loads(file.read()))
+    """Send the setup, first or anew after a policy reload."""
+    send(channel, "setup", asdict(setup))
 
 
 def receive(channel: socket.socket) -> tuple[str, dict[str, Any], list[int]] | None:
-    """The next message's kind, body and descriptors; None when the other side has closed."""
-    data, fds, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 1)
+    """The next message's kind, body and descriptors; None when the other side has closed.
+
+    Without a free descriptor the kernel drops those of the message: then the list is empty, or
+    OSError is raised where the message itself was in one.
+    """
+    data, fds, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 2)
     if not data:
         return None
-    message = json.loads(data)
+    message = json.loads(_read_file(fds) if data == _IN_FILE else data)
     return message["kind"], message["body"], fds
+
+
+def _read_file(fds: list[int]) -> bytes:
+    """The message in the last descriptor, which is taken off the list and closed."""
+    if not fds:
+        raise OSError(errno.EMFILE, "no descriptor is left for a message")
+    with os.fdopen(fds.pop(), "rb") as file:
+        file.seek(0)
+        return file.read()
 
 
 def encode(handover: Handover) -> dict[str, Any]:

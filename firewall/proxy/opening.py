@@ -92,7 +92,8 @@ class Opening:
         self._identified(identity)
 
     def _peek(self) -> bytes:
+        """What there is; nothing also of a client that is gone, which is judged all the same."""
         try:
             return self._client.recv(PEEK_SIZE, socket.MSG_PEEK)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             return b""

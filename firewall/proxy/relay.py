@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from firewall import judge as door
 from firewall.protocols import Watch
 from firewall.proxy.loop import EDGE, READ, WRITE, Loop
 from firewall.requests import Direction, Finding
@@ -28,6 +29,20 @@ class Judged(Protocol):
     def __call__(
         self, direction: Direction, findings: Sequence[Finding], resume: Callable[[bool], None]
     ) -> None: ...
+
+
+class Watcher(Protocol):
+    """Reads one direction and says what it found in it (protocols.Watch)."""
+
+    def feed(self, data: bytes) -> tuple[Finding, ...]: ...
+
+
+type Watchers = Callable[[Direction], Watcher]
+type Guard = Callable[[str], contextlib.AbstractContextManager[None]]
+
+
+def watch(direction: Direction) -> Watcher:
+    return Watch("tcp stream", direction)
 
 
 class Spliced:
@@ -78,7 +93,7 @@ class Watched:
         self,
         source: socket.socket,
         target: socket.socket,
-        watch: Watch,
+        watch: Watcher,
         judge: Callable[[Sequence[Finding], Callable[[bool], None]], None],
         wake: Callable[[], None],
     ) -> None:
@@ -104,8 +119,9 @@ class Watched:
 
     def _fill(self) -> bool:
         data = self._source.recv(WATCH_SIZE)
-        self._held = memoryview(data)
+        # Held only once it was read: what a recogniser failed on must never be sent.
         findings = self._watch.feed(data)
+        self._held = memoryview(data)
         if findings:
             self._waiting = True
             self._judge(findings, self._resume)
@@ -128,7 +144,9 @@ class Relay:
     """Relays until both directions have ended or either socket fails, then calls `closed`.
 
     Both sockets must be non-blocking and become the relay's own. With `judge` the stream is
-    watched; without it, it is spliced. `closed` gets the bytes sent (to upstream) and received.
+    watched, by what `watchers` makes; without it, it is spliced. `closed` gets the bytes sent (to
+    upstream) and received. `guard` makes the context in which bytes are moved: whatever fails there
+    must end in `abort`.
     """
 
     def __init__(
@@ -138,12 +156,16 @@ class Relay:
         upstream: socket.socket,
         closed: Callable[[int, int], None],
         judge: Judged | None = None,
+        watchers: Watchers = watch,
+        guard: Guard = lambda _: contextlib.nullcontext(),
     ) -> None:
         self._loop = loop
         self._client = client
         self._upstream = upstream
         self._closed = closed
         self._judge = judge
+        self._watchers = watchers
+        self._guard = guard
         self._sent = self._direction(client, upstream, "sent")
         self._received = self._direction(upstream, client, "received")
         self._open = [(self._sent, upstream), (self._received, client)]
@@ -171,12 +193,17 @@ class Relay:
         def ask(findings: Sequence[Finding], resume: Callable[[bool], None]) -> None:
             judge(direction, findings, resume)
 
-        return Watched(source, target, Watch("tcp stream", direction), ask, self._pump)
+        return Watched(source, target, self._watchers(direction), ask, self._pump)
 
     def _ready(self, events: int) -> None:
         self._pump()
 
     def _pump(self) -> None:
+        with self._guard("flow.relay"):
+            door.probe("flow.relay")
+            self._move_all()
+
+    def _move_all(self) -> None:
         if self._client.fileno() < 0:
             return
         try:

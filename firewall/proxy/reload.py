@@ -58,8 +58,8 @@ class Reload:
         self._sources = policy.sources
         self._folders |= _folders(policy.sources, held=self._folders)
         if policy.digest != self._digest:
-            self._digest = policy.digest
             self._replace(policy)
+            self._digest = policy.digest
 
     def close(self) -> None:
         """Let the folders go."""
@@ -68,11 +68,12 @@ class Reload:
         self._folders.clear()
 
     def _look(self) -> None:
+        # First, so that no failure below ends the watching.
+        self._loop.after(LOOK_SECONDS, self._look)
         seen = _signature(self._sources)
         if seen != self._seen:
             self._seen = seen
             self.now()
-        self._loop.after(LOOK_SECONDS, self._look)
 
 
 def _signature(sources: Sequence[Path]) -> Signature:

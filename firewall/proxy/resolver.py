@@ -79,7 +79,7 @@ def lookup(name: str) -> tuple[Sequence[str], str]:
     """Ask the host's own resolver: the addresses without doubles, or none and the reason."""
     try:
         answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         return [], f"the name {name} cannot be resolved: {error}"
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers)), ""
 

@@ -31,6 +31,8 @@ BURST = 64
 RECORD_AGAIN_SECONDS = 10.0
 """A client that repeats a denied datagram is recorded once in this time."""
 REPLY_SOCKETS = 64
+WAITING = 1024
+"""Datagrams that may wait for their process to be found; more are dropped, as UDP may be."""
 
 IP_ORIGDSTADDR = 20
 IPV6_ORIGDSTADDR = 74
@@ -58,6 +60,7 @@ class UdpListener:
         self._resolution = Resolution(judge, names, loop.post)
         self._replies: OrderedDict[Endpoint, socket.socket] = OrderedDict()
         self._recorded: OrderedDict[tuple[Endpoint, Endpoint], float] = OrderedDict()
+        self._waiting = 0
         listener.setblocking(False)
         loop.watch(listener.fileno(), READ, self._readable)
 
@@ -77,14 +80,18 @@ class UdpListener:
                 self._datagram(data, endpoint(client), original_destination(ancillary))
 
     def _datagram(self, data: bytes, client: Endpoint, destination: Endpoint) -> None:
+        if self._waiting >= WAITING:
+            return
         if destination[1] != DNS_PORT and not self._is_new(client, destination):
             return
 
         def known(actor: Actor) -> None:
+            self._waiting -= 1
             with fail_closed(self._judge, "udp.judge", self._drop, actor=actor):
                 judge.probe("udp.judge")
                 self._judged(data, client, destination, actor)
 
+        self._waiting += 1
         self._find_actor(client, destination, known)
 
     def _judged(self, data: bytes, client: Endpoint, destination: Endpoint, actor: Actor) -> None:
@@ -97,7 +104,8 @@ class UdpListener:
         facts = _facts(client, destination)
 
         def reply(answer: bytes) -> None:
-            with contextlib.suppress(BlockingIOError):
+            # A link-local or multicast destination cannot be answered from.
+            with contextlib.suppress(OSError):
                 self._reply_socket(destination).sendto(answer, client)
 
         self._resolution.answer(data, actor, facts, reply)

@@ -26,6 +26,11 @@ _ALL_STATES = 0xFFFFFFFF
 _NO_COOKIE = b"\xff" * 8
 _PATIENCE_S = 1.0
 _RECEIVE_BYTES = 1 << 16
+_ANCESTORS = 32
+"""Ancestors that are told, nearest first, and the sandbox's first process: an agent may nest its
+programs without end, and every record carries them."""
+_ANCESTOR_BYTES = 2 << 10
+"""Of each ancestor's arguments; those of the process itself are kept whole."""
 
 
 class ActorFinder:
@@ -104,11 +109,15 @@ class ActorFinder:
         )
 
     def _chain(self, pid: int, parents: Mapping[int, int]) -> Iterable[Process]:
-        while True:
-            yield describe(pid)
-            if pid == self._pid:
-                return
+        yield describe(pid)
+        if pid == self._pid:
+            return
+        ancestors = []
+        while pid != self._pid:
             pid = parents[pid]
+            ancestors.append(pid)
+        for each in (*ancestors[:-1][:_ANCESTORS], ancestors[-1]):
+            yield describe(each, _ANCESTOR_BYTES)
 
     def _unknown(self, reason: str) -> Actor:
         return Actor(self._sandbox, namespace=self._namespace, unknown=reason)

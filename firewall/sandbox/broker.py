@@ -83,17 +83,17 @@ class Broker:
                 self._agent = self._start()
             case ["signal", number] if self._agent:
                 os.kill(self._agent, number)
-            case ["mask", paths]:
-                mounts.mask(tuple(paths))
-            case ["udp", host, port, family]:
-                self._open_udp(host, port, family)
+            case ["mask", path]:
+                mounts.mask((path,))
+            case ["udp", question, host, port, family]:
+                self._open_udp(question, host, port, family)
 
-    def _open_udp(self, host: str, port: int, family: int) -> None:
+    def _open_udp(self, question: int, host: str, port: int, family: int) -> None:
         try:
             with network.open_udp(host, port, family) as made:
-                channel.send(self._requests, "udp", fds=(made.fileno(),))
+                channel.send(self._requests, "udp", question, fds=(made.fileno(),))
         except OSError as error:
-            channel.send(self._requests, "failed", error.errno, str(error))
+            channel.send(self._requests, "failed", question, error.errno, str(error))
 
     def _reap(self) -> None:
         while True:

@@ -21,21 +21,62 @@ _USUAL = (("/tmp", 2), ("/var/tmp", 2))  # noqa: S108
 
 
 def host_sockets(environment: Mapping[str, str], directory: str) -> tuple[str, ...]:
-    """Real paths of the sockets that exist now, each once.
+    """Real paths of the sockets that exist now, each once; to be asked before the agent runs.
 
     `environment` and `directory` are the agent's, before anything is taken out of them.
     """
     listed = list(unix_paths(_read(_UNIX_LIST)))
     candidates = [
-        *(path for path in listed if path.startswith("/")),
-        *_relative([path for path in listed if not path.startswith("/")], directory),
+        *_bound(listed, directory),
+        *_linked(listed),
         *mount_points(_read(_MOUNTS)),
         *(path for value in environment.values() for path in _IN_VALUE.findall(value)),
     ]
     home = environment.get("HOME", directory)
     for root, depth in (*_USUAL, (home, 1), (directory, 1)):
         candidates += _sockets_in(root, depth)
+    return _real(candidates)
+
+
+def later_sockets(directory: str, pid: int) -> tuple[str, ...]:
+    """Real paths of the sockets that are the host's, while the agent has sockets of its own.
+
+    `directory` is the agent's, `pid` a process of its network. Only the kernel's list can tell
+    whose a socket is, so what merely looks like the host's counts only if it is not the agent's.
+    """
+    listed = list(unix_paths(_read(_UNIX_LIST)))
+    certain = [path for path in listed if path.startswith("/")]
+    guessed = _real([*_bound(listed, directory), *_linked(listed)])
+    own = frozenset(_real(_bound(_listed_in_network_of(pid), directory)))
+    known = _real([*certain, *mount_points(_read(_MOUNTS))])
+    return tuple(dict.fromkeys([*known, *(path for path in guessed if path not in own)]))
+
+
+def _real(candidates: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_resolved(path) for path in candidates if _is_socket(path)))
+
+
+def _listed_in_network_of(pid: int) -> list[str]:
+    try:
+        return list(unix_paths(_read(f"/proc/{pid}/net/unix")))
+    except OSError:
+        return []
+
+
+def _bound(listed: list[str], directory: str) -> Iterator[str]:
+    yield from (path for path in listed if path.startswith("/"))
+    yield from _relative([path for path in listed if not path.startswith("/")], directory)
+
+
+def _linked(listed: list[str]) -> Iterator[str]:
+    """Sockets that got their name by link(2) or rename(2) after they were bound by another.
+
+    ssh's control sockets do (OpenSSH, mux.c: muxserver_listen) and supervisord's: the kernel lists
+    the first name, which is gone, and the second is in the same folder.
+    """
+    gone = [path for path in listed if path.startswith("/") and not os.path.lexists(path)]
+    for folder in dict.fromkeys(os.path.dirname(path) for path in gone):
+        yield from _sockets_in(folder, 1)
 
 
 def unix_paths(listing: str) -> Iterator[str]:

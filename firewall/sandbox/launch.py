@@ -16,7 +16,6 @@ from firewall.sandbox.privileges import Identity
 from firewall.sandbox.spec import SandboxSpec
 
 _PATIENCE_S = 10.0
-_PATHS = 100  # of sockets, in one message to the broker
 _KILLED = 128 + signal.SIGKILL
 
 
@@ -37,6 +36,7 @@ class Sandbox:
         self._news = news
         self._status: int | None = None
         self._lock = threading.Lock()
+        self._asked = 0
         self._closed = False
         self._handle = -1
         self.pid = 0
@@ -86,9 +86,8 @@ class Sandbox:
 
     def refresh(self) -> None:
         """Hide the sockets that host programs have made since the launch; to be called often."""
-        paths = exposed.host_sockets(self._spec.environment, self._spec.directory)
-        for start in range(0, len(paths), _PATHS):
-            self._tell("mask", paths[start : start + _PATHS])
+        for path in exposed.later_sockets(self._spec.directory, self.pid):
+            self._tell("mask", path)
 
     def fileno(self) -> int:
         """A descriptor that is readable when `poll` has news."""
@@ -110,14 +109,24 @@ class Sandbox:
         Raises OSError when the address is taken or the sandbox is gone.
         """
         with self._lock:
-            channel.send(self._requests, "udp", address[0], address[1], int(family))
+            self._asked += 1
+            channel.send(self._requests, "udp", self._asked, *address, int(family))
             try:
-                answer, fds = channel.receive(self._requests)
+                (kind, _, *rest), fds = self._answer()
             except EOFError as error:
                 raise ConnectionResetError("the sandbox is gone") from error
-        if answer[0] != "udp":
-            raise OSError(answer[1], answer[2])
+        if kind != "udp":
+            raise OSError(*rest)
         return socket.socket(fileno=fds[0])
+
+    def _answer(self) -> tuple[list[Any], list[int]]:
+        """The answer to the last question; one that came too late for an earlier one is dropped."""
+        while True:
+            answer, fds = channel.receive(self._requests)
+            if answer[1] == self._asked:
+                return answer, fds
+            for handle in fds:
+                os.close(handle)
 
     def close(self) -> None:
         """Kill everything inside and wait until it is gone; a second call does nothing."""

@@ -105,9 +105,15 @@ def _pin_ancestors(path: str) -> None:
     """
     ancestor = os.path.dirname(os.path.realpath(path))
     while ancestor != "/":
-        if os.access(os.path.dirname(ancestor), os.W_OK):
-            linux.mount(ancestor, ancestor, flags=linux.MS_BIND | linux.MS_REC)
+        with suppress(PermissionError):  # what is out of the agent's reach needs no holding
+            if _may_change(os.path.dirname(ancestor)):
+                linux.mount(ancestor, ancestor, flags=linux.MS_BIND | linux.MS_REC)
         ancestor = os.path.dirname(ancestor)
+
+
+def _may_change(directory: str) -> bool:
+    """Whether the agent's user can write into a directory, if need be by changing its mode."""
+    return os.access(directory, os.W_OK) or os.stat(directory).st_uid == os.getuid()
 
 
 @contextmanager

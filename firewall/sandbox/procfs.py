@@ -38,13 +38,13 @@ def _children(pid: int) -> Iterator[int]:
                 yield from map(int, _read(f"/proc/{pid}/task/{task}/children").split())
 
 
-def describe(pid: int) -> Process:
-    """What a process is. Raises OSError when it is gone.
+def describe(pid: int, limit: int = _READ_BYTES) -> Process:
+    """What a process is, with at most `limit` bytes of arguments. Raises OSError when it is gone.
 
     `exe` is "" where its name may not be read: the sandbox's first process guards it.
     """
     status = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    arguments = _read(f"/proc/{pid}/cmdline").rstrip(b"\0").split(b"\0")
+    arguments = _read(f"/proc/{pid}/cmdline", limit).rstrip(b"\0").split(b"\0")
     return Process(
         pid=pid,
         started=round(_BOOTED + int(status[_STARTED]) / _TICKS, 2),
@@ -80,6 +80,6 @@ def socket_inodes(pid: int) -> Iterator[int]:
                 yield int(target[8:-1])
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, limit: int = _READ_BYTES) -> bytes:
     with open(path, "rb") as file:
-        return file.read(_READ_BYTES)
+        return file.read(limit)

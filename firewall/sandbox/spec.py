@@ -1,8 +1,10 @@
 """What a sandbox is to be: the program, the user it runs as, and what it may see."""
 
 import os
+import socket
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from firewall.sandbox.errors import SandboxError
@@ -64,3 +66,21 @@ def _check_inherited(handle: int, name: str) -> None:
         return
     if stat.S_ISDIR(mode):
         raise SandboxError(f"{name} is a directory, from which the agent could reach the host")
+    if stat.S_ISSOCK(mode) and not _leads_to_one_peer(handle):
+        raise SandboxError(
+            f"{name} is a socket of the host's network, which the agent could connect anew to"
+            " anywhere; put a pipe between, for example: cat | firewall run ... | cat"
+        )
+
+
+def _leads_to_one_peer(handle: int) -> bool:
+    """Whether a socket is a stream between two programs of this machine, as those of sshd are.
+
+    It keeps the network that it was made in. One of IP can be disconnected and connected to
+    another place, an unconnected one connected, and one of datagrams sends to any name.
+    """
+    with suppress(OSError), socket.socket(fileno=os.dup(handle)) as inherited:
+        inherited.getpeername()
+        kind = inherited.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+        return inherited.family == socket.AF_UNIX and kind != socket.SOCK_DGRAM
+    return False

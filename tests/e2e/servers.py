@@ -214,9 +214,8 @@ class RawServer:
             threading.Thread(target=self._run, args=(client,), daemon=True).start()
 
     def _run(self, client: socket.socket) -> None:
-        with client:
-            with contextlib.suppress(OSError):
-                self._serve(client)
+        with client, contextlib.suppress(OSError):
+            self._serve(client)
 
     def _echo(self, client: socket.socket) -> None:
         while data := client.recv(65536):

@@ -162,10 +162,11 @@ def test_a_program_that_does_not_exist(workplace: Workplace, policy: Path) -> No
 
 
 def test_two_firewalls_at_once_write_two_chains(workplace: Workplace, policy: Path) -> None:
-    first = _start(workplace, policy, "echo ready; sleep 1")
+    first = _start(workplace, policy, "echo ready; exec sleep 60")
     second = _start(workplace, policy, "echo ready")
     assert _end(second)[0] == 0
-    assert _end(first)[0] == 0
+    first.terminate()
+    assert _end(first)[0] == 143
     assert {each.name for each in workplace.log.iterdir()} >= {"gate-0", "gate-1"}
     assert verify(workplace.log).status == "intact"
 

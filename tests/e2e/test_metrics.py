@@ -25,7 +25,9 @@ def test_prometheus_sees_verdicts_flows_and_the_log(
     policy = workplace.policy(POLICY, raw=raw_server.port)
     proxy, metrics = free_port(), free_port()
     arguments = ["--policy", str(policy), "--listen", str(proxy), "--metrics", str(metrics)]
-    process = subprocess.Popen([*FIREWALL, "serve", *arguments], env=workplace.environment)
+    process = subprocess.Popen(
+        [*FIREWALL, "serve", *arguments], env=workplace.environment, text=True
+    )
     try:
         wait_for_port(proxy)
         served = Served(process, proxy)

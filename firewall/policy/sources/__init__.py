@@ -14,7 +14,7 @@ from firewall.policy.document import Tool
 from firewall.policy.sources import apt, cargo, npm, pip, uv
 from firewall.policy.sources.origin import Answer, Origin, SourceError
 
-__all__ = ["Answer", "Origin", "SourceError", "resolve"]
+__all__ = ["Answer", "Origin", "SourceError", "forget", "resolve", "seal"]
 
 _TOOLS: Mapping[Tool, Callable[[], Answer]] = {
     "pip": pip.answer,
@@ -23,6 +23,8 @@ _TOOLS: Mapping[Tool, Callable[[], Answer]] = {
     "apt": apt.answer,
     "cargo": cargo.answer,
 }
+
+_sealed = False
 
 
 def resolve(tools: Iterable[Tool]) -> dict[Tool, Answer | SourceError]:
@@ -34,6 +36,8 @@ def resolve(tools: Iterable[Tool]) -> dict[Tool, Answer | SourceError]:
 
 @cache
 def _ask(tool: Tool) -> Answer | SourceError:
+    if _sealed:
+        return SourceError(f"{tool} was not asked before the agent started; restart to ask it")
     try:
         return _TOOLS[tool]()
     except SourceError as error:
@@ -42,6 +46,14 @@ def _ask(tool: Tool) -> Answer | SourceError:
         return SourceError(f"{tool}'s settings are not understood: {error!r}")
 
 
+def seal() -> None:
+    """Ask no further tool: from now on an agent may have put a program of its own in its place."""
+    global _sealed  # noqa: PLW0603 (a fact of the whole process)
+    _sealed = True
+
+
 def forget() -> None:
     """Ask the tools again next time."""
+    global _sealed  # noqa: PLW0603
+    _sealed = False
     _ask.cache_clear()

@@ -66,7 +66,7 @@ def canonical(host: str) -> str:
 
 def name_of(authority: str) -> str:
     """The host of a Host header or :authority, without port and brackets."""
-    name = authority.strip().lower()
+    name = authority.strip(" \t").lower()
     if name.startswith("["):
         return name[1:].partition("]")[0]
     host, colon, port = name.rpartition(":")
@@ -115,6 +115,9 @@ def _require_plain(request: http.Request) -> None:
         raise MalformedError(f"the method {data.method!r} is not a token")
     if not _TARGET.fullmatch(data.path):
         raise MalformedError("the request target contains spaces or control characters")
+    coding = str(request.headers.get("transfer-encoding", "chunked")).strip(" \t").lower()
+    if coding != "chunked":
+        raise MalformedError(f"the body is sent as {coding[:80]!r}; only chunked is read")
     for name, value in request.headers.fields:
         if not _TOKEN.fullmatch(name):
             raise MalformedError(f"the header name {name!r} is not a token")

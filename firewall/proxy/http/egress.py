@@ -194,6 +194,17 @@ class Egress:
             message = Message(asked.host, asked.port, CARRIER, found.direction, found.findings)
             found.verdict = await self._road().ask(message, known)
 
+    async def egress_malformed(self, client: connection.Client) -> None:
+        """Record a head that was refused unread; mitmproxy has answered it with a 400."""
+        known = self._flow(client)
+        with self._guard("egress_malformed", _ignore, known):
+            judge.probe("http.egress_malformed")
+            evidence = "the head of a request cannot be read as one thing"
+            odd = Finding("protocol-mismatch", "http", evidence, "request head")
+            carrier = "tls stream" if client.tls else "tcp stream"
+            message = Message(known.host, known.port, carrier, "sent", (odd,))
+            await self._road().ask(message, known)
+
     def responseheaders(self, exchange: http.HTTPFlow) -> None:
         """A response's head has arrived; its body is to be streamed."""
         known = self._flow(exchange.client_conn)

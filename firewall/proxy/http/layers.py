@@ -33,7 +33,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Connection
+from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from wsproto.events import CloseConnection as WebSocketClose
@@ -78,6 +78,13 @@ class EgressFindingHook(commands.StartHook):  # type: ignore[no-untyped-call]
     found: Found
 
 
+@dataclass
+class EgressMalformedHook(commands.StartHook):  # type: ignore[no-untyped-call]
+    """Tells the addon of a head that mitmproxy refused before there was a request to judge."""
+
+    client: Connection
+
+
 class Watcher(Protocol):
     """Who looks at the pieces of a body."""
 
@@ -90,6 +97,7 @@ class Http(HttpLayer):
     def __init__(self, context: Context, mode: HTTPMode, watcher: Watcher) -> None:
         super().__init__(context, mode)
         self._watcher = watcher
+        self._reported = False
 
     def make_stream(self, stream_id: int) -> Commands:
         self.streams[stream_id] = Stream(self.context.fork(), stream_id, self._watcher)
@@ -101,6 +109,16 @@ class Http(HttpLayer):
             found = self._protocol(event.connection)
             if isinstance(found, Http1Connection) and len(found.buf) > HEAD_LIMIT:
                 yield commands.CloseConnection(event.connection)
+        yield from self._report_malformed()
+
+    def _report_malformed(self) -> Commands:
+        """Once; a head that was sent ahead is read only when the answer before it is complete."""
+        found = self._protocol(self.context.client)
+        if self._reported or not isinstance(found, Http1Server):
+            return
+        if found.state == found.done and not found.request:
+            self._reported = True
+            yield EgressMalformedHook(self.context.client)
 
     def waiting(self, connection: Connection) -> int:
         """Bytes that wait for an HTTP/2 peer to grant a larger window (RFC 9113, 5.2)."""

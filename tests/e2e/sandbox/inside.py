@@ -21,7 +21,8 @@ from typing import Any, cast
 
 from firewall.sandbox import Sandbox, SandboxSpec
 
-USER = 54321
+USER = 54321 if os.geteuid() == 0 else os.geteuid()
+"""As whom the agent runs: nobody in particular, or who runs the tests."""
 PYTHON = shutil.which("python3", path="/usr/bin:/bin")
 IS_ROOT = os.geteuid() == 0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from firewall.sandbox import ActorFinder, Sandbox
+from firewall.sandbox import ActorFinder, Sandbox, channel
 from tests.e2e.sandbox.inside import PYTHON, USER, Inside
 
 IP_RECVORIGDSTADDR = 20
@@ -88,6 +88,20 @@ def test_an_address_that_is_taken_is_refused_and_the_broker_lives(inside: Inside
     result = inside.run("sleep", "0.2", serve=serve)
     assert "Address family" in result.served[0]
     assert result.served[1] == "203.0.113.1"
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(inside: Inside) -> None:
+    def serve(sandbox: Sandbox) -> list[str]:
+        channel.send(sandbox._requests, "udp", 0, "203.0.113.1", 53, int(socket.AF_INET))
+        hosts = ("203.0.113.2", "203.0.113.3")
+        found = []
+        for host in hosts:
+            with sandbox.open_udp((host, 53), socket.AF_INET) as made:
+                found.append(made.getsockname()[0])
+        return found
+
+    result = inside.run("sleep", "0.2", serve=serve)
+    assert result.served == ["203.0.113.2", "203.0.113.3"]
 
 
 def test_loopback_inside_works(inside: Inside) -> None:

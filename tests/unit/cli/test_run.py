@@ -1,12 +1,16 @@
 """Who the agent becomes, what it may not touch, and how options are read."""
 
 import os
+import site
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 from firewall.cli import run
 from firewall.policy import Policy, load_policy
+from firewall.sandbox import SandboxError, mounts
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,7 @@ def test_host_and_port(text: str, expected: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "host", "host:", "host:x", "host:65536", "1:-1"])
 def test_a_bad_address_says_what_to_write(text: str) -> None:
-    with pytest.raises(ValueError, match="write for example 127.0.0.1:9090"):
+    with pytest.raises(ValueError, match=r"write for example 127\.0\.0\.1:9090"):
         run.host_and_port(text)
 
 
@@ -92,3 +96,95 @@ def test_without_any_bundle_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(run, "bundles_found", tuple)
     with pytest.raises(ValueError, match="install ca-certificates"):
         run.upstream_bundle()
+
+
+def test_what_the_firewall_executes_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the Python below a virtual environment, which may be in the user's own folder."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "python"))
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
+    monkeypatch.setattr(site, "getusersitepackages", lambda: str(tmp_path / "site"))
+    for name in ("python", "site"):
+        (tmp_path / name).mkdir()
+    package = str(Path(run.__file__).parents[1])
+    own = {str(tmp_path), str(tmp_path / "python"), str(tmp_path / "site")}
+    assert run._code() == {package, *own}
+
+
+@pytest.mark.parametrize("prefix", ["/usr", "/usr/local"])
+def test_of_the_systems_python_only_its_library_is(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "base_prefix", prefix)
+    assert prefix not in run._code()
+    assert sysconfig.get_path("stdlib") in run._code()
+
+
+def test_no_module_comes_from_where_the_agent_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "code"
+    writable = tmp_path / "writable"
+    monkeypatch.setattr(sys, "path", ["", str(writable), str(code / "lib"), "/usr/lib/python3"])
+    with run._importing_only_from({str(code)}):
+        assert sys.path == [str(code / "lib"), "/usr/lib/python3"]
+    assert sys.path[1] == str(writable)
+
+
+def test_a_policy_by_a_link_is_refused_where_the_agent_could_turn_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = _policy(tmp_path / "policies").sources[0]
+    (tmp_path / "work").mkdir()
+    link = tmp_path / "work" / "link.yaml"
+    link.symlink_to(real)
+    policy = load_policy(link)
+    run._must_be_files(policy)
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(SandboxError, match=f"name the file itself: {real}"):
+        run._must_be_files(policy)
+
+
+def test_a_sandbox_inside_another_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run._must_be_possible_here()
+    monkeypatch.setattr(mounts, "FILES", str(tmp_path))
+    with pytest.raises(SandboxError, match="holds no second one; write the program without"):
+        run._must_be_possible_here()
+
+
+def test_a_working_directory_that_is_gone_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SandboxError, match="the working directory was removed"):
+        run._must_be_possible_here()
+
+
+def test_a_state_that_cannot_be_kept_says_where_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FIREWALL_STATE", str(tmp_path / "file"))
+    with pytest.raises(
+        ValueError, match="name another folder for the firewall's state in FIREWALL_STATE"
+    ):
+        run.make_plan("p", _policy(tmp_path / "p"), None, None)
+
+
+def test_the_state_is_reached_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent could turn a link elsewhere, and have its next records written there."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setenv("FIREWALL_STATE", str(tmp_path / "link"))
+    plan = run.make_plan("p", _policy(tmp_path / "p"), tmp_path / "link" / "log", None)
+    assert plan.authority == tmp_path / "real" / "authority"
+    assert plan.audit == tmp_path / "real" / "log"

@@ -75,6 +75,10 @@ def test_normalise() -> None:
     assert [normalise(text) for text in ("A.B.", "[::1]", "a.b")] == ["a.b", "::1", "a.b"]
 
 
+def test_no_other_letter_becomes_an_ascii_one() -> None:
+    assert normalise("\u212aernel.org") != "kernel.org"
+
+
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5).map(".".join)
 HOSTS = st.one_of(NAMES, NAMES.map("*.{}".format))
 PREFIXES = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(

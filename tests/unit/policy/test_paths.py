@@ -69,7 +69,8 @@ def test_ambiguous_paths_have_no_meaning(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/admin/x", "/a/../admin/x", "/%61dmin/x", "/%2561dmin/x", "/a/%2e%2e/admin/x", "//admin//x",
-     "/a\\..\\admin\\x", "/admin%2fx", "/./admin/x", "/admin/x/"],
+     "/a\\..\\admin\\x", "/admin%2fx", "/./admin/x", "/admin/x/",
+     "/admin;v=1/x", "/admin/x;y", "/admin%3bv/x"],
 )  # fmt: skip
 def test_every_reading_of_a_denied_path_is_found(path: str) -> None:
     assert any(PathGlob("/admin/*").matches(way) for way in readings(path))

@@ -181,6 +181,17 @@ def test_the_agent_cannot_write_its_own_allowlist(machine: Machine) -> None:
     assert not any("evil" in url or "work" in url for url in found)
 
 
+def test_once_sealed_no_further_tool_is_asked(machine: Machine) -> None:
+    """A policy may be loaded again while an agent runs that could have replaced the tools."""
+    machine.npm({"registry": "https://npm.example/"})
+    machine.pip({})
+    assert urls("npm") == ["https://npm.example"]
+    sources.seal()
+    machine.npm({"registry": "https://evil.example/"})
+    assert urls("npm") == ["https://npm.example"], "remembered"
+    assert "pip was not asked before the agent started" in failure("pip")
+
+
 def test_npm(machine: Machine) -> None:
     machine.npm(
         {

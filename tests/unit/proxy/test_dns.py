@@ -112,3 +112,12 @@ def test_an_answer_is_no_question() -> None:
     query = dns.message.make_query("a.test", "A")
     query.flags |= dns.flags.QR
     assert parse(query.to_wire()) is None
+
+
+def test_a_message_of_thousands_of_records_is_not_read() -> None:
+    record = b"\xc0\x0c\0\x10\0\1\0\0\0\0\0\2\1a"
+    for counts, records in ((b"\0\1\0\0\0\0\x0f\xff", 4095), (b"\0\1\0\0\0\0\0\x64", 100)):
+        wire = b"\0\1\1\0" + counts + b"\1a\0\0\1\0\1" + record * records
+        assert parse(wire) is None
+    padded = dns.message.make_query("a.test", "A", use_edns=0, pad=468)
+    assert parse(padded.to_wire()) is not None, "clients that pad their questions are answered"

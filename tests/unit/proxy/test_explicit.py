@@ -140,3 +140,14 @@ def test_a_fault_in_the_handshake_is_a_recorded_deny(
     client.sendall(b"CONNECT db.test:1 HTTP/1.1\r\n\r\n")
     assert _closed(client) == b""
     assert ("deny", "fail-closed.explicit.handshake") in served[0].memory.verdicts()
+
+
+def test_a_client_that_resets_is_no_fault(served: Served) -> None:
+    client = _connect(served)
+    client.sendall(b"CONNECT ")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+    with _connect(served) as other:
+        other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert other.recv(12) == b"HTTP/1.1 400"
+    assert served[0].memory.records == []

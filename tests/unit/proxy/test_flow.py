@@ -104,6 +104,42 @@ def test_what_is_not_allowed_is_reset_and_recorded(
     assert server.received == []
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (HTTP, "late-http"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "late-ssh"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "late-http2"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"random", "late-tls"),
+    ],
+)
+def test_a_client_that_waits_to_be_taken_for_another_is_cut(
+    house: Stage, server: RawServer, monkeypatch: pytest.MonkeyPatch, words: bytes, name: str
+) -> None:
+    monkeypatch.setattr("firewall.proxy.opening.SILENCE_SECONDS", 0.05)
+
+    def greet(client: socket.socket) -> None:
+        client.sendall(b"220 ready\r\n")
+        server._echo(client)
+
+    server._serve = greet
+    client = house.open("db.test", server.port)
+    assert client.recv(100) == b"220 ready\r\n"
+    client.sendall(words)
+    _closed(client)
+    assert house.memory.verdicts() == [("allow", "db"), ("deny", "guards.protocol-mismatch")]
+    assert house.memory.records[1]["request"]["findings"][0]["name"] == name
+    assert server.received == []
+
+
+def test_a_client_that_resets_at_once_is_judged_and_is_no_fault(house: Stage) -> None:
+    client = house.open("evil.test", 443)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+    _eventually(house.memory.verdicts)
+    assert house.memory.verdicts() == [("deny", "default")]
+
+
 def test_http_goes_to_the_depth_process_unread(house: Stage) -> None:
     with house.open("web.test", 80) as client:
         client.sendall(HTTP)
@@ -221,6 +257,7 @@ POINTS = {
     "flow.address": ("db.test", b"\x00\x01\x02\x03"),
     "flow.answer": ("db.test", b"\x00\x01\x02\x03"),
     "flow.connected": ("db.test", b"\x00\x01\x02\x03"),
+    "flow.relay": ("db.test", b"\x00\x01\x02\x03"),
 }
 
 

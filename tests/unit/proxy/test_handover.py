@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 
 from firewall.actor import Actor, Process
 from firewall.proxy import handover
@@ -50,8 +51,24 @@ def test_a_setup_larger_than_a_message_arrives_whole() -> None:
         handover.send_setup(ours, setup)
         received = handover.receive(theirs)
         assert received is not None
-        assert handover.read_setup(received[2]) == setup
+        assert (received[0], Setup(**received[1]), received[2]) == ("setup", setup, [])
         assert len(os.listdir("/proc/self/fd")) <= before + 2, "the memory file is closed"
+
+
+def test_a_large_flow_arrives_whole_with_its_socket_alone() -> None:
+    program = replace(CURL, argv=("curl", "\x01" * 100_000))
+    large = replace(HANDOVER, actor=replace(HANDOVER.actor, process=program))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    left, right = socket.socketpair()
+    with ours, theirs, left, right:
+        handover.send(ours, "flow", handover.encode(large), (right.fileno(),))
+        received = handover.receive(theirs)
+        assert received is not None
+        assert handover.decode(received[1]) == large
+        (descriptor,) = received[2]
+        with socket.socket(fileno=descriptor) as moved:
+            left.send(b"through")
+            assert moved.recv(10) == b"through"
 
 
 def test_the_end_of_the_channel_is_no_message() -> None:

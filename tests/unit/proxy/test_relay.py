@@ -140,3 +140,32 @@ def test_an_allowed_finding_goes_on() -> None:
     assert bench.server.recv(100) == LOGIN
     bench.end()
     assert len(bench.asked) == 1
+
+
+class Broken:
+    """A recogniser that fails on what the agent sends."""
+
+    def feed(self, data: bytes) -> tuple[Finding, ...]:
+        raise RecursionError("too deep")
+
+
+def test_what_a_recogniser_fails_on_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(watched=True)
+    failed: list[str] = []
+
+    @contextlib.contextmanager
+    def guard(point: str) -> Iterator[None]:
+        try:
+            yield
+        except RecursionError:
+            failed.append(point)
+            bench.relay.abort()
+
+    bench.relay._guard = guard
+    bench.relay._sent._watch = Broken()  # type: ignore[union-attr]
+    bench.client.sendall(b"first")
+    with contextlib.suppress(ConnectionResetError):
+        assert bench.server.recv(100) == b"", "nothing of it arrives"
+    bench.end()
+    assert failed == ["flow.relay"]
+    assert bench.closed == [(0, 0)]

@@ -54,6 +54,21 @@ def test_a_changed_file_takes_force(bench: Bench) -> None:
     assert "second" in policy.dump()
 
 
+def test_a_policy_that_could_not_be_put_in_force_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Policy) -> None:
+        raise RuntimeError("injected")
+
+    monkeypatch.setattr(bench.reload, "_replace", fail)
+    bench.path.write_text(RULE.format(name="second"))
+    bench.wait()
+    monkeypatch.setattr(bench.reload, "_replace", bench.taken.append)
+    bench.path.touch()
+    bench.wait()
+    assert len(bench.taken) == 1, "the same policy, once its files are touched"
+
+
 def test_an_unchanged_policy_is_not_taken_again(bench: Bench) -> None:
     bench.path.write_text(RULE.format(name="first"))
     bench.wait()

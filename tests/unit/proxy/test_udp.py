@@ -134,6 +134,21 @@ def test_other_datagrams_are_denied_and_recorded_once(bench: Bench) -> None:
     assert bench.reply.sent == []
 
 
+def test_a_flood_is_dropped_while_its_senders_are_looked_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firewall.proxy.udp.WAITING", 3)
+    waiting: list[Found] = []
+    monkeypatch.setattr(bench.udp, "_find_actor", lambda *each: waiting.append(each[2]))
+    bench.send(*[(b"x", ("192.0.2.9", port)) for port in range(1000, 1010)])
+    assert len(waiting) == 3
+    for found in waiting:
+        found(Actor("test", CURL))
+    assert len(bench.memory.verdicts()) == 3
+    bench.send((b"x", ("192.0.2.9", 2000)))
+    assert len(waiting) == 4, "room again"
+
+
 def test_a_client_that_goes_on_is_recorded_again_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

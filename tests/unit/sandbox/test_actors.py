@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from firewall.actor import Process
 from firewall.sandbox import actors
 from firewall.sandbox.netlink import Message
 
@@ -87,3 +88,20 @@ def test_an_address_that_is_none_is_unknown() -> None:
     finder = actors.ActorFinder("box", 1, 7, Silent())  # type: ignore[arg-type]
     [actor] = finder.find([(("no address", 1), ("203.0.113.1", 2))])
     assert "'no address' does not appear to be" in actor.unknown
+
+
+def test_an_endless_line_of_ancestors_is_told_by_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def describe(pid: int, *limit: int) -> Process:
+        asked.append((pid, *limit))
+        return Process(pid, 0.0, "/bin/sh", ("sh",), 0)
+
+    monkeypatch.setattr(actors, "describe", describe)
+    finder = actors.ActorFinder("box", 1, 7, Silent())  # type: ignore[arg-type]
+    parents = {pid: pid - 1 for pid in range(2, 1000)}
+    told = [each.pid for each in finder._chain(999, parents)]
+    assert told == [*range(999, 999 - 33, -1), 1]
+    assert asked[:2] == [(999,), (998, 2048)], "only the process itself is told whole"
+    assert [each.pid for each in finder._chain(3, parents)] == [3, 2, 1]
+    assert [each.pid for each in finder._chain(1, parents)] == [1]

@@ -90,3 +90,35 @@ def test_a_path_through_a_link_is_resolved(
         environment = {"HOME": "/", "SSH_AUTH_SOCK": f"{tmp_path}/way/agent.sock"}
         assert exposed.host_sockets(environment, "/") == (str(tmp_path / "agent.sock"),)
     assert os.path.exists(tmp_path / "agent.sock")
+
+
+def _listing(*paths: str) -> str:
+    lines = (f"0: 00000002 00000000 00010000 0001 01 1 {path}" for path in paths)
+    return "\n".join(["Num", *lines])
+
+
+def test_later_the_agents_own_sockets_are_told_from_the_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's is found under its new name too; the agent's is left alone beside it."""
+    for name in ("host", "renamed", "own"):
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(tmp_path / name))
+    lists = {
+        "/proc/net/unix": _listing(f"{tmp_path}/host", f"{tmp_path}/gone"),
+        "/proc/7/net/unix": _listing(f"{tmp_path}/own"),
+        "/proc/self/mountinfo": "",
+    }
+    monkeypatch.setattr(exposed, "_read", lists.__getitem__)
+    assert exposed.later_sockets("/", 7) == (f"{tmp_path}/host", f"{tmp_path}/renamed")
+
+
+def test_an_agent_cannot_claim_a_socket_that_the_host_has_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{tmp_path}/host"
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path)
+    lists = {"/proc/self/mountinfo": ""}
+    monkeypatch.setattr(exposed, "_read", lambda name: lists.get(name, _listing(path)))
+    assert exposed.later_sockets("/", 7) == (path,)

@@ -1,4 +1,5 @@
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,34 @@ def test_holes_are_refused(more: dict[str, Any], says: str) -> None:
 
 def test_what_is_whole_is_accepted(tmp_path: Path) -> None:
     spec.check(wanted(hide=(str(tmp_path),), read_only=(str(tmp_path),)))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_a_stream_between_two_programs_may_be_inherited(kind: int) -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, kind)
+    with one, other:
+        assert spec._leads_to_one_peer(one.fileno())
+        assert one.fileno() >= 0, "it is still open"
+        one.send(b"x")
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        (socket.AF_UNIX, socket.SOCK_STREAM),
+        (socket.AF_UNIX, socket.SOCK_DGRAM),
+        (socket.AF_INET, socket.SOCK_STREAM),
+        (socket.AF_INET6, socket.SOCK_DGRAM),
+    ],
+)
+def test_other_sockets_may_not(family: int, kind: int) -> None:
+    with socket.socket(family, kind) as made:
+        assert not spec._leads_to_one_peer(made.fileno())
+
+
+def test_neither_may_a_pair_for_datagrams_nor_a_connection() -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other, socket.create_server(("127.0.0.1", 0)) as server:
+        assert not spec._leads_to_one_peer(one.fileno())
+        with socket.create_connection(server.getsockname()) as connection:
+            assert not spec._leads_to_one_peer(connection.fileno())

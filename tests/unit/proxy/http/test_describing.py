@@ -32,6 +32,7 @@ def exchange(**changes: object) -> HTTPFlow:
         ("[2001:db8::1]:443", "2001:db8::1"),
         ("2001:db8::1", "2001:db8::1"),
         ("good.test:80@evil.test", "good.test:80@evil.test"),
+        ("good.test\x85", "good.test\x85"),
         ("", ""),
     ],
 )
@@ -71,6 +72,14 @@ def test_headers_that_could_be_read_twice_are_refused(name: bytes, value: bytes)
     flow = exchange()
     flow.request.headers.fields += ((name, value),)
     with pytest.raises(MalformedError, match="header"):
+        describe(flow, HERE)
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"identity", b"\x0bchunked"])
+def test_a_body_in_a_coding_that_is_not_read_is_refused(coding: bytes) -> None:
+    flow = exchange()
+    flow.request.headers.fields += ((b"Transfer-Encoding", coding),)
+    with pytest.raises(MalformedError, match="only chunked is read"):
         describe(flow, HERE)
 
 

@@ -40,12 +40,19 @@ def chat(stage: Stage, door: int) -> None:
         read_all(client)
 
 
+def mumble(stage: Stage, door: int) -> None:
+    with stage.tls(door) as client:
+        client.sendall(MALFORMED)
+        read_all(client)
+
+
 def relay(stage: Stage, door: int) -> None:
     with stage.tls(door) as client:
         client.sendall(b"\x00\x01 opening\n")
         read_all(client)
 
 
+MALFORMED = b"GET https://good.test@evil.test/ HTTP/1.1\r\nHost: good.test\r\n\r\n"
 POINTS: dict[str, Callable[[Stage, int], None]] = {
     "client_connected": fetch,
     "next_layer": fetch,
@@ -53,6 +60,7 @@ POINTS: dict[str, Callable[[Stage, int], None]] = {
     "server_connect": fetch,
     "body": upload,
     "egress_finding": upload,
+    "egress_malformed": mumble,
     "responseheaders": fetch,
     "websocket_message": chat,
     "tcp_message": relay,

@@ -16,6 +16,7 @@ from tests.unit.proxy.http.stage import (
     HOST,
     LOGIN,
     Stage,
+    answering,
     deny_http,
     deny_messages,
     echo_bodies,
@@ -170,6 +171,19 @@ def test_ambiguous_requests_are_refused(request_bytes: bytes) -> None:
         assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 403 "))
         assert server.connections == 0
         assert "test-allow" not in stage.rules()
+
+
+@pytest.mark.parametrize("target", [b"foo", b"ftp://good.test/", b"https://good.test@evil.test/"])
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: good.test\r\n\r\n"])
+def test_a_head_that_cannot_be_read_is_recorded(target: bytes, before: bytes) -> None:
+    with Stage() as stage:
+        server = stage.upstream(answering())
+        with stage.tls(stage.door(server.port)) as client:
+            client.sendall(before + b"GET %b HTTP/1.1\r\nHost: good.test\r\n\r\n" % target)
+            assert b"HTTP/1.1 400 " in read_all(client)
+        (record,) = stage.verdicts("Message")
+        assert record["findings"][0]["kind"] == "protocol-mismatch"
+        assert b"evil" not in server.received
 
 
 def test_trailers_of_http1_end_the_request_and_go_no_further() -> None:

@@ -1,0 +1,57 @@
+"""A client that was judged before it said what it speaks.
+
+One that keeps silent is taken for a client that waits for the server, and a rule of kind tcp may
+let it. What it speaks then must be nothing that it would have been judged by: HTTP, TLS and SSH
+have rules of their own, and names to compare.
+"""
+
+import re
+
+from firewall.protocols import Watch, identify
+from firewall.requests import Finding, Protocol
+
+JUDGED_AS: frozenset[Protocol] = frozenset({"silent", "unknown"})
+"""What a client is taken for as long as it has not said enough."""
+
+_JUDGED_OTHERWISE: frozenset[Protocol] = frozenset({"tls", "http", "http2", "http-connect", "ssh"})
+_SHORT = 64
+"""Bytes in which TLS, SSH and HTTP/2 show; HTTP/1 shows at the end of a line."""
+_LIMIT = 64 << 10
+_TLS = re.compile(rb"\x16\x03[\x00-\x04]..\x01", re.DOTALL)
+"""A handshake record that begins with a ClientHello (RFC 8446 sections 4 and 5.1)."""
+
+
+class Late:
+    """Watches a client's bytes from the first one on (relay.Watcher)."""
+
+    def __init__(self) -> None:
+        self._watch = Watch("tcp stream", "sent")
+        self._head: bytes | None = b""
+
+    def feed(self, data: bytes) -> tuple[Finding, ...]:
+        return self._speaks(data) + self._watch.feed(data)
+
+    def _speaks(self, data: bytes) -> tuple[Finding, ...]:
+        if self._head is None:
+            return ()
+        looked = len(self._head)
+        self._head += data
+        if looked >= _SHORT and b"\n" not in data and len(self._head) < _LIMIT:
+            return ()
+        spoken = _spoken(self._head)
+        if spoken is not None or identify(self._head) is not None:
+            self._head = None
+        return (_late(spoken),) if spoken is not None else ()
+
+
+def _spoken(head: bytes) -> Protocol | None:
+    """What a client's bytes speak that has to be judged otherwise, as soon as they show it."""
+    if _TLS.match(head):
+        return "tls"
+    identity = identify(head, final=True)
+    return identity.protocol if identity and identity.protocol in _JUDGED_OTHERWISE else None
+
+
+def _late(protocol: Protocol) -> Finding:
+    evidence = f"the client began to speak {protocol} after it was judged without"
+    return Finding("protocol-mismatch", f"late-{protocol}", evidence, "first bytes")

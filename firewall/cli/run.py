@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from firewall.audit import AuditError
-from firewall.cli import signals
+from firewall.cli import signals, terminal
 from firewall.cli.assembly import House, Plan, open_house
 from firewall.cli.places import state_directory
 from firewall.policy import Policy, PolicyError, load_policy, sources
@@ -26,6 +26,7 @@ FAILED = 125
 UNREACHABLE = (126, 127)
 """The exit statuses of a program that cannot be run or is not found (POSIX, 2.8.2)."""
 REFRESH_SECONDS = 1.0
+STOPPED_SECONDS = 0.1
 _SYSTEM = (Path("/usr"), Path("/usr/local"))
 """Prefixes that belong to the whole machine, where an agent may be meant to install packages."""
 
@@ -246,6 +247,18 @@ def _news(house: House, sandbox: Sandbox) -> None:
     if sandbox.poll() is not None:
         house.loop.forget(sandbox.fileno())
         house.gate.wind_down(house.loop.stop)
+    elif sandbox.stopped:
+        house.loop.after(STOPPED_SECONDS, lambda: _stop_too(sandbox))
+
+
+def _stop_too(sandbox: Sandbox) -> None:
+    """A stopped agent hands the terminal to whoever started the firewall, until it is continued.
+
+    Where the terminal's key stopped both, the agent is continued already when this is reached.
+    """
+    if sandbox.poll() is None and sandbox.stopped and os.isatty(0):
+        terminal.stop()
+        sandbox.signal(signal.SIGCONT)
 
 
 def _signalled(house: House, sandbox: Sandbox, number: signal.Signals, typed: bool) -> None:

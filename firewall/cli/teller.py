@@ -1,9 +1,11 @@
 """Tells the person at the terminal what was decided: live where asked for, in sum at the end."""
 
+import queue
 import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -12,6 +14,33 @@ from firewall.metrics import Metrics
 
 RECENT = 5
 """Blocked requests that the sum tells of one by one."""
+WAITING = 1000
+CLOSE_SECONDS = 2.0
+
+
+class Printer:
+    """Prints on a thread of its own, because a terminal may be stopped by whoever shares it."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._work, name="printer", daemon=True)
+        self._thread.start()
+
+    def say(self, text: str) -> None:
+        """Print a line soon; it is left out where too many wait (every record is in the log)."""
+        with suppress(queue.Full):
+            self._lines.put_nowait(text)
+
+    def close(self) -> None:
+        """Print what waits, unless the terminal does not take it."""
+        with suppress(queue.Full):
+            self._lines.put_nowait(None)
+        self._thread.join(CLOSE_SECONDS)
+
+    def _work(self) -> None:
+        while (text := self._lines.get()) is not None:
+            print(text, file=self._out, flush=True)
 
 
 class Teller:
@@ -19,8 +48,8 @@ class Teller:
 
     def __init__(self, metrics: Metrics, *, live: bool, out: TextIO = sys.stderr) -> None:
         self._metrics = metrics
-        self._live = live
         self._out = out
+        self._printer = Printer(out) if live else None
         self._lock = threading.Lock()
         self._actions: Counter[str] = Counter()
         self._blocked: dict[str, Mapping[str, Any]] = {}
@@ -35,11 +64,13 @@ class Teller:
                 self._blocked[f"{verdict['rule']} {verdict['reason']}"] = event
                 if len(self._blocked) > RECENT:
                     self._blocked.pop(next(iter(self._blocked)))
-        if self._live and not _is_question(event):
-            print(line(event), file=self._out, flush=True)
+        if self._printer is not None and not _is_question(event):
+            self._printer.say(str(line(event)))
 
     def summarise(self, where: str) -> None:
         """Say what was blocked and how to allow it; nothing where nothing was."""
+        if self._printer is not None:
+            self._printer.close()
         denied = self._actions["deny"]
         if not denied:
             return
@@ -48,7 +79,7 @@ class Teller:
             f"every one is in {where} (firewall audit show)",
             file=self._out,
         )
-        for event in () if self._live else self._blocked.values():
+        for event in () if self._printer else self._blocked.values():
             print(f"  {line(event)}", file=self._out)
             if remedy := event["verdict"].get("remedy"):
                 print(f"    to allow it: {remedy}", file=self._out)

@@ -98,14 +98,22 @@ class Broker:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
             if pid == self._agent:
-                self._agent = 0
-                channel.send(self._news, "exit", _shell_status(status))
+                self._report(status)
+
+    def _report(self, status: int) -> None:
+        if os.WIFSTOPPED(status):
+            channel.send(self._news, "stopped")
+        elif os.WIFCONTINUED(status):
+            channel.send(self._news, "continued")
+        else:
+            self._agent = 0
+            channel.send(self._news, "exit", _shell_status(status))
 
     def _start(self) -> int:
         pid = os.fork()

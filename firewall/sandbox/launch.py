@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+import termios
 import threading
 from contextlib import suppress
 from typing import Any
@@ -35,6 +36,7 @@ class Sandbox:
         self._requests = requests
         self._news = news
         self._status: int | None = None
+        self.stopped = False
         self._lock = threading.Lock()
         self._asked = 0
         self._closed = False
@@ -94,13 +96,19 @@ class Sandbox:
         return self._news.fileno()
 
     def poll(self) -> int | None:
-        """The agent's exit status as a shell reports it, or None while it runs. Never blocks."""
-        if self._status is None and select.select([self._news], [], [], 0)[0]:
+        """The agent's exit status as a shell reports it, or None while it runs. Never blocks.
+
+        `stopped` says, as of the last call, whether the agent waits to be continued.
+        """
+        while self._status is None and select.select([self._news], [], [], 0)[0]:
             try:
                 message, _ = channel.receive(self._news)
-                self._status = int(message[1])
             except EOFError:
                 self._status = _KILLED
+                break
+            if message[0] == "exit":
+                self._status = int(message[1])
+            self.stopped = message[0] == "stopped"
         return self._status
 
     def open_udp(self, address: tuple[str, int], family: int) -> socket.socket:
@@ -214,6 +222,8 @@ def _terminal() -> str | None:
 
 def _take_terminal_back() -> None:
     """A shell inside made itself the foreground; without this the caller could not read again."""
+    with suppress(OSError, termios.error):
+        termios.tcflow(0, termios.TCOON)
     with suppress(OSError):
         if os.tcgetpgrp(0) != os.getpgrp():
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})

@@ -1,0 +1,63 @@
+"""Actors: one look answers a burst, and a finder that fails is no verdict."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from firewall.actor import Actor
+from firewall.proxy.actors import Actors, Endpoint, Transport
+from firewall.proxy.loop import Loop
+
+HERE, THERE = ("10.0.0.2", 1), ("203.0.113.1", 443)
+
+
+class Finder:
+    """Names each flow after its client's port; the first look waits until it may go on."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.looks: list[tuple[Transport, int]] = []
+        self.go_on = threading.Event()
+        self._fails = fails
+
+    def find(self, flows: Sequence[tuple[Endpoint, Endpoint]], transport: Transport) -> list[Actor]:
+        self.looks.append((transport, len(flows)))
+        self.go_on.wait(5)
+        if self._fails:
+            raise OSError("no /proc")
+        return [Actor(f"{transport} {client[1]}") for client, _ in flows]
+
+
+def _find(finder: Finder, *asked: tuple[Transport, int]) -> list[Actor]:
+    loop, found = Loop(), []
+    actors = Actors("run-1", finder, loop.post)
+
+    def keep(actor: Actor) -> None:
+        found.append(actor)
+        if len(found) == len(asked):
+            loop.stop()
+
+    for number, (transport, port) in enumerate(asked):
+        find = actors.find if transport == "tcp" else actors.find_udp
+        find((HERE[0], port), THERE, keep)
+        if number == 0:
+            while not finder.looks:
+                pass
+    finder.go_on.set()
+    loop.run()
+    actors.close()
+    loop.close()
+    return found
+
+
+def test_what_waits_meanwhile_is_answered_by_one_look() -> None:
+    finder = Finder()
+    found = _find(finder, ("tcp", 1), ("tcp", 2), ("udp", 3), ("tcp", 4))
+    assert [actor.sandbox for actor in found] == ["tcp 1", "tcp 2", "tcp 4", "udp 3"]
+    assert finder.looks == [("tcp", 1), ("tcp", 2), ("udp", 1)]
+
+
+def test_a_finder_that_fails_leaves_an_unknown_actor(caplog: pytest.LogCaptureFixture) -> None:
+    (actor,) = _find(Finder(fails=True), ("tcp", 1))
+    assert actor == Actor("run-1", unknown="the search failed: no /proc")
+    assert "were not found" in caplog.text

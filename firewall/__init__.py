@@ -1,4 +1,4 @@
-"""An egress-controlling proxy and tool-call firewall for AI agents.
+"""An egress firewall for AI agents.
 
 One judge, no way out: see the README for the road of a request.
 """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from firewall.cli.places import state_directory
+from firewall.cli.places import LOG_HELP, state_directory
 from firewall.verdict import Action
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ _EXITS = {
     "tampered": EXIT_TAMPERED,
 }
 
-Log = Annotated[
-    Path | None, typer.Option("--log", help="The log's folder; by default the firewall's own.")
-]
+Log = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
 
 
 @app.command()
@@ -120,7 +118,7 @@ def _by_seq(directory: Path, seq: str) -> Mapping[str, Any] | None:
 
     chain, _, number = seq.rpartition(":")
     if not chain or not number.isdecimal():
-        raise typer.BadParameter(f"{seq!r} is no record; write CHAIN:NUMBER, as in gate:17")
+        raise typer.BadParameter(f"{seq!r} is no record; write CHAIN:NUMBER, as in gate-0:17")
     return find(directory, chain, int(number))
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from firewall.cli.places import state_directory
 from firewall.gpu.backend import Nvml, UnavailableError
 from firewall.sandbox import Authority, Sandbox, SandboxError, SandboxSpec
-from firewall.sandbox.linux import landlock_version
+from firewall.sandbox.linux import LANDLOCK_WITH_SCOPES, landlock_version
 from firewall.sandbox.seccomp import supported
 from firewall.sandbox.support import refusals
 from firewall.sandbox.trust import bundles_found
@@ -26,7 +26,6 @@ from firewall.sandbox.trust import bundles_found
 type Level = Literal["ok", "warn", "fail"]
 
 _KERNEL = (5, 12)
-_LANDLOCK_WITH_SCOPES = 6
 _PATIENCE_S = 10
 _NOBODY = (65534, 65534)
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -99,7 +98,7 @@ def _sandbox() -> Finding:
     try:
         with tempfile.TemporaryDirectory() as directory:
             pem = Authority.ensure(Path(directory) / "authority").pem
-            spec = SandboxSpec(("true",), "/", dict(os.environ), "doctor", user, pem)
+            spec = SandboxSpec(("true",), "/", dict(os.environ), user, pem)
             status = _try(Sandbox.launch(spec))
     except (SandboxError, OSError) as error:
         return Finding("fail", "sandbox", str(error))
@@ -119,7 +118,7 @@ def _try(sandbox: Sandbox) -> int | None:
 
 def _landlock() -> Finding:
     version = landlock_version()
-    if version >= _LANDLOCK_WITH_SCOPES:
+    if version >= LANDLOCK_WITH_SCOPES:
         return Finding("ok", "Landlock", f"version {version} confines the agent's signals")
     return Finding(
         "warn",

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from firewall.cli import audit, policy
+from firewall.cli.places import LOG_HELP
 
 app = typer.Typer(
     name="firewall",
-    help="An egress-controlling proxy and tool-call firewall for AI agents.",
+    help="An egress firewall for AI agents: run one in a sandbox with no other way out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,9 +21,7 @@ app.add_typer(audit.app, name="audit")
 PolicyOption = Annotated[
     str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")
 ]
-LogOption = Annotated[
-    Path | None, typer.Option("--log", help="The audit log's folder, instead of the usual one.")
-]
+LogOption = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
 MetricsOption = Annotated[
     str | None, typer.Option(help="Serve Prometheus metrics on HOST:PORT, or on a local PORT.")
 ]
@@ -30,12 +29,17 @@ MetricsOption = Annotated[
 
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
-    command: Annotated[list[str], typer.Argument(help="The agent and its arguments.")],
+    command: Annotated[
+        list[str], typer.Argument(help="The agent and its arguments, best after --.")
+    ],
     policy: PolicyOption,
     log: LogOption = None,
     metrics: MetricsOption = None,
     user: Annotated[
-        str | None, typer.Option(help="As root: run the agent as this user (default: nobody).")
+        str | None,
+        typer.Option(
+            help="As root: run the agent as this user (default: who called sudo, or nobody)."
+        ),
     ] = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:

@@ -10,11 +10,16 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from firewall.policy import Policy, PolicyError
     from firewall.policy.explain import Explanation
 
+_FIRST_TESTS = 'cases: [{https: "GET https://example.com/", expect: deny}]'
+
 app = typer.Typer(no_args_is_help=True, help="Check, test and explain policies.")
+
+_REQUEST = '"POST https://host/path", "ssh git@host", "tcp host:port" or "dns name TXT"'
 
 Files = Annotated[list[str], typer.Argument(help="Policy files, or names of presets.")]
 
@@ -22,6 +27,8 @@ Files = Annotated[list[str], typer.Argument(help="Policy files, or names of pres
 @app.command()
 def check(files: Files) -> None:
     """Load policies and report every problem with file, line and what to write."""
+    from rich.markup import escape
+
     failed = False
     for name in files:
         policy = _load(name)
@@ -29,7 +36,8 @@ def check(files: Files) -> None:
         if policy is not None:
             count = len(policy.resolved.rules)
             _console().print(
-                f"[green]ok[/] {name}: {count} rules, sha256 {policy.digest}", soft_wrap=True
+                f"[green]ok[/] {escape(name)}: {count} rules, sha256 {policy.digest}",
+                soft_wrap=True,
             )
             _notes(policy)
     raise typer.Exit(int(failed))
@@ -44,7 +52,7 @@ def test(files: Files) -> None:
 
 @app.command()
 def explain(
-    request: Annotated[str, typer.Argument(help='"POST https://host/path", "ssh git@host", ...')],
+    request: Annotated[str, typer.Argument(help=_REQUEST)],
     policy: Annotated[str, typer.Option("--policy", "-p", help="A file, or a preset's name.")],
     program: Annotated[str, typer.Option(help="The path of the program that asks.")] = "",
 ) -> None:
@@ -87,6 +95,8 @@ def _load(name: str) -> "Policy | None":
 
 
 def _test(name: str) -> bool:
+    from rich.markup import escape
+
     from firewall.policy import PolicyError
     from firewall.policy.cases import read_cases, run_cases
     from firewall.policy.loading import find
@@ -96,6 +106,9 @@ def _test(name: str) -> bool:
         return False
     try:
         path = find(name).with_suffix(".test.yaml")
+        if not path.exists():
+            _problem(f"{path}: there are no tests yet; write: {_FIRST_TESTS}")
+            return False
         count = len(read_cases(path))
         failures = list(run_cases(policy, path))
     except PolicyError as error:
@@ -105,7 +118,9 @@ def _test(name: str) -> bool:
         _problem(str(failure))
     colour = "red" if failures else "green"
     passed = count - len(failures)
-    _console().print(f"[{colour}]{passed} of {count} cases pass[/] {path}", soft_wrap=True)
+    _console().print(
+        f"[{colour}]{passed} of {count} cases pass[/] {escape(str(path))}", soft_wrap=True
+    )
     return not failures
 
 
@@ -128,11 +143,10 @@ def _verdict(explanation: "Explanation") -> None:
 
 def _considered(explanation: "Explanation") -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     if not explanation.considered:
         return
-    table = Table("rule", "where", "applies", "why", title="every rule considered")
+    table = _table("every rule considered", "rule", "where", "applies", "why")
     for each in explanation.considered:
         purpose = f"\n{each.rule.reason}" if each.rule.reason else ""
         applies = "yes" if each.applies else "no"
@@ -143,14 +157,20 @@ def _considered(explanation: "Explanation") -> None:
 
 def _learned(policy: "Policy") -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     if not policy.resolved.learned:
         return
-    table = Table("rule", "tool", "from", "why", title="hosts learned from this machine's tools")
+    table = _table("hosts learned from this machine's tools", "rule", "tool", "from", "why")
     for each in policy.resolved.learned:
         table.add_row(each.rule, each.tool, escape(each.url), escape(each.why))
     _console().print(table)
+
+
+def _table(title: str, *names: str) -> "Table":
+    """Long names are folded, never cut: people copy them into their policies."""
+    from rich.table import Column, Table
+
+    return Table(*(Column(name, overflow="fold") for name in names), title=title)
 
 
 def _notes(policy: "Policy") -> None:

@@ -142,7 +142,6 @@ def _spec(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | None
         argv=command,
         directory=os.getcwd(),
         environment=dict(os.environ),
-        name=plan.name,
         user=identity,
         ca_pem=(plan.authority / "mitmproxy-ca-cert.pem").read_bytes(),
         hide=(str(plan.authority.parent), str(plan.audit)),
@@ -233,7 +232,7 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         status = sandbox.poll()
     house.teller.summarise(str(plan.audit))
     if status in UNREACHABLE and user is None and os.geteuid() == 0:
-        _warn("root's agent runs as nobody, who may not reach every program; see --user")
+        _warn("root's agent runs as another user, who may not reach every program; see --user")
     return FAILED if status is None else status
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from firewall.cli.lines import line
+from firewall.cli.lines import decision, line
 from firewall.metrics import Metrics
 
 RECENT = 5
@@ -51,7 +51,7 @@ class Teller:
         self._out = out
         self._printer = Printer(out) if live else None
         self._lock = threading.Lock()
-        self._actions: Counter[str] = Counter()
+        self._decisions: Counter[str] = Counter()
         self._blocked: dict[str, Mapping[str, Any]] = {}
 
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None:
@@ -59,7 +59,7 @@ class Teller:
         event = {**event, "time": datetime.now(UTC).isoformat()}
         verdict = event["verdict"]
         with self._lock:
-            self._actions[verdict["action"]] += 1
+            self._decisions[decision(verdict)] += 1
             if verdict["action"] == "deny":
                 self._blocked[f"{verdict['rule']} {verdict['reason']}"] = event
                 if len(self._blocked) > RECENT:
@@ -71,12 +71,14 @@ class Teller:
         """Say what was blocked and how to allow it; nothing where nothing was."""
         if self._printer is not None:
             self._printer.close()
-        denied = self._actions["deny"]
-        if not denied:
+        if not self._blocked:
             return
+        counts = [f"{self._decisions['ALLOW']} requests allowed"]
+        for what, told in (("DENY", "blocked"), ("WOULD DENY", "would have been blocked")):
+            if count := self._decisions[what]:
+                counts.append(f"{count} {told}")
         print(
-            f"firewall: {self._actions['allow']} requests allowed, {denied} blocked; "
-            f"every one is in {where} (firewall audit show)",
+            f"firewall: {', '.join(counts)}; every one is in {where} (firewall audit show)",
             file=self._out,
         )
         for event in () if self._printer else self._blocked.values():

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import PurePath
 
 from firewall.commands.miners import inspect_miners
@@ -15,8 +16,12 @@ _INTERPRETERS = re.compile(r"(?:python|pypy)[0-9.]*")
 
 def inspect_argv(argv: Sequence[str]) -> tuple[Finding, ...]:
     """What a program is about to do, from its arguments. `argv[0]` may be any path."""
-    if not argv:
-        return ()
+    return _inspect(tuple(argv)) if argv else ()
+
+
+@lru_cache(maxsize=1024)
+def _inspect(argv: tuple[str, ...]) -> tuple[Finding, ...]:
+    """Remembered, because a program opens many flows and a command line may be very long."""
     program, arguments = _program(argv)
     findings = [*inspect_tunnels(program, arguments), *inspect_miners(program, arguments)]
     if program in _SSH:

@@ -8,7 +8,7 @@ cases:
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -23,12 +23,7 @@ from firewall.policy.text import read
 from firewall.requests import Connect, Finding, FindingKind, HttpRequest, Request, Resolve
 from firewall.verdict import Verdict
 
-_FINDINGS: tuple[FindingKind, ...] = (
-    "mining",
-    "tunnel",
-    "ssh-reverse-forwarding",
-    "protocol-mismatch",
-)
+_FINDINGS: tuple[FindingKind, ...] = get_args(FindingKind.__value__)
 
 
 def http_steps(text: str) -> list[Request]:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.policy.addresses import METADATA
-from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts
+from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts, refuse_metadata
 from firewall.policy.errors import Fault, Problem
-from firewall.policy.hosts import HostPattern, contains, parse_host
+from firewall.policy.hosts import HostPattern, parse_host
 from firewall.policy.text import Node
 
 
@@ -137,12 +136,11 @@ def _hosts(placed: Placed) -> Iterator[Problem]:
 
 def _metadata(placed: Placed) -> Iterator[Problem]:
     for position, pattern in enumerate(_patterns(placed.rule) if placed.rule.allow else ()):
-        network = pattern.network
-        if network is None or not (network.is_link_local or network.num_addresses == 1):
-            continue
-        if any(contains(network, each) for each in METADATA):
-            what = f"{network} is cloud metadata, which no rule can open"
-            yield placed.problem(Fault(what, "nothing in its place"), "hosts", position)
+        if pattern.network is not None:
+            try:
+                refuse_metadata(pattern.network)
+            except Fault as fault:
+                yield placed.problem(fault, "hosts", position)
 
 
 def _duplicate_names(rules: list[Placed]) -> Iterator[Problem]:

@@ -205,7 +205,7 @@ class Decider:
             best: Miss = max(misses, key=lambda miss: miss.rank)
             remedy = best.remedy or remedies.add_rule(asked, self._file)
             return self._deny("default", best.reason, remedy)
-        reason = f"no rule allows {asked.host!s} on port {asked.port}"
+        reason = f"no rule allows {asked.host} on port {asked.port}"
         return self._deny("default", reason, remedies.add_rule(asked, self._file))
 
     def _udp(self, request: Connect) -> Verdict:

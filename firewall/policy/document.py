@@ -56,17 +56,17 @@ def _address(text: str) -> str:
         address = ip_address(text)
     except ValueError:
         raise Fault(f"{text!r} is not an IP address", "an address such as 127.0.0.1") from None
-    _never_metadata(parse_network(str(address)))
+    refuse_metadata(parse_network(str(address)))
     return str(address)
 
 
 def _consent(text: str) -> str:
-    _never_metadata(parse_network(text))
+    refuse_metadata(parse_network(text))
     return text
 
 
-def _never_metadata(network: Network) -> None:
-    """Refuse what can only be meant for metadata; wide private ranges leave it out anyway."""
+def refuse_metadata(network: Network) -> None:
+    """Raise Fault for what can only be meant for metadata; wider networks leave it out anyway."""
     if not any(contains(network, each) for each in METADATA):
         return
     if network.is_link_local or network.num_addresses == 1:

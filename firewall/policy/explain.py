@@ -51,8 +51,9 @@ def explain(policy: Policy, text: str, program: str = "") -> Explanation:
     steps = steps_of(text)
     verdict = judge(policy, steps, program)
     asked = _asked(steps, program)
-    rules = policy.resolved.rules if asked is not None else ()
-    considered = tuple(_consider(rule, asked) for rule in rules if asked is not None)
+    if asked is None:
+        return Explanation(text, verdict, considered=())
+    considered = tuple(_consider(rule, asked) for rule in policy.resolved.rules)
     return Explanation(text, verdict, considered)
 
 
@@ -83,4 +84,4 @@ def _names(host: str, asked: str) -> bool:
     pattern, address = parse_host(host), parse_address(asked)
     if pattern.network is not None:
         return address is not None and address in pattern.network
-    return pattern.covers(parse_host(normalise(asked))) if address is None else False
+    return address is None and pattern.covers(parse_host(normalise(asked)))

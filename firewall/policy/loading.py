@@ -8,7 +8,7 @@ from firewall.policy.checks import Placed, SourceFile, check, placed, ports
 from firewall.policy.document import GuardsDocument, PolicyDocument, ToolHosts, validate
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedRule
-from firewall.policy.sources import Answer, Origin, SourceError, resolve
+from firewall.policy.sources import Origin, SourceError, resolve
 from firewall.policy.suggest import closest
 from firewall.policy.text import read
 
@@ -198,6 +198,3 @@ def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> Resolved
         reason=rule.reason,
         source=placed.where,
     )
-
-
-__all__ = ["PRESETS", "Answer", "find", "load", "presets"]

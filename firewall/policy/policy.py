@@ -28,7 +28,6 @@ class Policy:
         self.names: Mapping[str, str] = MappingProxyType(resolved.names)
         self.sources: tuple[Path, ...] = tuple(Path(source) for source in resolved.sources)
         self.notes: tuple[str, ...] = resolved.notes
-        self.uses_actor: bool = any(rule.programs for rule in resolved.rules)
         self._decider = Decider(resolved, self.digest)
 
     def decide(self, request: Request, actor: Actor) -> Verdict:

@@ -5,7 +5,7 @@ byte by byte, is bounded in memory and time, and raises on no input.
 
 `identify` names the protocol of a flow's first bytes; `Watch` follows one direction of an open
 stream for its whole life; `inspect_request` judges an HTTP head and `inspect_question` a DNS
-question. `http1`, `socks` and `ssh` also speak for the explicit proxy.
+question. `http1` and `socks` also serve the explicit proxy's clients, and `ssh` turns one away.
 """
 
 from firewall.protocols.dns import inspect_question

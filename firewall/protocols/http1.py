@@ -8,11 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from firewall.protocols.hosts import parse_host, split_authority
 from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
 from firewall.protocols.upgrades import inspect_request
-
-__all__ = ["LIMIT", "Head", "ProtocolError", "parse_head", "parse_host", "split_authority"]
 
 LIMIT = 64 << 10
 """Bytes of a request head; nginx and Apache allow 32 and 8 KiB unless told otherwise."""

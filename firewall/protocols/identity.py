@@ -13,7 +13,7 @@ class Identity:
     `sni` (lower case, no trailing dot) and `alpn` come from a TLS ClientHello. `method`, `target`
     and `authority` come from an HTTP/1 request head: `authority` is the target of CONNECT, the
     authority of an absolute-form target or else the Host header, as written and with its port
-    (`http1.split_authority` takes it apart); None where the head is malformed. `findings` are the
+    (`hosts.split_authority` takes it apart); None where the head is malformed. `findings` are the
     signs of mining and of tunnels in those same bytes.
     """
 

@@ -73,14 +73,10 @@ def _text_end(data: bytes, start: int) -> int | More | None:
 
 
 class Reply(IntEnum):
-    """The reply field of RFC 1928 section 6."""
+    """Those values of the reply field (RFC 1928 section 6) that are ever sent."""
 
     SUCCEEDED = 0
     GENERAL_FAILURE = 1
-    NOT_ALLOWED = 2
-    NETWORK_UNREACHABLE = 3
-    HOST_UNREACHABLE = 4
-    CONNECTION_REFUSED = 5
     COMMAND_NOT_SUPPORTED = 7
     ADDRESS_NOT_SUPPORTED = 8
 
@@ -94,7 +90,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The client asks for this host and port; answer with `success` or `refused`."""
+    """The client asks for this host and port; tell it with `answer` whether it gets there."""
 
     host: str
     port: int
@@ -150,31 +146,26 @@ class Socks5Server:
         return [Send(bytes([5, _NO_AUTHENTICATION]))]
 
     def _read_request(self) -> list[Event]:
-        _expect_version(self.rest, refused(Reply.GENERAL_FAILURE))
+        _expect_version(self.rest, answer(Reply.GENERAL_FAILURE))
         if len(self.rest) < 5:
             return []
         if self.rest[1] != _CONNECT:
             reason = f"SOCKS command {self.rest[1]}; only CONNECT is served"
-            raise _RefusedError(refused(Reply.COMMAND_NOT_SUPPORTED), reason)
+            raise _RefusedError(answer(Reply.COMMAND_NOT_SUPPORTED), reason)
         start, end = _address_span(self.rest)
         if len(self.rest) < end + 2:
             return []
         host = _parse_address(self.rest[3], self.rest[start:end])
         port = int.from_bytes(self.rest[end : end + 2])
         if port == 0:
-            raise _RefusedError(refused(Reply.GENERAL_FAILURE), "port 0 names no service")
+            raise _RefusedError(answer(Reply.GENERAL_FAILURE), "port 0 names no service")
         self.rest = self.rest[end + 2 :]
         self._done = True
         return [Target(host, port)]
 
 
-def success() -> bytes:
-    """The reply to a `Target` that is connected. The bound address is not told."""
-    return refused(Reply.SUCCEEDED)
-
-
-def refused(reply: Reply = Reply.NOT_ALLOWED) -> bytes:
-    """The reply to a `Target` that is not connected (RFC 1928 section 6)."""
+def answer(reply: Reply) -> bytes:
+    """The bytes of a reply (RFC 1928 section 6). The bound address is not told."""
     return bytes([5, reply, 0, 1, 0, 0, 0, 0, 0, 0])
 
 
@@ -184,9 +175,9 @@ class _RefusedError(ProtocolError):
         self.data = data
 
 
-def _expect_version(data: bytes, answer: bytes) -> None:
+def _expect_version(data: bytes, reply: bytes) -> None:
     if data[:1] not in (b"", b"\x05"):
-        raise _RefusedError(answer, f"SOCKS version {data[0]}; only version 5 is served")
+        raise _RefusedError(reply, f"SOCKS version {data[0]}; only version 5 is served")
 
 
 def _address_span(request: bytes) -> tuple[int, int]:
@@ -198,7 +189,7 @@ def _address_span(request: bytes) -> tuple[int, int]:
         case 4:
             return 4, 20
         case kind:
-            raise _RefusedError(refused(Reply.ADDRESS_NOT_SUPPORTED), f"SOCKS address type {kind}")
+            raise _RefusedError(answer(Reply.ADDRESS_NOT_SUPPORTED), f"SOCKS address type {kind}")
 
 
 def _parse_address(kind: int, data: bytes) -> str:
@@ -209,4 +200,4 @@ def _parse_address(kind: int, data: bytes) -> str:
     try:
         return parse_host(data.decode("ascii", "replace"))
     except ProtocolError as error:
-        raise _RefusedError(refused(Reply.ADDRESS_NOT_SUPPORTED), str(error)) from None
+        raise _RefusedError(answer(Reply.ADDRESS_NOT_SUPPORTED), str(error)) from None

@@ -178,7 +178,7 @@ class Depth:
         finally:
             client.close()
         body = {"flow": given.flow, "sent": traffic.sent, "received": traffic.received}
-        self._reports.send("closed", {**body, "seconds": time.monotonic() - started})
+        self._reports.send("closed", {**body, "seconds": round(time.monotonic() - started, 3)})
 
 
 def shortened(value: Any) -> Any:

@@ -5,6 +5,7 @@ to the firewall and its refusal can explain itself. All other questions are answ
 counted.
 """
 
+import socket
 import struct
 from collections.abc import Callable
 
@@ -69,11 +70,19 @@ class Resolution:
 
         with fail_closed(self._judge, "dns.question", refuse, request=request, actor=actor):
             judge.probe("dns.question")
-            if request.name == "localhost" or request.name.endswith(".localhost"):
+            if self._is_local(request.name):
                 reply(_message(query, request, ["127.0.0.1", "::1"]))
             else:
                 self._judge.decide(request, actor, facts, settle)
         return True
+
+    def _is_local(self, name: str) -> bool:
+        """Names of the machine itself (RFC 6761 6.3, and what programs that cluster look up)."""
+        own = socket.gethostname().lower()
+        local = name == "localhost" or name.endswith(".localhost")
+        return local or (
+            name in (own, own.partition(".")[0]) and name not in self._judge.policy.names
+        )
 
     def _response(self, query: dns.message.Message, request: Resolve, verdict: Verdict) -> bytes:
         if not verdict.allowed:

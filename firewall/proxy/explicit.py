@@ -12,8 +12,9 @@ from collections.abc import Callable
 from firewall import judge
 from firewall.judge import Judge, fail_closed
 from firewall.protocols import ProtocolError
-from firewall.protocols.http1 import LIMIT, parse_head, split_authority
-from firewall.protocols.socks import Refusal, Reply, Send, Socks5Server, Target, refused, success
+from firewall.protocols.hosts import split_authority
+from firewall.protocols.http1 import LIMIT, parse_head
+from firewall.protocols.socks import Refusal, Reply, Send, Socks5Server, Target, answer
 from firewall.proxy.loop import HANGUP, READ, Loop
 from firewall.proxy.relay import reset_on_close
 from firewall.verdict import Verdict
@@ -113,10 +114,10 @@ class Front:
 
     def _reach(self, host: str, port: int) -> None:
         if self._socks.rest:
-            self._answer(refused(Reply.GENERAL_FAILURE))
+            self._answer(answer(Reply.GENERAL_FAILURE))
             self._close()
             return
-        self._answer(success())
+        self._answer(answer(Reply.SUCCEEDED))
         self._step_aside(host, port)
 
     def _answer(self, data: bytes) -> None:

@@ -217,7 +217,7 @@ class Flow:
         if inspected or protocol in ("http", "http2"):
             self._hand_over("intercept", verdict)
         else:
-            self._connect_upstream(verdict)
+            self._connect_upstream()
 
     def _hand_over(self, kind: Literal["intercept", "refuse", "forward"], verdict: Verdict) -> None:
         handover = Handover(
@@ -239,28 +239,28 @@ class Flow:
         else:
             self._reset()
 
-    def _connect_upstream(self, verdict: Verdict) -> None:
+    def _connect_upstream(self) -> None:
         assert self._request.address is not None
         target = (self._request.address, self._request.port)
 
         def connected(upstream: socket.socket | None, reason: str) -> None:
             with self._enforced("flow.connected"):
                 judge.probe("flow.connected")
-                self._connected(verdict, upstream, reason)
+                self._connected(upstream, reason)
 
         self._dial = Dial(self._house.loop, target, connected)
 
-    def _connected(self, verdict: Verdict, upstream: socket.socket | None, reason: str) -> None:
+    def _connected(self, upstream: socket.socket | None, reason: str) -> None:
         self._dial = None
         if upstream is not None:
-            self._start_relay(verdict, upstream)
+            self._start_relay(upstream)
         elif self._untried:
             self._judge_next()
         else:
             logger.info("%s:%d: %s", self._request.host, self._request.port, reason)
             self._reset()
 
-    def _start_relay(self, verdict: Verdict, upstream: socket.socket) -> None:
+    def _start_relay(self, upstream: socket.socket) -> None:
         """TLS passed through and trusted SSH cannot be read, so the kernel moves their bytes."""
         self._enter("relaying")
         opaque = self._request.protocol in ("tls", "ssh")

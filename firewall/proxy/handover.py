@@ -1,16 +1,15 @@
 """How a flow travels from the gate to the depth process: its descriptor and its typed context.
 
 One message of a Unix SOCK_SEQPACKET socket is one JSON object; a flow's socket rides along as
-SCM_RIGHTS (unix(7)). The gate has consumed nothing that the JSON does not carry. A message that is
-too large for the socket travels as a memory file, whose descriptor comes last.
+SCM_RIGHTS (unix(7)). The gate has only peeked at that socket: every byte is still in it. A message
+that is too large for the channel travels as a memory file, whose descriptor comes last.
 """
 
-import base64
 import errno
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from firewall.actor import Actor, Process
@@ -59,7 +58,6 @@ class Handover:
     sni: str | None
     actor: Actor
     verdict: Verdict
-    consumed: bytes = field(default=b"")
 
 
 def send(
@@ -104,18 +102,14 @@ def _read_file(fds: list[int]) -> bytes:
 
 
 def encode(handover: Handover) -> dict[str, Any]:
-    body = asdict(handover)
-    body["consumed"] = base64.b64encode(handover.consumed).decode()
-    return body
+    return asdict(handover)
 
 
 def decode(body: dict[str, Any]) -> Handover:
-    consumed = base64.b64decode(body["consumed"])
     client = (body["client"][0], body["client"][1])
     return Handover(
         **{
             **body,
-            "consumed": consumed,
             "client": client,
             "actor": _actor(body["actor"]),
             "verdict": _verdict(body["verdict"]),

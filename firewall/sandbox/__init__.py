@@ -4,7 +4,6 @@ from firewall.sandbox.actors import ActorFinder
 from firewall.sandbox.authority import Authority
 from firewall.sandbox.errors import SandboxError
 from firewall.sandbox.launch import Sandbox
-from firewall.sandbox.procfs import processes
 from firewall.sandbox.spec import SandboxSpec
 
-__all__ = ["ActorFinder", "Authority", "Sandbox", "SandboxError", "SandboxSpec", "processes"]
+__all__ = ["ActorFinder", "Authority", "Sandbox", "SandboxError", "SandboxSpec"]

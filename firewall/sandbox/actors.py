@@ -13,14 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from firewall.actor import Actor, Process
-from firewall.sandbox.netlink import Message, error_of, replies
+from firewall.sandbox.netlink import NETLINK_SOCK_DIAG, NLMSG_ERROR, Message, error_of, replies
 from firewall.sandbox.procfs import describe, family, socket_inodes
 
 type Address = tuple[Any, ...]
 
-_NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
-_NLMSG_ERROR = 2
 _INODE = 68
 _ALL_STATES = 0xFFFFFFFF
 _NO_COOKIE = b"\xff" * 8
@@ -48,7 +46,7 @@ class ActorFinder:
     @classmethod
     def of_host(cls, name: str) -> "ActorFinder":
         """A finder for clients on this machine that are in no sandbox."""
-        diag = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
+        diag = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
         diag.connect((0, 0))
         return cls(name, 1, os.stat("/proc/self/ns/net").st_ino, diag)
 
@@ -162,7 +160,7 @@ def _plain(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 def _inode_in(data: bytes) -> int:
     for kind, body in replies(data):
-        if kind == _NLMSG_ERROR:
+        if kind == NLMSG_ERROR:
             code = error_of(body)
             raise OSError(code, "closed already" if code else "no answer")
         if kind == _SOCK_DIAG_BY_FAMILY:

@@ -1,8 +1,8 @@
 """The processes between the firewall and the agent, and the namespaces they live in.
 
-firewall -> keeper (joins nothing, waits) -> broker (PID 1 of the sandbox) -> agent. The keeper is
-needed because only a child of whoever unshared a PID namespace is in it. Each is killed with its
-parent.
+firewall -> keeper (makes the namespaces, waits) -> broker (PID 1 of the sandbox) -> agent. The
+keeper is needed because only a child of whoever unshared a PID namespace is in it. Each is killed
+with its parent.
 """
 
 import gc

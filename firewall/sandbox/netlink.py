@@ -16,8 +16,10 @@ NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400
 NLM_F_APPEND = 0x800
 
+NETLINK_SOCK_DIAG = 4
+NLMSG_ERROR = 2
+
 _NLA_F_NESTED = 0x8000
-_NLMSG_ERROR = 2
 _HEADER = struct.Struct("=IHHII")
 _RECEIVE_BYTES = 1 << 16
 
@@ -84,7 +86,7 @@ def transact(protocol: int, messages: Sequence[Message]) -> None:
 def _acknowledged(data: bytes) -> int:
     count = 0
     for kind, body in replies(data):
-        if kind != _NLMSG_ERROR:
+        if kind != NLMSG_ERROR:
             continue
         if code := error_of(body):
             (number,) = struct.unpack_from("=I", body, 12)

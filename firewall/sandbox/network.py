@@ -12,8 +12,15 @@ import struct
 from dataclasses import dataclass
 
 from firewall.sandbox import nftables
-from firewall.sandbox.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, Message, attribute
-from firewall.sandbox.netlink import transact as send
+from firewall.sandbox.netlink import (
+    NETLINK_SOCK_DIAG,
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    Message,
+    attribute,
+    transact,
+)
 
 ADDRESSES = {socket.AF_INET: "10.0.0.2", socket.AF_INET6: "fd00::2"}
 """The sandbox's own address in each family; programs see it as the source of what they send."""
@@ -22,7 +29,6 @@ IP_TRANSPARENT = 19
 IP_RECVORIGDSTADDR = 20
 IPV6_RECVORIGDSTADDR = 74
 IPV6_TRANSPARENT = 75
-_NETLINK_SOCK_DIAG = 4
 
 _TABLE, _ARRIVING, _OWN = "firewall", "arriving", "own"
 _NEW_LINK, _NEW_ADDRESS, _NEW_ROUTE = 16, 20, 24
@@ -60,7 +66,7 @@ def configure() -> Sockets:
         _set(name, value)
     index = socket.if_nametoindex("lo")
     for message in _interface(index, families):
-        send(socket.NETLINK_ROUTE, [message])
+        transact(socket.NETLINK_ROUTE, [message])
     return _capture(families)
 
 
@@ -103,7 +109,7 @@ def _capture(families: list[socket.AddressFamily]) -> Sockets:
         socket.IPPROTO_UDP: udp.getsockname()[1],
     }
     nftables.commit(_rules(families, ports))
-    diag = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
+    diag = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
     for each in (tcp, udp):
         each.setblocking(False)
     return Sockets(tcp, udp, diag)

@@ -8,7 +8,6 @@ from firewall.sandbox import linux, seccomp
 
 _NOROOT, _NO_FIXUP, _KEEP_CAPS_LOCKED, _NO_AMBIENT = 0b11, 0b11 << 2, 1 << 5, 0b11 << 6
 _SECUREBITS = _NOROOT | _NO_FIXUP | _KEEP_CAPS_LOCKED | _NO_AMBIENT
-_LANDLOCK_WITH_SCOPES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def renounce() -> None:
     linux.prctl(linux.PR_SET_SECUREBITS, _SECUREBITS)
     linux.clear_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-    if linux.landlock_version() >= _LANDLOCK_WITH_SCOPES:
+    if linux.landlock_version() >= linux.LANDLOCK_WITH_SCOPES:
         linux.scope_signals()
     linux.install_filter(seccomp.agent_filter())
 

@@ -14,13 +14,8 @@ _READ_BYTES = 64 << 10  # an agent's arguments may be megabytes
 _STARTED = 19  # field of /proc/<pid>/stat, counted after the name of the program
 
 
-def processes(sandbox_pid: int) -> list[int]:
-    """Every process inside, parents before children, without the sandbox's own first process."""
-    return list(family(sandbox_pid))
-
-
 def family(sandbox_pid: int) -> dict[int, int]:
-    """The parent of every process inside, in the order of `processes`."""
+    """The parent of every process inside, parents before children, without the sandbox's first."""
     parents: dict[int, int] = {}
     waiting = [sandbox_pid]
     for parent in waiting:

@@ -25,7 +25,6 @@ class SandboxSpec:
     argv: tuple[str, ...]
     directory: str
     environment: Mapping[str, str]
-    name: str
     user: tuple[int, int] | None
     ca_pem: bytes
     hide: tuple[str, ...] = ()

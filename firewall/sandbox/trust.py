@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.sandbox.authority import Authority, certificates
+from firewall.sandbox.authority import certificates
 from firewall.sandbox.environment import BUNDLE_VARIABLES
 from firewall.sandbox.subject_hash import subject_hash
-
-__all__ = ["Authority", "Trust", "bundles_found", "plan"]
 
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch, NixOS

@@ -6,6 +6,7 @@ import stat
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 from firewall.audit import last
@@ -100,6 +101,4 @@ def _gpu(blocked: list[dict[str, object]]) -> str:
 
 
 def _epoch(record: dict[str, object]) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(str(record["time"])).timestamp()

@@ -10,7 +10,6 @@ import mmap
 import os
 import re
 import shutil
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from firewall.policy.sources.origin import (
     origins,
     output,
     program,
+    toml,
 )
 
 _DEFAULT = re.compile(rb"sparse\+(https://[a-z0-9.-]+/)")
@@ -71,15 +71,8 @@ def _settings() -> dict[str, Any]:
     """The user's own file; never the project's (see origin)."""
     for name in ("config.toml", "config"):
         if (_home() / name).is_file():
-            return _toml(_home() / name)
+            return toml(_home() / name)
     return {}
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read: {error}") from error
 
 
 def _replacement(sources: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,11 @@ directory do not: the agent can write them, and would so write its own allowlist
 
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from firewall.policy.addresses import parse_address
@@ -100,3 +102,11 @@ def output(argv: Sequence[str]) -> str:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
         raise SourceError(f"{argv[0]} failed with status {done.returncode}: {last[0][:200]}")
     return done.stdout.decode(errors="replace")
+
+
+def toml(path: Path) -> dict[str, Any]:
+    """A tool's settings file. Raises SourceError where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {error}") from error

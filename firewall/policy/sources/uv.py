@@ -6,12 +6,18 @@ learns file hosts from the index alone; those that pip's code knows are taken fr
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from firewall.policy.sources.origin import Answer, SourceError, origins, output, program
+from firewall.policy.sources.origin import (
+    Answer,
+    SourceError,
+    origins,
+    output,
+    program,
+    toml,
+)
 from firewall.policy.sources.pip import carried, file_hosts
 
 _DEFAULT = re.compile(r"--default-index.*?by\s+default:\s*<(https?://[^>\s]+)>", re.DOTALL)
@@ -58,19 +64,12 @@ def _files() -> Iterator[tuple[Path, dict[str, Any]]]:
     if os.environ.get("UV_NO_CONFIG", "").lower() in ("1", "true"):
         return
     if chosen := os.environ.get("UV_CONFIG_FILE"):
-        yield Path(chosen), _toml(Path(chosen))
+        yield Path(chosen), toml(Path(chosen))
         return
     user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     for path in (user / "uv/uv.toml", Path("/etc/uv/uv.toml")):
         if path.is_file():
-            yield path, _toml(path)
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read: {error}") from error
+            yield path, toml(path)
 
 
 def _table(file: tuple[Path, dict[str, Any]]) -> Iterator[tuple[str, str, bool]]:

@@ -125,7 +125,7 @@ class Handler(ProxyConnectionHandler):
         house.egress.adopt(self.client, known)
 
     def begin(self, given: Handover) -> None:
-        """Set the stage: the destination, the first layer, and what the gate already read."""
+        """Set the stage: the destination and the first layer."""
         context = self.layer.context
         if given.kind == "forward":
             self.layer = layers.modes.HttpProxy(context)
@@ -134,7 +134,7 @@ class Handler(ProxyConnectionHandler):
             self.layer = layers.modes.TransparentProxy(context)
         reader = self.transports[self.client].reader
         assert reader is not None
-        source = Source(self, self.client, reader, given.consumed)
+        source = Source(self, self.client, reader)
         self.transports[self.client].reader = cast("asyncio.StreamReader", source)
 
     async def handle_client(self) -> None:
@@ -275,18 +275,13 @@ class Handler(ProxyConnectionHandler):
 class Source:
     """A connection's reader that waits while what it read before cannot go on."""
 
-    def __init__(
-        self, handler: Handler, connection: Connection, reader: Reader, first: bytes = b""
-    ) -> None:
+    def __init__(self, handler: Handler, connection: Connection, reader: Reader) -> None:
         self._handler = handler
         self._connection = connection
         self._reader = reader
-        self._first = first
 
     async def read(self, size: int) -> bytes:
-        data, self._first = self._first, b""
-        if not data:
-            await self._handler.room(self._connection)
-            data = await self._reader.read(size)
+        await self._handler.room(self._connection)
+        data = await self._reader.read(size)
         self._handler.arrived(self._connection, len(data))
         return data

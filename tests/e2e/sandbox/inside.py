@@ -57,7 +57,6 @@ class Inside:
         values: dict[str, Any] = {
             "directory": str(self.directory),
             "environment": self.environment,
-            "name": "test",
             "user": (USER, USER) if self.root else None,
             "ca_pem": self.ca_pem,
         }

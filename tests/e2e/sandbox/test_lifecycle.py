@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from firewall.sandbox import Sandbox, SandboxError, processes
+from firewall.sandbox import Sandbox, SandboxError
+from firewall.sandbox.procfs import family
 from tests.e2e.sandbox.inside import IS_ROOT, PYTHON, USER, FirewallError, Inside, wait_for
 
 
@@ -224,7 +225,7 @@ def test_nothing_is_left_behind(inside: Inside) -> None:
         with inside.running(DAEMON) as sandbox:
             wait_for(lambda: sandbox.poll() == 0)
             alive = beats(inside.directory / "alive")
-            inner = processes(sandbox.pid)
+            inner = list(family(sandbox.pid))
         gone = [not os.path.exists(f"/proc/{pid}") for pid in (*inner, sandbox.pid)]
         return [alive, len(inner), all(gone), len(os.listdir("/proc/self/fd")) - opened]
 
@@ -347,7 +348,7 @@ def test_processes_are_listed_parents_first(inside: Inside) -> None:
     def act() -> Any:
         code = f'import os; os.system("sh -c \'{PYTHON} -c \\"import time; time.sleep(9)\\"; :\'")'
         with inside.running(code) as sandbox:
-            found = wait_for(lambda: len(processes(sandbox.pid)) >= 3 and processes(sandbox.pid))
+            found = wait_for(lambda: len(inner := family(sandbox.pid)) >= 3 and list(inner))
             return [sandbox.pid in found, found == sorted(found)]
 
     assert inside.firewall(act) == [False, True]

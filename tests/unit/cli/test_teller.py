@@ -10,8 +10,10 @@ from firewall.requests import Connect, Request, Resolve
 from firewall.verdict import Action, Verdict
 
 
-def _event(request: Request, action: Action, reason: str = "why") -> dict[str, Any]:
-    verdict = Verdict(action, "some-rule", reason, remedy="do this")
+def _event(
+    request: Request, action: Action, reason: str = "why", *, enforced: bool = True
+) -> dict[str, Any]:
+    verdict = Verdict(action, "some-rule", reason, remedy="do this", enforced=enforced)
     return {
         "request": {"type": type(request).__name__, **describe(request)},
         "verdict": describe(verdict),
@@ -44,6 +46,13 @@ def test_the_sum_tells_what_was_blocked_and_how_to_allow_it() -> None:
     assert "DENY" in second
     assert "a.test:443" in second
     assert third == "    to allow it: do this"
+
+
+def test_what_was_only_observed_is_not_called_blocked() -> None:
+    told = _told(_event(CONNECT, Action.DENY, enforced=False), live=False)
+    first, second, _ = told.splitlines()
+    assert "0 requests allowed, 1 would have been blocked;" in first
+    assert "WOULD DENY" in second
 
 
 def test_repeated_blocks_are_told_once_and_only_the_last_few() -> None:

@@ -214,7 +214,6 @@ def test_severity_of_denies(rules: Policy, request_: Request, severity: Severity
 
 
 def test_programs(rules: Policy) -> None:
-    assert rules.uses_actor
     assert rules.decide(tls("tool.example"), by("/usr/bin/git")).rule == "tool"
     denied = rules.decide(tls("tool.example"), by("/usr/bin/curl"))
     assert denied.reason.endswith("only for programs */git; this is /usr/bin/curl")

@@ -12,8 +12,7 @@ from firewall.protocols.socks import (
     Send,
     Socks5Server,
     Target,
-    refused,
-    success,
+    answer,
 )
 
 GREETING = b"\x05\x01\x00"
@@ -50,24 +49,24 @@ REFUSED = {
     "no methods": (b"\x05\x00", b"\x05\xff", "authenticate"),
     "bind": (
         GREETING + request(domain(b"a"), command=2),
-        refused(Reply.COMMAND_NOT_SUPPORTED),
+        answer(Reply.COMMAND_NOT_SUPPORTED),
         "command 2",
     ),
-    "address type": (GREETING + request(b"\x02ab"), refused(Reply.ADDRESS_NOT_SUPPORTED), "type 2"),
-    "port 0": (GREETING + request(domain(b"a"), 0), refused(Reply.GENERAL_FAILURE), "port 0"),
+    "address type": (GREETING + request(b"\x02ab"), answer(Reply.ADDRESS_NOT_SUPPORTED), "type 2"),
+    "port 0": (GREETING + request(domain(b"a"), 0), answer(Reply.GENERAL_FAILURE), "port 0"),
     "empty host": (
         GREETING + request(domain(b"")),
-        refused(Reply.ADDRESS_NOT_SUPPORTED),
+        answer(Reply.ADDRESS_NOT_SUPPORTED),
         "no host",
     ),
     "host with NUL": (
         GREETING + request(domain(b"a\0b")),
-        refused(Reply.ADDRESS_NOT_SUPPORTED),
+        answer(Reply.ADDRESS_NOT_SUPPORTED),
         "no host",
     ),
     "short spelling": (
         GREETING + request(domain(b"127.1")),
-        refused(Reply.ADDRESS_NOT_SUPPORTED),
+        answer(Reply.ADDRESS_NOT_SUPPORTED),
         "no IPv4 address",
     ),
 }
@@ -84,8 +83,8 @@ def test_refuses(data: bytes, answer: bytes, reason: str) -> None:
 
 
 def test_replies() -> None:
-    assert success() == b"\x05\x00\x00\x01" + bytes(6)
-    assert refused() == b"\x05\x02\x00\x01" + bytes(6)
+    assert answer(Reply.SUCCEEDED) == b"\x05\x00\x00\x01" + bytes(6)
+    assert answer(Reply.GENERAL_FAILURE) == b"\x05\x01\x00\x01" + bytes(6)
 
 
 @given(st.one_of(st.binary(max_size=60), st.binary(max_size=40).map(lambda d: GREETING + d)))

@@ -82,6 +82,14 @@ def test_localhost_stays_local(server: Server) -> None:
     assert server.memory.records == []
 
 
+def test_the_machines_own_name_stays_local(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trainer's workers find each other by it."""
+    monkeypatch.setattr("socket.gethostname", lambda: "Node1.cluster.test")
+    assert _addresses(server.ask("node1", "A")) == ["127.0.0.1"]
+    assert _addresses(server.ask("node1.cluster.test", "AAAA")) == ["::1"]
+    assert _addresses(server.ask("node2.cluster.test", "A"))[0].startswith("198.18.")
+
+
 def test_a_full_log_means_no_answer_but_a_refusal(server: Server) -> None:
     server.memory.full = True
     response = server.ask("a.test", "A")

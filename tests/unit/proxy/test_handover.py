@@ -24,7 +24,6 @@ HANDOVER = Handover(
     verdict=Verdict(
         Action.ALLOW, "a", "because", Severity.INFO, obligations=Obligations("passthrough")
     ),
-    consumed=b"\x16\x03\x01\xff",
 )
 
 

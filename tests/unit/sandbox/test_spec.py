@@ -15,7 +15,6 @@ def wanted(**more: Any) -> spec.SandboxSpec:
         "argv": ("true",),
         "directory": "/",
         "environment": {},
-        "name": "test",
         "user": None,
         "ca_pem": b"",
     }

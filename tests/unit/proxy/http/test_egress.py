@@ -237,16 +237,6 @@ def test_mining_towards_a_refused_host_is_recorded() -> None:
         assert server.connections == 0
 
 
-def test_consumed_bytes_come_first() -> None:
-    with Stage() as stage:
-        server = stage.upstream(answering(), tls=False)
-        door = stage.door(server.port, consumed=b"GET /consumed HTTP/1.1\r\n", protocol="http")
-        with socket.create_connection(("127.0.0.1", door), timeout=10) as client:
-            client.sendall(f"Host: {HOST}\r\n\r\n".encode())
-            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
-        assert server.received.startswith(b"GET /consumed HTTP/1.1\r\n")
-
-
 def forward(port: int, host: str = HOST) -> bytes:
     return (
         f"GET http://{host}:{port}/a HTTP/1.1\r\nHost: {host}:{port}\r\n"

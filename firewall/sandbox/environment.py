@@ -1,6 +1,9 @@
 """The environment of an agent: what leads around the firewall is taken out, its CA is put in."""
 
+import os
+import pwd
 from collections.abc import Mapping
+from contextlib import suppress
 
 BUNDLE_VARIABLES = (
     "AWS_CA_BUNDLE",
@@ -63,10 +66,35 @@ _PROXIES = frozenset(
 )
 
 
+_OF_A_HOME = ("MAIL", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+
 def agent_environment(environment: Mapping[str, str], bundle: str) -> dict[str, str]:
     """The environment inside: no sockets of the host, no proxies, every bundle variable set."""
     kept = {name: value for name, value in environment.items() if not _leads_out(name)}
     return kept | dict.fromkeys(BUNDLE_VARIABLES, bundle)
+
+
+def moved_home(environment: Mapping[str, str], uid: int, private: str) -> dict[str, str]:
+    """The environment of another user than the caller's: with a home that it may write to.
+
+    That is the user's own where there is one, else the folder `private`.
+    """
+    try:
+        entry = pwd.getpwuid(uid)
+        name, home = entry.pw_name, entry.pw_dir
+    except KeyError:
+        name, home = str(uid), private
+    if not _owns(uid, home):
+        home = private
+    kept = {key: value for key, value in environment.items() if key not in _OF_A_HOME}
+    return kept | {"HOME": home, "USER": name, "LOGNAME": name}
+
+
+def _owns(uid: int, directory: str) -> bool:
+    with suppress(OSError):
+        return os.stat(directory).st_uid == uid
+    return False
 
 
 def _leads_out(name: str) -> bool:

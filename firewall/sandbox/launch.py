@@ -11,7 +11,7 @@ from typing import Any
 
 from firewall.sandbox import channel, exposed, mounts, namespaces, spec, support, trust
 from firewall.sandbox.broker import Broker, Program
-from firewall.sandbox.environment import agent_environment
+from firewall.sandbox.environment import agent_environment, moved_home
 from firewall.sandbox.errors import SandboxError
 from firewall.sandbox.privileges import Identity
 from firewall.sandbox.spec import SandboxSpec
@@ -56,7 +56,7 @@ class Sandbox:
         """
         spec.check(wanted)
         identity = spec.identity(wanted)
-        program, view = _plan(wanted)
+        program, view = _plan(wanted, identity)
         requests, inner_requests = channel.pair()
         news, inner_news = channel.pair()
         keeper = namespaces.fork(
@@ -186,13 +186,16 @@ class Sandbox:
         return rest, fds
 
 
-def _plan(wanted: SandboxSpec) -> tuple[Program, mounts.View]:
+def _plan(wanted: SandboxSpec, identity: Identity) -> tuple[Program, mounts.View]:
     """All that must be read from the host before its namespaces are left."""
     umask = os.umask(0o022)
     os.umask(umask)
+    environment = wanted.environment
+    if identity.change:
+        environment = moved_home(environment, identity.uid, mounts.HOME)
     program = Program(
         argv=wanted.argv,
-        environment=agent_environment(wanted.environment, mounts.BUNDLE),
+        environment=agent_environment(environment, mounts.BUNDLE),
         directory=wanted.directory,
         umask=umask,
         hangup_ignored=signal.getsignal(signal.SIGHUP) == signal.SIG_IGN,

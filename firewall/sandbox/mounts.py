@@ -17,6 +17,8 @@ from firewall.sandbox.trust import Trust
 
 FILES = "/run/agent-firewall"
 """Where the sandbox keeps what it shows in place of the host's files."""
+HOME = "/run/agent-home"
+"""A folder for the files of a user who has no home of its own; gone with the sandbox."""
 BUNDLE = f"{FILES}/ca-certificates.crt"
 _MASK = f"{FILES}/masked"
 _RESOLV = f"{FILES}/resolv.conf"
@@ -64,6 +66,7 @@ def build(view: View) -> None:
         _pin_ancestors(path)
     with _held((view.directory, *_KEPT_IN_RUN)) as kept, _held(_devices(view)) as devices:
         _private_directories()
+        os.mkdir(HOME, 0o700)
         _own_files(view.trust)
         _fresh_devices(devices, view.terminal)
         _restore(kept)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,11 @@ def test_a_sandbox_inside_another_says_why_not(workplace: Workplace) -> None:
     done = _run(workplace, path, *FIREWALL, "run", "--policy", path, "--", "true")
     assert done.returncode == 125
     assert "this is the inside of a sandbox" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's agent becomes another user")
+def test_roots_agent_has_a_home_that_it_can_use(workplace: Workplace) -> None:
+    script = "cd && touch file && mkdir -p .cache/x && echo $PWD $USER; ls -d $HOME"
+    result = workplace.shell(workplace.policy(POLICY), script)
+    assert result.out == "/run/agent-home nobody\n/run/agent-home\n"
+    assert not Path("/run/agent-home").exists(), "it is gone with the sandbox"

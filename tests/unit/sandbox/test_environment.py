@@ -1,6 +1,10 @@
+import os
+import pwd
+from pathlib import Path
+
 import pytest
 
-from firewall.sandbox.environment import BUNDLE_VARIABLES, agent_environment
+from firewall.sandbox.environment import BUNDLE_VARIABLES, agent_environment, moved_home
 
 BUNDLE = "/run/agent-firewall/ca-certificates.crt"
 
@@ -46,3 +50,22 @@ def test_the_callers_environment_is_left_as_it_is() -> None:
     own = {"DISPLAY": ":0"}
     agent_environment(own, BUNDLE)
     assert own == {"DISPLAY": ":0"}
+
+
+def test_another_user_has_its_own_home_and_nothing_of_the_callers(tmp_path: Path) -> None:
+    own = {"HOME": "/root", "USER": "root", "XDG_CACHE_HOME": "/root/.cache", "KEEP": "x"}
+    uid = os.getuid()
+    entry = pwd.getpwuid(uid)
+    moved = moved_home(own, uid, "/private")
+    expected = entry.pw_dir if os.stat(entry.pw_dir).st_uid == uid else "/private"
+    assert moved == {
+        "HOME": expected,
+        "USER": entry.pw_name,
+        "LOGNAME": entry.pw_name,
+        "KEEP": "x",
+    }
+
+
+@pytest.mark.parametrize("uid", [pwd.getpwnam("nobody").pw_uid, 54321])
+def test_a_user_without_a_home_gets_a_private_one(uid: int) -> None:
+    assert moved_home({"HOME": "/root"}, uid, "/private")["HOME"] == "/private"

@@ -1,4 +1,4 @@
-"""What was asked and decided, kept so that neither a crash nor a hand can change it unnoticed.
+"""What was asked and decided: no crash loses it, and no record changes without all that follow.
 
 Every judging process writes its own chain of records (record.py) into segments of a folder of
 its own: `directory/<chain>/<first seq, 20 digits>.log`. Nothing is acknowledged before it is on

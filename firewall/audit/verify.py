@@ -2,7 +2,8 @@
 
 Written apart from the code that writes and opens logs, so that one mistake in the format cannot
 hide in both: it shares with them only the description at the head of record.py. What it cannot
-see is a chain cut at its end, or removed whole: only an anchor outside of the machine shows that.
+see is a chain cut at its end, written anew from some record on, or removed whole: only an anchor
+outside of the machine shows that.
 """
 
 import hashlib

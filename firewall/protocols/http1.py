@@ -20,7 +20,6 @@ _REQUEST_LINE = re.compile(rb"(%b{1,32}) ([!-~\x80-\xff]+) HTTP/1\.[0-9]\r?\n" %
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STRICT_LINE = re.compile(rb"(%b{1,32}) ([!-~]+) (HTTP/1\.[01])" % _TOKEN)
 _FIELD = re.compile(rb"(%b+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +39,6 @@ class Head:
     def values(self, name: bytes) -> list[bytes]:
         """All values of the header `name`, which is given in lower case."""
         return [value for key, value in self.headers if key.lower() == name]
-
-    @property
-    def authority(self) -> str | None:
-        """Whom the request names: CONNECT's target, the absolute-form's authority, or Host.
-
-        In that order, since RFC 9112 section 3.2.2 lets the target beat the Host header.
-        """
-        if self.method == "CONNECT":
-            return self.target
-        if absolute := _ABSOLUTE.match(self.target):
-            return absolute[1]
-        hosts = self.values(b"host")
-        return hosts[0].decode("latin-1") if hosts else None
 
 
 def recognise(data: bytes) -> Answer:
@@ -91,13 +77,8 @@ def _identify(line: re.Match[bytes], data: bytes) -> Identity:
         head = parse_head(data)
     except ProtocolError:
         head = None
-    return Identity(
-        "http-connect" if method == "CONNECT" else "http",
-        method=method,
-        target=target,
-        authority=head.authority if head else None,
-        findings=inspect_request(method, target, head.headers if head else ()),
-    )
+    findings = inspect_request(method, target, head.headers if head else ())
+    return Identity("http-connect" if method == "CONNECT" else "http", findings=findings)
 
 
 def parse_head(data: bytes) -> Head | None:

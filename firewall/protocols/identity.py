@@ -10,19 +10,13 @@ from firewall.requests import Finding, Protocol
 class Identity:
     """What a client's first bytes speak.
 
-    `sni` (lower case, no trailing dot) and `alpn` come from a TLS ClientHello. `method`, `target`
-    and `authority` come from an HTTP/1 request head: `authority` is the target of CONNECT, the
-    authority of an absolute-form target or else the Host header, as written and with its port
-    (`hosts.split_authority` takes it apart); None where the head is malformed. `findings` are the
+    `sni` (lower case, no trailing dot) and `alpn` come from a TLS ClientHello. `findings` are the
     signs of mining and of tunnels in those same bytes.
     """
 
     protocol: Protocol
     sni: str | None = None
     alpn: tuple[str, ...] = ()
-    method: str | None = None
-    target: str | None = None
-    authority: str | None = None
     findings: tuple[Finding, ...] = ()
 
 

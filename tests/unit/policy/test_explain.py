@@ -77,7 +77,8 @@ def test_command_check(file: str, tmp_path: Path) -> None:
 def test_command_test(file: str) -> None:
     beside = Path(file).with_suffix(".test.yaml")
     missing = CliRunner().invoke(app, ["test", file])
-    assert (missing.exit_code, "there are no tests yet; write: cases:" in missing.stderr) == (1, True)
+    assert missing.exit_code == 1
+    assert "there are no tests yet; write: cases:" in missing.stderr
     beside.write_text('cases:\n  - {https: "GET https://git.example/", expect: allow}\n')
     passed = CliRunner().invoke(app, ["test", file])
     assert (passed.exit_code, "1 of 1 cases pass" in passed.stdout) == (0, True)

@@ -18,25 +18,6 @@ def test_parses_a_head() -> None:
     assert GET[head.length :] == b"body"
 
 
-@pytest.mark.parametrize(
-    ("data", "authority"),
-    [
-        (GET, "a.example:8080"),
-        (b"CONNECT b:443 HTTP/1.1\r\nHost: a\r\n\r\n", "b:443"),
-        (b"GET http://b:81/x HTTP/1.1\r\nHost: a\r\n\r\n", "b:81"),
-        (b"GET HTTP://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n", "u@b"),
-        (b"GET / HTTP/1.0\r\n\r\n", None),
-    ],
-)
-def test_names_the_authority(data: bytes, authority: str | None) -> None:
-    head = parse_head(data)
-    assert head is not None
-    assert head.authority == authority
-    identity = identify(data)
-    assert identity is not None
-    assert identity.authority == authority
-
-
 def test_waits_for_the_end() -> None:
     end = GET.index(b"body")
     assert all(parse_head(GET[:size]) is None for size in range(end))
@@ -72,9 +53,9 @@ def test_refuses(data: bytes, reason: str) -> None:
         parse_head(data)
 
 
-def test_a_malformed_head_is_http_without_authority() -> None:
+def test_a_malformed_head_is_http() -> None:
     data = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
-    assert identify(data) == Identity("http", method="GET", target="/")
+    assert identify(data) == Identity("http")
 
 
 @given(st.binary(max_size=200))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit import AuditBusy, AuditLog
+from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.metrics import Metrics
-from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.gate import Gate, raise_descriptor_limit
 from firewall.proxy.handover import Setup
@@ -18,25 +18,6 @@ from firewall.proxy.loop import Loop
 from firewall.proxy.reload import Reload
 
 CHAINS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a gate is put together from.
-
-    `name` names the sandbox in records, `authority` is the folder of the certificate authority,
-    `upstream_ca` the bundle of authorities trusted towards servers, `watched` whether the policy's
-    files may be reloaded without being asked to.
-    """
-
-    name: str
-    policy_path: str
-    policy: Policy
-    audit: Path
-    authority: Path
-    upstream_ca: str
-    metrics: tuple[str, int] | None
-    watched: bool
 
 
 @dataclass(frozen=True, slots=True)

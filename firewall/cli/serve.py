@@ -7,8 +7,9 @@ from pathlib import Path
 
 from firewall.audit import AuditError
 from firewall.cli import signals
-from firewall.cli.assembly import House, Plan, open_house
-from firewall.cli.run import FAILED, host_and_port, make_plan
+from firewall.cli.assembly import House, open_house
+from firewall.cli.plan import Plan, host_and_port, make_plan
+from firewall.cli.run import FAILED
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.sandbox import ActorFinder, SandboxError
 

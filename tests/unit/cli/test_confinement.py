@@ -1,4 +1,4 @@
-"""Who the agent becomes, what it may not touch, and how options are read."""
+"""Whom the agent becomes, and what it may not touch."""
 
 import os
 import site
@@ -8,28 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from firewall.cli import run
+from firewall.cli import confinement
 from firewall.policy import Policy, load_policy
 from firewall.sandbox import SandboxError, mounts
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("9090", ("127.0.0.1", 9090)),
-        ("0.0.0.0:80", ("0.0.0.0", 80)),
-        ("[::1]:9090", ("::1", 9090)),
-        ("localhost:0", ("localhost", 0)),
-    ],
-)
-def test_host_and_port(text: str, expected: tuple[str, int]) -> None:
-    assert run.host_and_port(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "host", "host:", "host:x", "host:65536", "1:-1"])
-def test_a_bad_address_says_what_to_write(text: str) -> None:
-    with pytest.raises(ValueError, match=r"write for example 127\.0\.0\.1:9090"):
-        run.host_and_port(text)
+def _policy(folder: Path) -> Policy:
+    folder.mkdir(exist_ok=True)
+    path = folder / "policy.yaml"
+    path.write_text("version: 1\nname: t\n")
+    return load_policy(path)
 
 
 @pytest.fixture
@@ -42,36 +30,29 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("as_root")
 class TestRoot:
     def test_its_agent_is_nobody(self) -> None:
-        identity = run._user(None)
+        identity = confinement._user(None)
         assert identity is not None
         assert identity[0] > 0
 
     def test_under_sudo_its_agent_is_who_called_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SUDO_UID", "1000")
         monkeypatch.setenv("SUDO_GID", "1001")
-        assert run._user(None) == (1000, 1001)
+        assert confinement._user(None) == (1000, 1001)
 
     @pytest.mark.parametrize("name", ["root", "0"])
     def test_it_may_be_told_to_stay_root(self, name: str) -> None:
-        assert run._user(name) == (0, 0)
+        assert confinement._user(name) == (0, 0)
 
     def test_an_unknown_user_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="--user no-such-user: there is no such user"):
-            run._user("no-such-user")
+            confinement._user("no-such-user")
 
 
 def test_an_ordinary_user_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert run._user(None) is None
+    assert confinement._user(None) is None
     with pytest.raises(ValueError, match="--user needs root"):
-        run._user("nobody")
-
-
-def _policy(folder: Path) -> Policy:
-    folder.mkdir(exist_ok=True)
-    path = folder / "policy.yaml"
-    path.write_text("version: 1\nname: t\n")
-    return load_policy(path)
+        confinement._user("nobody")
 
 
 def test_a_policys_folder_is_read_only_unless_the_agent_works_in_it(
@@ -81,21 +62,9 @@ def test_a_policys_folder_is_read_only_unless_the_agent_works_in_it(
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    assert run._folders(policy) == {str(tmp_path / "policies")}
+    assert confinement._folders(policy) == {str(tmp_path / "policies")}
     monkeypatch.chdir(tmp_path / "policies")
-    assert run._folders(policy) == set()
-
-
-def test_a_bundle_that_the_user_names_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", "/private/bundle.pem")
-    assert run.upstream_bundle() == "/private/bundle.pem"
-
-
-def test_without_any_bundle_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setattr(run, "bundles_found", tuple)
-    with pytest.raises(ValueError, match="install ca-certificates"):
-        run.upstream_bundle()
+    assert confinement._folders(policy) == set()
 
 
 def test_what_the_firewall_executes_is_read_only(
@@ -108,9 +77,9 @@ def test_what_the_firewall_executes_is_read_only(
     monkeypatch.setattr(site, "getusersitepackages", lambda: str(tmp_path / "site"))
     for name in ("python", "site"):
         (tmp_path / name).mkdir()
-    package = str(Path(run.__file__).parents[1])
+    package = str(Path(confinement.__file__).parents[1])
     own = {str(tmp_path), str(tmp_path / "python"), str(tmp_path / "site")}
-    assert run._code() == {package, *own}
+    assert confinement._code() == {package, *own}
 
 
 @pytest.mark.parametrize("prefix", ["/usr", "/usr/local"])
@@ -118,8 +87,8 @@ def test_of_the_systems_python_only_its_library_is(
     prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "base_prefix", prefix)
-    assert prefix not in run._code()
-    assert sysconfig.get_path("stdlib") in run._code()
+    assert prefix not in confinement._code()
+    assert sysconfig.get_path("stdlib") in confinement._code()
 
 
 def test_no_module_comes_from_where_the_agent_writes(
@@ -128,7 +97,8 @@ def test_no_module_comes_from_where_the_agent_writes(
     code = tmp_path / "code"
     writable = tmp_path / "writable"
     monkeypatch.setattr(sys, "path", ["", str(writable), str(code / "lib"), "/usr/lib/python3"])
-    with run._importing_only_from({str(code)}):
+    monkeypatch.setattr(confinement, "_code", lambda: {str(code)})
+    with confinement.importing_only_our_code():
         assert sys.path == [str(code / "lib"), "/usr/lib/python3"]
     assert sys.path[1] == str(writable)
 
@@ -141,19 +111,19 @@ def test_a_policy_by_a_link_is_refused_where_the_agent_could_turn_it(
     link = tmp_path / "work" / "link.yaml"
     link.symlink_to(real)
     policy = load_policy(link)
-    run._must_be_files(policy)
+    confinement._must_be_files(policy)
     monkeypatch.chdir(tmp_path / "work")
     with pytest.raises(SandboxError, match=f"name the file itself: {real}"):
-        run._must_be_files(policy)
+        confinement._must_be_files(policy)
 
 
 def test_a_sandbox_inside_another_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run._must_be_possible_here()
+    confinement.must_be_possible_here()
     monkeypatch.setattr(mounts, "FILES", str(tmp_path))
     with pytest.raises(SandboxError, match="holds no second one; write the program without"):
-        run._must_be_possible_here()
+        confinement.must_be_possible_here()
 
 
 def test_a_working_directory_that_is_gone_is_said_to_be(
@@ -164,27 +134,4 @@ def test_a_working_directory_that_is_gone_is_said_to_be(
     monkeypatch.chdir(gone)
     gone.rmdir()
     with pytest.raises(SandboxError, match="the working directory was removed"):
-        run._must_be_possible_here()
-
-
-def test_a_state_that_cannot_be_kept_says_where_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("FIREWALL_STATE", str(tmp_path / "file"))
-    with pytest.raises(
-        ValueError, match="name another folder for the firewall's state in FIREWALL_STATE"
-    ):
-        run.make_plan("p", _policy(tmp_path / "p"), None, None)
-
-
-def test_the_state_is_reached_without_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The agent could turn a link elsewhere, and have its next records written there."""
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-    monkeypatch.setenv("FIREWALL_STATE", str(tmp_path / "link"))
-    plan = run.make_plan("p", _policy(tmp_path / "p"), tmp_path / "link" / "log", None)
-    assert plan.authority == tmp_path / "real" / "authority"
-    assert plan.audit == tmp_path / "real" / "log"
+        confinement.must_be_possible_here()

@@ -1,0 +1,104 @@
+"""What `firewall run` asks of a sandbox: whom the agent becomes, and what it may not touch."""
+
+import os
+import pwd
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from firewall.cli.plan import Plan, works_beside
+from firewall.policy import Policy
+from firewall.sandbox import SandboxError, SandboxSpec, mounts
+
+_SYSTEM = (Path("/usr"), Path("/usr/local"))
+"""Prefixes that belong to the whole machine, where an agent may be meant to install packages."""
+
+
+def must_be_possible_here() -> None:
+    """Say in plain words what would fail later on. Raises SandboxError."""
+    if os.path.isdir(mounts.FILES):
+        raise SandboxError(
+            "this is the inside of a sandbox, which holds no second one; write the program without"
+            " `firewall run`"
+        )
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise SandboxError("the working directory was removed; change to another") from None
+
+
+def specify(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | None) -> SandboxSpec:
+    identity = _user(user)
+    files = {str(source) for source in policy.sources}
+    _must_be_files(policy)
+    return SandboxSpec(
+        argv=command,
+        directory=os.getcwd(),
+        environment=dict(os.environ),
+        user=identity,
+        ca_pem=(plan.authority / "mitmproxy-ca-cert.pem").read_bytes(),
+        hide=(str(plan.authority.parent), str(plan.audit)),
+        read_only=tuple(sorted(files | _folders(policy) | _code())),
+        keep_root=identity is not None and identity[0] == 0,
+    )
+
+
+def _code() -> set[str]:
+    """The folders of what the firewall itself executes.
+
+    Its processes run outside of the sandbox and start during a run, so whoever could change their
+    code, or Python's own below a virtual environment, would be outside as well.
+    """
+    python = Path(sys.base_prefix)
+    if python in _SYSTEM:
+        python = Path(sysconfig.get_path("stdlib"))
+    folders = [Path(__file__).parents[1], Path(sys.prefix), python]
+    if site.ENABLE_USER_SITE:
+        folders.append(Path(site.getusersitepackages()))
+    return {str(each) for each in folders if each.is_dir()}
+
+
+@contextmanager
+def importing_only_our_code() -> Iterator[None]:
+    """Let no module come from elsewhere, such as a folder of the agent's in PYTHONPATH."""
+    trusted = (*_code(), *map(str, _SYSTEM))
+    before = sys.path[:]
+    sys.path[:] = [each for each in before if any(map(Path(each).is_relative_to, trusted))]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _must_be_files(policy: Policy) -> None:
+    """Refuse a link that the agent could turn to a policy of its own. Raises SandboxError."""
+    for source in policy.sources if works_beside(policy) else ():
+        if source.is_symlink():
+            raise SandboxError(
+                f"{source} is a symbolic link in a folder where the agent works, which it could"
+                f" turn elsewhere; name the file itself: {source.resolve()}"
+            )
+
+
+def _folders(policy: Policy) -> set[str]:
+    return set() if works_beside(policy) else {str(each.parent) for each in policy.sources}
+
+
+def _user(name: str | None) -> tuple[int, int] | None:
+    """Whom the agent becomes: as root whoever called sudo, or nobody, unless told otherwise."""
+    if os.geteuid() != 0:
+        if name is not None:
+            raise ValueError("--user needs root; an ordinary user's agent runs as that user")
+        return None
+    if name is None and (sudo := os.environ.get("SUDO_UID")):
+        return int(sudo), int(os.environ.get("SUDO_GID", sudo))
+    try:
+        entry = (
+            pwd.getpwuid(int(name)) if name and name.isdecimal() else pwd.getpwnam(name or "nobody")
+        )
+    except KeyError:
+        raise ValueError(f"--user {name}: there is no such user on this machine") from None
+    return entry.pw_uid, entry.pw_gid

@@ -1,0 +1,93 @@
+"""What a gate is made from: the policy, the places, the options."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from firewall.cli.places import state_directory
+from firewall.policy import Policy
+from firewall.sandbox import Authority
+from firewall.sandbox.trust import bundles_found
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a gate is put together from.
+
+    `name` names the sandbox in records, `authority` is the folder of the certificate authority,
+    `upstream_ca` the bundle of authorities trusted towards servers, `watched` whether the policy's
+    files may be reloaded without being asked to.
+    """
+
+    name: str
+    policy_path: str
+    policy: Policy
+    audit: Path
+    authority: Path
+    upstream_ca: str
+    metrics: tuple[str, int] | None
+    watched: bool
+
+
+def make_plan(
+    policy_path: str,
+    policy: Policy,
+    log: Path | None,
+    metrics: str | None,
+    *,
+    name: str = "",
+    upstream_ca: str | None = None,
+) -> Plan:
+    """What the gate is made from, with the usual places where nothing else is asked for."""
+    # Without symbolic links, which an agent could turn elsewhere while it runs.
+    state = state_directory().resolve()
+    audit = (log or state / "audit").resolve()
+    try:
+        authority = Authority.ensure(state / "authority")
+        audit.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename} cannot be made: {error.strerror}; name another folder for the"
+            " firewall's state in FIREWALL_STATE, or one for its log with --log"
+        ) from error
+    return Plan(
+        name=name or f"run-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
+        policy_path=policy_path,
+        policy=policy,
+        audit=audit,
+        authority=authority.directory,
+        upstream_ca=upstream_ca or upstream_bundle(),
+        metrics=None if metrics is None else host_and_port(metrics),
+        watched=not works_beside(policy),
+    )
+
+
+def host_and_port(text: str, host: str = "127.0.0.1") -> tuple[str, int]:
+    """HOST:PORT, [V6]:PORT or PORT. Raises ValueError that says so."""
+    name, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no HOST:PORT; write for example 127.0.0.1:9090")
+    return name.strip("[]") or host, int(port)
+
+
+def upstream_bundle() -> str:
+    """The authorities trusted towards servers: the user's own choice, or the system's."""
+    if named := os.environ.get("SSL_CERT_FILE"):
+        return str(Path(named).absolute())
+    found = bundles_found()
+    if not found:
+        raise ValueError(
+            "no bundle of certificate authorities was found; install ca-certificates, or name one "
+            "in SSL_CERT_FILE"
+        )
+    return found[0]
+
+
+def works_beside(policy: Policy) -> bool:
+    """Whether a policy's folder holds the agent's own work and so cannot be read-only to it.
+
+    The agent could then put other files there, so such a policy is reloaded only when asked to.
+    """
+    here = Path.cwd()
+    return any(here.is_relative_to(source.parent) for source in policy.sources)

@@ -1,0 +1,69 @@
+"""Options and places: read as people write them, refused in words."""
+
+from pathlib import Path
+
+import pytest
+
+from firewall.cli import plan
+from firewall.policy import Policy, load_policy
+
+
+def _policy(folder: Path) -> Policy:
+    folder.mkdir(exist_ok=True)
+    path = folder / "policy.yaml"
+    path.write_text("version: 1\nname: t\n")
+    return load_policy(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("9090", ("127.0.0.1", 9090)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),
+        ("[::1]:9090", ("::1", 9090)),
+        ("localhost:0", ("localhost", 0)),
+    ],
+)
+def test_host_and_port(text: str, expected: tuple[str, int]) -> None:
+    assert plan.host_and_port(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:", "host:x", "host:65536", "1:-1"])
+def test_a_bad_address_says_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write for example 127\.0\.0\.1:9090"):
+        plan.host_and_port(text)
+
+
+def test_a_bundle_that_the_user_names_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/private/bundle.pem")
+    assert plan.upstream_bundle() == "/private/bundle.pem"
+
+
+def test_without_any_bundle_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr(plan, "bundles_found", tuple)
+    with pytest.raises(ValueError, match="install ca-certificates"):
+        plan.upstream_bundle()
+
+
+def test_a_state_that_cannot_be_kept_says_where_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FIREWALL_STATE", str(tmp_path / "file"))
+    with pytest.raises(
+        ValueError, match="name another folder for the firewall's state in FIREWALL_STATE"
+    ):
+        plan.make_plan("p", _policy(tmp_path / "p"), None, None)
+
+
+def test_the_state_is_reached_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent could turn a link elsewhere, and have its next records written there."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setenv("FIREWALL_STATE", str(tmp_path / "link"))
+    made = plan.make_plan("p", _policy(tmp_path / "p"), tmp_path / "link" / "log", None)
+    assert made.authority == tmp_path / "real" / "authority"
+    assert made.audit == tmp_path / "real" / "log"

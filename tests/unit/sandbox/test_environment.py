@@ -53,7 +53,7 @@ def test_the_callers_environment_is_left_as_it_is() -> None:
 
 
 def test_another_user_has_its_own_home_and_nothing_of_the_callers(tmp_path: Path) -> None:
-    own = {"HOME": "/root", "USER": "root", "XDG_CACHE_HOME": "/root/.cache", "KEEP": "x"}
+    own = {"HOME": "/home/own", "USER": "own", "XDG_CACHE_HOME": "/home/own/.cache", "KEEP": "x"}
     uid = os.getuid()
     entry = pwd.getpwuid(uid)
     moved = moved_home(own, uid, "/private")

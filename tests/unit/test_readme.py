@@ -1,0 +1,58 @@
+"""What the README shows is so: its policy loads, its commands exist, its folders are there."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from firewall.actor import Actor
+from firewall.cli.main import app
+from firewall.policy import load_policy
+from firewall.requests import HttpRequest
+from tests.unit.proxy.stage import CURL
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def _policy() -> str:
+    found = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.skipif(shutil.which("pip") is None, reason="pip is not installed")
+def test_its_policy_loads_and_does_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "my-agent.yaml"
+    path.write_text(_policy())
+    policy = load_policy(path)
+    push = HttpRequest("POST", "https", "github.com", 443, "/o/r/git-receive-pack", "github.com")
+    verdict = policy.decide(push, Actor("test", CURL))
+    assert (verdict.allowed, verdict.rule) == (False, "default")
+
+
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"(?:`|uv run |    )firewall ([a-z]+)", README)))
+)
+def test_its_commands_exist(command: str) -> None:
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "option", sorted(set(re.findall(r"(?<=[ `])(--[a-z]+)", README)) - {"--set", "--policy"})
+)
+def test_its_options_exist(option: str) -> None:
+    pages = [
+        CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+        for command in ("run", "serve")
+    ]
+    assert any(option in page for page in pages)
+
+
+@pytest.mark.parametrize(
+    "place", re.findall(r"^    ([a-z]+/(?:[a-z_.]+/?)?)", README, re.MULTILINE)
+)
+def test_its_places_are_there(place: str) -> None:
+    assert (ROOT / place).exists()

@@ -12,7 +12,7 @@ from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.proxy.actors import Actors, Finder
-from firewall.proxy.gate import Gate, raise_descriptor_limit
+from firewall.proxy.gate import Gate, set_limits
 from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.reload import Reload
@@ -36,7 +36,7 @@ def open_house(
     plan: Plan, finder: Finder, warn: Callable[[str], None], *, live: bool
 ) -> Iterator[House]:
     """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted."""
-    raise_descriptor_limit()
+    set_limits()
     gpu = GpuMonitor()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)

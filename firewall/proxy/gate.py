@@ -233,11 +233,15 @@ class Gate:
         self._inspected = now
 
 
-def raise_descriptor_limit() -> None:
-    """Use as many descriptors as this process may; a flow needs up to four."""
+def set_limits() -> None:
+    """Use as many descriptors as this process may (a flow needs up to four), and dump no core.
+
+    The memory of a firewall holds a certificate authority's key and what its clients say.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _closer(client: socket.socket) -> Callable[[Verdict], None]:

@@ -18,6 +18,8 @@ type Resolved = Callable[[Sequence[str], str], None]
 KEPT_SECONDS = 5.0
 KEPT_NAMES = 4096
 THREADS = 8
+WAITING_NAMES = 1024
+"""An agent may ask for any number of names below an allowed wildcard."""
 
 
 class Resolver:
@@ -38,6 +40,8 @@ class Resolver:
             done(known, "")
         elif name in self._waiting:
             self._waiting[name].append(done)
+        elif len(self._waiting) >= WAITING_NAMES:
+            done([], f"the name {name} cannot be resolved: too many names wait for an answer")
         else:
             self._waiting[name] = [done]
             self._ask(name)

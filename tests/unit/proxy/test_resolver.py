@@ -60,6 +60,21 @@ def test_a_name_that_does_not_exist_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
+def test_more_names_than_may_wait_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def getaddrinfo(name: str, *_: object, **__: object) -> list[object]:
+        answered.wait(5)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.9", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("firewall.proxy.resolver.WAITING_NAMES", 2)
+    threading.Timer(0.1, answered.set).start()
+    answers = _resolve(["a.test", "b.test", "c.test"], {})
+    reason = "the name c.test cannot be resolved: too many names wait for an answer"
+    assert answers == [([], reason), (["192.0.2.9"], ""), (["192.0.2.9"], "")]
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [("192.0.2.1", True), ("::1", True), ("localhost", False), ("1.2.3", False), ("", False)],

@@ -1,7 +1,8 @@
 """OpenSSH's command line, read as ssh.c reads it.
 
 Options are those of getopt(3) without permutation: clusters ("-fNR 80:h:80"), values attached or
-apart, "--". After the host ssh looks for options once more; what then remains is the command.
+apart, "--". After the host ssh looks for options once more, unless "--" stood before it; what then
+remains is the command.
 Settings given with -o follow ssh_config(5), where the first value of a keyword counts.
 """
 
@@ -67,10 +68,11 @@ def parse_ssh(argv: Sequence[str], *, tags: bool = True) -> SshInvocation:
     """
     with_value = _AUTOSSH if "autossh" in argv[0] else _SSH if tags else _SSH_BEFORE_TAGS
     parser = _Parser(with_value)
-    rest = parser.options(list(argv[1:]))
+    rest, ended = parser.options(list(argv[1:]))
     if rest:
-        parser.destination(rest[0])
-        rest = parser.options(rest[1:])
+        parser.destination(rest.pop(0))
+        if not ended:
+            rest, _ = parser.options(rest)
     return replace(parser.invocation, command=tuple(rest))
 
 
@@ -81,15 +83,15 @@ class _Parser:
         self._with_value = with_value
         self.invocation = SshInvocation()
 
-    def options(self, arguments: list[str]) -> list[str]:
-        """Read the options at the start; returns what follows them."""
+    def options(self, arguments: list[str]) -> tuple[list[str], bool]:
+        """Read the options at the start; returns what follows, and whether "--" ended them."""
         while arguments and len(arguments[0]) > 1 and arguments[0][0] == "-":
             word = arguments.pop(0)
             if word == "--":
-                break
+                return arguments, True
             for option, value in self._split(word, arguments):
                 self._apply(option, value)
-        return arguments
+        return arguments, False
 
     def _split(self, word: str, arguments: list[str]) -> Iterator[tuple[str, str]]:
         """A cluster's options; the first that takes a value takes the rest or the next word."""

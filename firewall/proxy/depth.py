@@ -112,8 +112,6 @@ class Depth:
                 message = handover.receive(self._channel)
             except BlockingIOError:
                 return
-            except OSError:
-                message = None
             if message is None:
                 self._over.set()
             else:

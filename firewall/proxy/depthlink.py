@@ -107,8 +107,6 @@ class DepthLink:
                 message = handover.receive(self._channel)
             except BlockingIOError:
                 return
-            except OSError:
-                message = None
             if message is None:
                 self._died()
                 return

@@ -14,9 +14,8 @@ from firewall.actor import Actor
 from firewall.judge import Judge, fail_closed
 from firewall.proxy.actors import Found
 from firewall.proxy.dns import Resolution, parse
+from firewall.proxy.held import Held
 from firewall.proxy.loop import EDGE, HANGUP, READ, Loop
-from firewall.proxy.relay import reset_on_close
-from firewall.verdict import Verdict
 
 OPENING_SECONDS = 2.0
 IDLE_SECONDS = 10.0
@@ -30,7 +29,7 @@ _NOT_A_QUERY = 0xF80F
 """QR, opcode and rcode: all zero in a standard query."""
 
 
-class DnsConnection:
+class DnsConnection(Held):
     """One connection to port 53, from its first bytes on.
 
     `step_aside` takes the socket over, with nothing consumed, if it does not speak DNS.
@@ -46,10 +45,9 @@ class DnsConnection:
         find_actor: Callable[[Found], None],
         step_aside: Callable[[], None],
     ) -> None:
-        self._loop = loop
+        super().__init__(loop, client)
         self._judge = judge
         self._resolution = resolution
-        self._client = client
         self._facts = facts
         self._find_actor = find_actor
         self._step_aside = step_aside
@@ -124,23 +122,7 @@ class DnsConnection:
     # The end
 
     def _enforced(self, point: str) -> contextlib.AbstractContextManager[None]:
-        return fail_closed(self._judge, point, self._failed, actor=self._actor)
-
-    def _failed(self, verdict: Verdict) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
-        reset_on_close(self._client)
-        self._close()
-
-    def _close(self) -> None:
-        if self._client.fileno() >= 0:
-            self._forget()
-            self._client.close()
-
-    def _forget(self) -> None:
-        self._timer.cancel()
-        self._loop.forget(self._client.fileno())
+        return fail_closed(self._judge, point, self._refused, actor=self._actor)
 
 
 def begins_with_question(data: bytes) -> bool | None:

@@ -15,9 +15,8 @@ from firewall.protocols import ProtocolError
 from firewall.protocols.hosts import split_authority
 from firewall.protocols.http1 import LIMIT, parse_head
 from firewall.protocols.socks import Refusal, Reply, Send, Socks5Server, Target, answer
+from firewall.proxy.held import Held
 from firewall.proxy.loop import HANGUP, READ, Loop
-from firewall.proxy.relay import reset_on_close
-from firewall.verdict import Verdict
 
 HANDSHAKE_SECONDS = 10.0
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -25,7 +24,7 @@ SOCKS_CHUNK = 512
 """More than a greeting and a request hold (RFC 1928: 257 and 262 bytes, but not both at once)."""
 
 
-class Front:
+class Front(Held):
     """One client's handshake. `asked(host, port)` takes the socket over.
 
     Host "" means that each request names its own destination (absolute-form, RFC 9112 3.2.2).
@@ -38,9 +37,8 @@ class Front:
         client: socket.socket,
         asked: Callable[[str, int], None],
     ) -> None:
-        self._loop = loop
+        super().__init__(loop, client)
         self._judge = judge
-        self._client = client
         self._asked = asked
         self._socks = Socks5Server()
         self._take: Callable[[], None] = self._begin
@@ -128,19 +126,6 @@ class Front:
         self._forget()
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         self._asked(host, port)
-
-    def _refused(self, verdict: Verdict) -> None:
-        reset_on_close(self._client)
-        self._close()
-
-    def _close(self) -> None:
-        if self._client.fileno() >= 0:
-            self._forget()
-            self._client.close()
-
-    def _forget(self) -> None:
-        self._timer.cancel()
-        self._loop.forget(self._client.fileno())
 
 
 def _bad_request(reason: str) -> bytes:

@@ -7,6 +7,7 @@ that is too large for the channel travels as a memory file, whose descriptor com
 
 import errno
 import json
+import logging
 import os
 import socket
 from dataclasses import asdict, dataclass
@@ -14,6 +15,8 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.verdict import Action, Obligations, Severity, Verdict
+
+logger = logging.getLogger(__name__)
 
 MESSAGE_LIMIT = 64 << 10
 """Bytes of one message. What is larger (a policy of 10,000 hosts, an agent's endless command line)
@@ -80,15 +83,22 @@ def send_setup(channel: socket.socket, setup: Setup) -> None:
 
 
 def receive(channel: socket.socket) -> tuple[str, dict[str, Any], list[int]] | None:
-    """The next message's kind, body and descriptors; None when the other side has closed.
+    """The next message's kind, body and descriptors; BlockingIOError when it must wait.
 
-    Without a free descriptor the kernel drops those of the message: then the list is empty, or
-    OSError is raised where the message itself was in one.
+    None at the channel's end: when the other side has closed, and when a message cannot be read.
+    Without a free descriptor the kernel drops those of the message: then the list is empty, and
+    a message that was in one is lost.
     """
-    data, fds, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 2)
-    if not data:
+    try:
+        data, fds, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 2)
+        if not data:
+            return None
+        message = json.loads(_read_file(fds) if data == _IN_FILE else data)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        logger.warning("the channel of the depth process ends: %s", error)
         return None
-    message = json.loads(_read_file(fds) if data == _IN_FILE else data)
     return message["kind"], message["body"], fds
 
 

@@ -108,6 +108,21 @@ class Workplace:
         )
         return Result(done.returncode, done.stdout, done.stderr, self.records())
 
+    def start(self, policy: Path, script: str, says: str) -> subprocess.Popen[str]:
+        """Start a bash script as the agent and wait until it says a line."""
+        process = subprocess.Popen(
+            self.command(policy, "bash", "-c", script),
+            cwd=self.work,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == says + "\n"
+        return process
+
     def shell(self, policy: Path, script: str, **more: Any) -> Result:
         """Run a bash script as the agent."""
         return self.run(policy, "bash", "-c", script, **more)

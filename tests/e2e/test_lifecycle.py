@@ -21,23 +21,6 @@ def policy(workplace: Workplace) -> Path:
     return workplace.policy(POLICY)
 
 
-def _start(workplace: Workplace, policy: Path, script: str) -> subprocess.Popen[str]:
-    """Start an agent that says "ready" and wait until it does."""
-    agent = ("bash", "-c", script)
-    process = subprocess.Popen(
-        workplace.command(policy, *agent),
-        cwd=workplace.work,
-        env=workplace.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
 def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
     out, _ = process.communicate(timeout=20)
     return process.returncode, out
@@ -98,7 +81,7 @@ def test_a_signal_reaches_the_agent(
     workplace: Workplace, policy: Path, number: signal.Signals
 ) -> None:
     script = f"trap 'echo caught; exit 9' {number.name}; echo ready; while :; do sleep 0.05; done"
-    process = _start(workplace, policy, script)
+    process = workplace.start(policy, script, "ready")
     process.send_signal(number)
     assert _end(process) == (9, "caught\n")
 
@@ -107,7 +90,7 @@ def test_a_signal_reaches_the_agent(
 def test_an_agent_that_ignores_nothing_ends_by_the_signal(
     workplace: Workplace, policy: Path
 ) -> None:
-    process = _start(workplace, policy, "echo ready; exec sleep 60")
+    process = workplace.start(policy, "echo ready; exec sleep 60", "ready")
     process.send_signal(signal.SIGTERM)
     assert _end(process) == (143, "")
 
@@ -115,21 +98,18 @@ def test_an_agent_that_ignores_nothing_ends_by_the_signal(
 @pytest.mark.usefixtures("traces")
 def test_what_the_agent_left_running_ends_with_it(workplace: Workplace, policy: Path) -> None:
     mark = f"exec -a {workplace.folder}-left sleep 60"
-    process = _start(workplace, policy, f"({mark}) & disown; sleep 0.2; echo ready")
+    process = workplace.start(policy, f"({mark}) & disown; sleep 0.2; echo ready", "ready")
     assert _end(process)[0] == 0
 
 
 @pytest.mark.usefixtures("traces")
 def test_a_killed_firewall_takes_the_sandbox_along(workplace: Workplace, policy: Path) -> None:
     mark = f"exec -a {workplace.folder}-agent sleep 60"
-    process = _start(workplace, policy, f"(setsid bash -c '{mark}') & echo ready; sleep 60")
+    process = workplace.start(policy, f"(setsid bash -c '{mark}') & echo ready; sleep 60", "ready")
     assert _processes(f"{workplace.folder}-agent")
     process.kill()
     process.wait(10)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    process.stderr.close()
+    process.communicate()
     report = verify(workplace.log)
     assert report.status in ("intact", "torn")
     again = workplace.shell(policy, "true")
@@ -162,8 +142,8 @@ def test_a_program_that_does_not_exist(workplace: Workplace, policy: Path) -> No
 
 
 def test_two_firewalls_at_once_write_two_chains(workplace: Workplace, policy: Path) -> None:
-    first = _start(workplace, policy, "echo ready; exec sleep 60")
-    second = _start(workplace, policy, "echo ready")
+    first = workplace.start(policy, "echo ready; exec sleep 60", "ready")
+    second = workplace.start(policy, "echo ready", "ready")
     assert _end(second)[0] == 0
     first.terminate()
     assert _end(first)[0] == 143

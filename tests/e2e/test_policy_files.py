@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -57,28 +56,13 @@ def test_the_agent_cannot_put_another_folder_in_its_place(
     assert "policy" not in [each["kind"] for each in result.records]
 
 
-def _start(workplace: Workplace, policy: Path, script: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        workplace.command(policy, "bash", "-c", script),
-        cwd=workplace.work,
-        env=workplace.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "403\n"
-    return process
-
-
 SCRIPT = f"{ASK}; read; {ASK}"
 
 
 @needs("curl")
 def test_a_changed_policy_takes_force_during_a_run(workplace: Workplace) -> None:
     policy = workplace.policy(POLICY)
-    process = _start(workplace, policy, SCRIPT)
+    process = workplace.start(policy, SCRIPT, "403")
     policy.write_text(POLICY + RULE)
     time.sleep(1.6)
     assert process.communicate("\n", timeout=20)[0] == "502\n", "allowed, and nowhere to go"
@@ -89,7 +73,7 @@ def test_a_policy_where_the_agent_works_is_loaded_again_only_when_asked(
     workplace: Workplace,
 ) -> None:
     policy = _beside(workplace)
-    process = _start(workplace, policy, f"{ASK}; read; {ASK}; read; {ASK}")
+    process = workplace.start(policy, f"{ASK}; read; {ASK}; read; {ASK}", "403")
     assert process.stdin is not None
     assert process.stdout is not None
     policy.write_text(POLICY + RULE)

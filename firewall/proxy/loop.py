@@ -80,9 +80,10 @@ class Loop:
         """Serve until `stop`."""
         self._running = True
         while self._running:
-            for fd, events in self._poll():
-                handler = self._handlers.get(fd)
-                if handler is not None:
+            for fd, handler, events in self._ready():
+                # A handler before this one may have closed the descriptor, and its number may be
+                # another's by now, to whom these events mean nothing.
+                if self._handlers.get(fd) is handler:
                     self._call(partial(handler, events))
             self._run_timers()
 
@@ -97,11 +98,12 @@ class Loop:
     def _halt(self) -> None:
         self._running = False
 
-    def _poll(self) -> list[tuple[int, int]]:
+    def _ready(self) -> list[tuple[int, Handler, int]]:
         timeout = -1.0
         if self._timers:
             timeout = max(0.0, self._timers[0][0] - time.monotonic())
-        return self._epoll.poll(timeout, 512)
+        ready = self._epoll.poll(timeout, 512)
+        return [(fd, self._handlers[fd], events) for fd, events in ready if fd in self._handlers]
 
     def _woken(self, events: int) -> None:
         os.eventfd_read(self._wakeup)

@@ -15,6 +15,8 @@ from typing import Any
 
 import trustme
 
+from tests.waiting import PATIENCE, eventually
+
 NAMES = ("origin.test", "git.test", "index.test", "raw.test")
 
 
@@ -76,7 +78,7 @@ class Nginx:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
 
 _NGINX = """
@@ -223,13 +225,14 @@ class RawServer:
             client.sendall(data)
 
 
-def wait_for_port(port: int, seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise TimeoutError(f"nothing listens on port {port}")
+def wait_for_port(port: int) -> None:
+    """Return when something listens there."""
+    eventually(lambda: _listens(port))
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

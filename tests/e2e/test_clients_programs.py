@@ -36,19 +36,19 @@ def _here(program: str, code: str) -> str:
 URLLIB = """
 import urllib.error, urllib.request
 try:
-    print(urllib.request.urlopen("URL", timeout=20).read().decode())
+    print(urllib.request.urlopen("URL", timeout=60).read().decode())
 except urllib.error.HTTPError as error:
     print(error.code, error.read().decode())
 """
 REQUESTS = """
 import requests
-answer = requests.get("URL", timeout=20)
+answer = requests.get("URL", timeout=60)
 print(answer.status_code, answer.text)
 """
 HTTPX = """
 import httpx
 with httpx.Client(http1=False, http2=True) as client:
-    answer = client.get("URL", timeout=20)
+    answer = client.get("URL", timeout=60)
     print(answer.status_code, answer.http_version, answer.text)
 """
 FETCH = """
@@ -56,7 +56,7 @@ fetch("URL").then(async (answer) => console.log(answer.status, await answer.text
 """
 CONNECT = """
 import socket
-client = socket.create_connection(("HOST", PORT), 10)
+client = socket.create_connection(("HOST", PORT), 60)
 client.sendall(bytes.fromhex("000102030405060708090a0b0c0d0e0f"))
 try:
     print(client.recv(100).hex())

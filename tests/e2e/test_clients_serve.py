@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.e2e.clients import check_evidence, opened, pip_command, public_folder
 from tests.e2e.conftest import FIREWALL, Workplace, needs
 from tests.e2e.servers import Certificates, GitServer, Nginx, free_port, wait_for_port
 from tests.e2e.upstreams import Web, wheel_index
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = needs("curl", "nginx", "git")
 
@@ -55,7 +55,7 @@ class Served:
             env=self.workplace.environment,
             stderr=subprocess.PIPE,
         )
-        wait_for_port(self.port, 20)
+        wait_for_port(self.port)
         return process
 
     @property
@@ -99,10 +99,7 @@ class Served:
 
     def block(self, path: str, rule: str, program: str) -> dict[str, Any]:
         """The one block of the request for this path or host, with its evidence."""
-        until = time.monotonic() + 5
-        while not (found := self._blocks(path)) and time.monotonic() < until:
-            time.sleep(0.05)
-        (record,) = found
+        (record,) = eventually(lambda: self._blocks(path))
         assert record["verdict"]["rule"] == rule
         check_evidence(record, program)
         return record
@@ -128,7 +125,7 @@ def served(certificates: Certificates, nginx: Nginx) -> Iterator[Served]:
             yield made
         finally:
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=20)
+            _, said = process.communicate(timeout=PATIENCE)
             git.close()
             index.close()
         assert process.returncode == 0
@@ -231,7 +228,7 @@ def test_python_requests_by_its_variables(served: Served) -> None:
     code = (
         "import requests, sys\n"
         "for url in sys.argv[1:]:\n"
-        "    answer = requests.get(url, timeout=20)\n"
+        "    answer = requests.get(url, timeout=60)\n"
         "    print(answer.status_code, answer.text.splitlines()[0])\n"
     )
     urls = (

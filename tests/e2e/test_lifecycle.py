@@ -12,6 +12,7 @@ import pytest
 
 from firewall.audit import verify
 from tests.e2e.conftest import FIREWALL, Workplace
+from tests.waiting import PATIENCE
 
 POLICY = "version: 1\nname: t\nextends: [base]\n"
 
@@ -22,7 +23,7 @@ def policy(workplace: Workplace) -> Path:
 
 
 def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, out
 
 
@@ -45,7 +46,7 @@ def traces(workplace: Workplace) -> Iterator[None]:
     """Checks that a test leaves no process, mount or namespace behind."""
     before = _footprint()
     yield
-    until = time.monotonic() + 5
+    until = time.monotonic() + PATIENCE
     while _processes(str(workplace.folder)) or _footprint() - before:
         assert time.monotonic() < until, (
             _processes(str(workplace.folder)),
@@ -108,7 +109,7 @@ def test_a_killed_firewall_takes_the_sandbox_along(workplace: Workplace, policy:
     process = workplace.start(policy, f"(setsid bash -c '{mark}') & echo ready; sleep 60", "ready")
     assert _processes(f"{workplace.folder}-agent")
     process.kill()
-    process.wait(10)
+    process.wait(PATIENCE)
     process.communicate()
     report = verify(workplace.log)
     assert report.status in ("intact", "torn")
@@ -161,5 +162,5 @@ def test_serve_ends_by_a_signal(workplace: Workplace, policy: Path) -> None:
     assert process.stderr is not None
     assert "proxy on 127.0.0.1:" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.conftest import FIREWALL, Workplace
 from tests.e2e.servers import RawServer, free_port, wait_for_port
 from tests.e2e.test_survival import Served, ended
+from tests.waiting import PATIENCE, eventually
 
 POLICY = """
 version: 1
@@ -39,10 +40,10 @@ def test_prometheus_sees_verdicts_flows_and_the_log(
         denied = served.connect("other.test", 1)
         denied.sendall(b"\x00\x01\x02\x03")
         assert ended(denied)
-        samples = _samples(metrics)
+        samples = eventually(lambda: _of_both(_samples(metrics)))
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
     verdicts = {name: value for name, value in samples.items() if "verdicts_total" in name}
     assert verdicts == {
         _verdict("allow", "raw"): 1,
@@ -54,13 +55,19 @@ def test_prometheus_sees_verdicts_flows_and_the_log(
     assert samples['firewall_flow_bytes_total{direction="sent"}'] == 4
 
 
+def _of_both(samples: dict[str, float]) -> dict[str, float]:
+    """The samples once both flows are over and recorded: a block is answered before it is."""
+    over = samples['firewall_flows{state="relaying"}'] == 0
+    return samples if over and samples["firewall_append_seconds_count"] >= 2 else {}
+
+
 def _verdict(action: str, rule: str) -> str:
     labels = f'action="{action}",enforced="true",protocol="unknown",rule="{rule}"'
     return f"firewall_verdicts_total{{{labels}}}"
 
 
 def _samples(port: int) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as response:
         text = response.read().decode()
     return {
         sample.name + _labels(sample.labels): sample.value

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Workplace, needs
+from tests.waiting import PATIENCE
 
 POLICY = "version: 1\nname: t\nextends: [base]\n"
 RULE = "network: {rules: [{name: added, allow: http, hosts: [added.invalid]}]}\n"
@@ -65,7 +66,7 @@ def test_a_changed_policy_takes_force_during_a_run(workplace: Workplace) -> None
     process = workplace.start(policy, SCRIPT, "403")
     policy.write_text(POLICY + RULE)
     time.sleep(1.6)
-    assert process.communicate("\n", timeout=20)[0] == "502\n", "allowed, and nowhere to go"
+    assert process.communicate("\n", timeout=PATIENCE)[0] == "502\n", "allowed, and nowhere to go"
 
 
 @needs("curl")
@@ -83,4 +84,4 @@ def test_a_policy_where_the_agent_works_is_loaded_again_only_when_asked(
     assert process.stdout.readline() == "403\n"
     process.send_signal(signal.SIGHUP)
     time.sleep(0.5)
-    assert process.communicate("\n", timeout=20)[0] == "502\n"
+    assert process.communicate("\n", timeout=PATIENCE)[0] == "502\n"

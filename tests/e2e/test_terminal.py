@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Workplace
+from tests.waiting import PATIENCE
 
 POLICY = "version: 1\nname: t\nextends: [base]\n"
 
@@ -31,7 +32,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._handle, text.encode())
 
-    def expect(self, pattern: str, seconds: float = 20) -> str:
+    def expect(self, pattern: str, seconds: float = PATIENCE) -> str:
         """Wait until the pattern is shown, and forget all up to its end."""
         until = time.monotonic() + seconds
         while not (found := re.search(pattern, self.shown)):

@@ -21,6 +21,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Message, Request, TextMessage
 
 from tests.e2e.servers import Certificates, RawServer, free_port, wait_for_port
+from tests.waiting import PATIENCE
 
 
 class Web:
@@ -188,7 +189,7 @@ class Sshd:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
 
 def _keygen(path: Path) -> Path:

@@ -11,7 +11,6 @@ import select
 import shutil
 import signal
 import subprocess
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from firewall.sandbox import Sandbox, SandboxSpec
+from tests.waiting import PATIENCE
 
 USER = 54321 if os.geteuid() == 0 else os.geteuid()
 """As whom the agent runs: nobody in particular, or who runs the tests."""
@@ -88,7 +88,12 @@ class Inside:
         assert PYTHON
         user: dict[str, Any] = {"user": USER, "group": USER, "extra_groups": []} if IS_ROOT else {}
         return subprocess.run(
-            [PYTHON, "-c", code], capture_output=True, text=True, check=False, timeout=30, **user
+            [PYTHON, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            **user,
         )
 
     def firewall[T](self, act: Callable[[], T]) -> T:
@@ -162,15 +167,6 @@ def _drain(sandbox: Sandbox, reader: int) -> tuple[bytes, int]:
         status = sandbox.poll() if sandbox.fileno() in ready else None
         if status is not None:
             return output, status
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """What `condition` returns once that is true."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
 
 
 def kill_quietly(pid: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import FIREWALL, Workplace
+from tests.waiting import PATIENCE
 
 POLICY = "version: 1\nname: t\nextends: [base]\n"
 OBSERVE = POLICY + "mode: observe\n"
@@ -59,7 +60,7 @@ def test_a_preset_stays_the_preset(workplace: Workplace) -> None:
         process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
-        assert process.communicate("\n", timeout=20)[0] == "over\n"
+        assert process.communicate("\n", timeout=PATIENCE)[0] == "over\n"
     assert workplace.work.joinpath("locked-down").read_text() == OBSERVE + "\n"
     assert "policy" not in [each["kind"] for each in workplace.records()]
 

@@ -14,7 +14,8 @@ import pytest
 
 from firewall.sandbox import Sandbox
 from firewall.sandbox.linux import landlock_version
-from tests.e2e.sandbox.inside import PYTHON, USER, Inside, wait_for
+from tests.e2e.sandbox.inside import PYTHON, USER, Inside
+from tests.waiting import eventually
 
 LIBC = """
 import ctypes, errno, os, socket
@@ -113,7 +114,7 @@ os.kill(0, {number})
         os.setpgid(0, 0)
         signal.signal(signal.SIGUSR1, lambda number, _: told.append(number))
         with inside.running(code) as sandbox:
-            wait_for(lambda: sandbox.poll() is not None)
+            eventually(lambda: sandbox.poll() is not None)
             return [sandbox.poll(), told]
 
     assert inside.firewall(act) == [0, []]

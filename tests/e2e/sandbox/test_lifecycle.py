@@ -16,7 +16,8 @@ import pytest
 
 from firewall.sandbox import Sandbox, SandboxError
 from firewall.sandbox.procfs import family
-from tests.e2e.sandbox.inside import IS_ROOT, PYTHON, USER, FirewallError, Inside, wait_for
+from tests.e2e.sandbox.inside import IS_ROOT, PYTHON, USER, FirewallError, Inside
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_a_program_that_cannot_be_run(inside: Inside) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_are_passed_on(inside: Inside, number: signal.Signals) -> None:
     def serve(sandbox: Sandbox) -> None:
-        wait_for((inside.directory / "ready").exists)
+        eventually((inside.directory / "ready").exists)
         sandbox.signal(number)
 
     code = f"""
@@ -74,7 +75,7 @@ def test_a_hang_up_that_was_ignored_stays_ignored(inside: Inside) -> None:
         with inside.running(
             "import signal, sys; sys.exit(signal.getsignal(1) == signal.SIG_IGN)"
         ) as sandbox:
-            return wait_for(lambda: str(sandbox.poll() or ""))
+            return eventually(lambda: str(sandbox.poll() or ""))
 
     assert inside.firewall(act) == "1"
 
@@ -223,7 +224,7 @@ def test_nothing_is_left_behind(inside: Inside) -> None:
     def act() -> Any:
         opened = len(os.listdir("/proc/self/fd"))
         with inside.running(DAEMON) as sandbox:
-            wait_for(lambda: sandbox.poll() == 0)
+            eventually(lambda: sandbox.poll() == 0)
             alive = beats(inside.directory / "alive")
             inner = list(family(sandbox.pid))
         gone = [not os.path.exists(f"/proc/{pid}") for pid in (*inner, sandbox.pid)]
@@ -255,11 +256,11 @@ def test_killing_the_firewall_kills_the_sandbox(inside: Inside) -> None:
         with contextlib.suppress(BaseException):
             inside.firewall(lambda: _run_until_killed(inside))
         os._exit(0)
-    firewall = int(wait_for(lambda: _text(inside.directory / "firewall")))
-    wait_for(lambda: _text(inside.directory / "alive") == "connected")
+    firewall = int(eventually(lambda: _text(inside.directory / "firewall")))
+    eventually(lambda: _text(inside.directory / "alive") == "connected")
     os.kill(firewall, signal.SIGKILL)
     os.waitpid(pid, 0)
-    wait_for(lambda: set(sandboxed()) <= before)
+    eventually(lambda: set(sandboxed()) <= before)
     assert not beats(inside.directory / "alive")
 
 
@@ -276,9 +277,9 @@ def _text(path: Path) -> str:
 def test_a_firewall_that_only_closes_its_channel_ends_the_sandbox_too(inside: Inside) -> None:
     def act() -> Any:
         with inside.running(NETWORK_LOOP) as sandbox:
-            wait_for(lambda: _text(inside.directory / "alive"))
+            eventually(lambda: _text(inside.directory / "alive"))
             sandbox._requests.close()
-            return wait_for(sandbox.poll)
+            return eventually(sandbox.poll)
 
     assert inside.firewall(act) == 137
 
@@ -317,7 +318,7 @@ def test_a_shell_keeps_its_terminal_and_its_jobs(inside: Inside, terminal: tuple
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sandbox = Sandbox.launch(inside.spec("bash", "--norc", "--noprofile", "-i"))
         sandbox.start()
-        status = wait_for(lambda: str(sandbox.poll() or ""), 30)
+        status = eventually(lambda: str(sandbox.poll() or ""), 30)
         sandbox.close()
         return [status, os.tcgetpgrp(0) == os.getpgrp()]
 
@@ -348,7 +349,8 @@ def test_processes_are_listed_parents_first(inside: Inside) -> None:
     def act() -> Any:
         code = f'import os; os.system("sh -c \'{PYTHON} -c \\"import time; time.sleep(9)\\"; :\'")'
         with inside.running(code) as sandbox:
-            found = wait_for(lambda: len(inner := family(sandbox.pid)) >= 3 and list(inner))
+            eventually(lambda: len(family(sandbox.pid)) >= 3)
+            found = list(family(sandbox.pid))
             return [sandbox.pid in found, found == sorted(found)]
 
     assert inside.firewall(act) == [False, True]

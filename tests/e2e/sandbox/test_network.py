@@ -9,13 +9,14 @@ import pytest
 
 from firewall.sandbox import ActorFinder, Sandbox, channel
 from tests.e2e.sandbox.inside import PYTHON, USER, Inside
+from tests.waiting import PATIENCE
 
 IP_RECVORIGDSTADDR = 20
 IPV6_RECVORIGDSTADDR = 74
 
 
 def accept(sandbox: Sandbox) -> tuple[socket.socket, Any]:
-    sandbox.tcp.settimeout(10)
+    sandbox.tcp.settimeout(PATIENCE)
     return sandbox.tcp.accept()
 
 
@@ -59,7 +60,7 @@ def test_tcp_arrives_with_its_destination(
 )
 def test_udp_arrives_and_is_answered(inside: Inside, family: str, host: str) -> None:
     def serve(sandbox: Sandbox) -> list[Any]:
-        sandbox.udp.settimeout(10)
+        sandbox.udp.settimeout(PATIENCE)
         data, ancillary, _, peer = sandbox.udp.recvmsg(100, 200)
         [(_, kind, original)] = ancillary
         with sandbox.open_udp((host, 53), socket.AddressFamily[family]) as answers:
@@ -67,7 +68,7 @@ def test_udp_arrives_and_is_answered(inside: Inside, family: str, host: str) -> 
         return [kind, int.from_bytes(original[2:4], "big")]
 
     code = (
-        f"import socket; s = socket.socket(socket.{family}, socket.SOCK_DGRAM); s.settimeout(10);"
+        f"import socket; s = socket.socket(socket.{family}, socket.SOCK_DGRAM); s.settimeout(60);"
         f"s.sendto(b'question', ({host!r}, 53)); d, a = s.recvfrom(100); print(d.decode(), a[0])"
     )
     result = inside.python(code, serve=serve)
@@ -173,7 +174,7 @@ def test_the_actor_is_found(inside: Inside) -> None:
             flow, peer = accept(sandbox)
             kept.append(flow)
             flows.append((peer, flow.getsockname()))
-        sandbox.udp.settimeout(10)
+        sandbox.udp.settimeout(PATIENCE)
         _, _, _, peer = sandbox.udp.recvmsg(100, 200)
         actors = finder.find(flows) + finder.find([(peer, ("203.0.113.7", 53))], "udp")
         gone = finder.find([(("10.0.0.2", 1), ("203.0.113.9", 2))])[0]

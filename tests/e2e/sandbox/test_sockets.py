@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from firewall.sandbox import Sandbox
-from tests.e2e.sandbox.inside import IS_ROOT, FirewallError, Inside, wait_for
+from tests.e2e.sandbox.inside import IS_ROOT, FirewallError, Inside
 from tests.e2e.sandbox.test_escapes import LIBC
+from tests.waiting import eventually
 
 CONNECT = """
 import socket, sys
@@ -142,14 +143,14 @@ def test_the_agents_own_sockets_stay_usable(inside: Inside, host_is_there: bool)
     """In its working directory and in /tmp, bound by a whole and by a relative path."""
 
     def serve(sandbox: Sandbox) -> None:
-        wait_for((inside.directory / "ready").exists)
+        eventually((inside.directory / "ready").exists)
         with contextlib.ExitStack() as stack:
             if host_is_there:
                 stack.enter_context(renamed(f"{inside.directory}/host"))
             sandbox.refresh()
             time.sleep(0.2)
             (inside.directory / "refreshed").touch()
-            wait_for((inside.directory / "done").exists)
+            eventually((inside.directory / "done").exists)
 
     code = (
         CONNECT

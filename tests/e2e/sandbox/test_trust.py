@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from firewall.sandbox import Authority, Sandbox
 from tests.e2e.sandbox.inside import PYTHON, Inside
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -49,9 +50,9 @@ def server(authority: Authority, tmp_path: Path) -> ssl.SSLContext:
 
 
 def answer_once(sandbox: Sandbox, server: ssl.SSLContext) -> None:
-    sandbox.tcp.settimeout(10)
+    sandbox.tcp.settimeout(PATIENCE)
     flow, _ = sandbox.tcp.accept()
-    flow.settimeout(10)
+    flow.settimeout(PATIENCE)
     try:
         with server.wrap_socket(flow, server_side=True) as secured:
             secured.recv(1000)

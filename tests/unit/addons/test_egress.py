@@ -6,14 +6,15 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.e2e.servers import wait_for_port
 from tests.unit.proxy.http.stage import HOST, SUBSCRIBE, Stage, answering, read_all, swallow, until
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 POLICY = """
@@ -53,7 +54,7 @@ class Mitmdump:
 
     def client(self) -> httpx.Client:
         proxy = f"http://127.0.0.1:{self.port}"
-        return httpx.Client(proxy=proxy, verify=self.context, trust_env=False, timeout=20)
+        return httpx.Client(proxy=proxy, verify=self.context, trust_env=False, timeout=PATIENCE)
 
     def rules(self) -> list[str]:
         paths = sorted((self.folder / "audit").rglob("*.log"))
@@ -66,19 +67,10 @@ def mitmdump(stage: Stage, folder: Path, server_port: int) -> Iterator[Mitmdump]
     here = Mitmdump(stage, folder, server_port)
     with subprocess.Popen([*here.command, *here.policy]) as process:
         try:
-            wait_for(here.port)
+            wait_for_port(here.port)
             yield here
         finally:
             process.terminate()
-
-
-def wait_for(port: int) -> None:
-    for _ in range(100):
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        time.sleep(0.2)
-    raise TimeoutError("mitmdump did not start")
 
 
 def test_stock_mitmproxy_enforces_the_policy(tmp_path: Path) -> None:
@@ -106,7 +98,7 @@ def test_mining_inside_tls_never_leaves(tmp_path: Path) -> None:
         server = stage.upstream(swallow)
         with (
             mitmdump(stage, tmp_path, server.port) as here,
-            socket.create_connection(("127.0.0.1", here.port), timeout=20) as plain,
+            socket.create_connection(("127.0.0.1", here.port), timeout=PATIENCE) as plain,
         ):
             place = f"{HOST}:{server.port}"
             plain.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from firewall.audit import AuditBusy, AuditError, AuditLog, read, verify
 from firewall.audit import log as log_module
 from firewall.audit.storage import Disk
+from tests.waiting import PATIENCE, eventually
 
 EVENT = {"kind": "verdict", "rule": "default"}
 
@@ -72,19 +73,12 @@ def append(log: AuditLog, event: dict[str, Any] = EVENT) -> Exception | None:
         answered.set()
 
     log.append(event, done)
-    assert answered.wait(10), "the log never answered"
+    assert answered.wait(PATIENCE), "the log never answered"
     return answers[0]
 
 
 def open_gate(gate: threading.Event) -> None:
-    assert gate.wait(10)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.005)
+    assert gate.wait(PATIENCE)
 
 
 def append_many(log: AuditLog, count: int) -> None:
@@ -124,7 +118,7 @@ class TestWriting:
             before = disk.syncs
             seen: list[int] = []
             log.append(EVENT, lambda error: seen.append(disk.syncs))
-            until(lambda: bool(seen))
+            eventually(lambda: bool(seen))
         assert seen == [before + 1]
 
     def test_waiters_share_one_sync(self, tmp_path: Path) -> None:
@@ -136,7 +130,7 @@ class TestWriting:
                 log.append(EVENT, answers.append)
             before = disk.syncs
             gate.set()
-            until(lambda: len(answers) == 101)
+            eventually(lambda: len(answers) == 101)
             assert answers == [None] * 101
             assert disk.syncs - before <= 2
 
@@ -228,17 +222,17 @@ class TestQueue:
 
         def hold(call: str) -> None:
             entered.set()
-            gate.wait(10)
+            gate.wait(PATIENCE)
 
         with opened(tmp_path, storage=disk) as log:
             disk.fault = hold
             log.append(EVENT)
-            assert entered.wait(10)
+            assert entered.wait(PATIENCE)
             for _ in range(10):
                 log.append(EVENT)
             assert "10 records behind the disk" in str(append(log))
             gate.set()
-            until(lambda: append(log) is None)
+            eventually(lambda: append(log) is None)
         *_, closed = read(tmp_path)
         assert closed["kind"] == "log.closed"
         assert closed["refused"] >= 1
@@ -249,12 +243,12 @@ class TestQueue:
 
         def hold(call: str) -> None:
             entered.set()
-            gate.wait(10)
+            gate.wait(PATIENCE)
 
         with opened(tmp_path, storage=disk) as log:
             disk.fault = hold
             log.append(EVENT)
-            assert entered.wait(10)
+            assert entered.wait(PATIENCE)
             log.append({"kind": "x", "long": "y" * 1000})
             assert "behind the disk" in str(append(log))
             gate.set()
@@ -285,7 +279,7 @@ class TestBrokenDisk:
             disk.break_at(call, code)
             assert append(log, {"kind": "lost"}) is not None
             disk.mend()
-            until(lambda: log.state == "ok")
+            eventually(lambda: log.state == "ok")
             assert append(log, {"kind": "second"}) is None
         assert verify(tmp_path).status == "intact"
         assert kinds(tmp_path) == ["log.opened", "first", "log.recovered", "second", "log.closed"]
@@ -310,7 +304,7 @@ class TestRecovery:
             disk.break_at("sync", errno.EIO)
             append(log, {"kind": "lost"})
             disk.mend()
-            until(lambda: log.state == "ok")
+            eventually(lambda: log.state == "ok")
         torn = list(read(tmp_path))[1]["torn"]
         kept = (tmp_path / "gate" / torn["kept"]).read_bytes()
         assert b'"kind":"lost"' in kept
@@ -329,10 +323,10 @@ class TestRecovery:
 
             disk.fault = fault
             append(log)
-            until(lambda: calls.count("sync") > 10)
+            eventually(lambda: calls.count("sync") > 10)
             assert len(list((tmp_path / "gate/torn").iterdir())) == 1
             disk.mend()
-            until(lambda: log.state == "ok")
+            eventually(lambda: log.state == "ok")
         assert list(read(tmp_path))[1]["torn"] is not None
 
     def test_a_failure_between_two_segments(self, tmp_path: Path) -> None:
@@ -342,7 +336,7 @@ class TestRecovery:
             assert append(log) is not None
             assert len(list((tmp_path / "gate").glob("*.log"))) == 2
             disk.mend()
-            until(lambda: log.state == "ok")
+            eventually(lambda: log.state == "ok")
             assert append(log) is None
         assert verify(tmp_path).status == "intact"
 
@@ -350,7 +344,7 @@ class TestRecovery:
         with opened(tmp_path) as log:
             segment(tmp_path).unlink()
             assert "is gone" in str(append(log))
-            until(lambda: "the chain's files are gone" in log.state)
+            eventually(lambda: "the chain's files are gone" in log.state)
             assert append(log) is not None
 
     def test_a_log_changed_while_written_denies(self, tmp_path: Path) -> None:
@@ -358,7 +352,9 @@ class TestRecovery:
             append(log)
             os.truncate(segment(tmp_path), 10)
             assert "changed by someone else" in str(append(log))
-            until(lambda: "known to be written, is not there" in log.state or ":1: " in log.state)
+            eventually(
+                lambda: "known to be written, is not there" in log.state or ":1: " in log.state
+            )
             assert append(log) is not None
 
     def test_what_another_adds_is_set_aside(self, tmp_path: Path) -> None:
@@ -366,7 +362,7 @@ class TestRecovery:
             with segment(tmp_path).open("ab") as file:
                 file.write(b"not a record\n")
             assert "changed by someone else" in str(append(log))
-            until(lambda: log.state == "ok")
+            eventually(lambda: log.state == "ok")
             assert append(log) is None
         assert verify(tmp_path).status == "intact"
 

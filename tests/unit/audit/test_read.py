@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from firewall.audit import AuditLog, find, heads, last, read
+from tests.waiting import PATIENCE
 
 
 def append(log: AuditLog, **event: Any) -> None:
     done = threading.Event()
     log.append({"kind": "verdict", **event}, lambda error: done.set())
-    assert done.wait(10)
+    assert done.wait(PATIENCE)
 
 
 @pytest.fixture

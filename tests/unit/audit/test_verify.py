@@ -11,6 +11,7 @@ import pytest
 
 from firewall.audit import AuditLog, verify
 from firewall.audit.record import check
+from tests.waiting import PATIENCE
 
 
 def write(directory: Path, count: int = 3, segment_limit: int = 1 << 20) -> Path:
@@ -25,7 +26,7 @@ def write(directory: Path, count: int = 3, segment_limit: int = 1 << 20) -> Path
 def append(log: AuditLog, number: int) -> None:
     written = threading.Event()
     log.append({"kind": "verdict", "n": number}, lambda error: written.set())
-    assert written.wait(10)
+    assert written.wait(PATIENCE)
 
 
 def only(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from firewall.audit import AuditLog, describe
 from firewall.cli.audit import app
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
+from tests.waiting import PATIENCE
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -31,7 +32,7 @@ def append(log: AuditLog, host: str, action: Action, rule: str) -> None:
         "actor": describe(Actor("s1")),
     }
     log.append(event, lambda error: written.set())
-    assert written.wait(10)
+    assert written.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ class TestTail:
         assert "five.test:443" in follower.stdout.readline()
         follower.send_signal(signal.SIGINT)
         follower.stdout.close()
-        assert follower.wait(10) == 130
+        assert follower.wait(PATIENCE) == 130
 
 
 class TestShow:

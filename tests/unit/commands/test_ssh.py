@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from firewall.commands import SshInvocation, parse_ssh
+from tests.waiting import PATIENCE
 
 SPELLINGS = [
     json.loads(line)
@@ -95,7 +96,7 @@ def test_agrees_with_ssh(words: list[str]) -> None:
     taken = (b for a, b in pairwise(words) if a in ("-R", "-NL", "-D"))
     assume(not any(word.startswith("ssh://") for word in taken))
     command = ["ssh", "-F", "none", "-G", *words]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if answer.returncode:
         return
     said = [line.partition(" ")[::2] for line in answer.stdout.splitlines()]

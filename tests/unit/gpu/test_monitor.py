@@ -12,6 +12,7 @@ import pytest
 from firewall.actor import Actor
 from firewall.gpu import GpuMonitor, monitor
 from firewall.gpu.backend import Device, DeviceLostError, UnavailableError
+from tests.waiting import PATIENCE, eventually
 
 ACTOR = Actor("s1", namespace=1)
 
@@ -64,23 +65,16 @@ def started(backend: FakeGpu, **options: Any) -> Iterator[GpuMonitor]:
         gpu.stop()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.005)
-
-
 def pass_through(gate: threading.Event) -> None:
     """Hang as a driver does, until the test opens the gate."""
-    assert gate.wait(10)
+    assert gate.wait(PATIENCE)
 
 
 def ask(gpu: GpuMonitor) -> Mapping[str, Any]:
     """A fresh snapshot; checks that there is no second answer."""
     answers: list[Mapping[str, Any]] = []
     gpu.fresh(ACTOR, answers.append)
-    until(lambda: bool(answers))
+    eventually(lambda: bool(answers))
     time.sleep(0.02)
     assert len(answers) == 1
     return answers[0]
@@ -100,7 +94,7 @@ def test_a_fresh_reading() -> None:
 def test_latest_asks_nothing() -> None:
     backend = FakeGpu()
     with started(backend) as gpu:
-        until(lambda: gpu.latest()["status"] == "ok")
+        eventually(lambda: gpu.latest()["status"] == "ok")
         read = backend.readings
         for _ in range(100):
             assert gpu.latest()["devices"][0]["power_watts"] == 600.0
@@ -111,7 +105,7 @@ def test_the_callback_runs_on_the_sampler() -> None:
     names: list[str] = []
     with started(FakeGpu()) as gpu:
         gpu.fresh(ACTOR, lambda snapshot: names.append(threading.current_thread().name))
-        until(lambda: bool(names))
+        eventually(lambda: bool(names))
     assert names == ["gpu sampler"]
 
 
@@ -121,14 +115,14 @@ def test_a_flood_of_questions_is_no_flood_of_readings() -> None:
     with started(backend) as gpu:
         for _ in range(1000):
             gpu.fresh(ACTOR, answers.append)
-        until(lambda: len(answers) == 1000)
+        eventually(lambda: len(answers) == 1000)
         assert {each["status"] for each in answers} == {"ok"}
         assert backend.readings < 10
 
 
 def test_history_is_kept_at_the_period_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with started(FakeGpu(), period=0.01) as gpu:
-        until(lambda: len(gpu.latest()["history"]) == 60)
+        eventually(lambda: len(gpu.latest()["history"]) == 60)
         time.sleep(0.05)
         history = gpu.latest()["history"]
     assert len(history) == 60
@@ -142,13 +136,13 @@ class TestSlow:
         backend = FakeGpu(lambda: pass_through(gate) if slow.is_set() else None)
         answers: list[Mapping[str, Any]] = []
         with started(backend, period=0.05) as gpu:
-            until(lambda: gpu.latest()["status"] == "ok")
+            eventually(lambda: gpu.latest()["status"] == "ok")
             slow.set()
             time.sleep(0.15)
             asked = time.monotonic()
             gpu.fresh(ACTOR, answers.append)
             assert time.monotonic() - asked < 0.05, "fresh must not block its caller"
-            until(lambda: bool(answers))
+            eventually(lambda: bool(answers))
             assert 0.2 < time.monotonic() - asked < 0.6
             gate.set()
             time.sleep(0.1)
@@ -171,9 +165,9 @@ class TestSlow:
         gate, slow = threading.Event(), threading.Event()
         backend = FakeGpu(lambda: pass_through(gate) if slow.is_set() else None)
         with started(backend, period=0.02) as gpu:
-            until(lambda: gpu.latest()["status"] == "ok")
+            eventually(lambda: gpu.latest()["status"] == "ok")
             slow.set()
-            until(lambda: gpu.latest()["status"] == "unavailable")
+            eventually(lambda: gpu.latest()["status"] == "unavailable")
             snapshot = gpu.latest()
             gate.set()
         assert snapshot["reason"] == "the last reading is 0 s old"
@@ -190,7 +184,7 @@ class TestUnavailable:
         backend = FakeGpu()
         backend.missing = "no NVIDIA driver"
         with started(backend) as gpu:
-            until(lambda: gpu.latest()["reason"] == "no NVIDIA driver")
+            eventually(lambda: gpu.latest()["reason"] == "no NVIDIA driver")
             answers: list[Mapping[str, Any]] = []
             gpu.fresh(ACTOR, answers.append)
             (snapshot,) = answers
@@ -201,9 +195,9 @@ class TestUnavailable:
         backend = FakeGpu()
         backend.missing = "no NVIDIA driver"
         with started(backend, retry=0.02) as gpu:
-            until(lambda: backend.opened > 2)
+            eventually(lambda: backend.opened > 2)
             backend.missing = ""
-            until(lambda: gpu.latest()["status"] == "ok")
+            eventually(lambda: gpu.latest()["status"] == "ok")
 
     def test_a_lost_driver_is_unavailable_and_comes_back(self) -> None:
         backend = FakeGpu()
@@ -215,13 +209,13 @@ class TestUnavailable:
 
         backend.hook = hook
         with started(backend, period=0.01, retry=0.02) as gpu:
-            until(lambda: gpu.latest()["status"] == "ok")
+            eventually(lambda: gpu.latest()["status"] == "ok")
             lost.set()
-            until(lambda: gpu.latest()["status"] == "unavailable")
+            eventually(lambda: gpu.latest()["status"] == "unavailable")
             assert "GPU is lost" in str(ask(gpu)["reason"])
             assert backend.closed >= 1
             lost.clear()
-            until(lambda: gpu.latest()["status"] == "ok")
+            eventually(lambda: gpu.latest()["status"] == "ok")
 
     def test_a_mistake_of_ours_is_unavailable_too(self, caplog: pytest.LogCaptureFixture) -> None:
         backend = FakeGpu()
@@ -231,7 +225,7 @@ class TestUnavailable:
 
         backend.hook = hook
         with started(backend) as gpu:
-            until(lambda: gpu.latest()["reason"] not in (None, "there is no reading yet"))
+            eventually(lambda: gpu.latest()["reason"] not in (None, "there is no reading yet"))
             assert "ZeroDivisionError('a mistake')" in gpu.latest()["reason"]
         assert "the GPU sampler failed" in caplog.text
 
@@ -241,7 +235,7 @@ class TestUnavailable:
         with started(FakeGpu(lambda: pass_through(gate)), patience=0.5) as gpu:
             gpu.fresh(ACTOR, answers.append)
             gpu.stop()
-            until(lambda: bool(answers))
+            eventually(lambda: bool(answers))
             gate.set()
         assert len(answers) == 1
         assert "the GPU monitor was stopped" in answers[0]["reason"]
@@ -275,6 +269,6 @@ def test_every_question_of_many_threads_gets_one_answer() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        until(lambda: 0 not in counts)
+        eventually(lambda: 0 not in counts)
         time.sleep(0.1)
     assert counts == [1] * 400

@@ -13,6 +13,7 @@ from firewall.metrics.exposition import registry
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
 from tests.unit.metrics.events import event
+from tests.waiting import PATIENCE
 
 DEVICE = {
     "index": "0",
@@ -111,7 +112,7 @@ def test_without_sources_there_is_nothing_of_them() -> None:
 def test_it_is_served() -> None:
     metrics = busy()
     port = metrics.serve("127.0.0.1", 0)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         assert b'firewall_flows{state="relaying"} 2.0' in answer.read()
 

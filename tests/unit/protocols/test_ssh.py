@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firewall.protocols.ssh import disconnect
+from tests.waiting import PATIENCE
 
 
 def read_packet(data: bytes) -> tuple[bytes, int]:
@@ -44,7 +45,9 @@ def test_openssh_shows_the_reason() -> None:
         thread = threading.Thread(target=_turn_away, args=(server,))
         thread.start()
         command = ["ssh", "-F", "none", "-p", str(server.getsockname()[1]), "127.0.0.1"]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
         thread.join()
     assert result.returncode == 255
     assert "rule default: not allowed" in result.stderr

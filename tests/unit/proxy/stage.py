@@ -17,6 +17,7 @@ from firewall.proxy.flow import Flow, Road
 from firewall.proxy.gate import Gate
 from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.loop import Loop
+from tests.waiting import PATIENCE
 
 CURL = Process(4711, 1.0, "/usr/bin/curl", ("curl", "https://a.test"), 1000)
 
@@ -95,7 +96,7 @@ class Stage:
     def open(self, host: str, port: int) -> socket.socket:
         """The agent's end of a new flow to host:port."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = socket.create_connection(listener.getsockname(), 5)
+            client = socket.create_connection(listener.getsockname(), PATIENCE)
             accepted, address = listener.accept()
         road = Road(address, (host, port), host, port)
         self.gate.loop.post(lambda: self._begin(accepted, road))
@@ -126,7 +127,7 @@ def stage(folder: Path, policy: str, process: Process = CURL) -> Iterator[Stage]
         closed = threading.Event()
         loop.post(gate.close)
         loop.post(closed.set)
-        closed.wait(5)
+        closed.wait(PATIENCE)
         loop.stop()
-        thread.join(5)
+        thread.join(PATIENCE)
         loop.close()

@@ -8,6 +8,7 @@ import pytest
 from firewall.actor import Actor
 from firewall.proxy.actors import Actors, Endpoint, Transport
 from firewall.proxy.loop import Loop
+from tests.waiting import PATIENCE
 
 HERE, THERE = ("10.0.0.2", 1), ("203.0.113.1", 443)
 
@@ -22,7 +23,7 @@ class Finder:
 
     def find(self, flows: Sequence[tuple[Endpoint, Endpoint]], transport: Transport) -> list[Actor]:
         self.looks.append((transport, len(flows)))
-        self.go_on.wait(5)
+        self.go_on.wait(PATIENCE)
         if self._fails:
             raise OSError("no /proc")
         return [Actor(f"{transport} {client[1]}") for client, _ in flows]

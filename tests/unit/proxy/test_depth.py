@@ -33,6 +33,7 @@ from tests.unit.proxy.http.stage import (
     swallow,
     until,
 )
+from tests.waiting import PATIENCE
 
 POLICY = """
 version: 1
@@ -53,7 +54,7 @@ class Gate:
         self.folder = folder
         self.port = port
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel.settimeout(20)
+        self.channel.settimeout(PATIENCE)
         with theirs:
             command = [sys.executable, "-m", "firewall.proxy.depth", str(theirs.fileno())]
             self.process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
@@ -76,7 +77,7 @@ class Gate:
     def give(self, number: int = 1, **changes: Any) -> socket.socket:
         """Hand a flow over; the client's socket."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = socket.create_connection(listener.getsockname(), timeout=20)
+            client = socket.create_connection(listener.getsockname(), timeout=PATIENCE)
             accepted, address = listener.accept()
         given = Handover(
             **{
@@ -139,7 +140,7 @@ def gate(stage: Stage, folder: Path, port: int, policy: str = POLICY) -> Iterato
     finally:
         here.channel.close()
         try:
-            assert here.process.wait(10) == 0
+            assert here.process.wait(PATIENCE) == 0
         finally:
             here.process.kill()
             here.process.wait()
@@ -206,7 +207,7 @@ def test_it_ends_rather_than_go_on_by_an_old_policy(tmp_path: Path) -> None:
         with gate(stage, tmp_path, server.port) as here:
             assert here.status() == b"HTTP/1.1 200"
             here.setup_with("{")
-            here.process.wait(20)
+            here.process.wait(PATIENCE)
 
 
 def test_it_dies_with_the_gate_and_its_flows_with_it(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_it_dies_with_the_gate_and_its_flows_with_it(tmp_path: Path) -> None:
             assert here.report("verdict")["event"]["verdict"]["rule"] == "good"
             started = time.monotonic()
             here.channel.close()
-            assert here.process.wait(10) == 0
+            assert here.process.wait(PATIENCE) == 0
             assert time.monotonic() - started < 3
             with client:
                 assert read_all(client) == b""
@@ -231,7 +232,7 @@ def test_without_an_authority_it_does_not_start(tmp_path: Path) -> None:
         stage.authority = tmp_path
         here.setup(POLICY)
         with here.channel, here.give() as client:
-            assert here.process.wait(20) != 0
+            assert here.process.wait(PATIENCE) != 0
             assert read_all(client) == b""
 
 

@@ -13,6 +13,7 @@ from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
 from tests.unit.proxy.test_handover import HANDOVER
+from tests.waiting import PATIENCE
 
 SETUP = Setup("first", "/log", "depth-0", "/authority", "")
 
@@ -52,7 +53,7 @@ class Bench:
         process = Process(11, 2.5, "/usr/bin/python3", ("python3", "-c", argument), 1000)
         flow = replace(HANDOVER, actor=replace(HANDOVER.actor, process=process))
         self.link.give(flow, inner)
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         return client
 
     def receive(self) -> tuple[str, dict[str, Any]]:

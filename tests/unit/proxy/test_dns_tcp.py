@@ -23,6 +23,7 @@ from firewall.proxy.dns_tcp import DnsConnection, begins_with_question, first_me
 from firewall.proxy.loop import Loop
 from firewall.proxy.names import Names
 from tests.unit.proxy.stage import Memory
+from tests.waiting import PATIENCE
 
 POLICY = "version: 1\nname: test\n"
 DIG = Actor("test", Process(4711, 1.0, "/usr/bin/dig", ("dig",), 1000))
@@ -45,7 +46,7 @@ class Server:
 
     def open(self) -> socket.socket:
         client, accepted = socket.socketpair()
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         self._kept.append(accepted)
         connection = DnsConnection(
             self.loop,
@@ -61,7 +62,7 @@ class Server:
 
     def close(self) -> None:
         self.loop.stop()
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         for each in self._kept:
             each.close()
         self.loop.close()
@@ -156,7 +157,7 @@ def test_who_says_too_little_steps_aside_in_time(
     monkeypatch.setattr(dns_tcp, "OPENING_SECONDS", 0.05)
     with server.open() as client:
         client.sendall(data)
-        assert server.aside.wait(5)
+        assert server.aside.wait(PATIENCE)
 
 
 def test_who_ends_too_early_steps_aside_at_once(server: Server) -> None:

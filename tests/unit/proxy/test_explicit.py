@@ -9,7 +9,8 @@ import pytest
 import firewall.judge
 from tests.e2e.servers import RawServer
 from tests.unit.proxy.stage import Stage, stage
-from tests.unit.proxy.test_flow import POLICY, _closed, _eventually
+from tests.unit.proxy.test_flow import POLICY, _closed
+from tests.waiting import PATIENCE, eventually
 
 type Served = tuple[Stage, int]
 
@@ -30,7 +31,7 @@ def served(tmp_path: Path, server: RawServer) -> Iterator[Served]:
 
 
 def _connect(served: Served) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", served[1]), 5)
+    return socket.create_connection(("127.0.0.1", served[1]), PATIENCE)
 
 
 def _reply(client: socket.socket, length: int) -> bytes:
@@ -81,7 +82,7 @@ def test_absolute_form_is_forwarded_unread(served: Served) -> None:
     request = b"GET http://web.test/ HTTP/1.1\r\nHost: web.test\r\n\r\n"
     with _connect(served) as client:
         client.sendall(request)
-        _eventually(lambda: served[0].depth.given)
+        eventually(lambda: served[0].depth.given)
         assert served[0].depth.given[0].kind == "forward"
         assert served[0].depth.clients[0].recv(100) == request
 

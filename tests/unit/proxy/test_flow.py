@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import firewall.judge
 from firewall.actor import Process
 from tests.e2e.servers import RawServer
 from tests.unit.proxy.stage import Stage, stage
+from tests.waiting import PATIENCE, eventually
 
 POLICY = """
 version: 1
@@ -49,19 +49,12 @@ def house(tmp_path: Path, server: RawServer) -> Iterator[Stage]:
 def _closed(client: socket.socket) -> bytes:
     """What the client receives until the flow ends, by an end or a reset."""
     received = b""
-    client.settimeout(20)
+    client.settimeout(PATIENCE)
     with contextlib.suppress(ConnectionResetError):
         while data := client.recv(4096):
             received += data
     client.close()
     return received
-
-
-def _eventually(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_an_unknown_protocol_passes_by_a_tcp_rule(house: Stage, server: RawServer) -> None:
@@ -136,14 +129,14 @@ def test_a_client_that_resets_at_once_is_judged_and_is_no_fault(house: Stage) ->
     client = house.open("evil.test", 443)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
-    _eventually(house.memory.verdicts)
+    eventually(house.memory.verdicts)
     assert house.memory.verdicts() == [("deny", "default")]
 
 
 def test_http_goes_to_the_depth_process_unread(house: Stage) -> None:
     with house.open("web.test", 80) as client:
         client.sendall(HTTP)
-        _eventually(lambda: house.depth.given)
+        eventually(lambda: house.depth.given)
         (given,) = house.depth.given
         assert (given.kind, given.host, given.address) == ("intercept", "web.test", "127.0.0.1")
         assert house.depth.clients[0].recv(200) == HTTP, "not a byte was consumed"
@@ -152,7 +145,7 @@ def test_http_goes_to_the_depth_process_unread(house: Stage) -> None:
 def test_a_refused_http_flow_is_explained_by_the_depth_process(house: Stage) -> None:
     with house.open("evil.test", 80) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n")
-        _eventually(lambda: house.depth.given)
+        eventually(lambda: house.depth.given)
         (given,) = house.depth.given
         assert (given.kind, given.verdict.rule, given.address) == ("refuse", "default", None)
 
@@ -160,7 +153,7 @@ def test_a_refused_http_flow_is_explained_by_the_depth_process(house: Stage) -> 
 def test_an_allowed_name_that_does_not_resolve_is_unreachable(house: Stage) -> None:
     with house.open("pin.test", 443) as client:
         client.sendall(_client_hello("pin.test"))
-        _eventually(lambda: house.depth.given)
+        eventually(lambda: house.depth.given)
         (given,) = house.depth.given
         assert given.kind == "refuse"
         assert given.verdict.rule == "upstream.unreachable"
@@ -182,7 +175,7 @@ def test_a_hello_in_pieces_is_waited_for(house: Stage) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in _client_hello("web.test"):
             client.sendall(bytes([byte]))
-        _eventually(lambda: house.depth.given)
+        eventually(lambda: house.depth.given)
         assert house.depth.given[0].sni == "web.test"
 
 

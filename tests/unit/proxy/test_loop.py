@@ -4,10 +4,11 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from firewall.proxy.loop import READ, Loop
+from firewall.proxy.loop import EDGE, READ, Loop
 
 
 @pytest.fixture
@@ -56,6 +57,31 @@ def test_a_watched_socket_wakes_its_handler_until_forgotten(loop: Loop) -> None:
         left.send(b"seen")
         loop.run()
     assert seen == [b"seen"]
+
+
+def test_a_closed_descriptors_events_do_not_reach_its_numbers_next_owner(loop: Loop) -> None:
+    """Both are ready at once; the first to run closes the other, whose number is taken anew."""
+    (left, one), (right, other) = pairs = [socket.socketpair() for _ in range(2)]
+    fresh: list[socket.socket] = []
+    spurious: list[int] = []
+
+    def close(victim: socket.socket, events: int) -> None:
+        number = victim.fileno()
+        loop.forget(number)
+        victim.close()
+        fresh.extend(socket.socketpair())
+        assert fresh[0].fileno() == number
+        loop.watch(number, READ, spurious.append)
+        loop.after(0.02, loop.stop)
+
+    for mine, victim in ((one, other), (other, one)):
+        loop.watch(mine.fileno(), READ | EDGE, partial(close, victim))
+    left.send(b"x")
+    right.send(b"x")
+    loop.run()
+    for each in (*pairs[0], *pairs[1], *fresh):
+        each.close()
+    assert spurious == []
 
 
 def test_a_failing_handler_ends_neither_the_loop_nor_the_others(

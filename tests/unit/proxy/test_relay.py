@@ -11,6 +11,7 @@ import pytest
 from firewall.proxy.loop import Loop
 from firewall.proxy.relay import Relay
 from firewall.requests import Direction, Finding
+from tests.waiting import PATIENCE
 
 LOGIN = b'{"id":1,"method":"mining.subscribe","params":[]}\n'
 BULK = bytes(range(256)) * 65_536
@@ -58,7 +59,7 @@ class Bench:
             return
         self.loop.post(self.relay.abort)
         self.loop.stop()
-        self.thread.join(5)
+        self.thread.join(PATIENCE)
         self.client.close()
         self.server.close()
         self.loop.close()

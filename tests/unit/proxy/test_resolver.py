@@ -8,6 +8,7 @@ import pytest
 
 from firewall.proxy.loop import Loop
 from firewall.proxy.resolver import Resolver, literal, lookup
+from tests.waiting import PATIENCE
 
 
 def _resolve(names: Sequence[str], pinned: dict[str, str]) -> list[tuple[list[str], str]]:
@@ -64,7 +65,7 @@ def test_more_names_than_may_wait_are_turned_away(monkeypatch: pytest.MonkeyPatc
     answered = threading.Event()
 
     def getaddrinfo(name: str, *_: object, **__: object) -> list[object]:
-        answered.wait(5)
+        answered.wait(PATIENCE)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.9", 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)

@@ -7,6 +7,7 @@ import pytest
 
 from firewall.actor import Process
 from firewall.sandbox import procfs
+from tests.waiting import eventually
 
 
 def described(child: subprocess.Popen[bytes]) -> Process:
@@ -36,12 +37,14 @@ def test_arguments_that_are_no_text_can_be_written_down() -> None:
     assert name.encode()
 
 
+def _of_two(family: dict[int, int]) -> dict[int, int]:
+    return family if len(family) >= 2 else {}
+
+
 def test_a_family_is_listed_parents_first() -> None:
     script = "sh -c 'sleep 30 & wait' & wait"
     with subprocess.Popen(["sh", "-c", script], start_new_session=True) as child:
-        end = time.monotonic() + 5
-        while len(parents := procfs.family(child.pid)) < 2 and time.monotonic() < end:
-            time.sleep(0.01)
+        parents = eventually(lambda: _of_two(procfs.family(child.pid)))
         os.killpg(child.pid, 9)
     found = list(parents)
     assert len(found) >= 2

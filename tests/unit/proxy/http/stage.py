@@ -30,6 +30,7 @@ from firewall.proxy.handover import Handover
 from firewall.proxy.http.serve import Interceptor, Traffic
 from firewall.requests import Connect, Message, Request
 from firewall.verdict import Action, Severity, Verdict
+from tests.waiting import PATIENCE
 
 HOST = "good.test"
 ALLOW = Verdict(Action.ALLOW, "test-allow", "the test allows it")
@@ -246,7 +247,7 @@ class Stage:
     def client(self, http2: bool = False) -> httpx.Client:
         context = ssl.create_default_context(cafile=self.our_ca)
         return httpx.Client(
-            http1=not http2, http2=http2, verify=context, trust_env=False, timeout=10
+            http1=not http2, http2=http2, verify=context, trust_env=False, timeout=PATIENCE
         )
 
     def ask(self, door: int, path: str = "/", method: str = "GET", **more: Any) -> httpx.Response:
@@ -259,7 +260,7 @@ class Stage:
         context = ssl.create_default_context(cafile=self.our_ca)
         if alpn:
             context.set_alpn_protocols(list(alpn))
-        plain = socket.create_connection(("127.0.0.1", door), timeout=10)
+        plain = socket.create_connection(("127.0.0.1", door), timeout=PATIENCE)
         return context.wrap_socket(plain, server_hostname=name)
 
 

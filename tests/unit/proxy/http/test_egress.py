@@ -27,6 +27,7 @@ from tests.unit.proxy.http.stage import (
     swallow,
     until,
 )
+from tests.waiting import PATIENCE
 
 # What passes, and what does not
 
@@ -252,7 +253,7 @@ def test_an_http_proxy_client_reaches_the_judged_address_only() -> None:
         stage.policy.names = {HOST: "127.0.0.1", "rebound.test": "127.0.0.2"}
         server = stage.upstream(answering(), tls=False)
         door = stage.door(0, kind="forward", address=None, host="", sni=None)
-        with socket.create_connection(("127.0.0.1", door), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", door), timeout=PATIENCE) as client:
             for _ in range(2):
                 client.sendall(forward(server.port))
                 assert until(client, b"hello").startswith(b"HTTP/1.1 200 OK")
@@ -268,7 +269,7 @@ def test_an_http_proxy_client_reaches_the_judged_address_only() -> None:
 def test_a_name_that_leads_nowhere_is_a_502() -> None:
     with Stage() as stage:
         door = stage.door(0, kind="forward", address=None, host="", sni=None)
-        with socket.create_connection(("127.0.0.1", door), timeout=15) as client:
+        with socket.create_connection(("127.0.0.1", door), timeout=PATIENCE) as client:
             client.sendall(forward(1, "nowhere.invalid"))
             answer = until(client, b"resolved")
         assert answer.startswith(b"HTTP/1.1 502 ")
@@ -284,7 +285,7 @@ def test_connect_inside_the_http_proxy_is_judged_by_what_is_spoken() -> None:
         server = stage.upstream(answering())
         door = stage.door(0, kind="forward", address=None, host="", sni=None)
         for host, code in ((HOST, b"200"), ("evil.test", b"403")):
-            with socket.create_connection(("127.0.0.1", door), timeout=10) as plain:
+            with socket.create_connection(("127.0.0.1", door), timeout=PATIENCE) as plain:
                 place = f"{host}:{server.port}"
                 plain.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
                 assert plain.recv(65536).startswith(b"HTTP/1.1 200 ")

@@ -22,6 +22,7 @@ from tests.unit.proxy.http.stage import (
     swallow,
     websocket,
 )
+from tests.waiting import PATIENCE
 
 
 def upload(stage: Stage, door: int) -> None:
@@ -97,7 +98,7 @@ def test_a_fault_in_http_connect_is_a_recorded_deny(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("firewall.judge.probe", fault)
     with Stage() as stage:
         door = stage.door(0, kind="forward", address=None, host="", sni=None)
-        with socket.create_connection(("127.0.0.1", door), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", door), timeout=PATIENCE) as client:
             client.sendall(b"CONNECT good.test:443 HTTP/1.1\r\nHost: good.test:443\r\n\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 403 ")
         assert stage.rules() == ["fail-closed.http.http_connect"]

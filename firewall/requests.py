@@ -10,6 +10,27 @@ from typing import Literal
 
 type FindingKind = Literal["mining", "tunnel", "ssh-reverse-forwarding", "protocol-mismatch"]
 type Direction = Literal["sent", "received"]
+type SshKind = Literal[
+    "login",
+    "host-key",
+    "exec",
+    "shell",
+    "subsystem",
+    "pty",
+    "env",
+    "local-forward",
+    "remote-forward",
+    "cancel-remote-forward",
+    "unix-local-forward",
+    "unix-remote-forward",
+    "tun",
+    "x11",
+    "agent",
+    "read-file",
+    "write-file",
+    "limit",
+    "unknown",
+]
 type Protocol = Literal[
     "tls", "http", "http2", "ssh", "socks", "http-connect", "json-rpc", "dns", "unknown", "silent"
 ]
@@ -96,13 +117,19 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class SshChannel:
-    """One channel or global request inside an SSH connection (RFC 4254)."""
+    """One thing asked for inside an SSH connection to `host`:`port` as `user` (RFC 4254).
+
+    `detail` is what it is asked for: the command of an exec, the name of a subsystem or variable,
+    "host:port" of a forward, a path, the type of an unknown request. `words` are the command's
+    words where it is one simple command, None where it is more than that or no command at all.
+    """
 
     host: str
     port: int
     user: str
-    kind: str
-    command: str | None = None
+    kind: SshKind
+    detail: str = ""
+    words: tuple[str, ...] | None = None
     findings: tuple[Finding, ...] = ()
 
 

@@ -20,12 +20,13 @@ class Severity(StrEnum):
 class Obligations:
     """What whoever carries out an allow must do with the flow.
 
-    `tls`: terminate and inspect it, or pass it through unread. `forwarding`: "trusted" lets SSH
-    pass as an opaque relay, tunnels inside it included.
+    `tls`: terminate and inspect it, or pass it through unread. `ssh`: end it at the gateway, which
+    judges every channel, or relay it unread, tunnels inside it included; "none" where the rule is
+    for something else.
     """
 
     tls: Literal["inspect", "passthrough"] = "inspect"
-    forwarding: Literal["none", "trusted"] = "none"
+    ssh: Literal["none", "gateway", "relay"] = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,14 @@ def open_house(
     teller = Teller(metrics, live=live)
     judge = Judge(plan.policy, log, gpu, teller)
     loop = Loop()
-    setup = Setup("", str(plan.audit), f"depth-{number}", str(plan.authority), plan.upstream_ca)
+    setup = Setup(
+        policy="",
+        audit=str(plan.audit),
+        chain=f"depth-{number}",
+        authority=str(plan.authority),
+        upstream_ca=plan.upstream_ca,
+        known_hosts=plan.known_hosts,
+    )
     gate = Gate(loop, judge, teller, metrics, setup, Actors(plan.name, finder, loop.post))
     reload = Reload(
         loop, plan.policy_path, plan.policy, gate.replace_policy, warn, watch=plan.watched

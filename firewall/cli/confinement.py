@@ -7,10 +7,12 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.cli.plan import Plan, works_beside
 from firewall.policy import Policy
+from firewall.policy.ssh import Login
 from firewall.sandbox import SandboxError, SandboxSpec, mounts
 
 _SYSTEM = (Path("/usr"), Path("/usr/local"))
@@ -34,16 +36,52 @@ def specify(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | No
     identity = _user(user)
     files = {str(source) for source in policy.sources}
     _must_be_files(policy)
+    secrets = secrets_of(policy)
     return SandboxSpec(
         argv=command,
         directory=os.getcwd(),
-        environment=dict(os.environ),
+        environment=_without(secrets.variables),
         user=identity,
         ca_pem=(plan.authority / "mitmproxy-ca-cert.pem").read_bytes(),
-        hide=(str(plan.authority.parent), str(plan.audit)),
+        ssh_ca=plan.ssh_ca,
+        hide=(str(plan.authority.parent), str(plan.audit), *secrets.files),
         read_only=tuple(sorted(files | _folders(policy) | _code())),
         keep_root=identity is not None and identity[0] == 0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the firewall logs in with and the agent must not hold: files and variables."""
+
+    files: tuple[str, ...]
+    variables: frozenset[str]
+
+
+def secrets_of(policy: Policy) -> Secrets:
+    """The secrets that the rules name, and where a rule for SSH names none, ssh's usual keys."""
+    files: set[Path] = set()
+    variables: set[str] = set()
+    for terms in (each.ssh for each in policy.resolved.rules if each.ssh is not None):
+        login = terms.login
+        if login == Login():
+            files |= {each for each in _usual_keys() if each.suffix != ".pub"}
+        certificate = login.certificate.authority if login.certificate else None
+        kind, _, place = (login.password or "").partition(":")
+        files |= {Path(each) for each in (login.key, certificate) if each}
+        files |= {Path(place)} if kind == "file" else set()
+        variables |= {place} if kind == "env" else set()
+    found = (each.expanduser().absolute() for each in files)
+    return Secrets(tuple(str(each) for each in found if each.exists()), frozenset(variables))
+
+
+def _usual_keys() -> Iterator[Path]:
+    """The keys that ssh tries by itself (ssh_config(5), IdentityFile)."""
+    return Path("~/.ssh").expanduser().glob("id_*")
+
+
+def _without(variables: frozenset[str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in variables}
 
 
 def _code() -> set[str]:

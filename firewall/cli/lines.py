@@ -130,8 +130,8 @@ def _asked_http(request: Mapping[str, Any]) -> str:
 
 
 def _asked_ssh(request: Mapping[str, Any]) -> str:
-    command = f" {request['command']}" if request["command"] not in (None, "?") else ""
-    return f"ssh {request['user']}@{_endpoint(request)} {request['kind']}{command}"
+    detail = f" {request['detail']}" if request["detail"] not in ("", "?") else ""
+    return f"ssh {request['user']}@{_endpoint(request)} {request['kind']}{detail}"
 
 
 def _asked_program(request: Mapping[str, Any]) -> str:

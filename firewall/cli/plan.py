@@ -16,7 +16,8 @@ class Plan:
     """What a gate is put together from.
 
     `name` names the sandbox in records, `authority` is the folder of the certificate authority,
-    `upstream_ca` the bundle of authorities trusted towards servers, `watched` whether the policy's
+    `ssh_ca` the public key of its SSH host keys, `upstream_ca` the bundle of authorities trusted
+    towards servers, `known_hosts` the SSH host keys known of them, `watched` whether the policy's
     files may be reloaded without being asked to.
     """
 
@@ -25,7 +26,9 @@ class Plan:
     policy: Policy
     audit: Path
     authority: Path
+    ssh_ca: str
     upstream_ca: str
+    known_hosts: str
     metrics: tuple[str, int] | None
     watched: bool
 
@@ -57,7 +60,9 @@ def make_plan(
         policy=policy,
         audit=audit,
         authority=authority.directory,
+        ssh_ca=authority.ssh,
         upstream_ca=upstream_ca or upstream_bundle(),
+        known_hosts=known_hosts(),
         metrics=None if metrics is None else host_and_port(metrics),
         watched=not works_beside(policy),
     )
@@ -82,6 +87,23 @@ def upstream_bundle() -> str:
             "in SSL_CERT_FILE"
         )
     return found[0]
+
+
+def known_hosts() -> str:
+    """The SSH host keys that this user's and this machine's own files list (ssh_config(5)).
+
+    Read before the agent starts, which may be able to write to the user's.
+    """
+    files = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts")
+    found = (Path(each).expanduser() for each in files)
+    return "\n".join(_text(each) for each in found if each.is_file())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except PermissionError:
+        return ""
 
 
 def works_beside(policy: Policy) -> bool:

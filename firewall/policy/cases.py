@@ -3,8 +3,11 @@
 cases:
   - {https: "POST https://github.com/o/r/git-receive-pack", expect: deny, rule: default}
   - {dns: "example.com TXT", expect: deny, rule: names, reason: "answered empty"}
+  - {ssh: "git@example.com git-receive-pack o/r", expect: deny, rule: default}
+  - {ssh: "git@example.com", channel: "local-forward db.internal:5432", expect: deny}
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,15 +18,29 @@ from pydantic import AfterValidator, Field
 
 from firewall.actor import Actor, Process
 from firewall.policy.addresses import parse_address
-from firewall.policy.document import Strict, validate
+from firewall.policy.document import validate
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.hosts import is_name, normalise
 from firewall.policy.policy import Policy
+from firewall.policy.strict import Strict
+from firewall.policy.suggest import closest
 from firewall.policy.text import read
-from firewall.requests import Connect, Finding, FindingKind, HttpRequest, Request, Resolve
+from firewall.requests import (
+    Connect,
+    Finding,
+    FindingKind,
+    HttpRequest,
+    Request,
+    Resolve,
+    SshChannel,
+    SshKind,
+)
 from firewall.verdict import Verdict
 
 _FINDINGS: tuple[FindingKind, ...] = get_args(FindingKind.__value__)
+_KINDS: tuple[SshKind, ...] = get_args(SshKind.__value__)
+_ONE_COMMAND = re.compile(r"[\w./~:@%+,= -]+", re.ASCII)
+"""A command whose words are those between its blanks, whatever a shell does with it."""
 
 
 def http_steps(text: str) -> list[Request]:
@@ -48,9 +65,26 @@ def http_steps(text: str) -> list[Request]:
 
 
 def ssh_steps(text: str) -> list[Request]:
-    """The connection of "user@host" or "user@host:port". Raises Fault."""
-    host, port = _host_port(text.rpartition("@")[2], "22", '"git@example.com"')
-    return [Connect(host, port, protocol="ssh")]
+    """The connection, the login and the command of "user@host[:port] [command]". Raises Fault."""
+    place, _, command = text.partition(" ")
+    user, _, address = place.rpartition("@")
+    host, port = _host_port(address, "22", '"git@example.com git-upload-pack o/r"')
+    steps: list[Request] = [Connect(host, port, protocol="ssh")]
+    if user:
+        steps.append(SshChannel(host, port, user, "login", user))
+    if command.strip():
+        words = tuple(command.split()) if _ONE_COMMAND.fullmatch(command) else None
+        steps.append(SshChannel(host, port, user, "exec", command.strip(), words))
+    return steps
+
+
+def ssh_channel(text: str) -> tuple[SshKind, str]:
+    """The kind and the detail of "local-forward db:5432", "env LANG", "shell"... Raises Fault."""
+    kind, _, detail = text.partition(" ")
+    found = next((each for each in _KINDS if each == kind), None)
+    if found is None:
+        raise Fault(f"{kind!r} is not asked for inside SSH", closest(kind, _KINDS))
+    return found, detail.strip()
 
 
 def tcp_steps(text: str) -> list[Request]:
@@ -109,6 +143,11 @@ def _ssh(text: str) -> str:
     return text
 
 
+def _channel(text: str) -> str:
+    ssh_channel(text)
+    return text
+
+
 def _tcp(text: str) -> str:
     tcp_steps(text)
     return text
@@ -140,6 +179,7 @@ class Case(Strict):
     ssh: Annotated[str, AfterValidator(_ssh)] | None = None
     tcp: Annotated[str, AfterValidator(_tcp)] | None = None
     dns: Annotated[str, AfterValidator(_dns)] | None = None
+    channel: Annotated[str, AfterValidator(_channel)] | None = None
     program: str = ""
     address: Annotated[str, AfterValidator(_ip)] | None = None
     sni: str | None = None
@@ -158,11 +198,14 @@ class Case(Strict):
         """The requests that the firewall would judge, in order."""
         ((key, text),) = self.asked
         steps = [self._detailed(step) for step in STEPS[key](text)]
+        if self.channel is not None and isinstance(steps[0], Connect):
+            user = text.rpartition("@")[0]
+            steps.append(SshChannel(steps[0].host, steps[0].port, user, *ssh_channel(self.channel)))
         if self.finding is not None:
             kind, _, name = self.finding.partition(" ")
             known = next(each for each in _FINDINGS if each == kind)
             finding = Finding(known, name, "the test says so", "test case")
-            steps[-1] = replace(steps[-1], findings=(finding,))
+            steps = [replace(step, findings=(finding,)) for step in steps]
         return steps
 
     def _detailed(self, step: Request) -> Request:

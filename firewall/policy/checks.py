@@ -7,6 +7,7 @@ from pathlib import Path
 from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts, refuse_metadata
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern, parse_host
+from firewall.policy.ssh import INSIDE, SSH_KEYS, Login, terms
 from firewall.policy.text import Node
 
 
@@ -55,7 +56,7 @@ def placed(files: Iterable[SourceFile]) -> list[Placed]:
 def check(rules: list[Placed]) -> Iterator[Problem]:
     """Every fault of the rules by themselves and together."""
     for each in rules:
-        for test in (_kind, _http_keys, _tls, _ssh, _hosts, _metadata):
+        for test in (_kind, _http_keys, _tls, _ssh, _login, _hosts, _metadata):
             yield from test(each)
     yield from _duplicate_names(rules)
     yield from _identical(rules)
@@ -104,15 +105,25 @@ def _tls(placed: Placed) -> Iterator[Problem]:
 
 def _ssh(placed: Placed) -> Iterator[Problem]:
     rule = placed.rule
-    if rule.forwarding and rule.allow != "ssh":
-        fault = Fault(f"forwarding is for allow: ssh, not for rule {rule.name}", "no forwarding")
-        yield placed.problem(fault, "forwarding")
-    if rule.allow == "ssh" and not rule.forwarding:
-        what = (
-            f"rule {rule.name} allows ssh, which can only be relayed unread today,"
-            " tunnels inside it included"
-        )
-        yield placed.problem(Fault(what, "forwarding: trusted, if you trust these hosts"))
+    written = [key for key in SSH_KEYS if getattr(rule, key.replace("-", "_")) is not None]
+    if rule.allow != "ssh":
+        for key in written:
+            fault = Fault(f"{key} is for allow: ssh, not for rule {rule.name}", f"no {key}")
+            yield placed.problem(fault, key)
+    elif rule.forwarding == "trusted":
+        for key in (key for key in written if key != "forwarding"):
+            what = f"with forwarding: trusted nobody reads what is inside, so {key} cannot hold"
+            yield placed.problem(Fault(what, f"no {key}, or forwarding: {{local: [...]}}"), key)
+    elif not rule.forwarding and not any(getattr(rule, key) for key in INSIDE):
+        what = f"rule {rule.name} allows ssh, but nothing inside it"
+        yield placed.problem(Fault(what, 'commands: ["git-upload-pack *"], shell: true, or files'))
+
+
+def _login(placed: Placed) -> Iterator[Problem]:
+    login = placed.rule.login
+    if login is not None and login == Login():
+        fault = Fault("a login without key, agent, certificate or password", "key: ~/.ssh/id_agent")
+        yield placed.problem(fault, "login")
 
 
 def _hosts(placed: Placed) -> Iterator[Problem]:
@@ -177,7 +188,8 @@ def _effect(rule: RuleDocument) -> object:
         frozenset(rule.programs or ()),
         rule.tls or "inspect",
         frozenset(rule.addresses or ()),
-        rule.forwarding,
+        rule.forwarding == "trusted",
+        terms(rule).model_dump_json(),
     )
 
 

@@ -5,11 +5,12 @@ Pure and fast: rules are found by host in dictionaries, so the cost does not gro
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from firewall.actor import Actor
 from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
+from firewall.policy.channels import NAMED
 from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
 from firewall.policy.resolved import Resolved
 from firewall.policy.rules import Asked, Miss, Rule
@@ -61,7 +62,7 @@ class Decider:
             Resolve: self._resolve,
             HttpRequest: self._http,
             Message: self._message,
-            SshChannel: self._other,
+            SshChannel: self._ssh_channel,
             Execute: self._other,
             ToolCall: self._other,
         }
@@ -182,13 +183,12 @@ class Decider:
     def _allowed(self, allows: list[Rule], asked: Asked, opaque: bool) -> Verdict:
         rule = allows[0]
         what = f"{asked.method} to {asked.host}" if asked.method is not None else asked.host
-        trusted = any(each.document.forwarding == "trusted" for each in allows)
         return Verdict(
             Action.ALLOW,
             rule.name,
             _plain(f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}"),
             source=rule.source,
-            obligations=_OBLIGATIONS[opaque, trusted],
+            obligations=_OBLIGATIONS[opaque, _ssh_obligation(allows)],
             policy_digest=self._digest,
         )
 
@@ -245,10 +245,38 @@ class Decider:
         reason = "no guard blocks what was found in it" if alerts else "nothing was found in it"
         return Verdict(Action.ALLOW, "messages", reason, policy_digest=self._digest)
 
-    def _other(
-        self, request: SshChannel | Execute | ToolCall, actor: Actor, alerts: _Alerts
-    ) -> Verdict:
-        what = {SshChannel: "SSH channels", Execute: "programs", ToolCall: "tool calls"}
+    def _ssh_channel(self, request: SshChannel, actor: Actor, alerts: _Alerts) -> Verdict:
+        """Deny rules of hosts were judged with the connection, which must have been allowed."""
+        host, address, named = read_host(request.host)
+        asked = Asked(host, request.port, "ssh", actor.program)
+        near, _ = self._candidates(host, named, address, address)
+        rules = [rule for rule in near if rule.channels and rule.allows(asked)]
+        for rule in rules:
+            if rule.channels and rule.channels.covers(request):
+                reason = f"rule {rule.name} allows {_named(request)}"
+                return Verdict(
+                    Action.ALLOW,
+                    rule.name,
+                    _plain(reason),
+                    source=rule.source,
+                    policy_digest=self._digest,
+                )
+        return self._uncovered(request, rules)
+
+    def _uncovered(self, request: SshChannel, rules: list[Rule]) -> Verdict:
+        """The default deny inside SSH, which tells what the nearest rule allows instead."""
+        where = f"{request.user}@{request.host}" if request.user else request.host
+        what = f"no rule allows {_named(request)} at {where}"
+        ranked = sorted(rules, key=lambda rule: not _has_user(rule, request.user))
+        if not ranked or ranked[0].channels is None:
+            asked = Asked(request.host, request.port, "ssh", "")
+            return self._deny("default", what, remedies.add_rule(asked, self._file))
+        rule, lack = ranked[0], ranked[0].channels.lack(request)
+        remedy = f"{lack.change} rule {rule.name} ({rule.source})" if lack.change else ""
+        return self._deny("default", f"{what}; rule {rule.name} allows {lack.allows}", remedy)
+
+    def _other(self, request: Execute | ToolCall, actor: Actor, alerts: _Alerts) -> Verdict:
+        what = {Execute: "programs", ToolCall: "tool calls"}
         reason = f"no rule allows it: policies have no rules for {what[type(request)]} yet"
         return self._deny("default", reason, "nothing: only connections can be allowed today")
 
@@ -279,13 +307,27 @@ class Decider:
         )
 
 
+_SSH: tuple[Literal["none", "gateway", "relay"], ...] = ("none", "gateway", "relay")
 _OBLIGATIONS = {
-    (opaque, trusted): Obligations(
-        "passthrough" if opaque else "inspect", "trusted" if trusted else "none"
-    )
+    (opaque, ssh): Obligations("passthrough" if opaque else "inspect", ssh)
     for opaque in (False, True)
-    for trusted in (False, True)
+    for ssh in _SSH
 }
+
+
+def _ssh_obligation(allows: list[Rule]) -> Literal["none", "gateway", "relay"]:
+    """Trust beats the gateway; a rule for any bytes beats it for a client that keeps silent."""
+    if any(rule.document.trusted for rule in allows):
+        return "relay"
+    return "gateway" if all(rule.gateway for rule in allows) else "none"
+
+
+def _has_user(rule: Rule, user: str) -> bool:
+    return rule.channels is not None and user in rule.channels.terms.users
+
+
+def _named(request: SshChannel) -> str:
+    return f"{NAMED[request.kind]} {request.detail}".strip()
 
 
 def _index(rules: Any) -> HostIndex[Rule]:

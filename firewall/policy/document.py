@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -21,6 +20,8 @@ from firewall.policy.addresses import METADATA, Network
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.paths import PathGlob
+from firewall.policy.ssh import SshKeys
+from firewall.policy.strict import Strict
 from firewall.policy.suggest import closest
 from firewall.policy.text import Node
 
@@ -108,12 +109,6 @@ RuleName = Annotated[str, AfterValidator(_rule_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Strict(BaseModel):
-    """No unknown keys, no conversions: what is written is what is meant."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
-
-
 class ToolHosts(Strict):
     """The hosts that package tools of this machine are set to download from."""
 
@@ -138,7 +133,7 @@ class RequestRule(Strict):
     path: PathText | None = None
 
 
-class RuleDocument(Strict):
+class RuleDocument(SshKeys):
     """A rule of `network.rules`: what it allows or denies, to which hosts, for whom."""
 
     name: RuleName
@@ -151,7 +146,6 @@ class RuleDocument(Strict):
     programs: list[ProgramText] | None = Field(default=None, min_length=1)
     tls: Literal["inspect", "passthrough"] | None = None
     addresses: list[ConsentText] | None = Field(default=None, min_length=1)
-    forwarding: Literal["trusted"] | None = None
     reason: str = ""
 
     @property

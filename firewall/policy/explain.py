@@ -9,7 +9,7 @@ from firewall.policy.hosts import normalise, parse_host
 from firewall.policy.policy import Policy
 from firewall.policy.resolved import ResolvedRule
 from firewall.policy.rules import Asked, Rule
-from firewall.requests import Connect, HttpRequest, Protocol, Request
+from firewall.requests import Connect, HttpRequest, Protocol, Request, SshChannel
 from firewall.verdict import Verdict
 
 
@@ -32,9 +32,9 @@ class Explanation:
 
 
 def steps_of(text: str) -> list[Request]:
-    """The requests behind "METHOD URL", "ssh USER@HOST", "tcp HOST:PORT" or "dns NAME TYPE".
+    """The requests behind a text such as "POST https://host/path" or "tcp host:port".
 
-    Raises Fault where the text is none of them.
+    Others are "ssh user@host command" and "dns name TYPE". Raises Fault where it is none of them.
     """
     word, _, rest = text.strip().partition(" ")
     if word in ("ssh", "tcp", "dns"):
@@ -42,7 +42,7 @@ def steps_of(text: str) -> list[Request]:
     try:
         return STEPS["https"](text.strip() if rest else f"GET {text.strip()}")
     except Fault:
-        example = '"POST https://host/path", "ssh git@host", "tcp host:port" or "dns name TXT"'
+        example = '"POST https://host/path", "ssh git@host ls", "tcp host:port" or "dns name TXT"'
         raise Fault(f"{text!r} is not a request", example) from None
 
 
@@ -53,7 +53,7 @@ def explain(policy: Policy, text: str, program: str = "") -> Explanation:
     asked = _asked(steps, program)
     if asked is None:
         return Explanation(text, verdict, considered=())
-    considered = tuple(_consider(rule, asked) for rule in policy.resolved.rules)
+    considered = tuple(_consider(rule, asked, steps[-1]) for rule in policy.resolved.rules)
     return Explanation(text, verdict, considered)
 
 
@@ -65,10 +65,12 @@ def _asked(steps: list[Request], program: str) -> Asked | None:
         return Asked(last.host, last.port, protocol, who, last.method, last.path)
     if isinstance(last, Connect):
         return Asked(last.host, last.port, last.protocol, who)
+    if isinstance(last, SshChannel):
+        return Asked(last.host, last.port, "ssh", who)
     return None
 
 
-def _consider(document: ResolvedRule, asked: Asked) -> Considered:
+def _consider(document: ResolvedRule, asked: Asked, last: Request) -> Considered:
     rule = Rule(document)
     if not any(_names(host, asked.host) for host in document.hosts):
         return Considered(document, False, f"its hosts do not include {asked.host}")
@@ -76,6 +78,10 @@ def _consider(document: ResolvedRule, asked: Asked) -> Considered:
         applies = rule.denies(asked)
         return Considered(document, applies, "denies it" if applies else "denies something else")
     miss = rule.miss(asked)
+    if miss is None and isinstance(last, SshChannel) and rule.channels is not None:
+        covers = rule.channels.covers(last)
+        lack = "" if covers else f"allows {rule.channels.lack(last).allows}"
+        return Considered(document, covers, lack or "allows it")
     return Considered(document, miss is None, miss.reason if miss else "allows it")
 
 

@@ -9,6 +9,7 @@ from firewall.policy.document import GuardsDocument, PolicyDocument, ToolHosts, 
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedRule
 from firewall.policy.sources import Origin, SourceError, resolve
+from firewall.policy.ssh import terms
 from firewall.policy.suggest import closest
 from firewall.policy.text import read
 
@@ -194,7 +195,8 @@ def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> Resolved
         programs=tuple(rule.programs or ()),
         tls=rule.tls or "inspect",
         addresses=tuple(rule.addresses or ()),
-        forwarding=rule.forwarding or "none",
+        trusted=rule.forwarding == "trusted",
+        ssh=terms(rule) if rule.allow == "ssh" and rule.forwarding != "trusted" else None,
         reason=rule.reason,
         source=placed.where,
     )

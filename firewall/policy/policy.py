@@ -9,6 +9,7 @@ from firewall.actor import Actor
 from firewall.policy.decide import Decider
 from firewall.policy.loading import load
 from firewall.policy.resolved import Resolved
+from firewall.policy.ssh import SshTerms
 from firewall.requests import Request
 from firewall.verdict import Verdict
 
@@ -33,6 +34,11 @@ class Policy:
     def decide(self, request: Request, actor: Actor) -> Verdict:
         """Judge one request. Pure: no I/O, no clock; never raises for what a client can send."""
         return self._decider.decide(request, actor)
+
+    def ssh_terms(self, rule: str) -> SshTerms | None:
+        """What a rule of this name says about SSH; None where it says nothing."""
+        found = (each.ssh for each in self.resolved.rules if each.name == rule)
+        return next(found, None)
 
     def dump(self) -> str:
         """The fully resolved form as JSON."""

@@ -25,7 +25,7 @@ def add_rule(asked: Asked, file: str) -> str:
     if kind in ("https", "http"):
         parts.append(f"methods: [{asked.method or 'GET'}]")
     if kind == "ssh":
-        parts.append("forwarding: trusted")
+        parts.append('commands: ["git-upload-pack *"]')
     return f"add to network.rules: {{{', '.join(parts)}}} ({file})"
 
 
@@ -47,4 +47,9 @@ def guard(name: str, guard: Guard | None) -> str:
     if guard is None:
         return "nothing: this guard is always on"
     where = f" ({guard.source})" if guard.source else ""
+    if name == "ssh-reverse-forwarding":
+        return (
+            "nothing in SSH that is judged; where a rule relays it unread (forwarding: trusted),"
+            f" guards: {{{name}: alert}}{where} would only record it"
+        )
     return f"if this is wanted, write guards: {{{name}: alert}}{where}; it is then only recorded"

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from firewall.policy.document import DenyKind, GuardAction, RequestRule
+from firewall.policy.ssh import SshTerms
 
 
 class _Frozen(BaseModel):
@@ -17,7 +18,10 @@ class _Frozen(BaseModel):
 
 
 class ResolvedRule(_Frozen):
-    """A rule with its hosts and ports filled in. No ports means every port (denies only)."""
+    """A rule with its hosts and ports filled in. No ports means every port (denies only).
+
+    `trusted` relays SSH unread; `ssh` says what may be asked for inside it.
+    """
 
     name: str
     action: Literal["allow", "deny"]
@@ -29,7 +33,8 @@ class ResolvedRule(_Frozen):
     programs: tuple[str, ...] = ()
     tls: Literal["inspect", "passthrough"] = "inspect"
     addresses: tuple[str, ...] = ()
-    forwarding: Literal["none", "trusted"] = "none"
+    trusted: bool = False
+    ssh: SshTerms | None = None
     reason: str = ""
     source: str
 

@@ -7,6 +7,7 @@ from fnmatch import translate
 from typing import NamedTuple
 
 from firewall.policy.addresses import Address
+from firewall.policy.channels import Channels
 from firewall.policy.hosts import NetworkTable, parse_host, parse_network
 from firewall.policy.paths import PathGlob, clean, readings
 from firewall.policy.resolved import ResolvedRule
@@ -62,8 +63,8 @@ class Rule:
     """A resolved rule, ready to match at a cost that does not depend on its number of hosts."""
 
     __slots__ = (
-        "_consent", "_ports", "_programs", "_protocols", "_requests", "document", "name",
-        "opaque", "partial", "source",
+        "_consent", "_ports", "_programs", "_protocols", "_requests", "channels", "document",
+        "gateway", "name", "opaque", "partial", "source",
     )  # fmt: skip
 
     def __init__(self, document: ResolvedRule) -> None:
@@ -72,7 +73,9 @@ class Rule:
         self.source = document.source
         self.partial = bool(document.methods or document.requests)
         self.opaque = document.kind == "tcp" or document.tls == "passthrough"
-        self._protocols = CARRIED.get(document.kind, frozenset(SPOKEN))
+        self.channels = Channels(document.ssh) if document.ssh else None
+        self.gateway = self.channels is not None
+        self._protocols = _carried(document)
         self._ports = frozenset(document.ports)
         self._programs = _any_of(document.programs)
         self._requests = list(_requests(document))
@@ -157,6 +160,12 @@ class Rule:
         yield from self.document.methods
         for each in self.document.requests:
             yield " ".join(part for part in (each.method or "any method", each.path) if part)
+
+
+def _carried(document: ResolvedRule) -> frozenset[Protocol]:
+    """Some SSH clients wait for the server's banner, which the gateway is there to send."""
+    carried = CARRIED.get(document.kind, frozenset(SPOKEN))
+    return carried | {"silent"} if document.ssh else carried
 
 
 def _requests(document: ResolvedRule) -> Iterator[tuple[frozenset[str], PathGlob | None]]:

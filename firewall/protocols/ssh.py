@@ -1,6 +1,8 @@
 """SSH's first bytes (RFC 4253), recognised and spoken."""
 
 import re
+from collections.abc import Iterator
+from hashlib import md5
 
 from firewall.protocols.identity import MORE, Answer, Identity
 
@@ -9,6 +11,7 @@ _SERVER_BANNER = b"SSH-2.0-firewall\r\n"
 _DISCONNECT = 1
 _BY_APPLICATION = 11
 _REASON_LIMIT = 4096
+_LISTS = 10
 
 BANNER = re.compile(rb"(?:\A|\n)(SSH-(?:2\.0|1\.[0-9]{1,2}|chisel-v[0-9]+)-)")
 """A banner where a line starts: a server may send other lines first (RFC 4253 section 4.2).
@@ -22,6 +25,29 @@ def recognise(data: bytes) -> Answer:
     if data.startswith(_BANNER):
         return Identity("ssh")
     return MORE if _BANNER.startswith(data) else None
+
+
+def hassh(kexinit: bytes, *, server: bool = False) -> str:
+    """The fingerprint of an SSH program's SSH_MSG_KEXINIT (RFC 4253 section 7.1), as 32 hex digits.
+
+    HASSH of a client takes the algorithms it would send with, of a server those that it would
+    (salesforce/hassh, python/hassh.py): key exchange, encryption, MAC, compression. "" where the
+    payload is not whole.
+    """
+    lists = list(_name_lists(kexinit[17:]))
+    if kexinit[:1] != b"\x14" or len(lists) < _LISTS:
+        return ""
+    chosen = [lists[0], *(lists[number + server] for number in (2, 4, 6))]
+    return md5(b";".join(chosen), usedforsecurity=False).hexdigest()
+
+
+def _name_lists(data: bytes) -> Iterator[bytes]:
+    for _ in range(_LISTS):
+        length = int.from_bytes(data[:4])
+        if len(data) < 4 + length:
+            return
+        yield data[4 : 4 + length]
+        data = data[4 + length :]
 
 
 def disconnect(reason: str) -> bytes:

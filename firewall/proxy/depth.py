@@ -17,20 +17,25 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firewall.audit import AuditLog
 from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.policy import Policy
 from firewall.proxy import handover
-from firewall.proxy.handover import Handover, Setup
-from firewall.proxy.http.serve import Interceptor, Traffic
+from firewall.proxy.handover import Handover, Setup, Traffic
+from firewall.proxy.http.serve import Interceptor
+
+if TYPE_CHECKING:
+    from firewall.proxy.ssh.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 
 REPORTS_LIMIT = 100_000
 """Reports that may wait for the gate; the oldest are dropped, as their records exist anyway."""
+SSH = ("ssh", "silent")
+"""What the SSH gateway takes: a client that keeps silent waits for its banner."""
 TEXT_LIMIT = 500
 ITEMS_LIMIT = 8
 """Of every text and list in a report: the record has them whole."""
@@ -79,6 +84,7 @@ class Depth:
         self._over = asyncio.Event()
         self._judge: Judge | None = None
         self._interceptor: Interceptor | None = None
+        self._gateway: Gateway | None = None
         self._log: AuditLog | None = None
         self._gpu = GpuMonitor()
         self._failure: Exception | None = None
@@ -144,6 +150,7 @@ class Depth:
         self._log = AuditLog(Path(setup.audit), setup.chain)
         self._judge = Judge(policy, self._log, self._gpu, self._reports)
         self._interceptor = Interceptor(self._judge, Path(setup.authority), setup.upstream_ca)
+        self._setup = setup
 
     def _replace_policy(self, judge: Judge, setup: Setup) -> None:
         """Judge by the gate's new policy; a process that cannot must not go on by the old one."""
@@ -170,13 +177,24 @@ class Depth:
         traffic = Traffic()
         try:
             with contextlib.suppress(ConnectionError):
-                traffic = await interceptor.serve(client, given)
+                server = self._ssh() if given.protocol in SSH else interceptor
+                traffic = await server.serve(client, given)
         except Exception:
             logger.exception("flow %d failed and is closed", given.flow)
         finally:
             client.close()
         body = {"flow": given.flow, "sent": traffic.sent, "received": traffic.received}
         self._reports.send("closed", {**body, "seconds": round(time.monotonic() - started, 3)})
+
+    def _ssh(self) -> "Gateway":
+        """The SSH gateway, made for the first flow that needs it: most sandboxes never do."""
+        from firewall.proxy.ssh.gateway import Gateway
+
+        if self._gateway is None:
+            assert self._judge is not None
+            setup = self._setup
+            self._gateway = Gateway(self._judge, Path(setup.authority), setup.known_hosts)
+        return self._gateway
 
 
 def shortened(value: Any) -> Any:

@@ -10,7 +10,8 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
+from typing import Protocol as Interface
 
 from firewall import judge
 from firewall.actor import Actor
@@ -30,8 +31,8 @@ from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import UNREACHABLE, sentence
 from firewall.proxy.relay import Relay, Watcher, reset_on_close, watch
 from firewall.proxy.resolver import Resolved
-from firewall.requests import Connect, Direction, Finding, Message
-from firewall.verdict import Action, Verdict
+from firewall.requests import Connect, Direction, Finding, Message, Protocol
+from firewall.verdict import Action, Obligations, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ EACH_REQUEST = Verdict(
 type Step = Callable[[Verdict], None]
 
 
-class House(Protocol):
+class House(Interface):
     """What a flow needs of the gate."""
 
     loop: Loop
@@ -159,12 +160,15 @@ class Flow:
         """What the program's own command line gives away.
 
         An SSH client that a rule trusts to forward may be told to; to forward in reverse, never.
+        What one asks for inside the gateway is judged there, where it can be told what was refused.
         """
         process = self._actor.process
         findings = inspect_argv(process.argv) if process else ()
         if self._request.protocol != "ssh":
             return findings
-        return tuple(each for each in findings if each.kind != "tunnel")
+        obliged = self._house.judge.preview(self._request, self._actor).obligations
+        reverse = {"ssh-reverse-forwarding"} if obliged.ssh == "gateway" else set()
+        return tuple(each for each in findings if each.kind not in {"tunnel"} | reverse)
 
     def _resolved(self, addresses: Sequence[str], reason: str) -> None:
         with self._enforced("flow.address"):
@@ -212,9 +216,9 @@ class Flow:
     # Carrying out the verdict
 
     def _answered(self, verdict: Verdict) -> None:
-        protocol = self._request.protocol
-        inspected = protocol == "tls" and verdict.obligations.tls == "inspect"
-        if inspected or protocol in ("http", "http2"):
+        protocol, obliged = self._request.protocol, verdict.obligations
+        inspected = protocol == "tls" and obliged.tls == "inspect"
+        if inspected or protocol in ("http", "http2") or _for_gateway(protocol, obliged):
             self._hand_over("intercept", verdict)
         else:
             self._connect_upstream()
@@ -357,3 +361,11 @@ class Flow:
             self._over = True
             self._house.metrics.flow(self._state, -1)
             self._house.ended(self)
+
+
+def _for_gateway(protocol: Protocol, obliged: Obligations) -> bool:
+    """Whether the SSH gateway takes it: all SSH that is not trusted, and a client that keeps silent
+    where SSH is all that is allowed."""
+    if protocol == "silent":
+        return obliged.ssh == "gateway"
+    return protocol == "ssh" and obliged.ssh != "relay"

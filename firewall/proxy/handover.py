@@ -31,7 +31,8 @@ class Setup:
 
     `policy` is `Policy.dump()`, `audit` the log's directory and `chain` the name of this process's
     own chain in it, `authority` the folder of the certificate authority, `upstream_ca` a PEM file
-    of the authorities trusted upstream.
+    of the authorities trusted upstream, `known_hosts` the SSH host keys known upstream, as
+    sshd(8) lays them out.
     """
 
     policy: str
@@ -39,6 +40,7 @@ class Setup:
     chain: str
     authority: str
     upstream_ca: str
+    known_hosts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,14 @@ class Handover:
     sni: str | None
     actor: Actor
     verdict: Verdict
+
+
+@dataclass
+class Traffic:
+    """What a flow has carried: bytes `sent` by the client and `received` from servers."""
+
+    sent: int = 0
+    received: int = 0
 
 
 def send(

@@ -1,7 +1,8 @@
 """The firewall's own certificate authority, made once and kept where only the firewall reads.
 
 The layout is that of mitmproxy's CertStore (mitmproxy/certs.py): `mitmproxy-ca.pem` holds the
-private key and the certificate, `mitmproxy-ca-cert.pem` the certificate alone.
+private key and the certificate, `mitmproxy-ca-cert.pem` the certificate alone. Beside them lies
+the authority of SSH host keys, as `ssh-keygen` would write it.
 """
 
 import os
@@ -15,6 +16,8 @@ from firewall.sandbox.errors import SandboxError
 
 _FILE = "mitmproxy-ca.pem"
 _PUBLIC_FILE = "mitmproxy-ca-cert.pem"
+_SSH_FILES = ("ssh-ca", "ssh-host")
+"""The key that signs the gateway's host certificates, and the one that they are for."""
 _NAME = "agent-firewall"
 _VALID = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(days=2)
@@ -28,10 +31,15 @@ def certificates(text: bytes) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A folder that CertStore.from_store loads, and the certificate that clients must trust."""
+    """A folder that CertStore.from_store loads, and what clients must trust.
+
+    `pem` is the certificate, `ssh` the public key that signs the gateway's SSH host keys, as a
+    line of ssh-keygen's.
+    """
 
     directory: Path
     pem: bytes
+    ssh: str
 
     @classmethod
     def ensure(cls, directory: Path) -> "Authority":
@@ -53,7 +61,38 @@ class Authority:
         if not public.exists() or public.read_bytes() != pem:
             public.unlink(missing_ok=True)
             _place(public, pem)
-        return cls(directory, pem)
+        return cls(directory, pem, _ensure_ssh(directory))
+
+
+def _ensure_ssh(directory: Path) -> str:
+    """The public key of the authority of SSH host keys; its files are made if there are none."""
+    for name in _SSH_FILES:
+        path, public = directory / name, directory / f"{name}.pub"
+        if not path.exists():
+            _place(path, _create_ssh())
+        _only_owner(path, "0600")
+        if not public.exists():
+            _place(public, _public_ssh(path.read_bytes()))
+    return (directory / f"{_SSH_FILES[0]}.pub").read_text().strip()
+
+
+def _create_ssh() -> bytes:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    return ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+
+
+def _public_ssh(private: bytes) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_ssh_private_key(private, None).public_key()
+    form = serialization.PublicFormat.OpenSSH
+    return key.public_bytes(serialization.Encoding.OpenSSH, form) + f" {_NAME}\n".encode()
 
 
 def _only_owner(path: Path, mode: str) -> None:

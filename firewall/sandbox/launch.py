@@ -201,7 +201,7 @@ def _plan(wanted: SandboxSpec, identity: Identity) -> tuple[Program, mounts.View
         hangup_ignored=signal.getsignal(signal.SIGHUP) == signal.SIG_IGN,
     )
     try:
-        trusted = trust.plan(wanted.ca_pem, wanted.environment)
+        trusted = trust.plan(wanted.ca_pem, wanted.environment, wanted.ssh_ca)
     except ValueError as error:
         raise SandboxError(f"the firewall's CA cannot be trusted inside: {error}") from error
     view = mounts.View(

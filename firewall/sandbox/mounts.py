@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from firewall.sandbox import linux
-from firewall.sandbox.trust import Trust
+from firewall.sandbox.trust import KNOWN_HOSTS, SSH_DIRECTORY, Trust
 
 FILES = "/run/agent-firewall"
 """Where the sandbox keeps what it shows in place of the host's files."""
@@ -78,9 +78,16 @@ def build(view: View) -> None:
     _install(view.trust)
     _resolver()
     for path in filter(_reachable, view.hide):
+        _hide(path)
+    linux.mount("none", FILES, flags=linux.MS_REMOUNT | linux.MS_RDONLY | _NO_PROGRAMS)
+
+
+def _hide(path: str) -> None:
+    if os.path.isdir(path):
         options = "mode=000,size=4k"
         linux.mount("tmpfs", path, "tmpfs", _NO_PROGRAMS | linux.MS_RDONLY, options)
-    linux.mount("none", FILES, flags=linux.MS_REMOUNT | linux.MS_RDONLY | _NO_PROGRAMS)
+    else:
+        linux.mount(_MASK, path, flags=linux.MS_BIND)
 
 
 def mask(sockets: tuple[str, ...]) -> None:
@@ -217,22 +224,28 @@ def _kernel(root: bool) -> None:
 
 def _install(trust: Trust) -> None:
     for path in trust.directories:
-        _with_authority(path, trust)
+        with _copied(path):
+            _write(_free(os.path.join(path, trust.hashed)), trust.ca, 0o444)
+    if trust.known_hosts and os.path.isdir(SSH_DIRECTORY):
+        with _copied(SSH_DIRECTORY, without=KNOWN_HOSTS):
+            _write(os.path.join(SSH_DIRECTORY, KNOWN_HOSTS), trust.known_hosts, 0o444)
     for path in trust.files:
         linux.mount(BUNDLE, path, flags=linux.MS_BIND)
 
 
-def _with_authority(path: str, trust: Trust) -> None:
-    """A copy of a hashed directory with one more certificate in it, read-only."""
+@contextmanager
+def _copied(path: str, without: str = "") -> Iterator[None]:
+    """A copy of a directory stands in its place; read-only once the caller has added its files."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         linux.mount("tmpfs", path, "tmpfs", _NO_PROGRAMS, "mode=755")
         with os.scandir(handle) as entries:
             for entry in entries:
-                _copy(entry, handle, os.path.join(path, entry.name))
+                if entry.name != without:
+                    _copy(entry, handle, os.path.join(path, entry.name))
     finally:
         os.close(handle)
-    _write(_free(os.path.join(path, trust.hashed)), trust.ca, 0o444)
+    yield
     linux.mount("none", path, flags=linux.MS_REMOUNT | linux.MS_RDONLY | _NO_PROGRAMS)
 
 

@@ -18,8 +18,9 @@ class SandboxSpec:
     `argv` is looked up in the PATH of `environment` and started in `directory`. `user` is the
     (uid, gid) to become when the firewall runs as real root; None keeps the caller's, which must
     not be root unless `keep_root`: root inside may write to root's files outside. `ca_pem` is the
-    firewall's CA certificate, merged into every bundle found. `hide` names directories of the
-    host that must not be seen, `read_only` those that must not be changed.
+    firewall's CA certificate, merged into every bundle found, `ssh_ca` the public key that signs
+    the gateway's SSH host keys. `hide` names directories and files of the host that must not be
+    seen, `read_only` those that must not be changed.
     """
 
     argv: tuple[str, ...]
@@ -27,6 +28,7 @@ class SandboxSpec:
     environment: Mapping[str, str]
     user: tuple[int, int] | None
     ca_pem: bytes
+    ssh_ca: str = ""
     hide: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
     keep_root: bool = False

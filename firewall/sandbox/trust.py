@@ -20,6 +20,9 @@ BUNDLES = (
     "/etc/ssl/cert.pem",  # Alpine, Arch
     "/usr/lib/ssl/cert.pem",  # Debian's OpenSSL
 )
+SSH_DIRECTORY = "/etc/ssh"
+KNOWN_HOSTS = "ssh_known_hosts"
+"""Where OpenSSH looks for the host keys of everybody (ssh_config(5), GlobalKnownHostsFile)."""
 HASHED = (
     "/etc/ssl/certs",  # Debian, Ubuntu, Alpine, Arch
     "/etc/pki/ca-trust/extracted/pem/directory-hash",  # Fedora
@@ -31,7 +34,8 @@ HASHED = (
 class Trust:
     """What to put where: `merged` over each of `files`, and `ca` into each of `directories`.
 
-    `hashed` is the file name under which OpenSSL looks for `ca` in a directory.
+    `hashed` is the file name under which OpenSSL looks for `ca` in a directory. `known_hosts` goes
+    where OpenSSH looks for the keys of all hosts; empty where there is no authority of them.
     """
 
     merged: bytes
@@ -39,6 +43,7 @@ class Trust:
     hashed: str
     files: tuple[str, ...]
     directories: tuple[str, ...]
+    known_hosts: bytes = b""
 
 
 def bundles_found(candidates: Sequence[str] = BUNDLES) -> tuple[str, ...]:
@@ -46,8 +51,10 @@ def bundles_found(candidates: Sequence[str] = BUNDLES) -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.realpath(each) for each in candidates if _is_file(each)))
 
 
-def plan(ca: bytes, environment: Mapping[str, str]) -> Trust:
+def plan(ca: bytes, environment: Mapping[str, str], ssh_ca: str = "") -> Trust:
     """Merge the system's bundles, those that `environment` names, and `ca`.
+
+    `ssh_ca` is the public key of the authority of SSH host keys.
 
     Raises ValueError when `ca` is not a PEM certificate.
     """
@@ -61,7 +68,18 @@ def plan(ca: bytes, environment: Mapping[str, str]) -> Trust:
         hashed=subject_hash(ca),
         files=files,
         directories=tuple(directories),
+        known_hosts=_known_hosts(ssh_ca) if ssh_ca else b"",
     )
+
+
+def _known_hosts(ssh_ca: str) -> bytes:
+    """The system's list of host keys, and that the firewall's authority vouches for every host.
+
+    sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT": the marker @cert-authority.
+    """
+    own = Path(SSH_DIRECTORY, KNOWN_HOSTS)
+    before = own.read_bytes() if _is_file(str(own)) else b""
+    return before + f"\n@cert-authority * {ssh_ca}\n".encode()
 
 
 def merge(bundles: Sequence[bytes], ca: bytes) -> bytes:

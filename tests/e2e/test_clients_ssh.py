@@ -55,7 +55,7 @@ def test_a_trusted_host_runs_a_command(ran: Steps) -> None:
     assert (step.status, step.out) == (7, "on the other side\n"), step.err
     (connect,) = step.allowed("Connect")
     assert connect["verdict"]["rule"] == "trusted"
-    assert connect["verdict"]["obligations"]["forwarding"] == "trusted"
+    assert connect["verdict"]["obligations"]["ssh"] == "relay"
     assert connect["request"]["protocol"] == "ssh"
 
 

@@ -8,7 +8,6 @@ import inspect
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, cast
@@ -21,7 +20,7 @@ from mitmproxy.proxy.layers.tls import TlsEstablishedServerHook
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
 from firewall.judge import Judge
-from firewall.proxy.handover import Handover
+from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.http.egress import Egress
 from firewall.proxy.http.flow import Flow, flow_from
 
@@ -45,14 +44,6 @@ class Reader(Protocol):
     """What mitmproxy needs of a StreamReader."""
 
     async def read(self, size: int) -> bytes: ...
-
-
-@dataclass
-class Traffic:
-    """Bytes on the wire: `sent` by the client, `received` from servers."""
-
-    sent: int = 0
-    received: int = 0
 
 
 class Interceptor:

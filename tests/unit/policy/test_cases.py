@@ -82,7 +82,7 @@ def test_failures_tell_expected_got_and_reason(
         ('{https: "GET https://a b/", expect: deny}', "'GET https://a b/' is not a request"),
         ('{https: "GET https://a:b/", expect: deny}', "is not a URL"),
         ('{tcp: "a.example", expect: deny}', "'a.example' is not a destination"),
-        ('{ssh: "git@a b", expect: deny}', "is not a destination"),
+        ('{ssh: "git@a:x b", expect: deny}', "is not a destination"),
         ('{dns: a, expect: maybe}', "'maybe' is not known; write: allow or deny"),
         ('{dns: a, expect: deny, finding: mining}', "'mining' is not a finding"),
         ('{dns: a, expect: deny, address: b}', "'b' is not an IP address"),

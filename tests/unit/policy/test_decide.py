@@ -168,7 +168,7 @@ DENIED: list[tuple[Request, str, str]] = [
     # what no rule can allow
     (Resolve("x.example", "TXT"), "names", "TXT questions are answered empty"),
     (Resolve("x.example", "ANY"), "names", "answered empty"),
-    (SshChannel("shell.example", 22, "git", "session"), "default", "no rules for SSH channels"),
+    (SshChannel("shell.example", 22, "git", "shell"), "default", "no rule allows a shell at git@"),
     (Execute("/bin/sh", ("sh",), "/"), "default", "no rules for programs"),
     (ToolCall("bash", "{}"), "default", "no rules for tool calls"),
 ]  # fmt: skip
@@ -225,14 +225,14 @@ def test_programs(rules: Policy) -> None:
 def test_obligations(rules: Policy) -> None:
     def obliged(request: Request) -> tuple[str, str]:
         obligations = rules.decide(request, NOBODY).obligations
-        return obligations.tls, obligations.forwarding
+        return obligations.tls, obligations.ssh
 
     assert obliged(tls("api.example")) == ("inspect", "none")
     assert obliged(tls("pinned.example")) == ("passthrough", "none")
     assert obliged(tls("both.example")) == ("inspect", "none")
     assert obliged(tls("both.example", sni=None)) == ("inspect", "none")
     assert obliged(Connect("db.example", 5432, protocol="tls")) == ("passthrough", "none")
-    assert obliged(Connect("shell.example", 22, protocol="ssh")) == ("inspect", "trusted")
+    assert obliged(Connect("shell.example", 22, protocol="ssh")) == ("inspect", "relay")
 
 
 def test_remedies_are_yaml_that_allows_it(rules: Policy, policy: Callable[[str], Policy]) -> None:

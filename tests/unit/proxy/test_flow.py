@@ -263,7 +263,7 @@ def test_a_fault_anywhere_is_a_recorded_deny(
     monkeypatch.setattr("firewall.proxy.opening.IDENTIFY_SECONDS", 0.2)
     host, words = POINTS[point]
     client = house.open(host, server.port)
-    if words:
+    with contextlib.suppress(ConnectionError):  # a fault may have ended it already
         client.sendall(words)
     assert _closed(client) == b""
     assert ("deny", f"fail-closed.{point}") in house.memory.verdicts()

@@ -80,7 +80,7 @@ def test_html_is_escaped() -> None:
     [
         (Connect("2001:db8::1", 22, protocol="ssh"), "ssh to [2001:db8::1]:22"),
         (HttpRequest("GET", "http", "x.test", 8080, "/", "x.test"), "GET http://x.test:8080/"),
-        (SshChannel("x.test", 22, "git", "session"), "SshChannel"),
+        (SshChannel("x.test", 22, "git", "shell"), "SshChannel"),
     ],
 )
 def test_what_was_asked(request_: Connect, shown: str) -> None:

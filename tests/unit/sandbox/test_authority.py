@@ -4,11 +4,14 @@ import ssl
 import threading
 from pathlib import Path
 
+import asyncssh
 import pytest
 from mitmproxy.certs import CertStore
 
 from firewall.sandbox.authority import Authority, certificates
 from firewall.sandbox.errors import SandboxError
+
+SSH_FILES = ["ssh-ca", "ssh-ca.pub", "ssh-host", "ssh-host.pub"]
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
@@ -30,7 +33,9 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
     assert (directory / "mitmproxy-ca.pem").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize(("name", "mode"), [("", 0o750), ("mitmproxy-ca.pem", 0o644)])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("", 0o750), ("mitmproxy-ca.pem", 0o644), ("ssh-ca", 0o640)]
+)
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, name: str, mode: int) -> None:
     directory = Authority.ensure(tmp_path / "ca").directory
     (directory / name).chmod(mode)
@@ -65,7 +70,21 @@ def test_two_at_once_agree(tmp_path: Path) -> None:
         thread.join()
     assert len(found) == 4
     assert len(set(found)) == 1
-    assert sorted(os.listdir(tmp_path / "ca")) == ["mitmproxy-ca-cert.pem", "mitmproxy-ca.pem"]
+    files = ["mitmproxy-ca-cert.pem", "mitmproxy-ca.pem", *SSH_FILES]
+    assert sorted(os.listdir(tmp_path / "ca")) == files
+
+
+def test_ssh_keys_read_it(tmp_path: Path) -> None:
+    authority = Authority.ensure(tmp_path / "ca")
+    for name in ("ssh-ca", "ssh-host"):
+        private, public = authority.directory / name, authority.directory / f"{name}.pub"
+        assert private.stat().st_mode & 0o777 == 0o600
+        assert asyncssh.read_private_key(private).public_data == (
+            asyncssh.read_public_key(public).public_data
+        )
+    assert authority.ssh.startswith("ssh-ed25519 ")
+    assert (authority.directory / "ssh-ca.pub").read_text().strip() == authority.ssh
+    assert Authority.ensure(authority.directory).ssh == authority.ssh
 
 
 def test_certificates_leave_keys_and_comments_out(tmp_path: Path) -> None:

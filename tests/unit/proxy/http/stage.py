@@ -26,8 +26,8 @@ from mitmproxy.proxy.layers.tls import HTTP_ALPNS
 
 from firewall.actor import Actor
 from firewall.judge import Judge
-from firewall.proxy.handover import Handover
-from firewall.proxy.http.serve import Interceptor, Traffic
+from firewall.proxy.handover import Handover, Traffic
+from firewall.proxy.http.serve import Interceptor
 from firewall.requests import Connect, Message, Request
 from firewall.verdict import Action, Severity, Verdict
 from tests.waiting import PATIENCE

@@ -1,0 +1,220 @@
+"""What a rule may say about SSH: who logs in, what may be asked for inside, and whom it trusts."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from firewall.policy.errors import Fault
+from firewall.policy.hosts import parse_host
+from firewall.policy.paths import PathGlob
+from firewall.policy.strict import Strict
+
+HARMLESS_VARIABLES = ("LANG", "LC_*", "GIT_PROTOCOL")
+"""What every client sends, and git needs for its protocol's version 2."""
+
+_USER = re.compile(r"[^\s@:/]+")
+_SUBSYSTEM = re.compile(r"[!-~]{1,64}")
+_VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+")
+_AMOUNT = re.compile(r"([0-9]+)(B|KB|MB|GB|TB)")
+_TIME = re.compile(r"([0-9]+)(s|m|h|d)")
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _matching(pattern: re.Pattern[str], what: str, example: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise Fault(f"{text!r} is not {what}", example)
+        return text
+
+    return AfterValidator(check)
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise Fault("an empty command is a shell", "shell: true, if that is meant")
+    program, *rest = text.split()
+    if program == "*" and rest:
+        raise Fault(f"{text!r} names no program", 'a program first, as in "git-upload-pack *"')
+    return text
+
+
+def _destination(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise Fault(f"{text!r} is not HOST:PORT", "db.internal:5432")
+    parse_host(host.strip("[]"))
+    return text
+
+
+def _file_glob(text: str) -> str:
+    if not text.startswith(("/", "~/")):
+        raise Fault(
+            f"the path {text!r} starts nowhere", f"~/{text} in the login's home, or /{text}"
+        )
+    file_glob(text)
+    return text
+
+
+def file_glob(text: str) -> PathGlob:
+    """The compiled glob of a path on a server. Raises Fault."""
+    return PathGlob(f"/{text}" if text.startswith("~") else text)
+
+
+UserText = Annotated[str, _matching(_USER, "a user's name", "git")]
+SubsystemText = Annotated[str, _matching(_SUBSYSTEM, "a subsystem's name", "sftp")]
+VariableText = Annotated[str, _matching(_VARIABLE, "a variable's name", '"LC_*"')]
+FingerprintText = Annotated[
+    str, _matching(_FINGERPRINT, "a key's fingerprint", "SHA256:... as `ssh-keygen -lf` prints it")
+]
+SecretText = Annotated[str, _matching(_SECRET, "a secret's place", "env:NAME or file:PATH")]
+AmountText = Annotated[str, _matching(_AMOUNT, "an amount", "50MB")]
+TimeText = Annotated[str, _matching(_TIME, "a time", "15m")]
+CommandText = Annotated[str, AfterValidator(_command)]
+DestinationText = Annotated[str, AfterValidator(_destination)]
+FileGlob = Annotated[str, AfterValidator(_file_glob)]
+
+
+class Forwards(Strict):
+    """The connections that may be opened from the server, as "host:port"; none in reverse, ever."""
+
+    local: list[DestinationText] = Field(min_length=1)
+
+
+class Files(Strict):
+    """Which paths SFTP and scp may read and write: globs as of requests, or ~/... in the home."""
+
+    read: list[FileGlob] = Field(default_factory=list)
+    write: list[FileGlob] = Field(default_factory=list)
+
+
+class Certificate(Strict):
+    """A user certificate made for each connection, signed by the key file `authority`.
+
+    Without `principals` it is good for the user who logs in only.
+    """
+
+    authority: str
+    principals: list[str] = Field(default_factory=list)
+    minutes: Annotated[int, Field(ge=1, le=1440)] = 5
+
+
+class Login(Strict):
+    """How the firewall proves itself to the server. The agent never holds any of it.
+
+    `key` is a private key's file, `agent` the socket of an ssh-agent of the host (true: the one in
+    SSH_AUTH_SOCK), `password` the place of a secret.
+    """
+
+    key: str | None = None
+    agent: bool | str | None = None
+    certificate: Certificate | None = None
+    password: SecretText | None = None
+
+
+class SshLimits(Strict):
+    """Bounds of one SSH connection."""
+
+    sessions: Annotated[int, Field(ge=1, le=1000)] = 10
+    sent: AmountText | None = None
+    received: AmountText | None = None
+    idle: TimeText = "1h"
+    total: TimeText | None = None
+
+    @property
+    def seconds(self) -> tuple[int, int | None]:
+        """How long a connection may stay idle, and how long it may last."""
+        return _seconds(self.idle), None if self.total is None else _seconds(self.total)
+
+    @property
+    def bytes(self) -> tuple[int | None, int | None]:
+        """How many bytes may be sent, and received."""
+        return _bytes(self.sent), _bytes(self.received)
+
+
+def _form(value: Any) -> str:
+    """Told apart by form, so that a fault in one is not also reported as not being the other."""
+    return "word" if isinstance(value, str) else "more"
+
+
+Forwarding = Annotated[
+    Annotated[Literal["trusted"], Tag("word")] | Annotated[Forwards, Tag("more")],
+    Discriminator(_form),
+]
+HostKeys = Annotated[
+    Annotated[Literal["known", "learn"], Tag("word")]
+    | Annotated[list[FingerprintText], Tag("more")],
+    Discriminator(_form),
+]
+
+
+class SshKeys(Strict):
+    """The keys of a rule that are about SSH. Nothing is allowed inside that they do not name."""
+
+    users: list[UserText] | None = Field(default=None, min_length=1)
+    commands: list[CommandText] | None = Field(default=None, min_length=1)
+    subsystems: list[SubsystemText] | None = Field(default=None, min_length=1)
+    env: list[VariableText] | None = None
+    shell: bool | None = None
+    forwarding: Forwarding | None = None
+    files: Files | None = None
+    host_keys: HostKeys | None = Field(default=None, alias="host-keys")
+    login: Login | None = None
+    limits: SshLimits | None = None
+
+
+SSH_KEYS = tuple(info.alias or name for name, info in SshKeys.model_fields.items())
+INSIDE = ("commands", "subsystems", "shell", "files")
+"""Keys of which a rule for SSH needs at least one, or a forward: else it allows nothing."""
+
+
+class SshTerms(Strict):
+    """What a resolved rule allows inside SSH, with all defaults written out."""
+
+    users: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    subsystems: tuple[str, ...] = ()
+    env: tuple[str, ...] = HARMLESS_VARIABLES
+    shell: bool = False
+    local_forwards: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    files: bool = False
+    host_keys: Literal["known", "learn"] | tuple[str, ...] = "known"
+    login: Login = Login()
+    limits: SshLimits = SshLimits()
+
+
+def terms(keys: SshKeys) -> SshTerms:
+    """The resolved form of a rule's SSH keys."""
+    forwards = keys.forwarding.local if isinstance(keys.forwarding, Forwards) else ()
+    host_keys = keys.host_keys or "known"
+    return SshTerms(
+        users=tuple(keys.users or ()),
+        commands=tuple(keys.commands or ()),
+        subsystems=tuple(keys.subsystems or ()),
+        env=HARMLESS_VARIABLES if keys.env is None else tuple(keys.env),
+        shell=bool(keys.shell),
+        local_forwards=tuple(forwards),
+        read=tuple(keys.files.read if keys.files else ()),
+        write=tuple(keys.files.write if keys.files else ()),
+        files=keys.files is not None,
+        host_keys=tuple(host_keys) if isinstance(host_keys, list) else host_keys,
+        login=keys.login or Login(),
+        limits=keys.limits or SshLimits(),
+    )
+
+
+def _seconds(text: str) -> int:
+    number, unit = _TIME.fullmatch(text).groups()  # type: ignore[union-attr]
+    return int(number) * _SECONDS[unit]
+
+
+def _bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    number, unit = _AMOUNT.fullmatch(text).groups()  # type: ignore[union-attr]
+    return int(number) * _UNITS[unit]

@@ -1,0 +1,86 @@
+"""Serves one agent's SSH connection after the other, or many at once."""
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from pathlib import Path
+
+import asyncssh
+from asyncssh.connection import SSHServerConnectionOptions
+
+from firewall.judge import Judge
+from firewall.proxy.handover import Handover, Traffic
+from firewall.proxy.refusal import sentence
+from firewall.proxy.ssh.doors import JudgedConnection
+from firewall.proxy.ssh.keys import HostKeys
+from firewall.proxy.ssh.server import Server
+from firewall.proxy.ssh.upstream import CIPHERS, KnownHosts
+from firewall.proxy.ssh.visit import Visit
+
+logger = logging.getLogger(__name__)
+
+VERSION = "agent-firewall"
+LOGIN_SECONDS = 60
+LOOK_SECONDS = 1
+"""How often a connection's limits of time are looked at."""
+CONNECTIONS = 128
+"""SSH connections at once of one sandbox."""
+
+
+class Gateway:
+    """Ends SSH connections. `authority` is the folder of the keys, `known_hosts` what is known of
+    servers' keys. Raises OSError where the keys cannot be read."""
+
+    def __init__(self, judge: Judge, authority: Path, known_hosts: str) -> None:
+        self._judge = judge
+        self._keys = HostKeys(authority)
+        self.hosts = KnownHosts(known_hosts, authority / "learnt_hosts")
+        self._open: Counter[str] = Counter()
+
+    async def serve(self, client: socket.socket, given: Handover) -> Traffic:
+        """Serve one connection until it ends; closes the socket."""
+        visit = Visit(self._judge, given)
+        sandbox = given.actor.sandbox
+        if self._open[sandbox] >= CONNECTIONS:
+            logger.warning("%d SSH connections are open already; another is closed", CONNECTIONS)
+            return visit.traffic
+        self._open[sandbox] += 1
+        try:
+            await self._serve(client, visit)
+        finally:
+            self._open[sandbox] -= 1
+        return visit.traffic
+
+    async def _serve(self, client: socket.socket, visit: Visit) -> None:
+        server = Server(visit, self.hosts)
+        options = await SSHServerConnectionOptions.construct(
+            server_factory=lambda: server,
+            server_host_keys=[self._keys.of(visit.host)],
+            server_version=VERSION,
+            encryption_algs=CIPHERS,
+            compression_algs=None,
+            gss_host=None,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            login_timeout=LOGIN_SECONDS,
+            encoding=None,
+            line_editor=False,
+        )
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: JudgedConnection(visit, options), sock=client
+        )
+        watchdog = asyncio.ensure_future(self._bound(visit, connection))
+        try:
+            await connection.wait_closed()
+        finally:
+            watchdog.cancel()
+            await server.leave()
+
+    async def _bound(self, visit: Visit, connection: JudgedConnection) -> None:
+        """End a connection that has been idle, or open, for longer than its rule allows."""
+        while (excess := visit.overdue()) is None:
+            await asyncio.sleep(LOOK_SECONDS)
+        verdict = await visit.ask("limit", excess)
+        connection.disconnect(asyncssh.DISC_BY_APPLICATION, sentence(verdict))

@@ -11,6 +11,8 @@ _SERVER_BANNER = b"SSH-2.0-firewall\r\n"
 _DISCONNECT = 1
 _BY_APPLICATION = 11
 _REASON_LIMIT = 4096
+_LISTS_AT = 17
+"""Where SSH_MSG_KEXINIT's name-lists begin: after its number and a cookie of 16 bytes."""
 _LISTS = 10
 
 BANNER = re.compile(rb"(?:\A|\n)(SSH-(?:2\.0|1\.[0-9]{1,2}|chisel-v[0-9]+)-)")
@@ -34,11 +36,25 @@ def hassh(kexinit: bytes, *, server: bool = False) -> str:
     (salesforce/hassh, python/hassh.py): key exchange, encryption, MAC, compression. "" where the
     payload is not whole.
     """
-    lists = list(_name_lists(kexinit[17:]))
+    lists = list(_name_lists(kexinit[_LISTS_AT:]))
     if kexinit[:1] != b"\x14" or len(lists) < _LISTS:
         return ""
     chosen = [lists[0], *(lists[number + server] for number in (2, 4, 6))]
     return md5(b";".join(chosen), usedforsecurity=False).hexdigest()
+
+
+def guesses_wrong(client: bytes, server: bytes) -> bool:
+    """Whether a client has sent a first key exchange packet that the server must ignore.
+
+    Both are SSH_MSG_KEXINIT payloads. A guess is wrong where the two sides prefer another key
+    exchange or host key algorithm, whichever is chosen in the end (RFC 4253 section 7).
+    """
+    ours, theirs = (list(_name_lists(each[_LISTS_AT:])) for each in (server, client))
+    if min(len(ours), len(theirs)) < _LISTS:
+        return False
+    follows = client[_LISTS_AT + sum(4 + len(each) for each in theirs) :][:1] not in (b"", b"\0")
+    preferred = [(a.split(b",")[0], b.split(b",")[0]) for a, b in zip(ours, theirs, strict=True)]
+    return follows and any(a != b for a, b in preferred[:2])
 
 
 def _name_lists(data: bytes) -> Iterator[bytes]:

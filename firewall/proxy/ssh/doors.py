@@ -11,10 +11,11 @@ from typing import Protocol
 import asyncssh
 from asyncssh.channel import SSHServerChannel
 from asyncssh.connection import SSHServerConnection, SSHServerConnectionOptions
-from asyncssh.constants import MSG_CHANNEL_OPEN, OPEN_ADMINISTRATIVELY_PROHIBITED
+from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_KEXINIT, OPEN_ADMINISTRATIVELY_PROHIBITED
 from asyncssh.packet import SSHPacket
 
 from firewall.judge import fail_closed, probe
+from firewall.protocols.ssh import guesses_wrong
 from firewall.proxy.refusal import sentence
 from firewall.proxy.ssh.visit import UNJUDGED, Visit
 from firewall.requests import SshKind
@@ -63,6 +64,13 @@ class JudgedConnection(SSHServerConnection):
         super().__init__(visit.loop, options, wait=None)
         self._visit = visit
 
+    async def _process_kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        """asyncssh takes a wrong guess for a right one where only the order differs; dropbear's
+        client guesses."""
+        await super()._process_kexinit(pkttype, pktid, packet)
+        if guesses_wrong(self._client_kexinit, self._server_kexinit):
+            self._ignore_first_kex = True
+
     def _service_next_global_request(self) -> None:
         self.create_task(self._judge_global_request())
 
@@ -96,6 +104,7 @@ class JudgedConnection(SSHServerConnection):
     _packet_handlers = {  # noqa: RUF012 (asyncssh's own table, by which packets find their way)
         **SSHServerConnection._packet_handlers,  # noqa: SLF001
         MSG_CHANNEL_OPEN: _process_channel_open,
+        MSG_KEXINIT: _process_kexinit,
     }
 
     async def _refuse_open(self, name: str, channel: int) -> None:

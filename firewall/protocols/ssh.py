@@ -8,7 +8,6 @@ _BANNER = b"SSH-"
 _SERVER_BANNER = b"SSH-2.0-firewall\r\n"
 _DISCONNECT = 1
 _BY_APPLICATION = 11
-_REASON_LIMIT = 4096
 
 BANNER = re.compile(rb"(?:\A|\n)(SSH-(?:2\.0|1\.[0-9]{1,2}|chisel-v[0-9]+)-)")
 """A banner where a line starts: a server may send other lines first (RFC 4253 section 4.2).
@@ -28,10 +27,8 @@ def disconnect(reason: str) -> bytes:
     """What to send to an SSH client to turn it away with `reason` on its user's screen.
 
     A server banner and one unencrypted SSH_MSG_DISCONNECT (RFC 4253 sections 4.2, 6 and 11.1).
-    Control characters are dropped and the text is cut at 4 KiB.
     """
-    printable = "".join(c if c.isprintable() else " " for c in reason)
-    text = printable.encode("utf-8", "replace")[:_REASON_LIMIT].decode("utf-8", "ignore").encode()
+    text = screen_text(reason)
     payload = (
         bytes([_DISCONNECT])
         + _BY_APPLICATION.to_bytes(4)
@@ -40,6 +37,12 @@ def disconnect(reason: str) -> bytes:
         + (0).to_bytes(4)  # no language tag
     )
     return _SERVER_BANNER + _packet(payload)
+
+
+def screen_text(reason: str, limit: int = 4 << 10) -> bytes:
+    """`reason` as it may be shown on a terminal: no control characters, at most `limit` bytes."""
+    printable = "".join(c if c.isprintable() else " " for c in reason)
+    return printable.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore").encode()
 
 
 def _packet(payload: bytes) -> bytes:

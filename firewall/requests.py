@@ -105,7 +105,8 @@ class HttpRequest:
 class Message:
     """A piece of an open flow in which a recogniser found something.
 
-    `carrier` names what carried it: "http body", "websocket", "tls stream", "tcp stream".
+    `carrier` names what carried it: "http body", "websocket", "tls stream", "tcp stream", "ssh
+    session", "ssh stream".
     """
 
     host: str

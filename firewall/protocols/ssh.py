@@ -10,7 +10,6 @@ _BANNER = b"SSH-"
 _SERVER_BANNER = b"SSH-2.0-firewall\r\n"
 _DISCONNECT = 1
 _BY_APPLICATION = 11
-_REASON_LIMIT = 4096
 _LISTS_AT = 17
 """Where SSH_MSG_KEXINIT's name-lists begin: after its number and a cookie of 16 bytes."""
 _LISTS = 10
@@ -70,10 +69,8 @@ def disconnect(reason: str) -> bytes:
     """What to send to an SSH client to turn it away with `reason` on its user's screen.
 
     A server banner and one unencrypted SSH_MSG_DISCONNECT (RFC 4253 sections 4.2, 6 and 11.1).
-    Control characters are dropped and the text is cut at 4 KiB.
     """
-    printable = "".join(c if c.isprintable() else " " for c in reason)
-    text = printable.encode("utf-8", "replace")[:_REASON_LIMIT].decode("utf-8", "ignore").encode()
+    text = screen_text(reason)
     payload = (
         bytes([_DISCONNECT])
         + _BY_APPLICATION.to_bytes(4)
@@ -82,6 +79,12 @@ def disconnect(reason: str) -> bytes:
         + (0).to_bytes(4)  # no language tag
     )
     return _SERVER_BANNER + _packet(payload)
+
+
+def screen_text(reason: str, limit: int = 4 << 10) -> bytes:
+    """`reason` as it may be shown on a terminal: no control characters, at most `limit` bytes."""
+    printable = "".join(c if c.isprintable() else " " for c in reason)
+    return printable.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore").encode()
 
 
 def _packet(payload: bytes) -> bytes:

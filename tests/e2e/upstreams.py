@@ -178,6 +178,7 @@ class Sshd:
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {_keygen(folder / 'host')}\n"
             f"AuthorizedKeysFile {authorized}\nPidFile none\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nPermitRootLogin yes\n"
+            "Subsystem sftp internal-sftp\nAcceptEnv *\nMaxStartups 100\n"
         )
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -190,6 +191,34 @@ class Sshd:
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE)
+
+
+class Dropbear:
+    """A real dropbear server, which as root lets the same key in as the Sshd of the same folder.
+
+    It looks for keys in the home only, so it gets a home of its own, which nobody else sees.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        host, home = folder / "dropbear-host", Path.home()
+        make = ["dropbearkey", "-t", "ed25519", "-f", str(host)]
+        subprocess.run(make, check=True, capture_output=True)
+        script = (
+            f"mount -t tmpfs -o mode=700 none {home} && mkdir -m 700 {home}/.ssh"
+            f" && cp {folder}/authorized {home}/.ssh/authorized_keys"
+            f" && exec dropbear -F -E -s -r {host} -p 127.0.0.1:{self.port}"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            command = ["unshare", "--mount", "sh", "-c", script]
+            self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            wait_for_port(self.port)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
 
 
 def _keygen(path: Path) -> Path:

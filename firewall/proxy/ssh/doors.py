@@ -32,11 +32,14 @@ _ABOUT_NOTHING = frozenset(
         "keepalive@openssh.com",
         "no-more-sessions@openssh.com",
         "signal",
+        "simple@putty.projects.tartarus.org",
         "window-change",
+        "winadj@putty.projects.tartarus.org",
         "xon-xoff",
     }
 )
-"""Requests that ask for nothing new (RFC 4254 section 6; OpenSSH PROTOCOL section 2)."""
+"""Requests that ask for nothing new (RFC 4254 section 6; OpenSSH PROTOCOL section 2; PuTTY's
+manual, appendix F)."""
 
 _KINDS: dict[str, SshKind] = {
     "auth-agent-req@openssh.com": "agent",

@@ -6,12 +6,10 @@ import asyncssh
 from asyncssh.constants import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_CONNECT_FAILED
 
 from firewall.proxy.refusal import sentence
-from firewall.proxy.ssh.inspect import Watched
+from firewall.proxy.ssh.inspect import FORWARD, Watched
 from firewall.proxy.ssh.relay import FarEnd, NearEnd, Relay
 from firewall.proxy.ssh.visit import Visit
 from firewall.requests import SshKind
-
-CARRIER = "ssh stream"
 
 
 class FarForward(FarEnd, asyncssh.SSHTCPSession[bytes]):
@@ -46,7 +44,7 @@ async def open_tcp(
     """Open a forward that is allowed. Raises ChannelOpenError with what the agent is told."""
     detail = f"{host}:{port}"
     await _judge(visit, "local-forward", detail)
-    relay = Relay(visit, "local-forward", detail, Watched(visit, CARRIER))
+    relay = Relay(visit, "local-forward", detail, Watched(visit, FORWARD))
     channel, _ = await upstream.create_connection(lambda: FarForward(relay), host, port)
     return Forward(relay, channel)
 

@@ -6,6 +6,10 @@ from firewall.protocols import Watch
 from firewall.proxy.ssh.visit import Visit
 from firewall.requests import Direction
 
+SESSION = "ssh session"
+FORWARD = "ssh stream"
+"""What a recogniser is told that the bytes come from: a forward's may be any protocol's."""
+
 
 class Inspector(Protocol):
     """Says of each piece what may be passed on; raises BlockedError to end the channel."""
@@ -17,7 +21,7 @@ class Inspector(Protocol):
 class Watched:
     """Passes everything on in which the recognisers find nothing that is blocked.
 
-    `carrier` is "ssh session" or, for a forward, whose bytes may be any protocol's, "ssh stream".
+    `carrier` is SESSION or FORWARD.
     """
 
     def __init__(self, visit: Visit, carrier: str) -> None:

@@ -11,7 +11,7 @@ from firewall.proxy.ssh.doors import PACKET, WINDOW, JudgedChannel
 from firewall.proxy.ssh.files import inspector_for
 from firewall.proxy.ssh.relay import FarEnd, NearEnd, Relay
 from firewall.proxy.ssh.visit import Visit
-from firewall.requests import SshKind
+from firewall.requests import Direction, SshKind
 from firewall.verdict import Verdict
 
 FAILED = 255
@@ -100,8 +100,13 @@ class Session(NearEnd, asyncssh.SSHServerSession[bytes]):
 
     def _prepare(self, kind: SshKind, asked: str) -> None:
         self._kind, self._asked = kind, asked
-        inspector = inspector_for(self._visit, kind, asked, self._near.write)
+        inspector = inspector_for(self._visit, kind, asked, self._reply)
         self.relay = Relay(self._visit, kind, asked, inspector)
+
+    def _reply(self, direction: Direction, data: bytes) -> None:
+        end = self._far if direction == "sent" else self._near
+        if end is not None and data:
+            end.write(data)
 
     async def _run(self) -> None:
         """Start the same upstream and relay until it ends."""

@@ -8,6 +8,7 @@ from typing import Any
 from firewall.commands import inspect_argv, simple_words
 from firewall.judge import Judge, fail_closed, probe
 from firewall.policy.ssh import SshTerms
+from firewall.protocols.scp import parse_command
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.refusal import sentence
 from firewall.requests import Direction, Finding, Message, SshChannel, SshKind
@@ -77,11 +78,18 @@ class Visit:
     def _request(self, kind: SshKind, detail: str, findings: tuple[Finding, ...]) -> SshChannel:
         words = simple_words(detail) if kind == "exec" else None
         if words:
-            findings += inspect_argv(words)
+            findings += inspect_argv(words) + self._unfollowed(words)
         if kind in _REVERSE:
             evidence = f"a {kind} of {detail} was asked for"
             findings += (Finding("ssh-reverse-forwarding", kind, evidence, "SSH connection"),)
         return SshChannel(self.host, self.port, self.user, kind, detail, words, findings)
+
+    def _unfollowed(self, words: tuple[str, ...]) -> tuple[Finding, ...]:
+        """Where files are judged one by one, an scp that cannot be followed is no scp to allow."""
+        if words[0] != "scp" or not self.terms.files or parse_command(words) is not None:
+            return ()
+        evidence = "its options or paths do not say for sure which files it is about"
+        return (Finding("protocol-mismatch", "scp", evidence, "command"),)
 
     async def ask_about(
         self, carrier: str, direction: Direction, findings: tuple[Finding, ...]

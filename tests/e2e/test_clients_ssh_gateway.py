@@ -28,7 +28,7 @@ version: 1
 name: test
 extends: [base]
 network:
-  names: {box.test: 127.0.0.1, drop.test: 127.0.0.1, origin.test: 127.0.0.1, other.test: 127.0.0.1}
+  names: {box.test: 127.0.0.1, shell.test: 127.0.0.1, drop.test: 127.0.0.1, origin.test: 127.0.0.1}
   rules:
     - name: box
       allow: ssh
@@ -36,10 +36,18 @@ network:
       ports: [{port}]
       addresses: [127.0.0.1/32]
       users: [{login}]
-      commands: ["echo *", "sleep *", "git-upload-pack *", "rsync --server --sender *"]
+      commands: ["echo *", "git-upload-pack *", "rsync --server --sender *"]
       forwarding: {local: ["127.0.0.1:{raw}"]}
       files: {read: ["{data}/**", "{data}"], write: ["{data}/in/**"]}
       host-keys: ["{fingerprint}"]
+      login: {key: {key}}
+    - name: interactive
+      allow: ssh
+      hosts: [shell.test]
+      ports: [{port}]
+      addresses: [127.0.0.1/32]
+      shell: true
+      host-keys: learn
       login: {key: {key}}
     - name: dropbear
       allow: ssh
@@ -172,6 +180,8 @@ def _blocks(step: Step) -> list[tuple[str, str]]:
 
 def test_a_blocked_reverse_forward_is_critical_and_tells_who(ran: Steps) -> None:
     step = ran["ssh--R-port"]
+    rules = {each["verdict"]["rule"]: each["verdict"]["reason"] for each in step.blocked}
+    assert list(rules) == ["guards.ssh-reverse-forwarding"], rules
     (record,) = step.blocked
     assert record["verdict"]["severity"] == "critical"
     assert record["request"]["detail"] == "localhost:9999"

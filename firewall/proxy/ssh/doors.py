@@ -86,15 +86,17 @@ class JudgedConnection(SSHServerConnection):
             verdict = await self._visit.ask(kind, _listener(name, packet))
             self._report_global_response(False)
             if kind in ("remote-forward", "unix-remote-forward"):
-                self._send_away(verdict)
+                self.send_away(sentence(verdict))
         elif handler is None:
             self._report_global_response(False)
         else:
             super()._service_next_global_request()
 
-    def _send_away(self, verdict: Verdict) -> None:
-        """After the refusal in SSH's own terms, the reason, which only a disconnect can carry."""
-        self.disconnect(asyncssh.DISC_BY_APPLICATION, sentence(verdict))
+    def send_away(self, text: str) -> None:
+        """End the connection with a text that its client shows. asyncssh's own `disconnect` closes
+        the channels first, after which OpenSSH's client may not read on."""
+        self._send_disconnect(asyncssh.DISC_BY_APPLICATION, text, "")
+        self._force_close(None)
 
     def _process_channel_open(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         opening = SSHPacket(packet.get_remaining_payload())

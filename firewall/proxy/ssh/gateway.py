@@ -1,12 +1,12 @@
 """Serves one agent's SSH connection after the other, or many at once."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import Counter
 from pathlib import Path
 
-import asyncssh
 from asyncssh.connection import SSHServerConnectionOptions
 
 from firewall.judge import Judge
@@ -24,6 +24,7 @@ VERSION = "agent-firewall"
 LOGIN_SECONDS = 60
 LOOK_SECONDS = 1
 """How often a connection's limits of time are looked at."""
+LINGER_SECONDS = 2
 CONNECTIONS = 128
 """SSH connections at once of one sandbox."""
 
@@ -68,13 +69,16 @@ class Gateway:
             line_editor=False,
         )
         loop = asyncio.get_running_loop()
+        held = client.dup()
         _, connection = await loop.create_connection(
             lambda: JudgedConnection(visit, options), sock=client
         )
         watchdog = asyncio.ensure_future(self._bound(visit, connection))
         try:
             await connection.wait_closed()
+            await _linger(held)
         finally:
+            held.close()
             watchdog.cancel()
             await server.leave()
 
@@ -83,4 +87,13 @@ class Gateway:
         while (excess := visit.overdue()) is None:
             await asyncio.sleep(LOOK_SECONDS)
         verdict = await visit.ask("limit", excess)
-        connection.disconnect(asyncssh.DISC_BY_APPLICATION, sentence(verdict))
+        connection.send_away(sentence(verdict))
+
+
+async def _linger(client: socket.socket) -> None:
+    """Wait for the client's end, so that no reset overtakes the words that sent it away."""
+    with contextlib.suppress(OSError, TimeoutError):
+        client.shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(LINGER_SECONDS):
+            while await asyncio.get_running_loop().sock_recv(client, 1 << 16):
+                pass

@@ -8,7 +8,7 @@ from asyncssh.constants import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_RESOURCE_S
 from firewall.judge import fail_closed, probe
 from firewall.protocols.ssh import hassh
 from firewall.proxy.refusal import sentence
-from firewall.proxy.ssh.doors import JudgedChannel
+from firewall.proxy.ssh.doors import JudgedChannel, JudgedConnection
 from firewall.proxy.ssh.forward import Forward, open_tcp, refuse_unix
 from firewall.proxy.ssh.session import Session
 from firewall.proxy.ssh.upstream import KnownHosts, UnreachableError, connect
@@ -27,6 +27,7 @@ class Server(asyncssh.SSHServer):
         self._upstream: asyncssh.SSHClientConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        assert isinstance(conn, JudgedConnection)
         self._connection = conn
 
     async def begin_auth(self, username: str) -> bool:
@@ -42,7 +43,7 @@ class Server(asyncssh.SSHServer):
             probe("ssh.login")
             verdict = await self._login(username)
         if not verdict.allowed:
-            self._send_away(sentence(verdict))
+            self._connection.send_away(sentence(verdict))
         return False
 
     async def _login(self, username: str) -> Verdict:
@@ -57,12 +58,8 @@ class Server(asyncssh.SSHServer):
             except BlockedError as error:
                 return error.verdict
             except UnreachableError as error:
-                self._send_away(str(error))
+                self._connection.send_away(str(error))
         return verdict
-
-    def _send_away(self, text: str) -> None:
-        """asyncssh sends the text as it ends the connection, and OpenSSH's client prints it."""
-        self._connection.disconnect(asyncssh.DISC_BY_APPLICATION, text)
 
     def _described(self) -> dict[str, str]:
         version = self._connection.get_extra_info("client_version", "")

@@ -6,6 +6,9 @@ byte by byte, is bounded in memory and time, and raises on no input.
 `identify` names the protocol of a flow's first bytes; `Watch` follows one direction of an open
 stream for its whole life; `inspect_request` judges an HTTP head and `inspect_question` a DNS
 question. `http1` and `socks` also serve the explicit proxy's clients, and `ssh` turns one away.
+
+`sftp` and `scp` follow file transfers, whose shape `files` has. They stand in the stream's way,
+so they do raise: ProtocolError, for what must not be passed on.
 """
 
 from firewall.protocols.dns import inspect_question

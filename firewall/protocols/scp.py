@@ -82,13 +82,17 @@ def parse_command(argv: Sequence[str]) -> ScpCommand | None:
 
 
 def _split(words: Sequence[str]) -> tuple[set[str], tuple[str, ...]]:
-    """Options as single letters, and what is behind them, as getopt(3) tells them apart."""
+    """Options as single letters, and the paths behind them.
+
+    An option behind a path is one to some getopt(3) and a path to others: it leaves no paths.
+    """
     options: set[str] = set()
     for at, word in enumerate(words):
         if word == "--":
             return options, tuple(words[at + 1 :])
-        if not word.startswith("-") or word == "-":
-            return options, tuple(words[at:])
+        if not word.startswith("-"):
+            rest = words[at:]
+            return options, () if any(each.startswith("-") for each in rest) else tuple(rest)
         options |= set(word[1:])
     return options, ()
 

@@ -31,7 +31,8 @@ class Setup:
 
     `policy` is `Policy.dump()`, `audit` the log's directory and `chain` the name of this process's
     own chain in it, `authority` the folder of the certificate authority, `upstream_ca` a PEM file
-    of the authorities trusted upstream.
+    of the authorities trusted upstream. `quarantined` is the deny that answers everything while the
+    sandbox is in quarantine, and `release` the command that ends it (judge.Judge).
     """
 
     policy: str
@@ -39,6 +40,8 @@ class Setup:
     chain: str
     authority: str
     upstream_ca: str
+    release: str = ""
+    quarantined: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,11 @@ def send(
 def send_setup(channel: socket.socket, setup: Setup) -> None:
     """Send the setup, first or anew after a policy reload."""
     send(channel, "setup", asdict(setup))
+
+
+def decode_setup(body: dict[str, Any]) -> Setup:
+    quarantined = body["quarantined"]
+    return Setup(**{**body, "quarantined": _verdict(quarantined) if quarantined else None})
 
 
 def receive(channel: socket.socket) -> tuple[str, dict[str, Any], list[int]] | None:

@@ -2,13 +2,15 @@
 
 Whoever enforces anything asks here and does what the verdict says. An allow is answered only when
 its record is durable; a deny is answered at once and its record follows with the GPU's state, so
-that evidence never delays a block.
+that evidence never delays a block. In quarantine the door is shut: every answer is the same deny,
+and the policy is not asked.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -50,17 +52,67 @@ class Fault:
     error: str
 
 
-class Judge:
-    """Decides every request against one policy and writes one record for each."""
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
-    def __init__(self, policy: Policy, log: Log, gpu: Gpu, witness: Witness) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a sandbox is put into quarantine.
+
+    `rule` and `reason` are those of the critical verdict, whose whole event is `trigger`; where a
+    person asked for it, `by` says who, and there is no trigger. `freeze` asks for the sandbox's
+    processes to be stopped as well. `since` is in UTC (RFC 3339).
+    """
+
+    rule: str
+    reason: str
+    freeze: bool = False
+    by: str = "the policy"
+    trigger: Mapping[str, Any] | None = None
+    since: str = field(default_factory=_now)
+
+
+type Alarm = Callable[[Cause], None]
+
+SHUT = Verdict(
+    action=Action.DENY,
+    rule="quarantine",
+    reason="all egress of this sandbox is closed",
+    severity=Severity.WARNING,
+    remedy="`firewall sandbox list` shows why",
+)
+"""What a quarantine says until it can say more."""
+
+
+class Judge:
+    """Decides every request against one policy and writes one record for each.
+
+    `release` is the command that ends a quarantine. `alarm` is called with the cause of each one,
+    on the thread of the verdict, once nothing is allowed any more: whoever owns flows cuts them
+    then. `quarantined` is the deny that answers everything meanwhile, or None.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        log: Log,
+        gpu: Gpu,
+        witness: Witness,
+        release: str = "start this firewall anew",
+    ) -> None:
         self.policy = policy
+        self.quarantined: Verdict | None = None
+        self.alarm: Alarm = _unheard
+        self._release = release
         self._log = log
         self._gpu = gpu
         self._witness = witness
 
     def preview(self, request: Request, actor: Actor) -> Verdict:
-        """What the policy says now, without a record: to explain, or to ask before resolving."""
+        """What would be decided now, without a record: to explain, or to ask before resolving."""
+        if (shut := self.quarantined) is not None:
+            return shut
         try:
             return self.policy.decide(request, actor)
         except Exception as error:
@@ -78,6 +130,9 @@ class Judge:
         verdict = self.preview(request, actor)
         seconds = perf_counter() - started
         event = _event(request, verdict, actor, flow)
+        if self._is_grave(verdict):
+            freeze = self.policy.on_critical == "freeze"
+            self.quarantine(Cause(verdict.rule, verdict.reason, freeze, trigger=event))
         self._witness.verdict(event, seconds)
         self._settle(event, verdict, actor, answer)
 
@@ -96,7 +151,25 @@ class Judge:
             loop.call_soon_threadsafe(settle, verdict)
 
         self.decide(request, actor, flow, answer)
-        return await future
+        return self.standing(await future)
+
+    def standing(self, verdict: Verdict) -> Verdict:
+        """A verdict as it stands now: what was allowed before a quarantine is not any more."""
+        shut = self.quarantined
+        return shut if shut is not None and verdict.allowed else verdict
+
+    def quarantine(self, cause: Cause) -> None:
+        """Deny everything from now on, then raise the alarm; shut as well where this fails."""
+        if self.quarantined is None:
+            self.quarantined = SHUT
+            with fail_closed(self, "judge.quarantine", _stay_shut):
+                probe("judge.quarantine")
+                self.quarantined = shut_by(cause, self._release)
+        self.alarm(cause)
+
+    def release(self) -> None:
+        """Judge by the policy again."""
+        self.quarantined = None
 
     def fault(self, point: str, error: Exception, request: Request | None, actor: Actor) -> Verdict:
         """Turn an enforcement point's failure into a recorded deny."""
@@ -111,9 +184,14 @@ class Judge:
             logger.exception("the failure of %s could not be recorded", point)
         return verdict
 
-    def note(self, kind: str, facts: Mapping[str, Any]) -> None:
+    def note(self, kind: str, facts: Mapping[str, Any], done: Done | None = None) -> None:
         """Record something that is no verdict: a flow's end, a new policy, a process that died."""
-        self._record({"kind": kind, **facts})
+        self._record({"kind": kind, **facts}, done)
+
+    def _is_grave(self, verdict: Verdict) -> bool:
+        """Whether the policy asks for a quarantine: something critical was blocked."""
+        blocked = not verdict.allowed and verdict.severity is Severity.CRITICAL
+        return blocked and self.policy.on_critical in ("quarantine", "freeze")
 
     def _settle(
         self, event: dict[str, Any], verdict: Verdict, actor: Actor, answer: Answer
@@ -164,6 +242,21 @@ class Judge:
             remedy="see the firewall's own log; nothing passes until it is mended",
             policy_digest=self.policy.digest,
         )
+
+
+def shut_by(cause: Cause, release: str) -> Verdict:
+    """The deny that answers everything in a quarantine: since when, why, and what ends it."""
+    why = f"{cause.rule}: {cause.reason}"
+    reason = f"{SHUT.reason} since {cause.since}, because of {why}"
+    return replace(SHUT, reason=reason, remedy=release)
+
+
+def _unheard(cause: Cause) -> None:
+    """Nobody has flows to cut."""
+
+
+def _stay_shut(verdict: Verdict) -> None:
+    """The door was shut before anything could fail."""
 
 
 def _event(

@@ -1,7 +1,7 @@
 """Put the house together: log, GPU monitor, metrics, judge, gate, and take it apart again."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.proxy.actors import Actors, Finder
+from firewall.proxy.control import Control
 from firewall.proxy.gate import Gate, set_limits
 from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
+from firewall.proxy.quarantine import Freezer, Quarantine
 from firewall.proxy.reload import Reload
 
 CHAINS = 1024
@@ -29,19 +31,29 @@ class House:
     metrics: Metrics
     teller: Teller
     reload: Reload
+    quarantine: Quarantine
 
 
 @contextmanager
 def open_house(
-    plan: Plan, finder: Finder, warn: Callable[[str], None], *, live: bool
+    plan: Plan,
+    finder: Finder,
+    warn: Callable[[str], None],
+    *,
+    live: bool,
+    freezer: Freezer | None = None,
 ) -> Iterator[House]:
-    """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted."""
+    """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted.
+
+    `freezer` stops the sandbox's processes; without a sandbox there is none.
+    """
     set_limits()
     gpu = GpuMonitor()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)
     teller = Teller(metrics, live=live)
-    judge = Judge(plan.policy, log, gpu, teller)
+    release = f"firewall sandbox release {plan.name}"
+    judge = Judge(plan.policy, log, gpu, teller, release)
     loop = Loop()
     setup = Setup(
         policy="",
@@ -50,17 +62,20 @@ def open_house(
         authority=str(plan.authority),
         upstream_ca=plan.upstream_ca,
         known_hosts=plan.known_hosts,
+        release=release,
     )
     gate = Gate(loop, judge, teller, metrics, setup, Actors(plan.name, finder, loop.post))
     reload = Reload(
         loop, plan.policy_path, plan.policy, gate.replace_policy, warn, watch=plan.watched
     )
+    quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer)
     gpu.start()
     metrics.policy(plan.policy.name, plan.policy.digest)
     try:
         if plan.metrics is not None:
             _serve_metrics(metrics, *plan.metrics)
-        yield House(gate, loop, metrics, teller, reload)
+        with closing(Control(loop, judge, quarantine, plan.control, plan.name)):
+            yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         gate.close()
         reload.close()

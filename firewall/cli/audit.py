@@ -147,11 +147,13 @@ def _print_line(record: Mapping[str, Any]) -> None:
 
 
 def _print_story(record: Mapping[str, Any]) -> None:
-    from firewall.cli.lines import line
+    from firewall.cli.lines import line, part
     from firewall.cli.story import story
 
     if "verdict" not in record:
         typer.echo(str(line(record)))
+        if trigger := part(record, "trigger"):
+            typer.echo(f"  upon  {line({'time': record.get('time'), **trigger})}")
         return
     for text in story(record):
         typer.echo(text)

@@ -39,7 +39,7 @@ class Line:
 def line(record: Mapping[str, Any]) -> Line:
     """The line of a record, of a verdict or of the log itself."""
     if "verdict" not in record:
-        return Line(clock(record), "", "", printable(record.get("kind", "?")), "", _rest(record))
+        return _line_of_the_log(record)
     verdict, actor = part(record, "verdict"), part(record, "actor")
     return Line(
         time=clock(record),
@@ -152,6 +152,37 @@ _ASKED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "SshChannel": _asked_ssh,
     "Execute": _asked_program,
     "ToolCall": lambda request: f"tool {request['tool']} {request['arguments']}",
+}
+
+
+def _line_of_the_log(record: Mapping[str, Any]) -> Line:
+    """The line of a record that is no verdict: in words where there are some."""
+    kind = record.get("kind", "?")
+    words = _WORDS.get(kind) if isinstance(kind, str) else None
+    if words is None:
+        return Line(clock(record), "", "", printable(kind), "", _rest(record))
+    who = printable(record.get("sandbox", "?"))
+    what, why = words(_Words(record))
+    return Line(clock(record), "", printable(kind), printable(what), who, printable(why))
+
+
+def _quarantine(record: _Words) -> tuple[str, str]:
+    why = f"because of {record['rule']}: {record['reason']}"
+    if record.get("trouble"):
+        return "its processes could not all be stopped", str(record["trouble"])
+    if record["state"] == "frozen":
+        return f"{record['processes']} processes stopped by {record['by']}", why
+    return f"all egress closed by {record['by']}, {record['flows']} flows cut", why
+
+
+def _release(record: _Words) -> tuple[str, str]:
+    what = f"egress opened again by {record['by']}"
+    return what, f"it was {record['was']} since {record['since']} because of {record['rule']}"
+
+
+_WORDS: Mapping[str, Callable[[_Words], tuple[str, str]]] = {
+    "quarantine": _quarantine,
+    "release": _release,
 }
 
 

@@ -17,3 +17,8 @@ def state_directory() -> Path:
         return Path(own).absolute()
     shared = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (shared if shared.is_absolute() else Path.home() / ".local/state") / "firewall"
+
+
+def control_directory() -> Path:
+    """The folder of the running firewalls' control sockets, without symbolic links."""
+    return state_directory().resolve() / "run"

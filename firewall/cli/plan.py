@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.cli.places import state_directory
+from firewall.cli.places import control_directory, state_directory
 from firewall.policy import Policy
 from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found
@@ -15,16 +15,17 @@ from firewall.sandbox.trust import bundles_found
 class Plan:
     """What a gate is put together from.
 
-    `name` names the sandbox in records, `authority` is the folder of the certificate authority,
-    `ssh_ca` the public key of its SSH host keys, `upstream_ca` the bundle of authorities trusted
-    towards servers, `known_hosts` the SSH host keys known of them, `watched` whether the policy's
-    files may be reloaded without being asked to.
+    `name` names the sandbox in records and commands, `control` is the folder of its control socket,
+    `authority` that of the certificate authority, `ssh_ca` the public key of its SSH host keys,
+    `upstream_ca` the bundle of authorities trusted towards servers, `known_hosts` the SSH host keys
+    known of them, `watched` whether the policy's files may be reloaded without being asked to.
     """
 
     name: str
     policy_path: str
     policy: Policy
     audit: Path
+    control: Path
     authority: Path
     ssh_ca: str
     upstream_ca: str
@@ -39,10 +40,13 @@ def make_plan(
     log: Path | None,
     metrics: str | None,
     *,
-    name: str = "",
+    kind: str = "run",
     upstream_ca: str | None = None,
 ) -> Plan:
-    """What the gate is made from, with the usual places where nothing else is asked for."""
+    """What the gate is made from, with the usual places where nothing else is asked for.
+
+    `kind` begins the name, which no other firewall of this state directory has.
+    """
     # Without symbolic links, which an agent could turn elsewhere while it runs.
     state = state_directory().resolve()
     audit = (log or state / "audit").resolve()
@@ -55,10 +59,11 @@ def make_plan(
             " firewall's state in FIREWALL_STATE, or one for its log with --log"
         ) from error
     return Plan(
-        name=name or f"run-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
+        name=f"{kind}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
         policy_path=policy_path,
         policy=policy,
         audit=audit,
+        control=control_directory(),
         authority=authority.directory,
         ssh_ca=authority.ssh,
         upstream_ca=upstream_ca or upstream_bundle(),

@@ -13,7 +13,7 @@ from firewall.cli.plan import Plan, make_plan
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
-from firewall.sandbox import ActorFinder, Sandbox, SandboxError
+from firewall.sandbox import ActorFinder, Freezer, Sandbox, SandboxError
 
 FAILED = 125
 """The exit status when the firewall itself fails, as container runtimes have it."""
@@ -61,7 +61,8 @@ def run_agent(
 
 def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int:
     finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag)
-    with open_house(plan, finder, _warn, live=live) as house:
+    freezer = Freezer(sandbox.pid)
+    with open_house(plan, finder, _warn, live=live, freezer=freezer) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))
         signals.listen(lambda number, typed: _signalled(house, sandbox, number, typed))
@@ -89,14 +90,16 @@ def _news(house: House, sandbox: Sandbox) -> None:
         house.loop.forget(sandbox.fileno())
         house.gate.wind_down(house.loop.stop)
     elif sandbox.stopped:
-        house.loop.after(STOPPED_SECONDS, lambda: _stop_too(sandbox))
+        house.loop.after(STOPPED_SECONDS, lambda: _stop_too(house, sandbox))
 
 
-def _stop_too(sandbox: Sandbox) -> None:
+def _stop_too(house: House, sandbox: Sandbox) -> None:
     """A stopped agent hands the terminal to whoever started the firewall, until it is continued.
 
     Where the terminal's key stopped both, the agent is continued already when this is reached.
     """
+    if house.quarantine.freezing:
+        return
     if sandbox.poll() is None and sandbox.stopped and os.isatty(0):
         terminal.stop()
         sandbox.signal(signal.SIGCONT)

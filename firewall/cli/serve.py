@@ -21,7 +21,7 @@ def serve_proxy(
     signals.block()
     try:
         policy = load_policy(policy_path)
-        plan = make_plan(policy_path, policy, log, metrics, name="host")
+        plan = make_plan(policy_path, policy, log, metrics, kind="serve")
         address = host_and_port(listen)
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         with socket.create_server(address, family=family, backlog=4096) as listener:

@@ -9,12 +9,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from firewall.cli.lines import decision, line
+from firewall.cli.lines import decision, line, printable
 from firewall.metrics import Metrics
 
 RECENT = 5
 """Blocked requests that the sum tells of one by one."""
 WAITING = 1000
+LONG = 2_000
+"""Characters of one line that is said; a reason may be long and still be what matters."""
 CLOSE_SECONDS = 2.0
 
 
@@ -49,7 +51,8 @@ class Teller:
     def __init__(self, metrics: Metrics, *, live: bool, out: TextIO = sys.stderr) -> None:
         self._metrics = metrics
         self._out = out
-        self._printer = Printer(out) if live else None
+        self._live = live
+        self._printer = Printer(out)
         self._lock = threading.Lock()
         self._decisions: Counter[str] = Counter()
         self._blocked: dict[str, Mapping[str, Any]] = {}
@@ -64,13 +67,16 @@ class Teller:
                 self._blocked[f"{verdict['rule']} {verdict['reason']}"] = event
                 if len(self._blocked) > RECENT:
                     self._blocked.pop(next(iter(self._blocked)))
-        if self._printer is not None and not _is_question(event):
+        if self._live and not _is_question(event):
             self._printer.say(str(line(event)))
+
+    def say(self, text: str) -> None:
+        """Print a line that cannot wait for the end; nothing in it can harm a terminal."""
+        self._printer.say(printable(text, LONG))
 
     def summarise(self, where: str) -> None:
         """Say what was blocked and how to allow it; nothing where nothing was."""
-        if self._printer is not None:
-            self._printer.close()
+        self._printer.close()
         if not self._blocked:
             return
         counts = [f"{self._decisions['ALLOW']} requests allowed"]
@@ -81,7 +87,7 @@ class Teller:
             f"firewall: {', '.join(counts)}; every one is in {where} (firewall audit show)",
             file=self._out,
         )
-        for event in () if self._printer else self._blocked.values():
+        for event in () if self._live else self._blocked.values():
             print(f"  {line(event)}", file=self._out)
             if remedy := event["verdict"].get("remedy"):
                 print(f"    to allow it: {remedy}", file=self._out)

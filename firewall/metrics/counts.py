@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from firewall.requests import Direction, Protocol
 
+type SandboxState = Literal["running", "quarantined", "frozen"]
 type FlowState = Literal["identifying", "deciding", "relaying", "inspecting", "refusing"]
 
 BUCKETS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0)
@@ -80,6 +81,7 @@ class Metrics:
         self._rules: set[str] = set()
         self._points: set[str] = set()
         self._sandboxes = 0
+        self._state: SandboxState = "running"
         self._policy: tuple[str, str] | None = None
 
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None:
@@ -122,6 +124,11 @@ class Metrics:
         with self._lock:
             self._sandboxes += change
 
+    def state(self, state: SandboxState) -> None:
+        """Whether the sandbox, or what `firewall serve` serves, may reach anything."""
+        with self._lock:
+            self._state = state
+
     def policy(self, name: str, digest: str) -> None:
         """The policy now in force."""
         with self._lock:
@@ -149,6 +156,7 @@ class Metrics:
                 decisions=self._decisions.copy(),
                 appends=self._appends.copy(),
                 sandboxes=self._sandboxes,
+                state=self._state,
                 policy=self._policy,
                 audit=audit,
                 gpu=gpu,
@@ -166,6 +174,7 @@ class Snapshot:
     decisions: Histogram
     appends: Histogram
     sandboxes: int
+    state: SandboxState
     policy: tuple[str, str] | None
     audit: str | None
     gpu: Mapping[str, Any] | None

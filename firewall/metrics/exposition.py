@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import (
@@ -14,7 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from firewall.metrics.counts import BUCKETS, Histogram, Snapshot
+from firewall.metrics.counts import BUCKETS, Histogram, SandboxState, Snapshot
 
 GPU_LABELS = ("gpu", "name", "uuid")
 
@@ -86,6 +86,7 @@ def _states(now: Snapshot) -> Iterator[Metric]:
         flows.add_metric((state,), count)
     yield flows
     yield GaugeMetricFamily("firewall_sandboxes", "Sandboxes now running", now.sandboxes)
+    yield _state(now)
     if now.audit is not None:
         what = "1 while records can be written; else nothing is allowed"
         yield GaugeMetricFamily("firewall_audit_state", what, int(now.audit == "ok"))
@@ -93,6 +94,14 @@ def _states(now: Snapshot) -> Iterator[Metric]:
         name, digest = now.policy
         policy = {"name": name, "digest": digest}
         yield InfoMetricFamily("firewall_policy", "The policy in force", policy)
+
+
+def _state(now: Snapshot) -> Metric:
+    what = "1 for the state that the sandbox is in: running, quarantined or frozen"
+    family = GaugeMetricFamily("firewall_sandbox_state", what, labels=("state",))
+    for state in get_args(SandboxState.__value__):
+        family.add_metric((state,), int(state == now.state))
+    return family
 
 
 def _gpus(gpu: Mapping[str, Any]) -> Iterator[Metric]:

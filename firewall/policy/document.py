@@ -29,6 +29,7 @@ type AllowKind = Literal["https", "http", "ssh", "tcp"]
 type DenyKind = Literal["https", "http", "ssh", "tcp", "any"]
 type Tool = Literal["pip", "uv", "npm", "apt", "cargo"]
 type GuardAction = Literal["block", "alert"]
+type CriticalAction = Literal["alert", "quarantine", "freeze"]
 
 _RULE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
@@ -161,12 +162,18 @@ class NetworkDocument(Strict):
 
 
 class GuardsDocument(Strict):
-    """Guards beat every allow. What is not written blocks."""
+    """Guards beat every allow. What is not written blocks.
+
+    `on-critical` says what follows the block of something critical: `alert` nothing more,
+    `quarantine` the end of all egress until a person releases it, `freeze` that, and the sandbox's
+    processes are stopped. Not written, it is `alert`.
+    """
 
     mining: GuardAction | None = None
     tunnels: GuardAction | None = None
     ssh_reverse_forwarding: GuardAction | None = Field(default=None, alias="ssh-reverse-forwarding")
     private_addresses: GuardAction | None = Field(default=None, alias="private-addresses")
+    on_critical: CriticalAction | None = Field(default=None, alias="on-critical")
 
 
 class PolicyDocument(Strict):

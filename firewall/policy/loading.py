@@ -106,7 +106,7 @@ def _guards(files: list[SourceFile]) -> dict[str, Guard]:
     guards: dict[str, Guard] = {}
     for field, info in GuardsDocument.model_fields.items():
         name = info.alias or field
-        guards[name] = Guard()
+        guards[name] = Guard(action="alert" if name == "on-critical" else "block")
         for file in files:
             action = getattr(file.document.guards, field)
             if action is not None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from firewall.policy.document import DenyKind, GuardAction, RequestRule
+from firewall.policy.document import CriticalAction, DenyKind, GuardAction, RequestRule
 from firewall.policy.ssh import SshTerms
 
 
@@ -40,9 +40,12 @@ class ResolvedRule(_Frozen):
 
 
 class Guard(_Frozen):
-    """What a guard does, and where that is written ("" where nothing is, and it blocks)."""
+    """What a guard does, and where that is written ("" where nothing is, and it blocks).
 
-    action: GuardAction = "block"
+    Under "on-critical" stands what follows a critical block ("alert" where nothing is written).
+    """
+
+    action: GuardAction | CriticalAction = "block"
     source: str = ""
 
 

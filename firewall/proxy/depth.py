@@ -4,7 +4,8 @@
 
 FD is this process's end of the SOCK_SEQPACKET channel (handover.py). The first message is "setup";
 each further one replaces the policy, unless the new one is bad. "flow" brings a client's socket.
-Back go "verdict", for the gate's metrics, and "closed".
+Back go "verdict", for the gate's metrics, "closed", and "quarantine" where something critical was
+blocked, upon which the gate ends this process.
 """
 
 import asyncio
@@ -16,22 +17,27 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firewall import judge as door
 from firewall.audit import AuditLog
 from firewall.gpu import GpuMonitor
-from firewall.judge import Judge
+from firewall.judge import Cause, Judge, fail_closed
 from firewall.policy import Policy
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup, Traffic
 from firewall.proxy.http.serve import Interceptor
+from firewall.verdict import Verdict
 
 if TYPE_CHECKING:
     from firewall.proxy.ssh.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 
+CUT_SECONDS = 0.5
+"""In which flows that are cut close their sockets."""
 REPORTS_LIMIT = 100_000
 """Reports that may wait for the gate; the oldest are dropped, as their records exist anyway."""
 SSH = ("ssh", "silent")
@@ -88,6 +94,7 @@ class Depth:
         self._log: AuditLog | None = None
         self._gpu = GpuMonitor()
         self._failure: Exception | None = None
+        self._imposed: Verdict | None = None
 
     async def run(self) -> None:
         """Serve; returns when the gate has closed the channel, with every record written.
@@ -101,13 +108,19 @@ class Depth:
             await self._over.wait()
         finally:
             self._loop.remove_reader(self._channel)
+            await self._cut()
             self._stop()
         if self._failure is not None:
             raise self._failure
 
-    def _stop(self) -> None:
+    async def _cut(self) -> None:
+        """Close every flow's sockets, before the records take their time."""
         for flow in self._flows:
             flow.cancel()
+        if self._flows:
+            await asyncio.wait(self._flows, timeout=CUT_SECONDS)
+
+    def _stop(self) -> None:
         self._gpu.stop()
         if self._log is not None:
             self._log.close()
@@ -126,7 +139,7 @@ class Depth:
     def _take(self, kind: str, body: dict[str, Any], fds: list[int]) -> None:
         match kind:
             case "setup":
-                self._set_up(Setup(**body))
+                self._set_up(handover.decode_setup(body))
             case "flow" if not fds:
                 logger.error("flow %s ends: no descriptor is left for it", body.get("flow"))
             case "flow":
@@ -148,8 +161,11 @@ class Depth:
     def _assemble(self, setup: Setup) -> None:
         policy = Policy.parse(setup.policy)
         self._log = AuditLog(Path(setup.audit), setup.chain)
-        self._judge = Judge(policy, self._log, self._gpu, self._reports)
-        self._interceptor = Interceptor(self._judge, Path(setup.authority), setup.upstream_ca)
+        judge = Judge(policy, self._log, self._gpu, self._reports, setup.release)
+        judge.quarantined = self._imposed = setup.quarantined
+        judge.alarm = lambda cause: self._alarmed(judge, cause)
+        self._interceptor = Interceptor(judge, Path(setup.authority), setup.upstream_ca)
+        self._judge = judge
         self._setup = setup
 
     def _replace_policy(self, judge: Judge, setup: Setup) -> None:
@@ -159,6 +175,19 @@ class Depth:
         except Exception:
             logger.exception("the new policy cannot be read here; every flow ends")
             self._over.set()
+        # A quarantine that began here ends only with this process.
+        if judge.quarantined is self._imposed:
+            judge.quarantined = self._imposed = setup.quarantined
+
+    def _alarmed(self, judge: Judge, cause: Cause) -> None:
+        """Let the gate close everything."""
+
+        def tell(verdict: Verdict) -> None:
+            self._reports.send("quarantine", asdict(Cause(verdict.rule, verdict.reason)))
+
+        with fail_closed(judge, "depth.quarantine", tell):
+            door.probe("depth.quarantine")
+            self._reports.send("quarantine", shortened(asdict(cause)))
 
     def _serve(self, client: socket.socket, given: Handover) -> None:
         if self._interceptor is None:
@@ -178,13 +207,13 @@ class Depth:
         try:
             with contextlib.suppress(ConnectionError):
                 server = self._ssh() if given.protocol in SSH else interceptor
-                traffic = await server.serve(client, given)
+                await server.serve(client, given, traffic)
         except Exception:
             logger.exception("flow %d failed and is closed", given.flow)
         finally:
             client.close()
-        body = {"flow": given.flow, "sent": traffic.sent, "received": traffic.received}
-        self._reports.send("closed", {**body, "seconds": round(time.monotonic() - started, 3)})
+            body = {"flow": given.flow, "sent": traffic.sent, "received": traffic.received}
+            self._reports.send("closed", {**body, "seconds": round(time.monotonic() - started, 3)})
 
     def _ssh(self) -> "Gateway":
         """The SSH gateway, made for the first flow that needs it: most sandboxes never do."""

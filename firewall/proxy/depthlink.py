@@ -1,6 +1,7 @@
 """The gate's end of the depth process: started when first needed, replaced when it dies.
 
-Its death takes its own flows along and opens nothing: their sockets close with it.
+Its death takes its own flows along and opens nothing: their sockets close with it. A quarantine
+ends them that way.
 """
 
 import contextlib
@@ -16,12 +17,14 @@ from typing import Any
 import firewall
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup
-from firewall.proxy.loop import READ, WRITE, Loop
+from firewall.proxy.loop import READ, WRITE, Loop, Timer
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 8192
 """Flows that may wait for the depth process to take them; more are refused by closing them."""
+RETIRE_SECONDS = 2.0
+"""How long a retired process may take to write its records before it is killed."""
 
 
 class DepthLink:
@@ -37,6 +40,7 @@ class DepthLink:
         self._process: subprocess.Popen[bytes] | None = None
         self._backlog: deque[tuple[Handover, socket.socket]] = deque()
         self._outdated = False
+        self._retiring: Timer | None = None
 
     def give(self, flow: Handover, client: socket.socket) -> bool:
         """Hand a flow over and close our copy of its socket; False when the queue is full."""
@@ -52,6 +56,23 @@ class DepthLink:
             self._outdated = True
             self._flush()
 
+    def retire(self) -> None:
+        """End all flows, also those on their way; the next one starts another process.
+
+        The process sees its channel end behind what was sent, cuts its flows, writes its records
+        and reports what is left to report. The next one waits for that, since both write one chain.
+        """
+        self._drop_backlog()
+        if self._channel is not None and self._retiring is None:
+            self._retiring = self._loop.after(RETIRE_SECONDS, self._kill)
+            with contextlib.suppress(OSError):
+                self._channel.shutdown(socket.SHUT_WR)
+            self._loop.change(self._channel.fileno(), READ)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
     def close(self) -> None:
         self._drop()
         self._drop_backlog()
@@ -63,6 +84,8 @@ class DepthLink:
 
     def _flush(self) -> None:
         """Send what waits, the policy first; whatever cannot be sent ends with the process."""
+        if self._retiring is not None:
+            return
         try:
             channel = self._channel or self._start()
             self._send_waiting(channel)
@@ -108,19 +131,37 @@ class DepthLink:
             except BlockingIOError:
                 return
             if message is None:
-                self._died()
+                self._ended()
                 return
             self._report(message[0], message[1])
+
+    def _ended(self) -> None:
+        if self._retiring is None:
+            self._died()
+        else:
+            self._retired(self._retiring)
+
+    def _retired(self, deadline: Timer) -> None:
+        """Flows that came meanwhile go to another process."""
+        deadline.cancel()
+        self._retiring = None
+        self._clear_away()
+        self._report("retired", {"waiting": len(self._backlog)})
+        if self._backlog:
+            self._flush()
 
     def _died(self) -> None:
         """What waited ends too; the next flow starts another process."""
         logger.error("the depth process ended; its flows ended with it")
-        self._drop()
         self._drop_backlog()
+        self._clear_away()
+        self._report("died", {})
+
+    def _clear_away(self) -> None:
+        self._drop()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._report("died", {})
 
     def _drop_backlog(self) -> None:
         for _, client in self._backlog:

@@ -85,9 +85,11 @@ class Resolution:
         )
 
     def _response(self, query: dns.message.Message, request: Resolve, verdict: Verdict) -> bytes:
-        if not verdict.allowed:
-            return refusal(query) if request.findings else _message(query, request, [])
-        if request.kind not in ("A", "AAAA"):
+        """In quarantine too a name has its address, so that its connection comes and is told."""
+        named = verdict.allowed or self._judge.quarantined is not None
+        if not verdict.allowed and request.findings:
+            return refusal(query)
+        if not named or request.kind not in ("A", "AAAA"):
             return _message(query, request, [])
         return _message(query, request, [str(each) for each in self._names.addresses(request.name)])
 

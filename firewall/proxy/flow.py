@@ -106,6 +106,11 @@ class Flow:
         """Whether no verdict has been given yet."""
         return self._state in ("identifying", "deciding") and not self._over
 
+    @property
+    def admitted(self) -> bool:
+        """Whether it leads somewhere. What does not yet is refused later, in its own protocol."""
+        return self._relay is not None or self._dial is not None
+
     def conclude(self) -> None:
         """Judge by what has been seen so far: nothing more will come."""
         if self._state == "identifying":
@@ -200,8 +205,9 @@ class Flow:
     def _go_on(self, then: Step, verdict: Verdict) -> None:
         with self._enforced("flow.answer"):
             judge.probe("flow.answer")
+            standing = self._house.judge.standing(verdict)
             if not self._over:
-                (then if verdict.allowed else self._refuse)(verdict)
+                (then if standing.allowed else self._refuse)(standing)
 
     def _allowed(self, identity: Identity) -> bool:
         return self._house.judge.preview(self._connect(identity), self._actor).allowed

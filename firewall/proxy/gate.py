@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from firewall import judge
-from firewall.judge import Judge, Witness, fail_closed
+from firewall.judge import Cause, Judge, Witness, fail_closed
 from firewall.metrics import Metrics
 from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Endpoint, Found
@@ -96,6 +96,22 @@ class Gate:
         self.depth.update()
         self.metrics.policy(policy.name, policy.digest)
         self.judge.note("policy", {"name": policy.name, "digest": policy.digest})
+
+    def cut(self) -> int:
+        """End every flow that leads somewhere; returns how many there were.
+
+        Raises RuntimeError, once all others have ended, where one could not be.
+        """
+        admitted, inspected = [flow for flow in self._flows if flow.admitted], self._inspected
+        uncut: list[Verdict] = []
+        self.depth.retire()
+        for flow in admitted:
+            with fail_closed(self.judge, "gate.cut", uncut.append):
+                judge.probe("gate.cut")
+                flow.abort()
+        if uncut:
+            raise RuntimeError(f"{len(uncut)} flows could not be cut")
+        return len(admitted) + inspected
 
     def wind_down(self, done: Callable[[], None]) -> None:
         """Judge what still waits for a verdict, so that its record is written, then call `done`."""
@@ -214,7 +230,8 @@ class Gate:
     # The depth process
 
     def _setup(self) -> Setup:
-        return replace(self._setup_base, policy=self.judge.policy.dump())
+        policy, shut = self.judge.policy.dump(), self.judge.quarantined
+        return replace(self._setup_base, policy=policy, quarantined=shut)
 
     def _reported(self, kind: str, body: dict[str, Any]) -> None:
         if kind == "verdict":
@@ -224,9 +241,23 @@ class Gate:
             self.metrics.bytes("sent", body["sent"])
             self.metrics.bytes("received", body["received"])
             self.judge.note("flow", body)
+        elif kind == "quarantine":
+            self._quarantine(body)
+        elif kind == "retired":
+            self._count_inspected(body["waiting"])
         elif kind == "died":
             self._count_inspected(0)
             self.judge.note("depth.died", {"reason": "the depth process ended unexpectedly"})
+
+    def _quarantine(self, body: dict[str, Any]) -> None:
+        """The depth process saw something critical and has shut its own door already."""
+
+        def shut(verdict: Verdict) -> None:
+            self.judge.quarantine(Cause(verdict.rule, verdict.reason))
+
+        with fail_closed(self.judge, "gate.quarantine", shut):
+            judge.probe("gate.quarantine")
+            self.judge.quarantine(Cause(**body))
 
     def _count_inspected(self, now: int) -> None:
         self.metrics.flow("inspecting", now - self._inspected)

@@ -32,7 +32,8 @@ class Setup:
     `policy` is `Policy.dump()`, `audit` the log's directory and `chain` the name of this process's
     own chain in it, `authority` the folder of the certificate authority, `upstream_ca` a PEM file
     of the authorities trusted upstream, `known_hosts` the SSH host keys known upstream, as
-    sshd(8) lays them out.
+    sshd(8) lays them out. `quarantined` is the deny that answers everything while the sandbox is in
+    quarantine, and `release` the command that ends it (judge.Judge).
     """
 
     policy: str
@@ -41,6 +42,8 @@ class Setup:
     authority: str
     upstream_ca: str
     known_hosts: str = ""
+    release: str = ""
+    quarantined: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ def send(
 def send_setup(channel: socket.socket, setup: Setup) -> None:
     """Send the setup, first or anew after a policy reload."""
     send(channel, "setup", asdict(setup))
+
+
+def decode_setup(body: dict[str, Any]) -> Setup:
+    quarantined = body["quarantined"]
+    return Setup(**{**body, "quarantined": _verdict(quarantined) if quarantined else None})
 
 
 def receive(channel: socket.socket) -> tuple[str, dict[str, Any], list[int]] | None:

@@ -3,7 +3,8 @@
 from firewall.sandbox.actors import ActorFinder
 from firewall.sandbox.authority import Authority
 from firewall.sandbox.errors import SandboxError
+from firewall.sandbox.freeze import Freezer
 from firewall.sandbox.launch import Sandbox
 from firewall.sandbox.spec import SandboxSpec
 
-__all__ = ["ActorFinder", "Authority", "Sandbox", "SandboxError", "SandboxSpec"]
+__all__ = ["ActorFinder", "Authority", "Freezer", "Sandbox", "SandboxError", "SandboxSpec"]

@@ -33,6 +33,12 @@ def _children(pid: int) -> Iterator[int]:
                 yield from map(int, _read(f"/proc/{pid}/task/{task}/children").split())
 
 
+def state(pid: int) -> tuple[str, int]:
+    """The letter of a process's state and its start in ticks since boot. Raises OSError."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return fields[0].decode(), int(fields[_STARTED])
+
+
 def describe(pid: int, limit: int = _READ_BYTES) -> Process:
     """What a process is, with at most `limit` bytes of arguments. Raises OSError when it is gone.
 

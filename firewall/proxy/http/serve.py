@@ -71,18 +71,17 @@ class Interceptor:
             rawtcp=False,
         )
 
-    async def serve(self, client: socket.socket, given: Handover) -> Traffic:
-        """Serve one flow until it ends; closes the socket."""
+    async def serve(self, client: socket.socket, given: Handover, traffic: Traffic) -> None:
+        """Serve one flow until it ends, counted in `traffic`; closes the socket."""
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reader, writer = await asyncio.open_connection(sock=client)
-        handler = Handler(self, flow_from(given), reader, writer)
+        handler = Handler(self, flow_from(given), reader, writer, traffic)
         handler.begin(given)
         try:
             await handler.handle_client()
         finally:
             writer.close()
-        return handler.traffic
 
     def hooks(self, name: str) -> list[Callable[[Any], Any]]:
         """The addons' functions for a hook; looked up once, which halves a request's cost."""
@@ -101,12 +100,13 @@ class Handler(ProxyConnectionHandler):
         known: Flow,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        traffic: Traffic,
     ) -> None:
         kind: Literal["regular", "transparent"]
         kind = "regular" if known.kind == "forward" else "transparent"
         mode = mode_specs.ProxyMode.parse(kind)
         super().__init__(house.master, reader, writer, house.master.options, mode)  # type: ignore[no-untyped-call]
-        self.traffic = Traffic()
+        self.traffic = traffic
         self._house = house
         self._known = known
         self._busy = 0

@@ -39,19 +39,18 @@ class Gateway:
         self.hosts = KnownHosts(known_hosts, authority / "learnt_hosts")
         self._open: Counter[str] = Counter()
 
-    async def serve(self, client: socket.socket, given: Handover) -> Traffic:
-        """Serve one connection until it ends; closes the socket."""
-        visit = Visit(self._judge, given)
+    async def serve(self, client: socket.socket, given: Handover, traffic: Traffic) -> None:
+        """Serve one connection until it ends, counted in `traffic`; closes the socket."""
+        visit = Visit(self._judge, given, traffic)
         sandbox = given.actor.sandbox
         if self._open[sandbox] >= CONNECTIONS:
             logger.warning("%d SSH connections are open already; another is closed", CONNECTIONS)
-            return visit.traffic
+            return
         self._open[sandbox] += 1
         try:
             await self._serve(client, visit)
         finally:
             self._open[sandbox] -= 1
-        return visit.traffic
 
     async def _serve(self, client: socket.socket, visit: Visit) -> None:
         server = Server(visit, self.hosts)
@@ -80,6 +79,7 @@ class Gateway:
         finally:
             held.close()
             watchdog.cancel()
+            connection.abort()
             await server.leave()
 
     async def _bound(self, visit: Visit, connection: JudgedConnection) -> None:

@@ -38,10 +38,10 @@ class Visit:
 
     judge: Judge
     given: Handover
+    traffic: Traffic
     user: str = ""
     terms: SshTerms = field(default_factory=SshTerms)
     rule: str = ""
-    traffic: Traffic = field(default_factory=Traffic)
     known: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -51,6 +51,28 @@ def test_extends_merges_each_file_once(tmp_path: Path) -> None:
     assert policy.mode == "enforce", "observing is never inherited"
 
 
+def test_the_last_file_that_says_what_follows_a_critical_block_decides(tmp_path: Path) -> None:
+    _write(tmp_path, "strict", "[base]", "guards: {on-critical: freeze}\n")
+    child = _write(tmp_path, "child", "[./strict.yaml]", "guards: {on-critical: quarantine}\n")
+    policy = load_policy(child)
+    guard = policy.resolved.guards["on-critical"]
+    assert (guard.action, guard.source) == ("quarantine", "child.yaml:4")
+    assert policy.on_critical == "quarantine"
+    assert Policy.parse(policy.dump()).on_critical == "quarantine"
+    silent = _write(tmp_path, "silent", "[./strict.yaml, base]", RULE.format("one"))
+    assert load_policy(silent).on_critical == "freeze", "a file that says nothing changes nothing"
+    digests = {load_policy(tmp_path / f"{each}.yaml").digest for each in ("strict", "child")}
+    assert len(digests) == 2, "the digest covers it"
+
+
+def test_a_critical_block_is_an_alert_by_default_and_wherever_nothing_is_blocked(
+    tmp_path: Path,
+) -> None:
+    assert load_policy("base").on_critical == "alert"
+    path = _write(tmp_path, "seen", "[base]", "mode: observe\nguards: {on-critical: freeze}\n")
+    assert load_policy(path).on_critical == "alert"
+
+
 def test_duplicate_rules_are_found_across_files(tmp_path: Path) -> None:
     _write(tmp_path, "parent", "[]", RULE.format("one"))
     path = _write(tmp_path, "child", "[./parent.yaml]", RULE.format("one"))

@@ -80,6 +80,10 @@ class NoDepth:
     def update(self) -> None:
         """Nobody to tell."""
 
+    def retire(self) -> None:
+        """End every flow, as the process's end does."""
+        self.close()
+
     def close(self) -> None:
         for client in self.clients:
             client.close()

@@ -237,7 +237,8 @@ class Stage:
     async def _serve(self, client: socket.socket, given: dict[str, Any]) -> None:
         try:
             number = next(self._numbers)
-            traffic = await self.interceptor.serve(client, Handover(flow=number, **given))
+            traffic = Traffic()
+            await self.interceptor.serve(client, Handover(flow=number, **given), traffic)
             self.traffic.append(traffic)
         finally:
             self._ended.set()

@@ -13,7 +13,7 @@ import asyncssh
 from firewall.actor import Actor
 from firewall.judge import Judge
 from firewall.policy import load_policy
-from firewall.proxy.handover import Handover
+from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.ssh.gateway import Gateway
 from firewall.sandbox import Authority
 from firewall.verdict import Action, Obligations, Verdict
@@ -110,7 +110,8 @@ class Stage:
         self.memory = memory
         self.far = far
         self.port = port
-        self.served: list[asyncio.Task[Any]] = []
+        self.served: list[asyncio.Task[None]] = []
+        self.traffic = Traffic()
 
     @contextlib.asynccontextmanager
     async def agent(
@@ -140,7 +141,8 @@ class Stage:
             actor=Actor("test", CURL),
             verdict=ALLOWED,
         )
-        self.served.append(asyncio.ensure_future(self.gateway.serve(accepted, given)))
+        serving = self.gateway.serve(accepted, given, self.traffic)
+        self.served.append(asyncio.ensure_future(serving))
         return end
 
     def asked(self) -> list[tuple[str, str, str]]:

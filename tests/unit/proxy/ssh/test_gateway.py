@@ -34,8 +34,7 @@ def test_bytes_pass_both_ways_and_are_counted(tmp_path: Path) -> None:
             assert done.stdout == sent
         (note,) = here.notes()
         assert (note["sent"], note["received"]) == (len(sent), len(sent))
-        (traffic,) = [await each for each in here.served]
-        assert (traffic.sent, traffic.received) == (len(sent), len(sent))
+        assert (here.traffic.sent, here.traffic.received) == (len(sent), len(sent))
 
     asyncio.run(act())
 

@@ -1,0 +1,206 @@
+"""The quarantine of one sandbox: closed by a critical block or a person, opened by a person.
+
+The judge has shut the door before anything here runs. What is left to do is to cut what is open, to
+say so, and where it is asked for to stop the processes.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Protocol
+
+from firewall import judge
+from firewall.judge import Cause, Judge, fail_closed
+from firewall.metrics import Metrics, SandboxState
+from firewall.proxy.depthlink import DepthLink
+from firewall.proxy.loop import Loop
+from firewall.verdict import Verdict
+
+logger = logging.getLogger(__name__)
+
+BY_HAND = "by-hand"
+"""The rule of a quarantine that a person asked for."""
+
+type Reply = Callable[[dict[str, Any]], None]
+
+
+class Gate(Protocol):
+    """What the quarantine needs of the gate."""
+
+    loop: Loop
+    judge: Judge
+    metrics: Metrics
+    depth: DepthLink
+
+    def cut(self) -> int: ...
+
+
+class Freezer(Protocol):
+    """Stops a sandbox's processes. `done` gets their number and what went wrong ("" if nothing),
+    on any thread."""
+
+    def freeze(self, done: Callable[[int, str], None]) -> None: ...
+    def thaw(self, done: Callable[[int, str], None]) -> None: ...
+
+
+class Quarantine:
+    """Runs on the gate's loop. `tell` says a line to the engineer, `end` ends the firewall.
+
+    Without `freezer` there are no processes that may be stopped.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        name: str,
+        tell: Callable[[str], None],
+        end: Callable[[], None],
+        freezer: Freezer | None = None,
+    ) -> None:
+        self._gate = gate
+        self._name = name
+        self._tell = tell
+        self._end = end
+        self._freezer = freezer
+        self._started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        self._cause: Cause | None = None
+        self._state: SandboxState = "running"
+        self._waiting: list[Reply] = []
+        self.freezing = False
+        gate.judge.alarm = self._alarmed
+
+    def status(self) -> dict[str, Any]:
+        """The sandbox and its state, as JSON can hold it."""
+        cause = self._cause
+        return {
+            "name": self._name,
+            "pid": os.getpid(),
+            "policy": self._gate.judge.policy.name,
+            "started": self._started,
+            "state": self._state,
+            "since": cause.since if cause else self._started,
+            "why": f"{cause.rule}: {cause.reason}" if cause else "",
+        }
+
+    def impose(self, by: str, *, freeze: bool, reply: Reply) -> None:
+        """Close it because a person wants it closed."""
+        self._gate.judge.quarantine(Cause(BY_HAND, f"{by} asked for it", freeze, by))
+        # Behind what the alarm has posted.
+        self._gate.loop.post(partial(self._imposed, reply))
+
+    def _imposed(self, reply: Reply) -> None:
+        if self.freezing and self._state != "frozen":
+            self._waiting.append(reply)
+        else:
+            reply(self.status())
+
+    def release(self, by: str, reply: Reply) -> None:
+        """Open it again; it stays closed until that is recorded."""
+        if self._cause is None:
+            reply({"error": f"{self._name} is in no quarantine"})
+            return
+        facts = {"sandbox": self._name, "by": by, "was": self._state, **_told(self._cause)}
+
+        def recorded(error: Exception | None) -> None:
+            self._gate.loop.post(lambda: self._open(error, by, reply))
+
+        self._gate.judge.note("release", facts, recorded)
+
+    # Closing
+
+    def _alarmed(self, cause: Cause) -> None:
+        self._gate.loop.post(partial(self._begin, cause))
+
+    def _begin(self, cause: Cause) -> None:
+        with fail_closed(self._gate.judge, "quarantine.begin", self._give_up):
+            judge.probe("quarantine.begin")
+            if self._gate.judge.quarantined is None:
+                return  # It was released before this had its turn.
+            if self._cause is None:
+                self._close(cause)
+            if cause.freeze and self._state != "frozen":
+                self._freeze()
+
+    def _close(self, cause: Cause) -> None:
+        cut = self._gate.cut()
+        self._cause = cause
+        self._enter("quarantined", flows=cut, trigger=cause.trigger)
+        self._say(
+            f"all egress is closed since {cause.since}, because of {cause.rule}: {cause.reason};"
+            f" to open it again: firewall sandbox release {self._name}"
+        )
+
+    def _give_up(self, verdict: Verdict) -> None:
+        """What could not be closed flow by flow ends with the firewall."""
+        logger.error("the quarantine failed; the firewall ends, and with it every flow")
+        self._end()
+
+    def _enter(self, state: SandboxState, **facts: Any) -> None:
+        assert self._cause is not None
+        self._state = state
+        self._gate.metrics.state(state)
+        known = {"sandbox": self._name, "state": state, "by": self._cause.by, **_told(self._cause)}
+        self._gate.judge.note("quarantine", known | facts)
+
+    # Freezing
+
+    def _freeze(self) -> None:
+        if self._freezer is None:
+            self._say("its processes go on: only those of a sandbox can be stopped")
+            return
+        self.freezing = True
+        self._freezer.freeze(lambda *done: self._gate.loop.post(partial(self._frozen, *done)))
+
+    def _frozen(self, processes: int, trouble: str) -> None:
+        if self.freezing:
+            state: SandboxState = self._state if trouble else "frozen"
+            self._enter(state, processes=processes, trouble=trouble)
+            self._say(trouble or f"its {processes} processes are stopped")
+        while self._waiting:
+            self._waiting.pop()(self.status())
+
+    # Opening
+
+    def _open(self, error: Exception | None, by: str, reply: Reply) -> None:
+        cause = self._cause
+        if error is not None or cause is None:
+            reply({"error": f"{self._name} is not released: {error or 'it is already'}"})
+            return
+
+        def shut(verdict: Verdict) -> None:
+            self._cause = None
+            self._gate.judge.quarantine(cause)
+            reply({"error": verdict.reason})
+
+        with fail_closed(self._gate.judge, "quarantine.open", shut):
+            judge.probe("quarantine.open")
+            self._gate.judge.release()
+            self._gate.depth.update()
+            self._cause, self._state = None, "running"
+            self._gate.metrics.state("running")
+            self._thaw(reply)
+            self._say(f"egress is open again, released by {by}")
+
+    def _thaw(self, reply: Reply) -> None:
+        if self._freezer is None or not self.freezing:
+            reply(self.status())
+            return
+
+        def thawed(processes: int, trouble: str) -> None:
+            answer = {"error": trouble} if trouble else self.status()
+            self._gate.loop.post(lambda: reply(answer))
+
+        self.freezing = False
+        self._freezer.thaw(thawed)
+
+    def _say(self, text: str) -> None:
+        self._tell(f"firewall: {self._name}: {text}")
+
+
+def _told(cause: Cause) -> dict[str, Any]:
+    """What every record of a quarantine says of its cause."""
+    told = asdict(cause)
+    return {name: told[name] for name in ("rule", "reason", "since")}

@@ -5,7 +5,7 @@ from typing import Any
 
 from firewall.protocols.identity import MORE, Answer, Identity
 from firewall.protocols.jsonstream import Cut, Documents, decode
-from firewall.protocols.stratum import inspect_json
+from firewall.protocols.mining.messages import inspect_json
 from firewall.requests import Finding
 
 _FIRST_VALUE_LIMIT = 4 << 10

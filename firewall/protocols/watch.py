@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from firewall.protocols import http1, openings, socks, ssh
 from firewall.protocols.identity import MORE, Answer, Identity
 from firewall.protocols.jsonstream import Cut, Documents, Lines
-from firewall.protocols.stratum import inspect_json
+from firewall.protocols.mining.messages import inspect_json
 from firewall.protocols.websocket import Frames
 from firewall.requests import Direction, Finding
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from firewall.protocols.stratum import inspect_json
+from firewall.protocols.mining.messages import inspect_json
 
 WALLET = "4" + "A" * 94
 BLOB = "0e" * 76

@@ -10,9 +10,11 @@ from typing import Literal
 
 type FindingKind = Literal["mining", "tunnel", "ssh-reverse-forwarding", "protocol-mismatch"]
 type Direction = Literal["sent", "received"]
+type Confidence = Literal["certain", "likely", "suspicious"]
 type Protocol = Literal[
-    "tls", "http", "http2", "ssh", "socks", "http-connect", "json-rpc", "dns", "unknown", "silent"
-]
+    "tls", "http", "http2", "ssh", "socks", "http-connect", "json-rpc", "dns", "unknown", "silent",
+    "quic", "dtls", "stun", "wireguard", "openvpn",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,17 @@ class Finding:
 
     `name` is the dialect or tool ("stratum-v1", "chisel"), `evidence` says what matched in words a
     person can check, `where` says in which bytes, message or argument it stood.
+
+    `confidence`: "certain" where nothing else speaks so, "likely" where something honest would have
+    to be very odd to. "suspicious" is a reason to look, not to block: honest traffic may well look
+    the same.
     """
 
     kind: FindingKind
     name: str
     evidence: str
     where: str
+    confidence: Confidence = "certain"
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,17 +78,19 @@ class Decider:
         """The first finding that is blocked; those that only alert are written down."""
         blocked = None
         for finding in findings:
-            reason = f"{finding.name}: {finding.evidence} ({finding.where})"
-            blocked = blocked or self._guard(
-                GUARD_OF[finding.kind], reason, Severity.CRITICAL, alerts
-            )
+            guard, severity = GUARD_OF[finding.kind], Severity.CRITICAL
+            if finding.confidence == "suspicious":
+                guard, severity = "suspicious", Severity.WARNING
+            reason = f"{finding.name}: {finding.evidence} ({finding.where}; {finding.confidence})"
+            blocked = blocked or self._guard(guard, reason, severity, alerts)
         return blocked
 
     def _guard(self, name: str, reason: str, severity: Severity, alerts: _Alerts) -> Verdict | None:
         """What a guard makes of something it saw: a deny, or an alert and no verdict."""
         guard = self._guards.get(name)
         if guard is not None and guard.action == "alert":
-            alerts.append(_plain(f"guards.{name} is set to alert ({guard.source}): {reason}"))
+            where = f" ({guard.source})" if guard.source else ""
+            alerts.append(_plain(f"guards.{name} is set to alert{where}: {reason}"))
             return None
         source = guard.source if guard else ""
         return self._deny(f"guards.{name}", reason, remedies.guard(name, guard), severity, source)

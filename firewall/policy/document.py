@@ -167,12 +167,13 @@ class NetworkDocument(Strict):
 
 
 class GuardsDocument(Strict):
-    """Guards beat every allow. What is not written blocks."""
+    """Guards beat every allow. What is not written blocks, but `suspicious` alerts."""
 
     mining: GuardAction | None = None
     tunnels: GuardAction | None = None
     ssh_reverse_forwarding: GuardAction | None = Field(default=None, alias="ssh-reverse-forwarding")
     private_addresses: GuardAction | None = Field(default=None, alias="private-addresses")
+    suspicious: GuardAction | None = None
 
 
 class PolicyDocument(Strict):

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from firewall.policy.checks import Placed, SourceFile, check, placed, ports
-from firewall.policy.document import GuardsDocument, PolicyDocument, ToolHosts, validate
+from firewall.policy.document import (
+    GuardAction,
+    GuardsDocument,
+    PolicyDocument,
+    ToolHosts,
+    validate,
+)
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedRule
 from firewall.policy.sources import Origin, SourceError, resolve
@@ -14,6 +20,10 @@ from firewall.policy.text import read
 
 PRESETS = Path(__file__).parents[2] / "policies"
 """The folder of presets: beside the package, in the source tree as in an installed wheel."""
+
+UNWRITTEN: dict[str, GuardAction] = {"suspicious": "alert"}
+"""What a guard does that no file names, where that is not to block: what is only suspicious is
+honest more often than not."""
 
 _PRESET = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -105,7 +115,7 @@ def _guards(files: list[SourceFile]) -> dict[str, Guard]:
     guards: dict[str, Guard] = {}
     for field, info in GuardsDocument.model_fields.items():
         name = info.alias or field
-        guards[name] = Guard()
+        guards[name] = Guard(action=UNWRITTEN.get(name, "block"))
         for file in files:
             action = getattr(file.document.guards, field)
             if action is not None:

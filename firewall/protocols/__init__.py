@@ -8,10 +8,10 @@ stream for its whole life; `inspect_request` judges an HTTP head and `inspect_qu
 question. `http1` and `socks` also serve the explicit proxy's clients, and `ssh` turns one away.
 """
 
-from firewall.protocols.tunnels.dns import inspect_question
+from firewall.protocols.heads import inspect_request
 from firewall.protocols.identify import identify
 from firewall.protocols.identity import Identity, ProtocolError
-from firewall.protocols.heads import inspect_request
+from firewall.protocols.tunnels.dns import inspect_question
 from firewall.protocols.watch import Watch
 
 __all__ = [

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
 from firewall.protocols.heads import inspect_request
+from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
 
 LIMIT = 64 << 10
 """Bytes of a request head; nginx and Apache allow 32 and 8 KiB unless told otherwise."""

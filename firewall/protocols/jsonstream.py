@@ -30,6 +30,14 @@ _FIRST_WINS = json.JSONDecoder(
 )
 
 
+_MAY_BEGIN = re.compile(rb"\n%b*+(?:[{\[]|\Z)" % _BLANK)
+
+
+def may_begin(data: bytes) -> bool:
+    """Whether a value begins at a line's start in `data`, or may after it."""
+    return _MAY_BEGIN.search(data) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """A piece that looks like JSON: bytes `start` to `end` (exclusive) of the stream."""
@@ -64,16 +72,25 @@ class _Reader:
     start of any line, always after blanks. `_open` says that the text at hand stands there.
     """
 
-    def __init__(self, *, anywhere: bool) -> None:
+    def __init__(self, *, anywhere: bool, start: int = 0) -> None:
         self._anywhere = anywhere
         self._text = bytearray()
-        self._offset = 0
+        self._offset = start
         self._open = True
 
     @property
     def finished(self) -> bool:
         """Whether nothing can begin any more before the stream is restarted."""
         return not (self._anywhere or self._open)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is kept: the next value begins at a line's start in what comes."""
+        return not (self._open or self._text)
+
+    def skip(self, count: int) -> None:
+        """Pass over bytes in which nothing begins."""
+        self._offset += count
 
     def _find(self, at: int) -> int:
         """The next place at or after `at` where a value may begin, or the end of the text."""
@@ -108,8 +125,8 @@ def _blanks_end(text: bytearray, at: int) -> int:
 class Documents(_Reader):
     """Values by their brackets, wherever they may begin."""
 
-    def __init__(self, *, anywhere: bool) -> None:
-        super().__init__(anywhere=anywhere)
+    def __init__(self, *, anywhere: bool, start: int = 0) -> None:
+        super().__init__(anywhere=anywhere, start=start)
         self._depth = 0
         self._scanned: int | None = None
 
@@ -179,8 +196,8 @@ class Documents(_Reader):
 class Lines(_Reader):
     """Lines that begin like a value."""
 
-    def __init__(self) -> None:
-        super().__init__(anywhere=True)
+    def __init__(self, *, start: int = 0) -> None:
+        super().__init__(anywhere=True, start=start)
 
     def feed(self, data: bytes) -> list[Cut]:
         """The lines that end in `data`."""

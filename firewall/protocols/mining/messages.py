@@ -6,21 +6,10 @@ quotes a mining message is a string inside some other value, and stays unflagged
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from firewall.protocols.jsonstream import decode
-from firewall.requests import FindingKind
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """What gave a message away; a `Finding` without its place."""
-
-    kind: FindingKind
-    name: str
-    evidence: str
-
+from firewall.protocols.sign import Sign
 
 _KEYS = (
     b'"method"', b'"result"', b'"identifier"', b'"Hello"', b"job_id", b"site_key", b"\\u00",

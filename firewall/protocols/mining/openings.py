@@ -19,7 +19,7 @@ _JOB = re.compile(rb"JOB,[^,\r\n]{1,64},[A-Z0-9_]{2,16}(?:,[^\r\n]{0,128})?\r?\n
 """Duino-Coin PC_Miner.py: JOB,user,difficulty[,key]."""
 
 _LINE_LIMIT = 256
-_AUTH_SIZES = range(280, 1200)
+_AUTH_SIZES = range(256, 768)
 """EIP-8: an encrypted authentication message of at least 307 bytes with its size, and padding."""
 
 
@@ -51,7 +51,7 @@ FROM_CLIENTS = (
         "mining",
         "ethereum-p2p",
         "handshake: a point of secp256k1 behind its size",
-        (b"\1\2\3\4", ANY, b"\x04"),
+        (b"\1\2", ANY, b"\x04"),
         _read_rlpx,
     ),
     # sv2-spec 03-Protocol-Overview.md 3.2 and 3.6.1: SetupConnection, version 2 to 2

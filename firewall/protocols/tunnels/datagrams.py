@@ -21,7 +21,7 @@ def identify_datagram(data: bytes) -> Identity:
 
 
 def _read_wireguard(data: bytes) -> Identity | None:
-    """The WireGuard white paper, section 5.4: initiation, response, cookie, data; type and zeros."""
+    """WireGuard white paper, section 5.4: initiation, response, cookie, data, by type and size."""
     sizes = {1: range(148, 149), 2: range(92, 93), 3: range(64, 65), 4: range(32, 1 << 16, 16)}
     kind = int.from_bytes(data[:4], "little")
     if len(data) not in sizes.get(kind, ()):

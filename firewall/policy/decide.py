@@ -12,7 +12,7 @@ from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
 from firewall.policy.resolved import Resolved
-from firewall.policy.rules import Asked, Miss, Rule
+from firewall.policy.rules import SPOKEN, Asked, Miss, Rule
 from firewall.requests import (
     Connect,
     Execute,
@@ -211,9 +211,10 @@ class Decider:
         return self._deny("default", reason, remedies.add_rule(asked, self._file))
 
     def _udp(self, request: Connect) -> Verdict:
+        spoken = SPOKEN[request.protocol]
         reason = (
-            f"UDP to {request.host}:{request.port} is refused: QUIC and other UDP cannot be judged;"
-            " clients fall back to TCP"
+            f"UDP to {request.host}:{request.port} ({spoken}) is refused: QUIC and other UDP cannot"
+            " be judged; clients fall back to TCP"
         )
         return self._deny("default", reason, "use TCP; for names, ask the firewall's own DNS")
 

@@ -17,7 +17,7 @@ from firewall.actor import Actor
 from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import FlowState, Metrics
-from firewall.protocols import Identity
+from firewall.protocols import Conversation, Identity
 from firewall.protocols.ssh import disconnect
 from firewall.proxy.actors import Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
@@ -28,7 +28,7 @@ from firewall.proxy.late import JUDGED_AS, Late
 from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import UNREACHABLE, sentence
-from firewall.proxy.relay import Relay, Watcher, reset_on_close, watch
+from firewall.proxy.relay import Relay, Watcher, reset_on_close
 from firewall.proxy.resolver import Resolved
 from firewall.requests import Connect, Direction, Finding, Message
 from firewall.verdict import Action, Verdict
@@ -265,20 +265,22 @@ class Flow:
         self._enter("relaying")
         opaque = self._request.protocol in ("tls", "ssh")
         judge = None if opaque else self._judge_message
+        conversation = Conversation("tcp stream")
         self._relay = Relay(
             self._house.loop,
             self._client,
             upstream,
             self._relayed,
             judge,
-            self._watcher,
+            lambda direction: self._watcher(conversation, direction),
             self._enforced,
         )
         self._relay.start()
 
-    def _watcher(self, direction: Direction) -> Watcher:
+    def _watcher(self, conversation: Conversation, direction: Direction) -> Watcher:
+        side = conversation.side(direction)
         late = direction == "sent" and self._request.protocol in JUDGED_AS
-        return Late() if late else watch(direction)
+        return Late(side) if late else side
 
     def _judge_message(
         self, direction: Direction, findings: Sequence[Finding], resume: Callable[[bool], None]

@@ -54,9 +54,12 @@ def server_handshake_end(data: bytes) -> int | More | None:
     """The same for the server: its choice of method, perhaps a status, its reply; or SOCKS4's."""
     if data[:1] == b"\0":
         return _socks4_reply_end(data)
-    if data[:1] != b"\x05" or data[1:2] not in (b"", b"\0", b"\2"):
-        return None
-    return _message_end(data, 4 if data[1:4] == b"\2\1\0" else 2)
+    for choice in (b"\5\0", b"\5\2\1\0"):
+        if data[: len(choice)] == choice:
+            return _message_end(data, len(choice))
+        if choice.startswith(data):
+            return MORE
+    return None
 
 
 def _password_end(data: bytes, at: int) -> int | More:

@@ -11,6 +11,7 @@ from firewall.actor import Actor
 from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
+from firewall.policy.lists import Listed
 from firewall.policy.resolved import Resolved
 from firewall.policy.rules import SPOKEN, Asked, Miss, Rule
 from firewall.requests import (
@@ -52,6 +53,7 @@ class Decider:
         self._enforced = resolved.mode == "enforce"
         self._file = resolved.sources[-1].rpartition("/")[2] if resolved.sources else resolved.name
         self._guards = resolved.guards
+        self._listed = Listed(resolved.lists)
         # By name, so that the order in files does not even decide which of two allows is named.
         rules = sorted(map(Rule, resolved.rules), key=lambda rule: rule.name)
         self._allows = _index(rule for rule in rules if rule.document.action == "allow")
@@ -95,7 +97,20 @@ class Decider:
         source = guard.source if guard else ""
         return self._deny(f"guards.{name}", reason, remedies.guard(name, guard), severity, source)
 
+    def _names(self, alerts: _Alerts, *names: str | None) -> Verdict | None:
+        """A verdict against names that are on a list."""
+        for name in dict.fromkeys(normalise(each) for each in names if each):
+            if entry := self._listed.find(name):
+                reason = f"{name} is on a list of names for guards.{entry.guard} ({entry.where})"
+                blocked = self._guard(entry.guard, reason, Severity.CRITICAL, alerts)
+                if blocked:
+                    remedy = remedies.listed(entry, self._guards.get(entry.guard))
+                    return replace(blocked, remedy=_plain(remedy), source=entry.where)
+        return None
+
     def _connect(self, request: Connect, actor: Actor, alerts: _Alerts) -> Verdict:
+        if blocked := self._names(alerts, request.host, request.sni):
+            return blocked
         if request.transport == "udp":
             return self._udp(request)
         host, address, named = read_host(request.host)
@@ -220,6 +235,8 @@ class Decider:
 
     def _resolve(self, request: Resolve, actor: Actor, alerts: _Alerts) -> Verdict:
         kind = request.kind.upper()
+        if entry := self._listed.find(normalise(request.name)):
+            alerts.append(f"the name is on a list for guards.{entry.guard} ({entry.where})")
         if kind in _SYNTHETIC:
             reason = "the firewall answers with an address of its own and judges the connection"
         elif kind in _EMPTY:
@@ -230,6 +247,8 @@ class Decider:
         return Verdict(Action.ALLOW, "names", reason, policy_digest=self._digest)
 
     def _http(self, request: HttpRequest, actor: Actor, alerts: _Alerts) -> Verdict:
+        if blocked := self._names(alerts, request.host, request.authority, request.sni):
+            return blocked
         host, address, named = read_host(request.host)
         if mismatch := _contradiction(request, host, address):
             return self._mismatch(mismatch)

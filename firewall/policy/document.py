@@ -176,6 +176,13 @@ class GuardsDocument(Strict):
     suspicious: GuardAction | None = None
 
 
+class ListsDocument(Strict):
+    """Lists of names that a guard refuses: names of lists that come along, or paths of files."""
+
+    mining: list[str] | None = None
+    tunnels: list[str] | None = None
+
+
 class PolicyDocument(Strict):
     """A policy file."""
 
@@ -185,6 +192,7 @@ class PolicyDocument(Strict):
     mode: Literal["enforce", "observe"] = "enforce"
     network: NetworkDocument = Field(default_factory=NetworkDocument)
     guards: GuardsDocument = Field(default_factory=GuardsDocument)
+    lists: ListsDocument = Field(default_factory=ListsDocument)
 
 
 def validate[M: BaseModel](model: type[M], node: Node, file: str) -> M:

@@ -16,8 +16,9 @@ from firewall.verdict import Verdict
 class Policy:
     """Decides requests. Immutable; equal digests decide alike.
 
-    `names` maps pinned names to address text, `sources` lists the files read, `notes` says what
-    people should know (tools that are not installed, unknown file hosts).
+    `names` maps pinned names to address text, `sources` lists the policy files read and `files`
+    those with the lists they name; `notes` says what people should know (tools that are not
+    installed, unknown file hosts).
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -27,6 +28,8 @@ class Policy:
         self.mode: Literal["enforce", "observe"] = resolved.mode
         self.names: Mapping[str, str] = MappingProxyType(resolved.names)
         self.sources: tuple[Path, ...] = tuple(Path(source) for source in resolved.sources)
+        lists = (Path(each.path) for each in resolved.lists)
+        self.files: tuple[Path, ...] = (*self.sources, *lists)
         self.notes: tuple[str, ...] = resolved.notes
         self._decider = Decider(resolved, self.digest)
 

@@ -16,13 +16,14 @@ from firewall.protocols.heads import inspect_request
 from firewall.protocols.identify import identify
 from firewall.protocols.identity import Identity, ProtocolError
 from firewall.protocols.tunnels.datagrams import identify_datagram
-from firewall.protocols.tunnels.dns import inspect_question
+from firewall.protocols.tunnels.dns import Questions, inspect_question
 from firewall.protocols.watch import Watch
 
 __all__ = [
     "Conversation",
     "Identity",
     "ProtocolError",
+    "Questions",
     "Watch",
     "identify",
     "identify_datagram",

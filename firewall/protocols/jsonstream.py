@@ -24,6 +24,7 @@ _BEGIN_CUT = re.compile(rb"(?:\{|\[\s*+\{?)\s*+\Z")
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\[^\n])*+")*+([{}\[\]])?')
 _STRING_CUT = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+\\?\Z')
 
+_SPACE = re.compile(r"\s*+")
 _LAST_WINS = json.JSONDecoder(strict=False, parse_int=float)
 _FIRST_WINS = json.JSONDecoder(
     strict=False, parse_int=float, object_pairs_hook=lambda pairs: dict(reversed(pairs))
@@ -50,19 +51,36 @@ class Cut:
 def decode(text: bytes) -> Iterator[Any]:
     """The JSON values at the start of `text`, as every parser may read them.
 
-    Of keys that come twice some parsers take the first, some the last: both readings are given.
-    Numbers come as floats, since Python refuses integers of thousands of digits.
+    Of keys that come twice some parsers take the first, some the last: where that makes a
+    difference both readings are given. Numbers come as floats, since Python refuses integers of
+    thousands of digits.
     """
     characters = text.decode("utf-8", "replace")
-    for decoder in (_LAST_WINS, _FIRST_WINS):
-        at = 0
-        try:
-            while at < len(characters):
-                value, at = decoder.raw_decode(characters, at)
-                yield value
-                at += len(characters[at:]) - len(characters[at:].lstrip())
-        except (ValueError, RecursionError):
-            continue
+    usual = _values(_LAST_WINS, characters)
+    yield from usual
+    other = _values(_FIRST_WINS, characters)
+    yield from (ours for ours, theirs in zip(other, usual, strict=False) if _differ(ours, theirs))
+
+
+def _differ(ours: Any, theirs: Any) -> bool:
+    try:
+        return bool(ours != theirs)
+    except RecursionError:
+        return True
+
+
+def _values(decoder: json.JSONDecoder, text: str) -> list[Any]:
+    """All values up to the end, or to what is none."""
+    values = []
+    at = 0
+    try:
+        while at < len(text):
+            value, at = decoder.raw_decode(text, at)
+            values.append(value)
+            at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+    except (ValueError, RecursionError):
+        pass
+    return values
 
 
 class _Reader:

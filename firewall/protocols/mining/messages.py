@@ -5,7 +5,7 @@ quotes a mining message is a string inside some other value, and stays unflagged
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from firewall.protocols.jsonstream import decode
@@ -84,7 +84,12 @@ def inspect_json(text: bytes, *, raw: bool) -> tuple[Sign, ...]:
     """
     if not any(key in text for key in _KEYS) or not _WORDS.search(text):
         return ()
-    return tuple(dict.fromkeys(sign for value in decode(text) for sign in _inspect(value, raw)))
+    return inspect_values(decode(text), raw=raw)
+
+
+def inspect_values(values: Iterable[Any], *, raw: bool) -> tuple[Sign, ...]:
+    """The same for values that are parsed already."""
+    return tuple(dict.fromkeys(sign for value in values for sign in _inspect(value, raw)))
 
 
 def _inspect(value: Any, raw: bool) -> Iterator[Sign]:

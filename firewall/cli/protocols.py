@@ -71,8 +71,10 @@ def _head(report: "Report") -> str:
     if report.client and report.server:
         ends = f"{_place(report.client)} -> {_place(report.server)}"
         words.insert(0, f"{report.transport} {ends}")
-    if report.sni:
-        words.append(f"for {report.sni}")
+    if name := report.sni or report.host:
+        words.append(f"for {name}")
+    if report.ja4:
+        words.append(f"(JA4 {report.ja4})")
     return " ".join(words)
 
 

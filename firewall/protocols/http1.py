@@ -78,7 +78,12 @@ def _identify(line: re.Match[bytes], data: bytes) -> Identity:
     except ProtocolError:
         head = None
     findings = inspect_request(method, target, head.headers if head else ())
-    return Identity("http-connect" if method == "CONNECT" else "http", findings=findings)
+    hosts = head.values(b"host") if head else []
+    return Identity(
+        "http-connect" if method == "CONNECT" else "http",
+        findings=findings,
+        host=hosts[0].decode("latin-1") if hosts else None,
+    )
 
 
 def parse_head(data: bytes) -> Head | None:

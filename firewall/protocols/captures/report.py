@@ -12,6 +12,7 @@ from firewall.protocols.captures.files import read_packets
 from firewall.protocols.captures.flows import Flows, Piece
 from firewall.protocols.captures.packets import Place, read_segment
 from firewall.protocols.conversation import Conversation
+from firewall.protocols.hello import ja3, ja4
 from firewall.protocols.identify import LIMIT, identify
 from firewall.protocols.identity import Identity
 from firewall.protocols.tunnels.datagrams import identify_datagram
@@ -21,7 +22,8 @@ from firewall.requests import Direction, Finding, Protocol
 
 @dataclass(slots=True)
 class Report:
-    """What is said of one flow. `protocol` is that of the client's first bytes."""
+    """What is said of one flow. `protocol` is that of the client's first bytes, `host` what an HTTP
+    request names."""
 
     transport: Literal["tcp", "udp"] = "tcp"
     client: Place | None = None
@@ -29,6 +31,9 @@ class Report:
     protocol: Protocol = "silent"
     sni: str | None = None
     alpn: tuple[str, ...] = ()
+    ja3: str | None = None
+    ja4: str | None = None
+    host: str | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, findings: tuple[Finding, ...]) -> None:
@@ -41,6 +46,9 @@ class Report:
     def name(self, identity: Identity) -> None:
         """Take in what the first bytes speak."""
         self.protocol, self.sni, self.alpn = identity.protocol, identity.sni, identity.alpn
+        self.host = identity.host
+        if identity.hello:
+            self.ja3, self.ja4 = ja3(identity.hello), ja4(identity.hello)
         self.add(identity.findings)
 
 

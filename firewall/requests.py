@@ -91,7 +91,8 @@ class HttpRequest:
 class Message:
     """A piece of an open flow in which a recogniser found something.
 
-    `carrier` names what carried it: "http body", "websocket", "tls stream", "tcp stream".
+    `carrier` names what carried it: "http body", "websocket", "tls stream", "tcp stream", or
+    "encrypted stream" for what was only counted.
     """
 
     host: str

@@ -15,6 +15,7 @@ from firewall.protocols.conversation import Conversation
 from firewall.protocols.heads import inspect_request
 from firewall.protocols.identify import identify
 from firewall.protocols.identity import Identity, ProtocolError
+from firewall.protocols.shape import Shape
 from firewall.protocols.tunnels.datagrams import identify_datagram
 from firewall.protocols.tunnels.dns import Questions, inspect_question
 from firewall.protocols.watch import Watch
@@ -24,6 +25,7 @@ __all__ = [
     "Identity",
     "ProtocolError",
     "Questions",
+    "Shape",
     "Watch",
     "identify",
     "identify_datagram",

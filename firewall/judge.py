@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from firewall.actor import Actor
 from firewall.audit import describe
+from firewall.gpu.reading import busy
 from firewall.policy import Policy
 from firewall.requests import Request
 from firewall.verdict import Action, Severity, Verdict
@@ -199,7 +200,7 @@ class Judge:
         def durable(error: Exception | None) -> None:
             answer(self._unless(error, verdict))
 
-        if verdict.action is Action.ALLOW:
+        if verdict.action is Action.ALLOW and not suspected(event):
             self._record(event, durable)
         elif verdict.allowed:
             self._record_with_gpu(event, actor, durable)
@@ -210,10 +211,11 @@ class Judge:
     def _record_with_gpu(
         self, event: dict[str, Any], actor: Actor, done: Done | None = None
     ) -> None:
-        """Record what was (or would have been) blocked with what the GPUs do at this moment."""
+        """Record what was (or would have been) blocked, or is suspicious, with what the GPUs do at
+        this moment."""
 
         def measured(gpu: Mapping[str, Any]) -> None:
-            self._record({**event, "gpu": gpu}, done)
+            self._record({**raised(event, gpu), "gpu": gpu}, done)
 
         try:
             self._gpu.fresh(actor, measured)
@@ -269,6 +271,22 @@ def _event(
         "actor": describe(actor),
         "flow": dict(flow),
     }
+
+
+def suspected(event: Mapping[str, Any]) -> bool:
+    """Whether a recogniser was suspicious of what was asked."""
+    findings = event["request"].get("findings", ())
+    return any(each["confidence"] == "suspicious" for each in findings)
+
+
+def raised(event: Mapping[str, Any], gpu: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The event, critical where the same sandbox keeps a GPU busy while it is suspicious."""
+    work = busy(gpu) if suspected(event) else ""
+    if not work:
+        return event
+    verdict = dict(event["verdict"])
+    reason = f"{verdict['reason']}; meanwhile {work}"
+    return {**event, "verdict": {**verdict, "severity": "critical", "reason": reason}}
 
 
 def probe(point: str) -> None:

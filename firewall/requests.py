@@ -31,9 +31,11 @@ type SshKind = Literal[
     "limit",
     "unknown",
 ]
+type Confidence = Literal["certain", "likely", "suspicious"]
 type Protocol = Literal[
-    "tls", "http", "http2", "ssh", "socks", "http-connect", "json-rpc", "dns", "unknown", "silent"
-]
+    "tls", "http", "http2", "ssh", "socks", "http-connect", "json-rpc", "dns", "unknown", "silent",
+    "quic", "dtls", "stun", "wireguard", "openvpn",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,17 @@ class Finding:
 
     `name` is the dialect or tool ("stratum-v1", "chisel"), `evidence` says what matched in words a
     person can check, `where` says in which bytes, message or argument it stood.
+
+    `confidence`: "certain" where nothing else speaks so, "likely" where something honest would have
+    to be very odd to. "suspicious" is a reason to look, not to block: honest traffic may well look
+    the same.
     """
 
     kind: FindingKind
     name: str
     evidence: str
     where: str
+    confidence: Confidence = "certain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Message:
     """A piece of an open flow in which a recogniser found something.
 
     `carrier` names what carried it: "http body", "websocket", "tls stream", "tcp stream", "ssh
-    session", "ssh stream".
+    session", "ssh stream", or "encrypted stream" for what was only counted.
     """
 
     host: str

@@ -34,7 +34,7 @@ def must_be_possible_here() -> None:
 
 def specify(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | None) -> SandboxSpec:
     identity = _user(user)
-    files = {str(source) for source in policy.sources}
+    files = {str(source) for source in policy.files}
     _must_be_files(policy)
     secrets = secrets_of(policy)
     return SandboxSpec(
@@ -113,7 +113,7 @@ def importing_only_our_code() -> Iterator[None]:
 
 def _must_be_files(policy: Policy) -> None:
     """Refuse a link that the agent could turn to a policy of its own. Raises SandboxError."""
-    for source in policy.sources if works_beside(policy) else ():
+    for source in policy.files if works_beside(policy) else ():
         if source.is_symlink():
             raise SandboxError(
                 f"{source} is a symbolic link in a folder where the agent works, which it could"
@@ -122,7 +122,7 @@ def _must_be_files(policy: Policy) -> None:
 
 
 def _folders(policy: Policy) -> set[str]:
-    return set() if works_beside(policy) else {str(each.parent) for each in policy.sources}
+    return set() if works_beside(policy) else {str(each.parent) for each in policy.files}
 
 
 def _user(name: str | None) -> tuple[int, int] | None:

@@ -117,4 +117,4 @@ def works_beside(policy: Policy) -> bool:
     The agent could then put other files there, so such a policy is reloaded only when asked to.
     """
     here = Path.cwd()
-    return any(here.is_relative_to(source.parent) for source in policy.sources)
+    return any(here.is_relative_to(source.parent) for source in policy.files)

@@ -134,6 +134,24 @@ def attribute(devices: Sequence[Mapping[str, Any]], actor: Actor) -> list[dict[s
     return [{**device, "processes": _marked(device["processes"], actor)} for device in devices]
 
 
+BUSY = 20
+"""Per cent of a GPU from which work is no accident: desktops and idle notebooks stay below."""
+
+
+def busy(snapshot: Mapping[str, Any]) -> str:
+    """The GPU work of the sandbox that a snapshot was taken for, in words; "" where it has none.
+
+    A device that does not say what each process uses is taken at its whole.
+    """
+    for device in snapshot.get("devices", ()):
+        for process in device["processes"] or ():
+            use = device["utilisation"] if process["sm"] is None else process["sm"]
+            if process["own"] and use is not None and use >= BUSY:
+                who = f"process {process['pid']} of the same sandbox"
+                return f"{who} uses GPU {device['index']} at {use} %"
+    return ""
+
+
 def _marked(
     processes: Sequence[Mapping[str, Any]] | None, actor: Actor
 ) -> list[dict[str, Any]] | None:

@@ -12,8 +12,9 @@ from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.channels import NAMED
 from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
+from firewall.policy.lists import Listed
 from firewall.policy.resolved import Resolved
-from firewall.policy.rules import Asked, Miss, Rule
+from firewall.policy.rules import SPOKEN, Asked, Miss, Rule
 from firewall.requests import (
     Connect,
     Execute,
@@ -53,6 +54,7 @@ class Decider:
         self._enforced = resolved.mode == "enforce"
         self._file = resolved.sources[-1].rpartition("/")[2] if resolved.sources else resolved.name
         self._guards = resolved.guards
+        self._listed = Listed(resolved.lists)
         # By name, so that the order in files does not even decide which of two allows is named.
         rules = sorted(map(Rule, resolved.rules), key=lambda rule: rule.name)
         self._allows = _index(rule for rule in rules if rule.document.action == "allow")
@@ -79,22 +81,37 @@ class Decider:
         """The first finding that is blocked; those that only alert are written down."""
         blocked = None
         for finding in findings:
-            reason = f"{finding.name}: {finding.evidence} ({finding.where})"
-            blocked = blocked or self._guard(
-                GUARD_OF[finding.kind], reason, Severity.CRITICAL, alerts
-            )
+            guard, severity = GUARD_OF[finding.kind], Severity.CRITICAL
+            if finding.confidence == "suspicious":
+                guard, severity = "suspicious", Severity.WARNING
+            reason = f"{finding.name}: {finding.evidence} ({finding.where}; {finding.confidence})"
+            blocked = blocked or self._guard(guard, reason, severity, alerts)
         return blocked
 
     def _guard(self, name: str, reason: str, severity: Severity, alerts: _Alerts) -> Verdict | None:
         """What a guard makes of something it saw: a deny, or an alert and no verdict."""
         guard = self._guards.get(name)
         if guard is not None and guard.action == "alert":
-            alerts.append(_plain(f"guards.{name} is set to alert ({guard.source}): {reason}"))
+            where = f" ({guard.source})" if guard.source else ""
+            alerts.append(_plain(f"guards.{name} is set to alert{where}: {reason}"))
             return None
         source = guard.source if guard else ""
         return self._deny(f"guards.{name}", reason, remedies.guard(name, guard), severity, source)
 
+    def _names(self, alerts: _Alerts, *names: str | None) -> Verdict | None:
+        """A verdict against names that are on a list."""
+        for name in dict.fromkeys(normalise(each) for each in names if each):
+            if entry := self._listed.find(name):
+                reason = f"{name} is on a list of names for guards.{entry.guard} ({entry.where})"
+                blocked = self._guard(entry.guard, reason, Severity.CRITICAL, alerts)
+                if blocked:
+                    remedy = remedies.listed(entry, self._guards.get(entry.guard))
+                    return replace(blocked, remedy=_plain(remedy), source=entry.where)
+        return None
+
     def _connect(self, request: Connect, actor: Actor, alerts: _Alerts) -> Verdict:
+        if blocked := self._names(alerts, request.host, request.sni):
+            return blocked
         if request.transport == "udp":
             return self._udp(request)
         host, address, named = read_host(request.host)
@@ -209,14 +226,17 @@ class Decider:
         return self._deny("default", reason, remedies.add_rule(asked, self._file))
 
     def _udp(self, request: Connect) -> Verdict:
+        spoken = SPOKEN[request.protocol]
         reason = (
-            f"UDP to {request.host}:{request.port} is refused: QUIC and other UDP cannot be judged;"
-            " clients fall back to TCP"
+            f"UDP to {request.host}:{request.port} ({spoken}) is refused: QUIC and other UDP cannot"
+            " be judged; clients fall back to TCP"
         )
         return self._deny("default", reason, "use TCP; for names, ask the firewall's own DNS")
 
     def _resolve(self, request: Resolve, actor: Actor, alerts: _Alerts) -> Verdict:
         kind = request.kind.upper()
+        if entry := self._listed.find(normalise(request.name)):
+            alerts.append(f"the name is on a list for guards.{entry.guard} ({entry.where})")
         if kind in _SYNTHETIC:
             reason = "the firewall answers with an address of its own and judges the connection"
         elif kind in _EMPTY:
@@ -227,6 +247,8 @@ class Decider:
         return Verdict(Action.ALLOW, "names", reason, policy_digest=self._digest)
 
     def _http(self, request: HttpRequest, actor: Actor, alerts: _Alerts) -> Verdict:
+        if blocked := self._names(alerts, request.host, request.authority, request.sni):
+            return blocked
         host, address, named = read_host(request.host)
         if mismatch := _contradiction(request, host, address):
             return self._mismatch(mismatch)

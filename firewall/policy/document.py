@@ -162,7 +162,7 @@ class NetworkDocument(Strict):
 
 
 class GuardsDocument(Strict):
-    """Guards beat every allow. What is not written blocks.
+    """Guards beat every allow. What is not written blocks, but `suspicious` alerts.
 
     `on-critical` says what follows the block of something critical: `alert` nothing more,
     `quarantine` the end of all egress until a person releases it, `freeze` that, and the sandbox's
@@ -173,7 +173,15 @@ class GuardsDocument(Strict):
     tunnels: GuardAction | None = None
     ssh_reverse_forwarding: GuardAction | None = Field(default=None, alias="ssh-reverse-forwarding")
     private_addresses: GuardAction | None = Field(default=None, alias="private-addresses")
+    suspicious: GuardAction | None = None
     on_critical: CriticalAction | None = Field(default=None, alias="on-critical")
+
+
+class ListsDocument(Strict):
+    """Lists of names that a guard refuses: names of lists that come along, or paths of files."""
+
+    mining: list[str] | None = None
+    tunnels: list[str] | None = None
 
 
 class PolicyDocument(Strict):
@@ -185,6 +193,7 @@ class PolicyDocument(Strict):
     mode: Literal["enforce", "observe"] = "enforce"
     network: NetworkDocument = Field(default_factory=NetworkDocument)
     guards: GuardsDocument = Field(default_factory=GuardsDocument)
+    lists: ListsDocument = Field(default_factory=ListsDocument)
 
 
 def validate[M: BaseModel](model: type[M], node: Node, file: str) -> M:

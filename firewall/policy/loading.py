@@ -5,9 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from firewall.policy.checks import Placed, SourceFile, check, placed, ports
-from firewall.policy.document import GuardsDocument, PolicyDocument, ToolHosts, validate
+from firewall.policy.document import (
+    GuardAction,
+    GuardsDocument,
+    ListsDocument,
+    PolicyDocument,
+    ToolHosts,
+    validate,
+)
 from firewall.policy.errors import Fault, PolicyError, Problem
-from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedRule
+from firewall.policy.lists import read_list
+from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedList, ResolvedRule
 from firewall.policy.sources import Origin, SourceError, resolve
 from firewall.policy.ssh import terms
 from firewall.policy.suggest import closest
@@ -15,6 +23,13 @@ from firewall.policy.text import read
 
 PRESETS = Path(__file__).parents[2] / "policies"
 """The folder of presets: beside the package, in the source tree as in an installed wheel."""
+
+UNWRITTEN: dict[str, GuardAction] = {"suspicious": "alert", "on-critical": "alert"}
+"""What a guard does that no file names, where that is not to block: what is only suspicious is
+honest more often than not."""
+
+LISTS = PRESETS / "lists"
+"""The folder of lists that come along."""
 
 _PRESET = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -95,10 +110,36 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
         names=names,
         guards=_guards(files),
         rules=tuple(resolved),
+        lists=tuple(_lists(files)),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
         notes=learned.notes(),
     )
+
+
+def _lists(files: list[SourceFile]) -> Iterator[ResolvedList]:
+    """Every list; the last policy that names a guard's lists decides them."""
+    for guard in ListsDocument.model_fields:
+        named = [file for file in files if getattr(file.document.lists, guard) is not None]
+        for file in named[-1:]:
+            for position, text in enumerate(getattr(file.document.lists, guard)):
+                try:
+                    path = _list_path(file, text)
+                except Fault as fault:
+                    raise PolicyError([file.problem(("lists", guard, position), fault)]) from None
+                yield read_list(path, guard)
+
+
+def _list_path(file: SourceFile, text: str) -> Path:
+    if _PRESET.fullmatch(text):
+        known = sorted(path.stem for path in LISTS.glob("*.txt"))
+        if text not in known:
+            raise Fault(f"there is no list {text!r}", closest(text, known))
+        return LISTS / f"{text}.txt"
+    path = file.path.parent / text
+    if not path.is_file():
+        raise Fault(f"there is no file {path}", "a list's name or a path from this file")
+    return path
 
 
 def _guards(files: list[SourceFile]) -> dict[str, Guard]:
@@ -106,7 +147,7 @@ def _guards(files: list[SourceFile]) -> dict[str, Guard]:
     guards: dict[str, Guard] = {}
     for field, info in GuardsDocument.model_fields.items():
         name = info.alias or field
-        guards[name] = Guard(action="alert" if name == "on-critical" else "block")
+        guards[name] = Guard(action=UNWRITTEN.get(name, "block"))
         for file in files:
             action = getattr(file.document.guards, field)
             if action is not None:

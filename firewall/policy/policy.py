@@ -17,9 +17,10 @@ from firewall.verdict import Verdict
 class Policy:
     """Decides requests. Immutable; equal digests decide alike.
 
-    `names` maps pinned names to address text, `sources` lists the files read, `notes` says what
-    people should know (tools that are not installed, unknown file hosts), `on_critical` what
-    follows a critical block: never more than an alert under `mode: observe`.
+    `names` maps pinned names to address text, `sources` lists the policy files read and `files`
+    those with the lists they name; `notes` says what people should know (tools that are not
+    installed, unknown file hosts), `on_critical` what follows a critical block: never more than an
+    alert under `mode: observe`.
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -29,6 +30,8 @@ class Policy:
         self.mode: Literal["enforce", "observe"] = resolved.mode
         self.names: Mapping[str, str] = MappingProxyType(resolved.names)
         self.sources: tuple[Path, ...] = tuple(Path(source) for source in resolved.sources)
+        lists = (Path(each.path) for each in resolved.lists)
+        self.files: tuple[Path, ...] = (*self.sources, *lists)
         self.notes: tuple[str, ...] = resolved.notes
         guard = resolved.guards.get("on-critical") if self.mode == "enforce" else None
         self.on_critical = guard.action if guard else "alert"

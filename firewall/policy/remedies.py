@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from firewall.policy.addresses import parse_address
 from firewall.policy.hosts import is_name
+from firewall.policy.lists import Entry
 from firewall.policy.resolved import Guard
 from firewall.policy.rules import Asked, Rule
 
@@ -40,6 +41,12 @@ def private(asked: Asked, address: str, allows: Sequence[Rule], file: str) -> st
     if not rule or asked.host == address:
         return rule
     return rule.replace("} (", f", {consent}}} (")
+
+
+def listed(entry: Entry, action: Guard | None) -> str:
+    """How to reach a name that a list refuses."""
+    own = f"take {entry.domain} off a copy of the list and name that under lists.{entry.guard}"
+    return f"{own}; or, {guard(entry.guard, action)}"
 
 
 def guard(name: str, guard: Guard | None) -> str:

@@ -49,6 +49,15 @@ class Guard(_Frozen):
     source: str = ""
 
 
+class ResolvedList(_Frozen):
+    """A list of domains for a guard, each with the line it stands on. `path` is no part of it."""
+
+    name: str
+    path: str
+    guard: str
+    domains: dict[str, int]
+
+
 class Learned(_Frozen):
     """A host that `from:` found, and how."""
 
@@ -66,12 +75,18 @@ class Resolved(_Frozen):
     names: dict[str, str]
     guards: dict[str, Guard]
     rules: tuple[ResolvedRule, ...]
+    lists: tuple[ResolvedList, ...] = ()
     sources: tuple[str, ...] = ()
     learned: tuple[Learned, ...] = ()
     notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides, as canonical JSON."""
-        body = self.model_dump(mode="json", exclude={"sources", "learned", "notes"})
+        body = self.model_dump(
+            mode="json",
+            exclude={
+                "sources": True, "learned": True, "notes": True, "lists": {"__all__": {"path"}},
+            },
+        )  # fmt: skip
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -33,6 +33,11 @@ SPOKEN: dict[Protocol, str] = {
     "dns": "DNS over TCP",
     "unknown": "an unknown protocol",
     "silent": "nothing (the client waits for the server)",
+    "quic": "QUIC",
+    "dtls": "DTLS",
+    "stun": "STUN",
+    "wireguard": "WireGuard",
+    "openvpn": "OpenVPN",
 }
 
 

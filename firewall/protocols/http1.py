@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from firewall.protocols.heads import inspect_request
 from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
-from firewall.protocols.upgrades import inspect_request
 
 LIMIT = 64 << 10
 """Bytes of a request head; nginx and Apache allow 32 and 8 KiB unless told otherwise."""
@@ -78,7 +78,12 @@ def _identify(line: re.Match[bytes], data: bytes) -> Identity:
     except ProtocolError:
         head = None
     findings = inspect_request(method, target, head.headers if head else ())
-    return Identity("http-connect" if method == "CONNECT" else "http", findings=findings)
+    hosts = head.values(b"host") if head else []
+    return Identity(
+        "http-connect" if method == "CONNECT" else "http",
+        findings=findings,
+        host=hosts[0].decode("latin-1") if hosts else None,
+    )
 
 
 def parse_head(data: bytes) -> Head | None:

@@ -1,8 +1,9 @@
 """What a recogniser answers about a client's first bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from firewall.protocols.hello import ClientHello
 from firewall.requests import Finding, Protocol
 
 
@@ -11,13 +12,16 @@ class Identity:
     """What a client's first bytes speak.
 
     `sni` (lower case, no trailing dot) and `alpn` come from a TLS ClientHello. `findings` are the
-    signs of mining and of tunnels in those same bytes.
+    signs of mining and of tunnels in those same bytes. `host` is what an HTTP request names, as
+    written; `hello` is the whole ClientHello, for fingerprints.
     """
 
     protocol: Protocol
     sni: str | None = None
     alpn: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    host: str | None = field(default=None, compare=False)
+    hello: ClientHello | None = field(default=None, compare=False, repr=False)
 
 
 class More(Enum):

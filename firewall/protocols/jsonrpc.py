@@ -5,7 +5,7 @@ from typing import Any
 
 from firewall.protocols.identity import MORE, Answer, Identity
 from firewall.protocols.jsonstream import Cut, Documents, decode
-from firewall.protocols.stratum import inspect_json
+from firewall.protocols.mining.messages import inspect_values
 from firewall.requests import Finding
 
 _FIRST_VALUE_LIMIT = 4 << 10
@@ -27,15 +27,15 @@ def recognise(data: bytes) -> Answer:
 
 
 def _identify(cut: Cut) -> Identity | None:
-    value = next(decode(cut.text), None)
-    if value is None:
+    values = list(decode(cut.text))
+    if not values:
         return None
     where = f"client bytes {cut.start}-{cut.end - 1}"
     findings = tuple(
         Finding(sign.kind, sign.name, sign.evidence, where)
-        for sign in inspect_json(cut.text, raw=True)
+        for sign in inspect_values(values, raw=True)
     )
-    return Identity("json-rpc" if _is_rpc(value) else "unknown", findings=findings)
+    return Identity("json-rpc" if _is_rpc(values[0]) else "unknown", findings=findings)
 
 
 def _is_rpc(value: Any) -> bool:

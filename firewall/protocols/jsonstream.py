@@ -24,10 +24,19 @@ _BEGIN_CUT = re.compile(rb"(?:\{|\[\s*+\{?)\s*+\Z")
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\[^\n])*+")*+([{}\[\]])?')
 _STRING_CUT = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+\\?\Z')
 
+_SPACE = re.compile(r"\s*+")
 _LAST_WINS = json.JSONDecoder(strict=False, parse_int=float)
 _FIRST_WINS = json.JSONDecoder(
     strict=False, parse_int=float, object_pairs_hook=lambda pairs: dict(reversed(pairs))
 )
+
+
+_MAY_BEGIN = re.compile(rb"\n%b*+(?:[{\[]|\Z)" % _BLANK)
+
+
+def may_begin(data: bytes) -> bool:
+    """Whether a value begins at a line's start in `data`, or may after it."""
+    return _MAY_BEGIN.search(data) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +51,36 @@ class Cut:
 def decode(text: bytes) -> Iterator[Any]:
     """The JSON values at the start of `text`, as every parser may read them.
 
-    Of keys that come twice some parsers take the first, some the last: both readings are given.
-    Numbers come as floats, since Python refuses integers of thousands of digits.
+    Of keys that come twice some parsers take the first, some the last: where that makes a
+    difference both readings are given. Numbers come as floats, since Python refuses integers of
+    thousands of digits.
     """
     characters = text.decode("utf-8", "replace")
-    for decoder in (_LAST_WINS, _FIRST_WINS):
-        at = 0
-        try:
-            while at < len(characters):
-                value, at = decoder.raw_decode(characters, at)
-                yield value
-                at += len(characters[at:]) - len(characters[at:].lstrip())
-        except (ValueError, RecursionError):
-            continue
+    usual = _values(_LAST_WINS, characters)
+    yield from usual
+    other = _values(_FIRST_WINS, characters)
+    yield from (ours for ours, theirs in zip(other, usual, strict=False) if _differ(ours, theirs))
+
+
+def _differ(ours: Any, theirs: Any) -> bool:
+    try:
+        return bool(ours != theirs)
+    except RecursionError:
+        return True
+
+
+def _values(decoder: json.JSONDecoder, text: str) -> list[Any]:
+    """All values up to the end, or to what is none."""
+    values = []
+    at = 0
+    try:
+        while at < len(text):
+            value, at = decoder.raw_decode(text, at)
+            values.append(value)
+            at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+    except (ValueError, RecursionError):
+        pass
+    return values
 
 
 class _Reader:
@@ -64,16 +90,25 @@ class _Reader:
     start of any line, always after blanks. `_open` says that the text at hand stands there.
     """
 
-    def __init__(self, *, anywhere: bool) -> None:
+    def __init__(self, *, anywhere: bool, start: int = 0) -> None:
         self._anywhere = anywhere
         self._text = bytearray()
-        self._offset = 0
+        self._offset = start
         self._open = True
 
     @property
     def finished(self) -> bool:
         """Whether nothing can begin any more before the stream is restarted."""
         return not (self._anywhere or self._open)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is kept: the next value begins at a line's start in what comes."""
+        return not (self._open or self._text)
+
+    def skip(self, count: int) -> None:
+        """Pass over bytes in which nothing begins."""
+        self._offset += count
 
     def _find(self, at: int) -> int:
         """The next place at or after `at` where a value may begin, or the end of the text."""
@@ -108,8 +143,8 @@ def _blanks_end(text: bytearray, at: int) -> int:
 class Documents(_Reader):
     """Values by their brackets, wherever they may begin."""
 
-    def __init__(self, *, anywhere: bool) -> None:
-        super().__init__(anywhere=anywhere)
+    def __init__(self, *, anywhere: bool, start: int = 0) -> None:
+        super().__init__(anywhere=anywhere, start=start)
         self._depth = 0
         self._scanned: int | None = None
 
@@ -179,8 +214,8 @@ class Documents(_Reader):
 class Lines(_Reader):
     """Lines that begin like a value."""
 
-    def __init__(self) -> None:
-        super().__init__(anywhere=True)
+    def __init__(self, *, start: int = 0) -> None:
+        super().__init__(anywhere=True, start=start)
 
     def feed(self, data: bytes) -> list[Cut]:
         """The lines that end in `data`."""

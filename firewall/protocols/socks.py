@@ -37,6 +37,58 @@ def recognise(data: bytes) -> Answer:
     return Identity("socks", findings=(finding,))
 
 
+def client_handshake_end(data: bytes) -> int | More | None:
+    """Where a client's whole handshake ends and its payload begins.
+
+    Version 5: greeting, perhaps user name and password (RFC 1929), request. None where it is none.
+    """
+    if data[:1] == b"\x04":
+        return _socks4_length(data)
+    end = _greeting_length(data)
+    if isinstance(end, int) and data[end : end + 1] == b"\x01" and 2 in data[2:end]:
+        end = _password_end(data, end + 1)
+    return _message_end(data, end) if isinstance(end, int) else end
+
+
+def server_handshake_end(data: bytes) -> int | More | None:
+    """The same for the server: its choice of method, perhaps a status, its reply; or SOCKS4's."""
+    if data[:1] == b"\0":
+        return _socks4_reply_end(data)
+    for choice in (b"\5\0", b"\5\2\1\0"):
+        if data[: len(choice)] == choice:
+            return _message_end(data, len(choice))
+        if choice.startswith(data):
+            return MORE
+    return None
+
+
+def _password_end(data: bytes, at: int) -> int | More:
+    for _ in range(2):
+        if len(data) <= at:
+            return MORE
+        at += 1 + data[at]
+    return at
+
+
+def _message_end(data: bytes, at: int) -> int | More | None:
+    """The end of a request or reply at `at`: version, command, reserved, address, port."""
+    message = data[at : at + 5]
+    shape = zip(message, (b"\5", bytes(range(10)), b"\0", b"\1\3\4"), strict=False)
+    if any(byte not in allowed for byte, allowed in shape):
+        return None
+    if len(message) < 5:
+        return MORE
+    end = at + 6 + {1: 4, 3: 1 + message[4], 4: 16}[message[3]]
+    return end if len(data) >= end else MORE
+
+
+def _socks4_reply_end(data: bytes) -> int | More | None:
+    """Version 0, then 90 (granted) to 93."""
+    if data[1:2] not in (b"", *(bytes([code]) for code in range(90, 94))):
+        return None
+    return 8 if len(data) >= 8 else MORE
+
+
 def _greeting_length(data: bytes) -> int | More | None:
     """A version 5 greeting: the number of methods, then those, none twice, none reserved.
 

@@ -4,9 +4,9 @@ The server name is RFC 6066 section 3, ALPN is RFC 7301, GREASE values are RFC 8
 """
 
 import re
-from dataclasses import dataclass
 from struct import Struct
 
+from firewall.protocols.hello import ALPN, SERVER_NAME, ClientHello
 from firewall.protocols.hosts import parse_host
 from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
 from firewall.requests import Finding
@@ -18,21 +18,10 @@ _HELLO_LIMIT = 32 << 10
 """Bytes of a ClientHello. Those of today, post-quantum keys included, stay below 4 KiB."""
 
 _EXTENSION = Struct(">HH")
-_SERVER_NAME = 0
-_ALPN = 16
 _GREASE = re.compile(rb"([\x0a\x1a\x2a\x3a\x4a\x5a\x6a\x7a\x8a\x9a\xaa\xba\xca\xda\xea\xfa])\1")
 
 _TUNNEL_SERVERS = {"cftunnel.com": "cloudflared", "ngrok-agent.com": "ngrok"}
 _TUNNEL_ALPN = {"argotunnel": "cloudflared"}
-
-
-@dataclass(frozen=True, slots=True)
-class ClientHello:
-    """What a ClientHello offers. `length` counts the bytes of the records that carried it."""
-
-    sni: str | None
-    alpn: tuple[str, ...]
-    length: int
 
 
 def recognise(data: bytes) -> Answer:
@@ -43,7 +32,7 @@ def recognise(data: bytes) -> Answer:
         return None
     if isinstance(hello, More):
         return MORE
-    return Identity("tls", sni=hello.sni, alpn=hello.alpn, findings=_findings(hello))
+    return Identity("tls", sni=hello.sni, alpn=hello.alpn, findings=_findings(hello), hello=hello)
 
 
 def parse_client_hello(data: bytes) -> ClientHello | More:
@@ -114,16 +103,17 @@ class _Reader:
 
 def _parse_body(body: bytes, length: int) -> ClientHello:
     reader = _Reader(body)
-    reader.take(2 + 32)  # legacy version and random
+    version = reader.number(2)
+    reader.take(32)  # random
     session, ciphers, compression = reader.vector(1), reader.vector(2), reader.vector(1)
     if len(session) > 32 or not ciphers or len(ciphers) % 2 or not compression:
         raise ProtocolError("the ClientHello's fixed fields are malformed")
     extensions = {} if reader.empty else _parse_extensions(reader.vector(2))
     if not reader.empty:
         raise ProtocolError("bytes follow the extensions")
-    sni = _parse_server_name(extensions[_SERVER_NAME]) if _SERVER_NAME in extensions else None
-    alpn = _parse_alpn(extensions[_ALPN]) if _ALPN in extensions else ()
-    return ClientHello(sni, alpn, length)
+    sni = _parse_server_name(extensions[SERVER_NAME]) if SERVER_NAME in extensions else None
+    alpn = _parse_alpn(extensions[ALPN]) if ALPN in extensions else ()
+    return ClientHello(sni, alpn, length, version, ciphers, extensions)
 
 
 def _parse_extensions(block: bytes) -> dict[int, bytes]:

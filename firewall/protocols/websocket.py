@@ -8,10 +8,14 @@ _CONTROL = 8
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a message's payload; `last` says that the message ends here."""
+    """Part of a message's payload, from byte `start` of the stream on.
+
+    `last` says that the message ends here.
+    """
 
     data: bytes
     last: bool
+    start: int
 
 
 class Frames:
@@ -29,6 +33,7 @@ class Frames:
         self._final = False
         self._compressed = False
         self._broken = False
+        self._read = 0
 
     def feed(self, data: bytes) -> list[Piece]:
         """The pieces of messages in `data`."""
@@ -39,9 +44,10 @@ class Frames:
                 at = self._read_header(data, at, pieces)
                 continue
             payload = data[at : at + self._left]
-            at += len(payload)
             self._left -= len(payload)
-            self._emit(self._unmask(payload), pieces)
+            self._emit(self._unmask(payload), pieces, at)
+            at += len(payload)
+        self._read += len(data)
         return pieces
 
     def _read_header(self, data: bytes, at: int, pieces: list[Piece]) -> int:
@@ -49,7 +55,7 @@ class Frames:
         if len(self._header) >= 2 and len(self._header) == self._header_length():
             self._start()
             if not self._left:
-                self._emit(b"", pieces)
+                self._emit(b"", pieces, at + 1)
         return at + 1
 
     def _header_length(self) -> int:
@@ -76,6 +82,6 @@ class Frames:
         self._mask = self._mask[size % 4 :] + self._mask[: size % 4]
         return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(size)
 
-    def _emit(self, data: bytes, pieces: list[Piece]) -> None:
+    def _emit(self, data: bytes, pieces: list[Piece], at: int) -> None:
         if self._opcode < _CONTROL and not self._compressed:
-            pieces.append(Piece(data, self._final and not self._left))
+            pieces.append(Piece(data, self._final and not self._left, self._read + at))

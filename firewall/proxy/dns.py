@@ -7,6 +7,7 @@ counted.
 
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 import dns.exception
@@ -21,7 +22,7 @@ import dns.rrset
 from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Judge, fail_closed
-from firewall.protocols import inspect_question
+from firewall.protocols import Questions
 from firewall.proxy.names import Names
 from firewall.requests import Resolve
 from firewall.verdict import Verdict
@@ -49,13 +50,14 @@ class Resolution:
         self._judge = judge
         self._names = names
         self._post = post
+        self._questions = Questions()
 
     def answer(self, wire: bytes, actor: Actor, facts: dict[str, object], reply: Reply) -> bool:
         """Answer one DNS message (RFC 1035 4.1). What cannot be read gets no answer, and False."""
         query = parse(wire)
         if query is None:
             return False
-        request = question(query)
+        request = self._question(query)
 
         def refuse(verdict: Verdict) -> None:
             reply(refusal(query))
@@ -75,6 +77,12 @@ class Resolution:
             else:
                 self._judge.decide(request, actor, facts, settle)
         return True
+
+    def _question(self, query: dns.message.Message) -> Resolve:
+        asked = query.question[0]
+        name = asked.name.to_text(omit_final_dot=True).lower()
+        kind = dns.rdatatype.to_text(asked.rdtype)
+        return Resolve(name, kind, self._questions.inspect(name, kind, time.monotonic()))
 
     def _is_local(self, name: str) -> bool:
         """Names of the machine itself (RFC 6761 6.3, and what programs that cluster look up)."""
@@ -113,13 +121,6 @@ def _is_small(wire: bytes) -> bool:
     questions, answers, authorities, additional = _COUNTS.unpack_from(wire)
     alone = (questions, answers, authorities) == (1, 0, 0)
     return alone and int(additional) <= ADDITIONAL_LIMIT
-
-
-def question(query: dns.message.Message) -> Resolve:
-    asked = query.question[0]
-    name = asked.name.to_text(omit_final_dot=True).lower()
-    kind = dns.rdatatype.to_text(asked.rdtype)
-    return Resolve(name, kind, inspect_question(name, kind))
 
 
 def refusal(query: dns.message.Message) -> bytes:

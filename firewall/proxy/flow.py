@@ -18,7 +18,7 @@ from firewall.actor import Actor
 from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import FlowState, Metrics
-from firewall.protocols import Identity
+from firewall.protocols import Conversation, Identity, Shape
 from firewall.protocols.ssh import disconnect
 from firewall.proxy.actors import Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
@@ -29,7 +29,7 @@ from firewall.proxy.late import JUDGED_AS, Late
 from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import UNREACHABLE, sentence
-from firewall.proxy.relay import Relay, Watcher, reset_on_close, watch
+from firewall.proxy.relay import Relay, Seen, Watcher, reset_on_close, unseen
 from firewall.proxy.resolver import Resolved
 from firewall.requests import Connect, Direction, Finding, Message, Protocol
 from firewall.verdict import Action, Obligations, Verdict
@@ -275,27 +275,45 @@ class Flow:
         self._enter("relaying")
         opaque = self._request.protocol in ("tls", "ssh")
         judge = None if opaque else self._judge_message
+        conversation = Conversation("tcp stream")
         self._relay = Relay(
             self._house.loop,
             self._client,
             upstream,
             self._relayed,
             judge,
-            self._watcher,
+            lambda direction: self._watcher(conversation, direction),
             self._enforced,
+            self._observer(),
         )
         self._relay.start()
 
-    def _watcher(self, direction: Direction) -> Watcher:
+    def _watcher(self, conversation: Conversation, direction: Direction) -> Watcher:
+        side = conversation.side(direction)
         late = direction == "sent" and self._request.protocol in JUDGED_AS
-        return Late() if late else watch(direction)
+        return Late(side) if late else side
+
+    def _observer(self) -> Seen:
+        """TLS that moves unread tells by its shape alone; it is judged while it goes on."""
+        if self._request.protocol != "tls":
+            return unseen
+        shape = Shape(named=self._request.sni is not None, protocols=bool(self._request.alpn))
+
+        def seen(direction: Direction, size: int) -> None:
+            if findings := shape.feed(time.monotonic(), direction, size):
+                self._judge_message(direction, findings, lambda _: None, "encrypted stream")
+
+        return seen
 
     def _judge_message(
-        self, direction: Direction, findings: Sequence[Finding], resume: Callable[[bool], None]
+        self,
+        direction: Direction,
+        findings: Sequence[Finding],
+        resume: Callable[[bool], None],
+        carrier: str = "tcp stream",
     ) -> None:
-        request = Message(
-            self._request.host, self._request.port, "tcp stream", direction, tuple(findings)
-        )
+        place = self._request.host, self._request.port
+        request = Message(*place, carrier, direction, tuple(findings))
 
         def settle(verdict: Verdict) -> None:
             with self._enforced("flow.message"):

@@ -7,7 +7,8 @@ have rules of their own, and names to compare.
 
 import re
 
-from firewall.protocols import Watch, identify
+from firewall.protocols import identify
+from firewall.proxy.relay import Watcher
 from firewall.requests import Finding, Protocol
 
 JUDGED_AS: frozenset[Protocol] = frozenset({"silent", "unknown"})
@@ -22,10 +23,10 @@ _TLS = re.compile(rb"\x16\x03[\x00-\x04]..\x01", re.DOTALL)
 
 
 class Late:
-    """Watches a client's bytes from the first one on (relay.Watcher)."""
+    """Watches a client's bytes from the first one on, and `watch` with it (relay.Watcher)."""
 
-    def __init__(self) -> None:
-        self._watch = Watch("tcp stream", "sent")
+    def __init__(self, watch: Watcher) -> None:
+        self._watch = watch
         self._head: bytes | None = b""
 
     def feed(self, data: bytes) -> tuple[Finding, ...]:

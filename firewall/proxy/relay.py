@@ -37,6 +37,7 @@ class Watcher(Protocol):
     def feed(self, data: bytes) -> tuple[Finding, ...]: ...
 
 
+type Seen = Callable[[Direction, int], None]
 type Watchers = Callable[[Direction], Watcher]
 type Guard = Callable[[str], contextlib.AbstractContextManager[None]]
 
@@ -45,12 +46,19 @@ def watch(direction: Direction) -> Watcher:
     return Watch("tcp stream", direction)
 
 
+def unseen(direction: Direction, size: int) -> None:
+    """Nobody counts what is spliced."""
+
+
 class Spliced:
     """One direction moved inside the kernel. The pipe exists only while bytes are in it."""
 
-    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+    def __init__(
+        self, source: socket.socket, target: socket.socket, seen: Callable[[int], None]
+    ) -> None:
         self._source = source.fileno()
         self._target = target.fileno()
+        self._seen = seen
         self._pipe: tuple[int, int] | None = None
         self._held = 0
         self.moved = 0
@@ -59,6 +67,7 @@ class Spliced:
         """Move one chunk. False at the end of the stream; BlockingIOError when it must wait."""
         if not self._held and not self._fill():
             return False
+        self._seen(self._held)
         self._drain()
         return True
 
@@ -144,7 +153,8 @@ class Relay:
     """Relays until both directions have ended or either socket fails, then calls `closed`.
 
     Both sockets must be non-blocking and become the relay's own. With `judge` the stream is
-    watched, by what `watchers` makes; without it, it is spliced. `closed` gets the bytes sent (to
+    watched, by what `watchers` makes; without it, it is spliced, and `seen` is told of each chunk's
+    direction and size. `closed` gets the bytes sent (to
     upstream) and received. `guard` makes the context in which bytes are moved: whatever fails there
     must end in `abort`.
     """
@@ -158,6 +168,7 @@ class Relay:
         judge: Judged | None = None,
         watchers: Watchers = watch,
         guard: Guard = lambda _: contextlib.nullcontext(),
+        seen: Seen = unseen,
     ) -> None:
         self._loop = loop
         self._client = client
@@ -166,6 +177,7 @@ class Relay:
         self._judge = judge
         self._watchers = watchers
         self._guard = guard
+        self._seen = seen
         self._sent = self._direction(client, upstream, "sent")
         self._received = self._direction(upstream, client, "received")
         self._open = [(self._sent, upstream), (self._received, client)]
@@ -187,7 +199,7 @@ class Relay:
         self, source: socket.socket, target: socket.socket, direction: Direction
     ) -> Spliced | Watched:
         if self._judge is None:
-            return Spliced(source, target)
+            return Spliced(source, target, lambda size: self._seen(direction, size))
         judge = self._judge
 
         def ask(findings: Sequence[Finding], resume: Callable[[bool], None]) -> None:

@@ -40,8 +40,8 @@ class Reload:
         self._replace = replace
         self._failed = failed
         self._digest = policy.digest
-        self._folders = _folders(policy.sources)
-        self._sources = policy.sources
+        self._folders = _folders(policy.files)
+        self._sources = policy.files
         self._seen = _signature(self._sources)
         if watch:
             loop.after(LOOK_SECONDS, self._look)
@@ -55,8 +55,8 @@ class Reload:
         except (PolicyError, OSError) as error:
             self._failed(f"the old policy stays in force: {error}")
             return
-        self._sources = policy.sources
-        self._folders |= _folders(policy.sources, held=self._folders)
+        self._sources = policy.files
+        self._folders |= _folders(policy.files, held=self._folders)
         if policy.digest != self._digest:
             self._replace(policy)
             self._digest = policy.digest

@@ -16,6 +16,7 @@ from typing import Any
 from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Judge, fail_closed
+from firewall.protocols import identify_datagram
 from firewall.proxy.actors import Endpoint, Found
 from firewall.proxy.dns import Resolution
 from firewall.proxy.loop import READ, Loop
@@ -98,7 +99,7 @@ class UdpListener:
         if destination[1] == DNS_PORT:
             self._ask(data, client, destination, actor)
         else:
-            self._deny(client, destination, actor)
+            self._deny(data, client, destination, actor)
 
     def _ask(self, data: bytes, client: Endpoint, destination: Endpoint, actor: Actor) -> None:
         facts = _facts(client, destination)
@@ -110,9 +111,16 @@ class UdpListener:
 
         self._resolution.answer(data, actor, facts, reply)
 
-    def _deny(self, client: Endpoint, destination: Endpoint, actor: Actor) -> None:
+    def _deny(self, data: bytes, client: Endpoint, destination: Endpoint, actor: Actor) -> None:
         host = self._names.name(destination[0]) or destination[0]
-        request = Connect(host, destination[1], transport="udp")
+        spoken = identify_datagram(data)
+        request = Connect(
+            host,
+            destination[1],
+            transport="udp",
+            protocol=spoken.protocol,
+            findings=spoken.findings,
+        )
         self._judge.decide(request, actor, _facts(client, destination), self._drop)
 
     def _drop(self, verdict: Verdict) -> None:

@@ -16,7 +16,7 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Answer, Judge, fail_closed
-from firewall.protocols import Identity, Watch, identify
+from firewall.protocols import Conversation, Identity, Watch, identify
 from firewall.proxy.http.describing import canonical, describe, prepare, switches_to_websocket
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
 from firewall.proxy.http.layers import Closed, Found, Http, Relay
@@ -268,8 +268,8 @@ class Egress:
             judge.probe("http.tcp_message")
             direction: Direction = "sent" if message.from_client else "received"
             carrier = "tls stream" if stream.client_conn.tls else "tcp stream"
-            watch = stream.metadata.setdefault(f"{KEY}.{direction}", Watch(carrier, direction))
-            findings = watch.feed(content)
+            watch = stream.metadata.setdefault(f"{KEY}.stream", Conversation(carrier))
+            findings = watch.feed(direction, content)
             if findings:
                 found = Message(known.host, known.port, carrier, direction, findings)
                 verdict = await self._road().ask(found, known)
@@ -326,7 +326,10 @@ class Egress:
             evidence=f"the client speaks {identity.protocol}, not HTTP",
             where=f"first bytes of the {carrier}",
         )
-        message = Message(known.host, known.port, carrier, "sent", findings or (odd,))
+        # What is only suspicious may pass; what is not HTTP may not for that.
+        proven = any(each.confidence != "suspicious" for each in findings)
+        told = findings if proven else (*findings, odd)
+        message = Message(known.host, known.port, carrier, "sent", told)
         verdict = await self._road().ask(message, known)
         known.spoke = True
         if known.kind == "refuse" or not verdict.allowed:

@@ -114,7 +114,8 @@ class Exchange:
     ) -> tuple[Finding, ...]:
         if direction not in self._bodies:
             encoding = message.headers.get("content-encoding", "")
-            self._bodies[direction] = BodyWatch(direction, encoding)
+            content_type = message.headers.get("content-type", "")
+            self._bodies[direction] = BodyWatch(direction, encoding, content_type)
         return self._bodies[direction].feed(data)
 
     def watch_message(self, direction: Direction, content: bytes) -> tuple[Finding, ...]:

@@ -12,9 +12,12 @@ import brotli  # type: ignore[import-untyped]
 import zstandard
 
 from firewall.protocols import Watch
+from firewall.protocols.grpc import Pieces
 from firewall.requests import Direction, Finding
 
 CARRIER = "http body"
+GRPC = "application/grpc"
+"""gRPC's PROTOCOL-HTTP2.md: followed by a format, if at all."""
 PIECE = 64 << 10
 """Bytes decoded at a time."""
 FREE = 16 << 20
@@ -124,17 +127,21 @@ class BodyWatch:
     The bytes are always watched as sent too: a server may ignore what Content-Encoding says.
     """
 
-    def __init__(self, direction: Direction, encoding: str) -> None:
+    def __init__(self, direction: Direction, encoding: str, content_type: str = "") -> None:
         self._direction = direction
         self._raw = Watch(CARRIER, direction)
         self._decoded = Watch(CARRIER, direction)
         self._decoders = decoders(encoding)
+        self._pieces = Pieces() if content_type.lower().startswith(GRPC) else None
+        self._streamed = Watch("grpc", direction)
         self._read = 0
         self._made = 0
 
     def feed(self, data: bytes) -> tuple[Finding, ...]:
         """What these bytes gave away."""
         found = self._raw.feed(data)
+        for piece in self._pieces.feed(data) if self._pieces else ():
+            found += self._streamed.feed(piece)
         if not self._decoders or not data:
             return found
         self._read += len(data)

@@ -9,7 +9,7 @@ from firewall.actor import Actor, Process
 from firewall.gpu import reading
 from firewall.gpu.backend import Device, DeviceLostError, QueryError, UnavailableError
 from firewall.gpu.processes import Owner
-from firewall.gpu.reading import WINDOW_US, attribute, read_devices
+from firewall.gpu.reading import WINDOW_US, attribute, busy, read_devices
 
 NOW_US = 1_790_000_000_000_000
 GPU = Device("0", "NVIDIA H200", "GPU-1", object())
@@ -233,3 +233,23 @@ def test_where_nothing_can_be_read_own_is_unknown(monkeypatch: pytest.MonkeyPatc
 def test_processes_that_could_not_be_listed_stay_unknown() -> None:
     device = read(processes=QueryError("Not Supported"))
     assert attribute([device], Actor("s"))[0]["processes"] is None
+
+
+def _snapshot(own: bool | None, sm: int | None, utilisation: int | None) -> dict[str, object]:
+    process = {"pid": 7, "own": own, "sm": sm}
+    idle = {"index": 0, "utilisation": 0, "processes": None}
+    return {"devices": [idle, {"index": 1, "utilisation": utilisation, "processes": [process]}]}
+
+
+def test_busy_is_said_of_the_sandbox_s_own_work_only() -> None:
+    said = "process 7 of the same sandbox uses GPU 1 at 97 %"
+    assert busy(_snapshot(own=True, sm=97, utilisation=99)) == said
+    assert busy(_snapshot(own=True, sm=None, utilisation=97)) == said
+    for own, sm, utilisation in (
+        (False, 97, 99),
+        (None, 97, 99),
+        (True, 3, 99),
+        (True, None, None),
+    ):
+        assert busy(_snapshot(own, sm, utilisation)) == ""
+    assert busy({"status": "unavailable", "reason": "no driver"}) == ""

@@ -161,7 +161,7 @@ DENIED: list[tuple[Request, str, str]] = [
     (https("GET", "api.example", "/x/..%2f/%61dmin/x"), "no-admin", "rule no-admin denies"),
     # findings
     (tls("api.example", findings=(MINING,)), "guards.mining", "stratum-v1: mining.subscribe"),
-    (Resolve("x.example", "A", (TUNNEL,)), "guards.tunnels", "chisel: its banner (byte 0)"),
+    (Resolve("x.example", "A", (TUNNEL,)), "guards.tunnels", "its banner (byte 0; certain)"),
     (tls("api.example", findings=(MISMATCH,)), "guards.protocol-mismatch", "HTTP in a TLS"),
     (Message("api.example", 443, "websocket", "sent", (MINING,)), "guards.mining", "stratum"),
     (Execute("/bin/x", ("x",), "/", (TUNNEL,)), "guards.tunnels", "chisel"),

@@ -71,9 +71,9 @@ def test_memory_is_bounded(reader: Documents | Lines) -> None:
     assert len(reader._text) <= LIMIT + 4096
 
 
-def test_decode_gives_every_reading() -> None:
+def test_decode_gives_every_reading_that_differs() -> None:
     values = list(decode(b'{"a":1,"a":2} {"b":[]} x'))
-    assert values == [{"a": 2.0}, {"b": []}, {"a": 1.0}, {"b": []}]
+    assert values == [{"a": 2.0}, {"b": []}, {"a": 1.0}]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 60_000, b"\xff\xfe", b"nope"])

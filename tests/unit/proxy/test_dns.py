@@ -129,3 +129,12 @@ def test_a_message_of_thousands_of_records_is_not_read() -> None:
         assert parse(wire) is None
     padded = dns.message.make_query("a.test", "A", use_edns=0, pad=468)
     assert parse(padded.to_wire()) is not None, "clients that pad their questions are answered"
+
+
+def test_many_encoded_names_below_one_domain_are_refused(server: Server) -> None:
+    names = [f"{number:02d}c5hk2mq9wz7xy4tn3f.evil.test" for number in range(40)]
+    codes = [server.ask(name, "TXT").rcode() for name in names]
+    assert codes.count(dns.rcode.REFUSED) == 1
+    (record,) = [each for each in server.memory.records if each["request"]["findings"]]
+    assert record["request"]["findings"][0]["evidence"].startswith("30 names below evil.test")
+    assert record["verdict"]["rule"] == "guards.tunnels"

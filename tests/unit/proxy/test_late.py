@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from firewall.protocols import Watch
 from firewall.proxy.late import Late
 
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x07" * 505
@@ -22,6 +23,10 @@ HONEST = (
 )
 
 
+def _late() -> Late:
+    return Late(Watch("tcp stream", "sent"))
+
+
 def _names(late: Late, pieces: list[bytes]) -> list[str]:
     found = [finding for piece in pieces for finding in late.feed(piece)]
     return [each.name for each in found if each.kind == "protocol-mismatch"]
@@ -32,23 +37,23 @@ def _names(late: Late, pieces: list[bytes]) -> list[str]:
 def test_what_has_rules_of_its_own_is_found_once(name: str, size: int) -> None:
     data = SPOKEN[name]
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    assert _names(Late(), pieces) == [name]
+    assert _names(_late(), pieces) == [name]
 
 
 @pytest.mark.parametrize("data", HONEST)
 @pytest.mark.parametrize("size", [1, 10_000])
 def test_other_talk_is_none_of_it(data: bytes, size: int) -> None:
     data = data[: 2_000 * size]
-    assert _names(Late(), [data[at : at + size] for at in range(0, len(data), size)]) == []
+    assert _names(_late(), [data[at : at + size] for at in range(0, len(data), size)]) == []
 
 
 def test_mining_is_found_as_ever() -> None:
-    (finding,) = Late().feed(b'{"id":1,"method":"mining.subscribe","params":[]}\n')
+    (finding,) = _late().feed(b'{"id":1,"method":"mining.subscribe","params":[]}\n')
     assert (finding.kind, finding.name) == ("mining", "stratum")
 
 
 def test_a_line_that_never_ends_costs_little() -> None:
-    late = Late()
+    late = _late()
     started = time.perf_counter()
     for _ in range(20_000):
         late.feed(b"A")

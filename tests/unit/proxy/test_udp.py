@@ -203,3 +203,11 @@ def test_a_datagram_without_its_destination_is_an_error() -> None:
 )
 def test_unmapped(address: str, expected: str) -> None:
     assert unmapped(address) == expected
+
+
+def test_a_denied_datagram_is_named(bench: Bench) -> None:
+    bench.send((b"\1\0\0\0" + bytes(144), QUIC))
+    assert bench.memory.verdicts() == [("deny", "guards.tunnels")]
+    request = bench.memory.records[0]["request"]
+    assert request["protocol"] == "wireguard"
+    assert request["findings"][0]["evidence"] == "WireGuard handshake initiation of 148 bytes"

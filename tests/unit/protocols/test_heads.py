@@ -1,9 +1,22 @@
 """HTTP heads of tunnels and miners."""
 
+import base64
+import json
+
 import pytest
 
 from firewall.protocols import inspect_request
 from firewall.requests import FindingKind
+
+
+def jwt(claims: dict[str, object]) -> bytes:
+    """A token with these claims (RFC 7519), unsigned."""
+    parts = ({"alg": "none"}, claims)
+    encoded = (base64.urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=") for each in parts)
+    return b".".join(encoded) + b".c2ln"
+
+
+WSTUNNEL = jwt({"id": "0190", "p": {"Tcp": {}}, "r": "inside", "rp": 22})
 
 CASES: list[tuple[str, str, list[tuple[bytes, bytes]], FindingKind, str]] = [
     ("CONNECT", "a:443", [], "tunnel", "http-connect"),
@@ -21,6 +34,20 @@ CASES: list[tuple[str, str, list[tuple[bytes, bytes]], FindingKind, str]] = [
         "wstunnel",
     ),
     ("POST", "/", [(b"X-Mining-Extensions", b"longpoll")], "mining", "http-getwork"),
+    ("POST", "/v1/events", [(b"cookie", WSTUNNEL)], "tunnel", "wstunnel"),
+    ("POST", "/push?token=cv37rmc1eg6s73bq4h2g", [], "tunnel", "gost"),
+    ("GET", "/x/pull?token=cv37rmc1eg6s73bq4h2g", [], "tunnel", "gost"),
+    ("GET", "/.well-known/masque/udp/192.0.2.1/443/", [], "tunnel", "masque"),
+    (
+        "SSTP_DUPLEX_POST",
+        "/sra_{BA195980-CD49-458b-9E23-C84EE0ADCD75}/",
+        [],
+        "tunnel",
+        "sstp",
+    ),
+    ("POST", "/vpnsvc/connect.cgi", [], "tunnel", "softether"),
+    ("GET", "/job", [(b"user-agent", b"ton-pool-miner/0.3.3")], "mining", "miner"),
+    ("GET", "/", [(b"User-Agent", b"xmrig-proxy/6.22.0 (Linux)")], "mining", "miner"),
     ("POST", "/json_rpc", [(b"User-Agent", b"XMRig/6.26.0")], "mining", "miner"),
     ("POST", "/", [(b"User-Agent", b"cgminer 3.7.2")], "mining", "miner"),
 ]
@@ -40,8 +67,18 @@ def test_honest_requests() -> None:
         (b"Sec-WebSocket-Protocol", b"graphql-ws"),
         (b"User-Agent", b"Mozilla/5.0 (miner review)"),
         (b"Referer", b"https://example.com/xmrig"),
+        (b"Cookie", b"session=" + WSTUNNEL),
+        (b"Cookie", jwt({"sub": "bob", "exp": 1})),
+        (b"Cookie", b"eyJ.!.x"),
+        (b"Cookie", b"aa.bbbb.cc"),
+        (b"Authorization", b"Bearer " + WSTUNNEL),
     ]
-    assert inspect_request("GET", "/api/process-mining/subscribe?new", headers) == ()
+    for target in (
+        "/api/process-mining/subscribe?new",
+        "/push?token=abc",
+        "/pull?token=X" + "a" * 19,
+    ):
+        assert inspect_request("GET", target, headers) == ()
 
 
 def test_findings_come_once() -> None:

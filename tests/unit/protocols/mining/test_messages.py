@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from firewall.protocols.stratum import inspect_json
+from firewall.protocols.mining.messages import inspect_json
 
 WALLET = "4" + "A" * 94
 BLOB = "0e" * 76
@@ -14,10 +14,28 @@ TARGET = "0x0000" + "ff" * 30
 
 MINING: list[tuple[str, Any, str]] = [
     (
-        "stratum",
+        "ethereum-stratum",
         {"method": "mining.hello", "params": {"proto": "EthereumStratum/2.0.0"}},
         "mining.hello",
     ),
+    (
+        "ethereum-stratum",
+        {"method": "mining.subscribe", "params": ["ethminer/0.19.0", "EthereumStratum/1.0.0"]},
+        "mining.subscribe",
+    ),
+    ("kaspa-stratum", {"method": "mining.authorize", "params": ["kaspa:qq"]}, "mining.authorize"),
+    (
+        "ironfish-stratum",
+        {"method": "mining.subscribe", "body": {"version": 3, "publicAddress": "a"}},
+        "mining.subscribe",
+    ),
+    ("stratum", {"method": "mining.authorize", "params": "odd"}, "mining.authorize"),
+    ("stratum", {"method": "mining.authorize", "params": 7}, "mining.authorize"),
+    ("stratum", {"method": "mining.authorize"}, "mining.authorize"),
+    ("ton", {"inputs": ["ab"], "giver": "Ef", "miner_addr": "EQ"}, "share"),
+    ("ton", {"giver": "Ef", "complexity": "0", "seed": "a", "prefix": "b", "expire": 1}, "job"),
+    ("coinhive", {"type": "authed", "params": {"token": "", "hashes": 0}}, "authed"),
+    ("coinhive", {"type": "hash_accepted", "params": {"hashes": 256}}, "hash_accepted"),
     (
         "stratum",
         {"id": 4, "method": "mining.set_difficulty", "params": [8]},
@@ -28,7 +46,11 @@ MINING: list[tuple[str, Any, str]] = [
         {"id": 1, "result": [[["mining.notify", "a"]], "08", 4]},
         "answer to mining.subscribe",
     ),
-    ("stratum", {"id": 1, "result": [True, "EthereumStratum/1.0.0"]}, "answer to mining.subscribe"),
+    (
+        "ethereum-stratum",
+        {"id": 1, "result": [True, "EthereumStratum/1.0.0"]},
+        "answer to mining.subscribe",
+    ),
     ("eth-proxy", {"method": "eth_submitLogin", "params": ["0x0"]}, "eth_submitLogin"),
     ("eth-getwork", {"id": 0, "result": [WORD, WORD, TARGET]}, "answer to eth_getWork"),
     ("eth-getwork", {"method": "eth_subscribe", "params": ["newWork"]}, "newWork"),
@@ -92,6 +114,25 @@ def test_words_that_web_interfaces_may_use(name: str, message: Any) -> None:
 
 
 HONEST: list[Any] = [
+    {"giver": "Ann", "complexity": "high", "note": "a pull request"},
+    {"type": "authed", "params": {"user": "bob"}},
+    {"hashes": 3, "params": {"hashes": ["a", "b"]}, "type": "digest"},
+    {"method": "wallet_switchEthereumChain", "params": [{"chainId": "0x1"}]},
+    {"method": "eth_mining", "params": []},
+    {"method": "eth_hashrate", "params": []},
+    {"method": "personal_unlockAccount", "params": ["0xab", "pass", 30]},
+    {"method": "get_balance", "params": {"account_index": 0}},
+    {"method": "getblockchaininfo", "params": []},
+    {"method": "textDocument/didOpen", "params": {"text": '{"method":"mining.subscribe"}'}},
+    {"method": "initialize", "params": {"clientInfo": {"name": "login"}}},
+    {"method": "server.version", "params": ["electrum", "1.4"]},
+    {"method": "blockchain.headers.subscribe", "params": []},
+    {"method": "Runtime.evaluate", "params": {"expression": "mining.subscribe"}},
+    {"method": "login", "params": {"user": "bob", "password": "x", "agent": "app/1"}},
+    {"jsonrpc": "2.0", "method": "auth.login", "params": {"login": "bob", "pass": "x"}},
+    {"method": "submit", "params": {"nonce": "1", "form": "feedback"}},
+    {"event": "job", "data": {"job_id": "1", "blob": "https://blobs.example/1"}},
+    {"target": "prod", "job_id": "7", "status": "queued"},
     {"method": "eth_call", "params": [{"to": WORD}, "latest"]},
     {"method": "eth_getBlockByNumber", "params": ["latest", False]},
     {"id": 1, "result": [WORD, WORD, WORD]},

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.protocols import inspect_question
+from firewall.protocols import Questions, inspect_question
+from firewall.requests import Finding
 
 RANDOM = random.Random(7)
 
@@ -74,3 +75,58 @@ def test_honest_names(name: str, kind: str) -> None:
 @given(st.text(max_size=260), st.sampled_from(["A", "TXT", "NULL", ""]))
 def test_raises_on_nothing(name: str, kind: str) -> None:
     assert len(inspect_question(name, kind)) <= 1
+
+
+def ask(names: list[str], kind: str = "A", step: float = 1.0) -> list[Finding]:
+    questions = Questions()
+    found = (questions.inspect(name, kind, at * step) for at, name in enumerate(names))
+    return [finding for findings in found for finding in findings]
+
+
+def short_names(count: int, owner: str = "t.example.com") -> list[str]:
+    """Names that are too short to be told alone."""
+    return [f"{base32(12)}.{owner}" for _ in range(count)]
+
+
+@pytest.mark.parametrize(("kind", "confidence"), [("A", "suspicious"), ("TXT", "likely")])
+def test_many_short_names_are_told_once_a_window(kind: str, confidence: str) -> None:
+    (finding,) = ask(short_names(50), kind)
+    assert (finding.kind, finding.name, finding.confidence) == ("tunnel", "dns-tunnel", confidence)
+    assert finding.evidence == "30 names below example.com carry 600 encoded characters"
+    assert finding.where == "DNS questions of 60 seconds"
+    assert len(ask(short_names(175), kind)) == 3
+
+
+def words(count: int) -> list[str]:
+    return [f"node-{number}.training-cluster.example.com" for number in range(count)]
+
+
+QUIET_RATES = {
+    "slowly": (short_names(50), 3.0),
+    "one name again and again": (short_names(1) * 500, 0.1),
+    "words": (words(500), 0.1),
+    "addresses": ([f"4.3.{n}.127.zen.example.org" for n in range(200)], 0.1),
+    "content network": ([f"r{n}---sn-4g5e6nsz.video.example.com" for n in range(200)], 0.1),
+    "a domain for each": ([f"{base32(12)}.{n}.github.io" for n in range(200)], 0.1),
+    "pods": ([f"trainer-7d9f8b6c{n % 10}-x2k4q.pods.example.com" for n in range(200)], 0.1),
+    "numbers": ([f"{n:014d}.counter.example.com" for n in range(200)], 0.1),
+}
+
+
+@pytest.mark.parametrize(("names", "step"), QUIET_RATES.values(), ids=QUIET_RATES.keys())
+def test_quiet_rates(names: list[str], step: float) -> None:
+    assert ask(names, step=step) == []
+
+
+def test_domains_are_forgotten_not_gathered() -> None:
+    questions = Questions()
+    for number in range(2000):
+        questions.inspect(f"{base32(12)}.owner{number}.com", "A", 0.0)
+    assert len(questions._domains) == 256
+
+
+@given(st.lists(st.tuples(st.text(max_size=80), st.sampled_from(["A", "TXT", ""])), max_size=40))
+def test_rates_raise_on_nothing(asked: list[tuple[str, str]]) -> None:
+    questions = Questions()
+    for name, kind in asked:
+        questions.inspect(name, kind, 0.0)

@@ -1,9 +1,11 @@
 """HTTP heads of mining and tunnel software: upgrades, header names, user agents."""
 
+import base64
+import json
 import re
 from collections.abc import Sequence
 
-from firewall.requests import Finding, FindingKind
+from firewall.requests import Confidence, Finding, FindingKind
 
 _WHERE = "request head"
 
@@ -19,10 +21,27 @@ _MINING_HEADERS = {b"x-mining-extensions", b"x-mining-hashrate", b"x-stratum"}
 
 _MINERS = re.compile(
     rb"(?i:xmrig|xmr-stak|xmrigcc|cgminer|bfgminer|sgminer|cpuminer|ccminer|ethminer|nbminer|lolminer|"
-    rb"gminer|t-rex|phoenixminer|teamredminer|minerd|nheqminer|srbminer)(?:-[a-z]+)?(?:[ /]|\Z)"
+    rb"gminer|t-rex|phoenixminer|teamredminer|minerd|nheqminer|srbminer|ton-pool-miner|"
+    rb"wildrig|nanominer|bzminer|miniz|ewbf|xmrig-proxy)(?:-[a-z]+)*(?:[ /]|\Z)"
 )
 _CHISEL = re.compile(rb"chisel-v[0-9]+")
-_WSTUNNEL = re.compile(rb"authorization\.bearer\.")
+_BEARER = b"authorization.bearer."
+_JWT = re.compile(rb"[A-Za-z0-9_-]{2,}\.([A-Za-z0-9_-]{2,4096})\.[A-Za-z0-9_-]+")
+_WSTUNNEL_CLAIMS = {"id", "p", "r", "rp"}
+"""wstunnel transport/jwt.rs: what to do, the remote host and its port."""
+
+_PATHS = {
+    "/ts2021": ("tailscale", "request for /ts2021"),  # Tailscale control/controlhttp
+    # MS-SSTP section 3.2.4.1; SoftEther Cedar/Protocol.h
+    "/sra_{ba195980-cd49-458b-9e23-c84ee0adcd75}/": ("sstp", "request for the SSTP path"),
+    "/vpnsvc/connect.cgi": ("softether", "request for /vpnsvc/connect.cgi"),
+    "/vpnsvc/vpn.cgi": ("softether", "request for /vpnsvc/vpn.cgi"),
+}
+_MASQUE = "/.well-known/masque/"
+"""RFC 9298 section 2 and RFC 9484 section 4."""
+
+_PHT = re.compile(r"/[^?]*(?:push|pull)\?token=[0-9a-v]{20}")
+"""gost internal/util/pht/client.go: a connection's id by rs/xid, in base32hex."""
 
 
 def inspect_request(
@@ -41,8 +60,12 @@ def _inspect_line(method: str, target: str) -> list[Finding]:
         return [_finding("tunnel", "http-connect", f"CONNECT {target}")]
     if target == "/?new":  # localtunnel lib/Tunnel.js
         return [_finding("tunnel", "localtunnel", "request for /?new")]
-    if path == "/ts2021":  # Tailscale control/controlhttp
-        return [_finding("tunnel", "tailscale", "request for /ts2021")]
+    if known := _PATHS.get(path.lower()):
+        return [_finding("tunnel", *known)]
+    if path.startswith(_MASQUE):
+        return [_finding("tunnel", "masque", f"request for {_MASQUE}")]
+    if _PHT.fullmatch(target):
+        return [_finding("tunnel", "gost", "pushes or pulls under a connection's id", "likely")]
     return []
 
 
@@ -55,6 +78,8 @@ def _inspect_header(name: bytes, value: bytes) -> list[Finding]:
         return _inspect_upgrade(value)
     if name == b"sec-websocket-protocol":
         return _inspect_subprotocol(value)
+    if name == b"cookie" and _asks_wstunnel(value):
+        return [_finding("tunnel", "wstunnel", "cookie with wstunnel's claims")]
     return []
 
 
@@ -68,10 +93,24 @@ def _inspect_subprotocol(value: bytes) -> list[Finding]:
     """chisel share/version.go; wstunnel transport/websocket.rs puts a JWT here."""
     if chisel := _CHISEL.search(value):
         return [_finding("tunnel", "chisel", f"WebSocket protocol {chisel[0].decode()}")]
-    if _WSTUNNEL.search(value):
+    if _BEARER in value:
         return [_finding("tunnel", "wstunnel", "WebSocket protocol authorization.bearer.*")]
     return []
 
 
-def _finding(kind: FindingKind, name: str, evidence: str) -> Finding:
-    return Finding(kind, name, evidence, _WHERE)
+def _asks_wstunnel(value: bytes) -> bool:
+    """Over HTTP/2 the token is the whole cookie (wstunnel transport/http2.rs)."""
+    token = _JWT.fullmatch(value.strip())
+    if not token:
+        return False
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(token[1] + b"==="))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(claims, dict) and claims.keys() >= _WSTUNNEL_CLAIMS
+
+
+def _finding(
+    kind: FindingKind, name: str, evidence: str, confidence: Confidence = "certain"
+) -> Finding:
+    return Finding(kind, name, evidence, _WHERE, confidence)

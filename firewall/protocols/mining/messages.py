@@ -5,32 +5,23 @@ quotes a mining message is a string inside some other value, and stays unflagged
 """
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from firewall.protocols.jsonstream import decode
-from firewall.requests import FindingKind
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """What gave a message away; a `Finding` without its place."""
-
-    kind: FindingKind
-    name: str
-    evidence: str
-
+from firewall.protocols.sign import Sign
 
 _KEYS = (
-    b'"method"', b'"result"', b'"identifier"', b'"Hello"', b"job_id", b"site_key", b"\\u00",
+    b'"method"', b'"result"', b'"identifier"', b'"Hello"', b"job_id", b"site_key", b'"hashes"',
+    b'"giver"', b"\\u00",
 )  # fmt: skip
 """Every rule needs one of these keys and one of `_WORDS`: a value without is not worth parsing."""
 
 _WORDS = re.compile(
     rb"mining|eth_submit|eth_getW|newWork|EthereumStratum/|getwork|login|job_id|blob|keepalived|"
     rb"KEEPALIVED|block|jobtemplate|miner_data|extranonce|nonceprefix|solution|solved|handshake|"
-    rb'site_key|midstate|coinbasevalue|"0x0000|"job"|"Hello"|\\u00'
+    rb'site_key|midstate|coinbasevalue|"0x0000|"job"|"Hello"|hash_accepted|authed|miner_addr|'
+    rb"complexity|\\u00"
 )
 """`\\u00` may spell any of them."""
 
@@ -93,7 +84,12 @@ def inspect_json(text: bytes, *, raw: bool) -> tuple[Sign, ...]:
     """
     if not any(key in text for key in _KEYS) or not _WORDS.search(text):
         return ()
-    return tuple(dict.fromkeys(sign for value in decode(text) for sign in _inspect(value, raw)))
+    return inspect_values(decode(text), raw=raw)
+
+
+def inspect_values(values: Iterable[Any], *, raw: bool) -> tuple[Sign, ...]:
+    """The same for values that are parsed already."""
+    return tuple(dict.fromkeys(sign for value in values for sign in _inspect(value, raw)))
 
 
 def _inspect(value: Any, raw: bool) -> Iterator[Sign]:
@@ -109,9 +105,25 @@ def _by_method(message: Message, raw: bool) -> Sign | None:
         return None
     if method.startswith("mining."):
         known = method.removeprefix("mining.") in _STRATUM_METHODS
-        return _mining("stratum", method) if raw or known else None
+        return _mining(_dialect(message, method), method) if raw or known else None
     name = _METHODS.get(method) or (_RAW_METHODS.get(method) if raw else None)
     return _mining(name, method) if name else None
+
+
+def _dialect(message: Message, method: str) -> str:
+    """Which Stratum it is, where the message says so; most dialects share their first words.
+
+    nicehash/Specifications: FishHash says body for params, kHeavyHash logs in with a Kaspa address;
+    EthereumStratum names itself and version 2 begins with mining.hello (EIP-1571).
+    """
+    params = message.get("params")
+    values = list(params.values()) if isinstance(params, dict) else params
+    texts = [each for each in values if isinstance(each, str)] if isinstance(values, list) else []
+    if method == "mining.hello" or any(text.startswith("EthereumStratum/") for text in texts):
+        return "ethereum-stratum"
+    if any(text.startswith("kaspa:") for text in texts):
+        return "kaspa-stratum"
+    return "ironfish-stratum" if isinstance(message.get("body"), dict) else "stratum"
 
 
 def _mining(name: str, method: str) -> Sign:
@@ -176,6 +188,8 @@ def _result(message: Message, raw: bool) -> Sign | None:
     match message.get("result"):
         case dict(result):
             return _result_object(result)
+        case [_, str(version), *_] if version.startswith("EthereumStratum/"):
+            return Sign("mining", "ethereum-stratum", "answer to mining.subscribe")
         case list(result) if _names_stratum(result):
             return Sign("mining", "stratum", "answer to mining.subscribe")
         case [str(header), str(seed), str(target), *_] if (
@@ -213,6 +227,8 @@ def _web_socket(message: Message, raw: bool) -> Sign | None:
     """
     if message.get("type") == "auth" and "site_key" in _parameters(message):
         return Sign("mining", "coinhive", "auth with site_key")
+    if message.get("type") in ("authed", "hash_accepted") and "hashes" in _parameters(message):
+        return Sign("mining", "coinhive", f"{message['type']} with a count of hashes")
     if message.get("identifier") == "handshake" and {"login", "pool"} & message.keys():
         return Sign("mining", "webminerpool", "handshake with a pool login")
     if message.get("identifier") == "solved" and "nonce" in message:
@@ -224,6 +240,15 @@ def _web_socket(message: Message, raw: bool) -> Sign | None:
         and "newWork" in params
     ):
         return Sign("mining", "eth-getwork", "JSON-RPC method eth_subscribe to newWork")
+    return None
+
+
+def _ton(message: Message, raw: bool) -> Sign | None:
+    """TON-Pool/miner miner.py: a job of a giver contract, a share for one."""
+    if {"giver", "miner_addr", "inputs"} <= message.keys():
+        return Sign("mining", "ton", "share with giver, miner_addr and inputs")
+    if {"giver", "complexity", "seed", "prefix"} <= message.keys():
+        return Sign("mining", "ton", "job with giver, complexity, seed and prefix")
     return None
 
 
@@ -243,5 +268,5 @@ def _parameters(message: Message) -> Message:
 
 
 _RULES: tuple[Callable[[Message, bool], Sign | None], ...] = (
-    _by_method, _login, _submit, _job, _result, _web_socket, _bore,
+    _by_method, _login, _submit, _job, _result, _web_socket, _ton, _bore,
 )  # fmt: skip

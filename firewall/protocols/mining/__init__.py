@@ -1,0 +1,1 @@
+"""What miners say: to pools, to nodes and to each other."""

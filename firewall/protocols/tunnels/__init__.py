@@ -1,0 +1,1 @@
+"""What carries one connection inside another."""

@@ -1,0 +1,210 @@
+"""Judge a stream's first bytes, and follow what they wrap: SOCKS, CONNECT, WebSocket, gRPC.
+
+Whoever reads the outer stream goes on reading it too: one direction alone cannot tell whether the
+other side agreed, and a refused handshake must not blind the watch.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from firewall.protocols import http1, http2, openings, socks, tls
+from firewall.protocols.identity import MORE, Answer, Identity, More
+from firewall.protocols.marks import Mark
+from firewall.protocols.websocket import Frames
+from firewall.requests import Direction, Finding
+
+type Recogniser = Callable[[bytes], Answer]
+
+_UPGRADE = re.compile(rb"(?i)\r?\nupgrade:[ \t]*websocket[ \t]*\r?\n")
+_ANSWER = re.compile(rb"HTTP/1\.[01] (?:101|2[0-9][0-9])[ \r]")
+_BODY = re.compile(rb"(?i)\r?\n(?:content-length|transfer-encoding):")
+_INSIDE = {"tls": "TLS ClientHello", "http": "HTTP request", "http2": "HTTP/2 preface"}
+
+
+class Reader(Protocol):
+    """Who reads what is inside (Watch)."""
+
+    def read(self, data: bytes, *, end: bool = False) -> list[Mark]: ...
+
+
+type MakeReader = Callable[[str, int], Reader]
+"""Makes a reader for a carrier, whose first byte is at this offset of the stream."""
+
+
+def recognise_answer(data: bytes) -> Answer:
+    """A server that agrees to an upgrade (RFC 6455 4.2.2) or to CONNECT (RFC 9110 9.3.6)."""
+    if not _ANSWER.match(data):
+        return MORE if b"HTTP/1.".startswith(data[:7]) and len(data) < 13 else None
+    return MORE if http1.find_head_end(data) is None else Identity("http")
+
+
+def recognise_socks_server(data: bytes) -> Answer:
+    """A server's part of a SOCKS handshake; `Opening` finds its end."""
+    end = socks.server_handshake_end(data)
+    return Identity("socks") if isinstance(end, int) else end
+
+
+_FROM_CLIENT = (socks.recognise, openings.recognise, http1.recognise)
+_FROM_SERVER = (recognise_socks_server, openings.recognise_server, recognise_answer)
+_MESSAGES = (tls.recognise, http2.recognise, *_FROM_CLIENT)
+_FILES = (tls.recognise, http2.recognise)
+"""A body may be any file, so few bytes say little there."""
+
+_OPENERS: dict[tuple[str, Direction], tuple[Recogniser, ...]] = {
+    ("tcp stream", "sent"): _FROM_CLIENT,
+    ("tcp stream", "received"): _FROM_SERVER,
+    ("tls stream", "sent"): (tls.recognise, *_FROM_CLIENT),
+    ("tls stream", "received"): _FROM_SERVER,
+    ("http body", "sent"): _FILES,
+    ("http body", "received"): _FILES,
+}
+"""What a carrier's first bytes may open; `_MESSAGES` for any other, either way."""
+
+
+class Opening:
+    """Judges the first bytes of what a carrier carries, and unwraps what they open."""
+
+    def __init__(self, carrier: str, direction: Direction, start: int, make: MakeReader) -> None:
+        self._carrier = carrier
+        self._direction: Direction = direction
+        self._start = start
+        self._make = make
+        self._openers = _OPENERS.get((carrier, direction), _MESSAGES)
+        self._head: bytes | None = b""
+        self._read = 0
+        self._inner: Callable[[bytes], list[Mark]] | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can be found here any more."""
+        return self._head is None and self._inner is None
+
+    def feed(self, data: bytes) -> list[Mark]:
+        """What the opening gives away, then what is inside does."""
+        if self._inner:
+            return self._inner(data)
+        if self._head is None:
+            return []
+        self._head += data
+        answer = _first_answer(self._openers, self._head[: http1.LIMIT])
+        if answer is MORE and len(self._head) < http1.LIMIT:
+            return []
+        head, self._head = self._head, None
+        return self._judge(answer, head) if isinstance(answer, Identity) else []
+
+    def _judge(self, identity: Identity, head: bytes) -> list[Mark]:
+        end = http1.find_head_end(head) if identity.protocol.startswith("http") else None
+        findings = (*map(self._weighed, identity.findings), *self._inside(identity))
+        marks = [Mark(self._start + (end or 0), finding) for finding in findings]
+        self._inner = self._wrapped(identity, head, end)
+        return marks + (self._inner(head) if self._inner else [])
+
+    def _weighed(self, finding: Finding) -> Finding:
+        """Few bytes are less certain at the start of a message than at the start of a stream."""
+        if self._carrier.endswith("stream"):
+            return finding
+        return replace(finding, confidence="suspicious" if finding.name == "socks" else "likely")
+
+    def _inside(self, identity: Identity) -> tuple[Finding, ...]:
+        """A whole protocol inside a message is a tunnel by itself, whatever it is for."""
+        what = _INSIDE.get(identity.protocol)
+        raw = self._carrier.endswith("stream")
+        if what is None or (raw and identity.protocol != "tls"):
+            return ()
+        carrier = self._carrier.removesuffix(" stream").replace(" ", "-")
+        evidence = f"{what} inside a {self._carrier}"
+        where = f"first bytes, {self._direction}"
+        return (Finding("tunnel", f"{identity.protocol}-in-{carrier}", evidence, where, "likely"),)
+
+    def _wrapped(
+        self, identity: Identity, head: bytes, end: int | None
+    ) -> Callable[[bytes], list[Mark]] | None:
+        if identity.protocol == "socks":
+            return _Handshake(self._direction, self._start, self._make).feed
+        if end is None or not self._carrier.endswith("stream"):
+            return None
+        if _UPGRADE.search(head, 0, end):
+            return _Skipped(end, _Unframed(self._start + end, self._make).feed).feed
+        tunnels = identity.protocol == "http-connect" or (
+            self._direction == "received" and not _BODY.search(head, 0, end)
+        )
+        if tunnels:
+            return _Skipped(end, self._make("tcp stream", self._start + end).read).feed
+        return None
+
+
+class _Skipped:
+    """Passes on what comes after so many bytes."""
+
+    def __init__(self, count: int, feed: Callable[[bytes], list[Mark]]) -> None:
+        self._left = count
+        self._feed = feed
+
+    def feed(self, data: bytes) -> list[Mark]:
+        taken = min(self._left, len(data))
+        self._left -= taken
+        return self._feed(data[taken:] if taken else data)
+
+
+class _Handshake:
+    """Waits for the end of a SOCKS handshake, then reads what comes after it."""
+
+    def __init__(self, direction: Direction, start: int, make: MakeReader) -> None:
+        self._direction = direction
+        self._start = start
+        self._make = make
+        self._head: bytes | None = b""
+        self._reader: Reader | None = None
+
+    def feed(self, data: bytes) -> list[Mark]:
+        if self._reader:
+            return self._reader.read(data)
+        if self._head is None:
+            return []
+        self._head += data
+        sent = self._direction == "sent"
+        end = (socks.client_handshake_end if sent else socks.server_handshake_end)(self._head)
+        if isinstance(end, More):
+            return []
+        head, self._head = self._head, None
+        return self._go_on(head, end) if end is not None else []
+
+    def _go_on(self, head: bytes, end: int) -> list[Mark]:
+        self._reader = self._make("tcp stream", self._start + end)
+        return [*self._told(end), *self._reader.read(head[end:])]
+
+    def _told(self, end: int) -> list[Mark]:
+        """The client's half is proof by itself; the server's alone may be chance."""
+        if self._direction == "received":
+            return []
+        where = f"client bytes {self._start}-{self._start + end - 1}"
+        finding = Finding("tunnel", "socks", "SOCKS handshake up to its request", where)
+        return [Mark(self._start + end, finding)]
+
+
+class _Unframed:
+    """Takes WebSocket frames off and reads the messages."""
+
+    def __init__(self, start: int, make: MakeReader) -> None:
+        self._start = start
+        self._frames = Frames()
+        self._reader = make("websocket", 0)
+        self._read = 0
+
+    def feed(self, data: bytes) -> list[Mark]:
+        marks = []
+        for piece in self._frames.feed(data):
+            shift = self._start + piece.start - self._read
+            self._read += len(piece.data)
+            found = self._reader.read(piece.data, end=piece.last)
+            marks += [replace(mark, end=mark.end + shift) for mark in found]
+        return marks
+
+
+def _first_answer(openers: tuple[Recogniser, ...], data: bytes) -> Answer:
+    if not data:
+        return MORE
+    answers = (opener(data) for opener in openers)
+    return next((answer for answer in answers if answer is not None), None)

@@ -1,0 +1,78 @@
+"""`firewall protocols identify`: what it says of files, captures and standard input."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from firewall.cli.main import app
+from tests.unit.protocols.captures.wire import conversation, pcap
+from tests.unit.protocols.samples import LOGIN, SUBSCRIBE
+
+RUNNER = CliRunner()
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+WEB = conversation([("sent", GET)], server=("fd00::1", 80), client=("fd00::2", 9))
+CAPTURE = pcap([*conversation([("sent", SUBSCRIBE)]), *WEB])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "bytes"
+
+
+def test_a_stream(file: Path) -> None:
+    file.write_bytes(LOGIN)
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file)])
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "speaks json-rpc",
+        "  mining (certain): monero-stratum",
+        "    JSON-RPC method login with login, pass, in client bytes 0-58",
+    ]
+
+
+def test_standard_input_and_the_server_s_bytes() -> None:
+    result = RUNNER.invoke(app, ["protocols", "identify", "-", "--received"], input=SUBSCRIBE)
+    assert result.exit_code == 1
+    assert "in server bytes 0-52" in result.output
+
+
+def test_a_capture(file: Path) -> None:
+    file.write_bytes(CAPTURE)
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file)])
+    assert result.exit_code == 1
+    assert result.output.splitlines()[0] == ("tcp 10.0.0.2:40000 -> 192.0.2.1:3333 speaks json-rpc")
+    assert "HTTP" not in result.output.upper().replace("JSON-RPC", "")
+    every = RUNNER.invoke(app, ["protocols", "identify", str(file), "--all"]).output
+    assert "tcp [fd00::2]:9 -> [fd00::1]:80 speaks http" in every
+
+
+def test_json_for_programs(file: Path) -> None:
+    file.write_bytes(CAPTURE)
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file), "--json"])
+    (report,) = map(json.loads, result.output.splitlines())
+    assert (report["protocol"], report["server"]) == ("json-rpc", ["192.0.2.1", 3333])
+    assert report["findings"][0]["confidence"] == "certain"
+
+
+def test_nothing_found(file: Path) -> None:
+    file.write_bytes(b"hello\n")
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file)])
+    assert (result.exit_code, result.output) == (0, "speaks unknown\n")
+
+
+def test_what_cannot_be_read(file: Path) -> None:
+    file.write_bytes(CAPTURE[:24] + b"\xff" * 16)
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file)])
+    assert result.exit_code == 2
+    assert "a packet of 4294967295 bytes at byte 24" in result.output
+    missing = RUNNER.invoke(app, ["protocols", "identify", str(file) + "-not-there"])
+    assert missing.exit_code == 2
+
+
+def test_what_a_peer_wrote_cannot_move_the_cursor(file: Path) -> None:
+    file.write_bytes(b'CONNECT a\x1b[2J:1 HTTP/1.1\r\n\r\n{"method":"mining.\\u001b[2J"}\n')
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file)])
+    assert result.exit_code == 1
+    assert "\x1b" not in result.output

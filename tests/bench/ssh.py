@@ -8,6 +8,7 @@ new connections, and a stream of bytes each way. As root, with sshd installed.
 
 import asyncio
 import contextlib
+import os
 import socket
 import statistics
 import subprocess
@@ -28,6 +29,7 @@ from tests.e2e.upstreams import Sshd
 EXECS = 50
 CONNECTS = 10
 MEGABYTES = 64
+FILE = Path(tempfile.gettempdir()) / "firewall-bench-ssh"
 POLICY = """
 version: 1
 name: bench
@@ -72,17 +74,17 @@ async def _connects(connect: Connect) -> float:
 async def _upload(connect: Connect) -> float:
     """MB/s to `cat >/dev/null`."""
     async with connect() as client:
-        data = bytes(MEGABYTES << 20)
+        data = os.urandom(MEGABYTES << 20)
         began = time.perf_counter()
         await client.run("cat >/dev/null", input=data, encoding=None)
         return len(data) / 1e6 / (time.perf_counter() - began)
 
 
 async def _download(connect: Connect) -> float:
-    """MB/s from `head -c ... /dev/zero`."""
+    """MB/s from `cat` of a file."""
     async with connect() as client:
         began = time.perf_counter()
-        done = await client.run(f"head -c {MEGABYTES << 20} /dev/zero", encoding=None)
+        done = await client.run(f"cat {FILE}", encoding=None)
         return len(done.stdout or b"") / 1e6 / (time.perf_counter() - began)
 
 
@@ -130,6 +132,7 @@ def main() -> None:
         workplace = Workplace(folder, Certificates(folder / "c"))
         sshd = Sshd(folder / "s")
         sshd.key.chmod(0o600)
+        FILE.write_bytes(os.urandom(MEGABYTES << 20))
         policy = workplace.policy(POLICY, port=sshd.port, key=sshd.key)
         port = free_port()
         command = [*FIREWALL, "serve", "--policy", str(policy), "--listen", str(port)]
@@ -142,6 +145,7 @@ def main() -> None:
             process.terminate()
             process.wait()
             sshd.close()
+            FILE.unlink()
 
 
 if __name__ == "__main__":

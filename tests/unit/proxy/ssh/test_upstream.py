@@ -37,7 +37,8 @@ def test_another_host_key_than_the_rules_is_a_deny(tmp_path: Path) -> None:
         async with stage(tmp_path, fingerprint="SHA256:" + "A" * 43) as here:
             told = await _refusal(here)
             assert "it shows SHA256:" in told
-            assert "names other keys (SSH key exchange) (rule: guards.protocol-mismatch)" in told
+            assert "names other keys (SSH key exchange; certain)" in told
+            assert "(rule: guards.protocol-mismatch)" in told
             assert here.everything()[-1] == ("deny", "host-key", "box.test")
 
     asyncio.run(act())

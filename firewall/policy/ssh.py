@@ -17,7 +17,7 @@ _USER = re.compile(r"[^\s@:/]+")
 _SUBSYSTEM = re.compile(r"[!-~]{1,64}")
 _VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
-_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+")
+_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:(?:/|~/).+")
 _AMOUNT = re.compile(r"([0-9]+)(B|KB|MB|GB|TB)")
 _TIME = re.compile(r"([0-9]+)(s|m|h|d)")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -50,6 +50,12 @@ def _destination(text: str) -> str:
     return text
 
 
+def _own_file(text: str) -> str:
+    if not text.startswith(("/", "~/")):
+        raise Fault(f"{text!r} is no path from the root or from ~", f"/etc/firewall/{text}")
+    return text
+
+
 def _file_glob(text: str) -> str:
     if not text.startswith(("/", "~/")):
         raise Fault(
@@ -70,7 +76,9 @@ VariableText = Annotated[str, _matching(_VARIABLE, "a variable's name", '"LC_*"'
 FingerprintText = Annotated[
     str, _matching(_FINGERPRINT, "a key's fingerprint", "SHA256:... as `ssh-keygen -lf` prints it")
 ]
-SecretText = Annotated[str, _matching(_SECRET, "a secret's place", "env:NAME or file:PATH")]
+SecretText = Annotated[str, _matching(_SECRET, "a secret's place", "env:NAME or file:/PATH")]
+OwnFile = Annotated[str, AfterValidator(_own_file)]
+"""A file of the firewall's machine, wherever the firewall's processes work."""
 AmountText = Annotated[str, _matching(_AMOUNT, "an amount", "50MB")]
 TimeText = Annotated[str, _matching(_TIME, "a time", "15m")]
 CommandText = Annotated[str, AfterValidator(_command)]
@@ -97,7 +105,7 @@ class Certificate(Strict):
     Without `principals` it is good for the user who logs in only.
     """
 
-    authority: str
+    authority: OwnFile
     principals: list[str] = Field(default_factory=list)
     minutes: Annotated[int, Field(ge=1, le=1440)] = 5
 
@@ -109,8 +117,8 @@ class Login(Strict):
     SSH_AUTH_SOCK), `password` the place of a secret.
     """
 
-    key: str | None = None
-    agent: bool | str | None = None
+    key: OwnFile | None = None
+    agent: Literal[True] | OwnFile | None = None
     certificate: Certificate | None = None
     password: SecretText | None = None
 

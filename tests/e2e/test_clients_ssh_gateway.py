@@ -94,6 +94,7 @@ def ran(certificates: Certificates, nginx: Nginx) -> Iterator[Steps]:
             "RAW": raw.port,
             "HTTPS": nginx.https,
             "DATA": data,
+            "KEYFILE": sshd.key,
             "REPO": git.folder / "o" / "r.git",
         }
         policy = workplace.policy(

@@ -135,3 +135,51 @@ def test_a_working_directory_that_is_gone_is_said_to_be(
     gone.rmdir()
     with pytest.raises(SandboxError, match="the working directory was removed"):
         confinement.must_be_possible_here()
+
+
+SECRETIVE = """
+version: 1
+name: t
+network:
+  rules:
+    - {{name: a, allow: ssh, hosts: [a.example], shell: true, login: {{key: {folder}/id_a}}}}
+    - {{name: b, allow: ssh, hosts: [b.example], shell: true, login: {{password: "env:B_WORD"}}}}
+    - name: c
+      allow: ssh
+      hosts: [c.example]
+      shell: true
+      login: {{password: "file:{folder}/c"}}
+    - name: d
+      allow: ssh
+      hosts: [d.example]
+      shell: true
+      login: {{certificate: {{authority: {folder}/user-ca}}}}
+    - {{name: e, allow: ssh, hosts: [e.example], shell: true{usual}}}
+    - {{name: f, allow: ssh, hosts: [f.example], forwarding: trusted}}
+"""
+
+
+def _secrets(folder: Path, usual: str) -> confinement.Secrets:
+    for name in ("id_a", "c", "user-ca"):
+        (folder / name).write_text("secret")
+    path = folder / "secretive.yaml"
+    path.write_text(SECRETIVE.format(folder=folder, usual=usual))
+    return confinement.secrets_of(load_policy(path))
+
+
+def test_an_agent_holds_nothing_that_the_firewall_logs_in_with(tmp_path: Path) -> None:
+    secrets = _secrets(tmp_path, ", login: {agent: true}")
+    assert set(secrets.files) == {str(tmp_path / name) for name in ("id_a", "c", "user-ca")}
+    assert secrets.variables == {"B_WORD"}
+
+
+def test_where_a_rule_names_no_login_the_usual_keys_are_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    for name in ("id_ed25519", "id_ed25519.pub", "config"):
+        (tmp_path / ".ssh" / name).write_text("x")
+    files = _secrets(tmp_path, "").files
+    assert str(tmp_path / ".ssh" / "id_ed25519") in files
+    assert not [each for each in files if each.endswith((".pub", "config"))]

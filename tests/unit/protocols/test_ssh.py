@@ -1,5 +1,6 @@
-"""SSH: the words with which the firewall turns a client away."""
+"""SSH: the words with which the firewall turns a client away, and what a key exchange tells."""
 
+import hashlib
 import shutil
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.protocols.ssh import disconnect
+from firewall.protocols.ssh import disconnect, guesses_wrong, hassh
 from tests.waiting import PATIENCE
 
 
@@ -60,3 +61,45 @@ def _turn_away(server: socket.socket) -> None:
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(4096):
             pass
+
+
+def _kexinit(*lists: str, follows: bool = False) -> bytes:
+    """SSH_MSG_KEXINIT (RFC 4253 section 7.1) with the given first name-lists, the rest empty."""
+    names = [*lists, *[""] * (10 - len(lists))]
+    body = b"".join(len(each).to_bytes(4) + each.encode() for each in names)
+    return b"\x14" + bytes(16) + body + bytes([follows]) + bytes(4)
+
+
+def test_hassh_is_the_md5_of_what_a_side_sends_with() -> None:
+    lists = ("kex", "hostkey", "enc-cs", "enc-sc", "mac-cs", "mac-sc", "cmp-cs", "cmp-sc")
+    client = hashlib.md5(b"kex;enc-cs;mac-cs;cmp-cs").hexdigest()
+    server = hashlib.md5(b"kex;enc-sc;mac-sc;cmp-sc").hexdigest()
+    assert hassh(_kexinit(*lists)) == client
+    assert hassh(_kexinit(*lists), server=True) == server
+
+
+@given(st.binary(max_size=50))
+def test_hassh_of_less_than_a_whole_message_is_empty(data: bytes) -> None:
+    assert hassh(data) == ""
+    assert hassh(_kexinit("kex")[: len(data)]) == ""
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "wrong"),
+    [
+        (("a,b", "x"), ("a", "x"), False),
+        (("a,b", "x"), ("b,a", "x"), True),
+        (("a", "x,y"), ("a", "y"), True),
+        (("a", "x,y"), ("a", "x"), False),
+    ],
+)
+def test_a_guess_is_wrong_where_the_sides_prefer_another(
+    client: tuple[str, str], server: tuple[str, str], wrong: bool
+) -> None:
+    assert guesses_wrong(_kexinit(*client, follows=True), _kexinit(*server)) is wrong
+    assert guesses_wrong(_kexinit(*client), _kexinit(*server)) is False
+
+
+@given(st.binary(max_size=100), st.binary(max_size=100))
+def test_no_bytes_make_it_raise(client: bytes, server: bytes) -> None:
+    guesses_wrong(client, server)

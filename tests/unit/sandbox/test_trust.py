@@ -52,3 +52,16 @@ def test_keys_never_get_into_the_bundle(tmp_path: Path) -> None:
 def test_what_is_no_certificate_is_refused() -> None:
     with pytest.raises(ValueError):
         trust.plan(b"nothing", {})
+
+
+def test_the_firewalls_authority_vouches_for_every_ssh_host_beside_those_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "SSH_DIRECTORY", str(tmp_path))
+    ca = pem(tmp_path, "ca")
+    assert trust.plan(ca, {}).known_hosts == b""
+    alone = trust.plan(ca, {}, "ssh-ed25519 AAAA firewall").known_hosts
+    assert alone == b"\n@cert-authority * ssh-ed25519 AAAA firewall\n"
+    (tmp_path / "ssh_known_hosts").write_bytes(b"a.example ssh-ed25519 BBBB")
+    both = trust.plan(ca, {}, "ssh-ed25519 AAAA firewall").known_hosts
+    assert both == b"a.example ssh-ed25519 BBBB" + alone

@@ -127,6 +127,7 @@ class SshLimits(Strict):
     """Bounds of one SSH connection."""
 
     sessions: Annotated[int, Field(ge=1, le=1000)] = 10
+    forwards: Annotated[int, Field(ge=1, le=10000)] = 100
     sent: AmountText | None = None
     received: AmountText | None = None
     idle: TimeText = "1h"

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from firewall.actor import Actor
@@ -18,9 +19,30 @@ README = (ROOT / "README.md").read_text()
 
 
 def _policy() -> str:
-    found = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
-    assert found
-    return found[1]
+    """The policy in one page, with the rule of the section on SSH."""
+    page, rule = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    return str(page.replace("\nguards:", f"{rule}\nguards:"))
+
+
+def test_its_table_of_ssh_clients_is_that_of_the_tests() -> None:
+    assert ssh_table() in README
+
+
+def ssh_table() -> str:
+    """What each client can do and cannot, from the acts that the end-to-end tests try."""
+    rows = yaml.safe_load((ROOT / "tests" / "e2e" / "ssh_acts.yaml").read_text())
+    clients = dict.fromkeys(row["client"] for row in rows if row["client"] not in OURS)
+    lines = ["| client | works | is refused |", "|---|---|---|"]
+    for client in clients:
+        mine = [row for row in rows if row["client"] == client]
+        works = ", ".join(row["act"] for row in mine if "rule" not in row)
+        refused = ", ".join(f"{row['act']}" for row in mine if "rule" in row)
+        lines.append(f"| {client} | {works} | {refused} |")
+    return "\n".join(lines)
+
+
+OURS = ("agent", "sshuttle", "mosh")
+"""What is told in words."""
 
 
 @pytest.mark.skipif(shutil.which("pip") is None, reason="pip is not installed")

@@ -1,6 +1,7 @@
 """A forward of the agent's (-L, -W, -J, -D) that a rule allows: watched for its whole life."""
 
 import asyncio
+from collections.abc import Callable
 
 import asyncssh
 from asyncssh.constants import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_CONNECT_FAILED
@@ -19,9 +20,12 @@ class FarForward(FarEnd, asyncssh.SSHTCPSession[bytes]):
 class Forward(NearEnd, asyncssh.SSHTCPSession[bytes]):
     """The agent's side of an open forward."""
 
-    def __init__(self, relay: Relay, far: asyncssh.SSHTCPChannel[bytes]) -> None:
+    def __init__(
+        self, relay: Relay, far: asyncssh.SSHTCPChannel[bytes], ended: Callable[[], None]
+    ) -> None:
         self.relay = relay
         self._far = far
+        self._ended = ended
 
     def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
         self._near = chan
@@ -36,17 +40,22 @@ class Forward(NearEnd, asyncssh.SSHTCPSession[bytes]):
             if self.relay.blocked is not None:
                 self.relay.outcome = {"blocked": self.relay.blocked.rule}
             self.relay.finish()
+            self._ended()
 
 
 async def open_tcp(
-    visit: Visit, upstream: asyncssh.SSHClientConnection, host: str, port: int
+    visit: Visit,
+    upstream: asyncssh.SSHClientConnection,
+    host: str,
+    port: int,
+    ended: Callable[[], None],
 ) -> Forward:
     """Open a forward that is allowed. Raises ChannelOpenError with what the agent is told."""
     detail = f"{host}:{port}"
     await _judge(visit, "local-forward", detail)
     relay = Relay(visit, "local-forward", detail, Watched(visit, FORWARD))
     channel, _ = await upstream.create_connection(lambda: FarForward(relay), host, port)
-    return Forward(relay, channel)
+    return Forward(relay, channel, ended)
 
 
 async def refuse_unix(visit: Visit, path: str) -> asyncssh.SSHUNIXSession[bytes]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections import Counter
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from asyncssh.connection import SSHServerConnectionOptions
 
 from firewall.judge import Judge
+from firewall.protocols.ssh import disconnect
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.refusal import sentence
 from firewall.proxy.ssh.doors import JudgedConnection
@@ -17,8 +17,6 @@ from firewall.proxy.ssh.keys import HostKeys
 from firewall.proxy.ssh.server import Server
 from firewall.proxy.ssh.upstream import CIPHERS, KnownHosts
 from firewall.proxy.ssh.visit import Visit
-
-logger = logging.getLogger(__name__)
 
 VERSION = "agent-firewall"
 LOGIN_SECONDS = 60
@@ -44,13 +42,19 @@ class Gateway:
         visit = Visit(self._judge, given, traffic)
         sandbox = given.actor.sandbox
         if self._open[sandbox] >= CONNECTIONS:
-            logger.warning("%d SSH connections are open already; another is closed", CONNECTIONS)
+            await self._turn_away(client, visit)
             return
         self._open[sandbox] += 1
         try:
             await self._serve(client, visit)
         finally:
             self._open[sandbox] -= 1
+
+    async def _turn_away(self, client: socket.socket, visit: Visit) -> None:
+        verdict = await visit.ask("limit", f"more than {CONNECTIONS} SSH connections at once")
+        with client, contextlib.suppress(OSError):
+            client.send(disconnect(sentence(verdict)))
+            await _linger(client)
 
     async def _serve(self, client: socket.socket, visit: Visit) -> None:
         server = Server(visit, self.hosts)

@@ -1,6 +1,8 @@
 """asyncssh's hooks for one connection of the agent."""
 
+from collections import Counter
 from collections.abc import Awaitable
+from functools import partial
 
 import asyncssh
 from asyncssh.constants import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_RESOURCE_SHORTAGE
@@ -23,7 +25,7 @@ class Server(asyncssh.SSHServer):
     def __init__(self, visit: Visit, hosts: KnownHosts) -> None:
         self._visit = visit
         self._hosts = hosts
-        self._sessions = 0
+        self._open: Counter[str] = Counter()
         self._upstream: asyncssh.SSHClientConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -72,20 +74,33 @@ class Server(asyncssh.SSHServer):
         return JudgedChannel(self._visit, self._connection), self._session()
 
     async def _session(self) -> Session:
-        limit = self._visit.terms.limits.sessions
-        if self._sessions >= limit:
-            verdict = await self._visit.ask("limit", f"more than {limit} sessions at once")
-            raise asyncssh.ChannelOpenError(OPEN_RESOURCE_SHORTAGE, sentence(verdict))
-        self._sessions += 1
-        return Session(self._visit, self._logged_in(), self._session_ended)
+        await self._count("sessions", self._visit.terms.limits.sessions)
+        return Session(self._visit, self._logged_in(), partial(self._uncount, "sessions"))
 
-    def _session_ended(self) -> None:
-        self._sessions -= 1
+    async def _count(self, what: str, limit: int) -> None:
+        """Count another that is open. Raises ChannelOpenError where that is one too many."""
+        if self._open[what] >= limit:
+            verdict = await self._visit.ask("limit", f"more than {limit} {what} at once")
+            if not verdict.allowed:
+                raise asyncssh.ChannelOpenError(OPEN_RESOURCE_SHORTAGE, sentence(verdict))
+        self._open[what] += 1
+
+    def _uncount(self, what: str) -> None:
+        self._open[what] -= 1
 
     def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
     ) -> Awaitable[Forward]:
-        return open_tcp(self._visit, self._logged_in(), dest_host, dest_port)
+        return self._forward(dest_host, dest_port)
+
+    async def _forward(self, host: str, port: int) -> Forward:
+        await self._count("forwards", self._visit.terms.limits.forwards)
+        ended = partial(self._uncount, "forwards")
+        try:
+            return await open_tcp(self._visit, self._logged_in(), host, port, ended)
+        except BaseException:
+            ended()
+            raise
 
     def unix_connection_requested(
         self, dest_path: str

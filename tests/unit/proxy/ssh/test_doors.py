@@ -104,6 +104,22 @@ def test_an_allowed_forward_carries_bytes(tmp_path: Path) -> None:
     assert {action for action, _ in verdicts} == {"allow"}
 
 
+def test_too_many_forwards_are_refused(tmp_path: Path) -> None:
+    async def act() -> None:
+        target = await asyncio.start_server(_echo, "127.0.0.1", 0)
+        port = target.sockets[0].getsockname()[1]
+        more = f'forwarding: {{local: ["127.0.0.1:{port}"]}}\n      limits: {{forwards: 1}}'
+        async with target, stage(tmp_path, more) as here, here.agent() as agent:
+            _, writer = await agent.open_connection("127.0.0.1", port)
+            with pytest.raises(asyncssh.ChannelOpenError, match="more than 1 forwards at once"):
+                await agent.open_connection("127.0.0.1", port)
+            writer.close()
+            await writer.wait_closed()
+            assert here.asked()[-1] == ("deny", "limit", "more than 1 forwards at once")
+
+    asyncio.run(act())
+
+
 def test_ssh_inside_an_allowed_forward_is_a_tunnel(tmp_path: Path) -> None:
     came, verdicts = asyncio.run(_forwarded(tmp_path, b"SSH-2.0-OpenSSH_9.2\r\n"))
     assert came == b""

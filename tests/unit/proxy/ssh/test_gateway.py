@@ -119,6 +119,19 @@ def test_too_many_sessions_are_refused(tmp_path: Path) -> None:
     asyncio.run(act())
 
 
+def test_too_many_connections_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firewall.proxy.ssh.gateway.CONNECTIONS", 1)
+
+    async def act() -> None:
+        async with stage(tmp_path) as here, here.agent():
+            with pytest.raises(asyncssh.DisconnectError, match="more than 1 SSH connections"):
+                async with here.agent():
+                    pass
+            assert here.asked() == [("deny", "limit", "more than 1 SSH connections at once")]
+
+    asyncio.run(act())
+
+
 def test_more_bytes_than_the_rule_allows_end_the_session(tmp_path: Path) -> None:
     async def act() -> None:
         async with stage(tmp_path, "limits: {sent: 100KB}") as here, here.agent() as agent:

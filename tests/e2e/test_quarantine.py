@@ -4,7 +4,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from firewall.audit import verify
 from tests.e2e.conftest import FIREWALL, Workplace, needs
 from tests.e2e.servers import RawServer
-from tests.e2e.test_survival import ended, serve
+from tests.e2e.test_survival import Served, ended, serve
 from tests.waiting import PATIENCE, eventually
 
 POLICY = """
@@ -201,7 +201,7 @@ def test_freeze_stops_every_process_until_the_release(
     eventually(lambda: run.listed()[4] == "frozen")
     states = _states(process.pid)
     assert len(states) >= 3
-    assert set(states.values()) == {"T"}, states
+    assert set(states.values()) - {"Z"} == {"T"}, "all that are not dead are stopped"
     tick = (workplace.work / "tick").read_text()
     assert run.command("sandbox", "quarantine", name, "--freeze").returncode == 0
     assert (workplace.work / "tick").read_text() == tick
@@ -237,9 +237,29 @@ def _children(pid: int) -> list[int]:
     return [int(each) for task in tasks for each in task.read_text().split()]
 
 
+STRATUM = '{"id":1,"method":"mining.subscribe","params":[]}\n'
+
+
+def _relayed_attack(proxy: Served, raw: int, url: str) -> None:
+    """Seen by the gate: in a stream that a rule allows."""
+    client = proxy.connect("raw.test", raw)
+    client.sendall(STRATUM.encode())
+    assert ended(client)
+
+
+def _inspected_attack(proxy: Served, raw: int, url: str) -> None:
+    """Seen by the depth process: in the body of a request that a rule allows."""
+    command = ["curl", "-sx", f"http://127.0.0.1:{proxy.port}", "-d", STRATUM, f"{url}/post"]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=False, timeout=PATIENCE)
+
+
 @needs("curl")
+@pytest.mark.parametrize("attack", [_relayed_attack, _inspected_attack])
 def test_serve_closes_for_all_of_its_clients(
-    workplace: Workplace, raw_server: RawServer, web_server: RawServer
+    workplace: Workplace,
+    raw_server: RawServer,
+    web_server: RawServer,
+    attack: Callable[[Served, int, str], None],
 ) -> None:
     policy = workplace.policy(POLICY, follows="freeze", raw=raw_server.port, http=web_server.port)
     run = Run(workplace)
@@ -254,9 +274,7 @@ def test_serve_closes_for_all_of_its_clients(
         )
         assert download.stdout is not None
         assert download.stdout.read(1)
-        attack = proxy.connect("raw.test", raw_server.port)
-        attack.sendall(b'{"id":1,"method":"mining.subscribe","params":[]}\n')
-        assert ended(attack)
+        attack(proxy, raw_server.port, url)
         assert ended(relayed)
         with download.stdout:
             assert download.wait(PATIENCE) != 0
@@ -265,6 +283,11 @@ def test_serve_closes_for_all_of_its_clients(
         assert run.listed()[4] == "quarantined"
         assert run.command("sandbox", "release", run.name()).returncode == 0
         assert _fetch(proxy.port, url) == "ok\n"
+    (closed,) = [each for each in workplace.records() if each["kind"] == "quarantine"]
+    assert closed["trigger"]["verdict"]["rule"] == "guards.mining"
+    blocked = [each for each in workplace.records() if _told(each) == "guards.mining"]
+    assert len(blocked) == 1, "its own record is written as well"
+    assert verify(workplace.log).status == "intact"
     assert "no firewall runs" in run.command("sandbox", "list").stdout
 
 

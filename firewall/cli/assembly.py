@@ -74,7 +74,7 @@ def open_house(
     try:
         if plan.metrics is not None:
             _serve_metrics(metrics, *plan.metrics)
-        with closing(Control(loop, judge, quarantine, plan.control, plan.name)):
+        with closing(_control(loop, judge, quarantine, plan)):
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         gate.close()
@@ -82,6 +82,16 @@ def open_house(
         gpu.stop()
         log.close()
         loop.close()
+
+
+def _control(loop: Loop, judge: Judge, quarantine: Quarantine, plan: Plan) -> Control:
+    try:
+        return Control(loop, judge, quarantine, plan.control, plan.name)
+    except OSError as error:
+        raise OSError(
+            f"no control socket can be made in {plan.control}: {error.strerror}; name another"
+            " folder for the firewall's state in FIREWALL_STATE"
+        ) from error
 
 
 def _serve_metrics(metrics: Metrics, host: str, port: int) -> None:

@@ -158,7 +158,7 @@ _ASKED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 def _line_of_the_log(record: Mapping[str, Any]) -> Line:
     """The line of a record that is no verdict: in words where there are some."""
     kind = record.get("kind", "?")
-    words = _WORDS.get(kind) if isinstance(kind, str) else None
+    words = _TOLD.get(kind) if isinstance(kind, str) else None
     if words is None:
         return Line(clock(record), "", "", printable(kind), "", _rest(record))
     who = printable(record.get("sandbox", "?"))
@@ -180,7 +180,7 @@ def _release(record: _Words) -> tuple[str, str]:
     return what, f"it was {record['was']} since {record['since']} because of {record['rule']}"
 
 
-_WORDS: Mapping[str, Callable[[_Words], tuple[str, str]]] = {
+_TOLD: Mapping[str, Callable[[_Words], tuple[str, str]]] = {
     "quarantine": _quarantine,
     "release": _release,
 }

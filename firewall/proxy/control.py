@@ -193,6 +193,8 @@ def _is_alive(directory: int, file: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(file, dir_fd=directory)
         return False
+    except OSError:
+        return True  # It is there, and too busy to answer.
 
 
 def ask(directory: Path, name: str, request: dict[str, Any]) -> dict[str, Any]:

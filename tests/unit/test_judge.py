@@ -1,81 +1,157 @@
-"""What is only suspicious passes, is recorded with the GPUs' state, and weighs more with it."""
+"""The judge in quarantine: what shuts it, what it answers, and that no fault opens it."""
 
-from collections.abc import Callable, Mapping
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import firewall.judge
 from firewall.actor import Actor
-from firewall.judge import Judge
-from firewall.policy import load_policy
-from firewall.requests import Finding, Message
-from firewall.verdict import Verdict
-from tests.unit.proxy.stage import Memory
+from firewall.judge import SHUT, Cause, Judge
+from firewall.policy import Policy, load_policy
+from firewall.requests import Connect, Finding, Request, Resolve
+from firewall.verdict import Action, Severity, Verdict
+from tests.unit.proxy.stage import CURL, Memory
 
-SHAPE = Finding("mining", "encrypted-shape", "score 0.9 of 1", "the whole flow", "suspicious")
-FOUND = Message("a.example", 443, "encrypted stream", "sent", (SHAPE,))
-BUSY = {
-    "status": "ok",
-    "devices": [
-        {"index": 0, "utilisation": 98, "processes": [{"pid": 9, "own": True, "sm": 98}]},
-    ],
-}
-
-
-class Watching(Memory):
-    """A log whose GPUs do what `gpu` says."""
-
-    gpu: Mapping[str, Any] = {"status": "unavailable", "reason": "no driver"}
-
-    def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None:
-        done(self.gpu)
+MINING = Finding("mining", "stratum", "mining.subscribe", "byte 0")
+WEB = Connect("web.test", 443, protocol="tls")
+ATTACK = Connect("web.test", 443, protocol="unknown", findings=(MINING,))
+ACTOR = Actor("run-1", CURL)
+POLICY = """
+version: 1
+name: test
+extends: [base]
+{more}
+network: {{rules: [{{name: web, allow: https, hosts: [web.test]}}]}}
+"""
 
 
-def asked(path: Path, memory: Watching, guards: str = "{}") -> list[Verdict]:
-    path.write_text(f"version: 1\nname: test\nguards: {guards}\n")
-    verdicts: list[Verdict] = []
-    judge = Judge(load_policy(path), memory, memory, memory)
-    judge.decide(FOUND, Actor("test"), {}, verdicts.append)
-    return verdicts
+def policy(folder: Path, more: str) -> Policy:
+    path = folder / "policy.yaml"
+    path.write_text(POLICY.format(more=more))
+    return load_policy(path)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "policy.yaml"
+class Court:
+    """A judge whose alarm, records and answers are kept."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.memory = Memory()
+        self.judge = Judge(policy, self.memory, self.memory, self.memory, "release it")
+        self.alarms: list[Cause] = []
+        self.judge.alarm = self.alarms.append
+
+    def decide(self, request: Request) -> Verdict:
+        answers: list[Verdict] = []
+        self.judge.decide(request, ACTOR, {}, answers.append)
+        (answer,) = answers
+        return answer
 
 
-def test_it_passes_and_is_recorded_with_the_gpus(path: Path) -> None:
-    memory = Watching()
-    (verdict,) = asked(path, memory)
-    assert verdict.allowed
-    (record,) = memory.records
-    assert record["gpu"]["reason"] == "no driver"
-    assert record["verdict"]["severity"] == "warning"
-    assert (
-        "guards.suspicious is set to alert: encrypted-shape: score 0.9"
-        in record["verdict"]["reason"]
+@pytest.mark.parametrize("follows", ["quarantine", "freeze"])
+def test_a_critical_block_shuts_the_door(tmp_path: Path, follows: str) -> None:
+    court = Court(policy(tmp_path, f"guards: {{on-critical: {follows}}}"))
+    assert court.decide(WEB).allowed
+    assert court.decide(ATTACK).rule == "guards.mining"
+    (alarm,) = court.alarms
+    assert (alarm.rule, alarm.freeze) == ("guards.mining", follows == "freeze")
+    assert alarm.trigger is not None
+    assert alarm.trigger["actor"]["process"]["pid"] == CURL.pid
+    refused = court.decide(WEB)
+    assert (refused.action, refused.rule) == (Action.DENY, "quarantine")
+    assert refused.severity is Severity.WARNING
+    assert refused.reason == (
+        f"all egress of this sandbox is closed since {alarm.since}, because of guards.mining:"
+        " stratum: mining.subscribe (byte 0)"
     )
+    assert refused.remedy == "release it"
+    assert court.judge.preview(WEB, ACTOR) == refused
+    assert asyncio.run(court.judge.ask(Resolve("web.test", "A"), ACTOR, {})) == refused
+    assert court.decide(ATTACK) == refused, "the policy is not asked, so no further alarm"
+    assert court.alarms == [alarm]
 
 
-def test_a_busy_gpu_of_the_same_sandbox_raises_it(path: Path) -> None:
-    memory = Watching()
-    memory.gpu = BUSY
-    (verdict,) = asked(path, memory)
-    assert verdict.allowed
-    (record,) = memory.records
-    assert record["verdict"]["severity"] == "critical"
-    assert record["verdict"]["reason"].endswith(
-        "meanwhile process 9 of the same sandbox uses GPU 0 at 98 %"
-    )
+@pytest.mark.parametrize(
+    "more",
+    ["", "guards: {on-critical: alert}", "mode: observe\nguards: {on-critical: freeze}"],
+    ids=["by default", "alert", "observe"],
+)
+def test_it_stays_open_where_the_policy_wants_no_more_than_an_alert(
+    tmp_path: Path, more: str
+) -> None:
+    court = Court(policy(tmp_path, more))
+    court.decide(ATTACK)
+    assert court.alarms == []
+    assert court.decide(WEB).allowed
 
 
-def test_a_policy_may_block_it(path: Path) -> None:
-    memory = Watching()
-    (verdict,) = asked(path, memory, "{suspicious: block}")
-    assert (verdict.allowed, verdict.rule) == (False, "guards.suspicious")
+def test_what_is_not_critical_and_what_is_only_alerted_leave_it_open(tmp_path: Path) -> None:
+    court = Court(policy(tmp_path, "guards: {mining: alert, on-critical: quarantine}"))
+    assert court.decide(Connect("other.test", 443, protocol="tls")).rule == "default"
+    assert court.decide(ATTACK).rule == "default", "mining is only told, and no rule allows it"
+    assert court.alarms == []
 
 
-def test_without_a_record_it_does_not_pass(path: Path) -> None:
-    (verdict,) = asked(path, Watching(full=True))
-    assert (verdict.allowed, verdict.rule) == (False, "fail-closed.audit")
+def test_a_fault_of_the_firewall_is_no_attempt_of_the_agent(tmp_path: Path) -> None:
+    court = Court(policy(tmp_path, "guards: {on-critical: quarantine}"))
+    verdict = court.judge.fault("some.point", RuntimeError("broken"), WEB, ACTOR)
+    assert verdict.severity is Severity.CRITICAL
+    assert court.alarms == []
+    assert court.decide(WEB).allowed
+
+
+def test_an_allow_from_before_is_none_after(tmp_path: Path) -> None:
+    court = Court(policy(tmp_path, ""))
+    allowed, denied = court.decide(WEB), court.decide(Connect("other.test", 1))
+    assert court.judge.standing(allowed) == allowed
+    court.judge.quarantine(Cause("by-hand", "somebody asked"))
+    assert court.judge.standing(allowed).rule == "quarantine"
+    assert court.judge.standing(denied) == denied
+
+
+def test_the_release_judges_by_the_policy_again(tmp_path: Path) -> None:
+    court = Court(policy(tmp_path, "guards: {on-critical: quarantine}"))
+    court.decide(ATTACK)
+    court.judge.release()
+    assert court.decide(WEB).rule == "web"
+    court.decide(ATTACK)
+    assert len(court.alarms) == 2, "and may be shut again"
+
+
+def test_a_fault_in_the_shutting_leaves_it_shut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    court = Court(policy(tmp_path, "guards: {on-critical: quarantine}"))
+
+    def fault(point: str) -> None:
+        if point == "judge.quarantine":
+            raise RuntimeError("injected")
+
+    monkeypatch.setattr(firewall.judge, "probe", fault)
+    assert court.decide(ATTACK).rule == "guards.mining"
+    assert court.decide(WEB) == SHUT
+    assert len(court.alarms) == 1, "the flows are cut all the same"
+    assert ("deny", "fail-closed.judge.quarantine") in court.memory.verdicts()
+
+
+def test_a_fault_in_the_alarm_leaves_it_shut(tmp_path: Path) -> None:
+    court = Court(policy(tmp_path, "guards: {on-critical: quarantine}"))
+
+    def fault(cause: Cause) -> None:
+        raise RuntimeError("injected")
+
+    court.judge.alarm = fault
+    with pytest.raises(RuntimeError, match="injected"):
+        court.decide(ATTACK)
+    assert court.decide(WEB).rule == "quarantine"
+
+
+def test_what_it_notes_is_known_to_be_durable(tmp_path: Path) -> None:
+    court = Court(policy(tmp_path, ""))
+    told: list[Any] = []
+    court.judge.note("release", {"by": "x"}, told.append)
+    court.memory.full = True
+    court.judge.note("release", {"by": "x"}, told.append)
+    assert told[0] is None
+    assert isinstance(told[1], OSError)

@@ -84,6 +84,22 @@ class TestTail:
 
 
 class TestShow:
+    def test_a_quarantine_and_what_it_was_for(self, log: Path) -> None:
+        again = AuditLog(log, "gate")
+        verdict = {"action": "deny", "rule": "guards.mining", "reason": "stratum"}
+        trigger = {
+            "verdict": verdict,
+            "request": {"type": "Resolve", "kind": "A", "name": "a.test"},
+        }
+        again.append({"kind": "quarantine", "by": "the policy", "flows": 1, "trigger": trigger})
+        again.close()
+        code, output = run("show", "--seq", "gate:8", "--log", str(log))
+        first, second = output.splitlines()
+        assert code == 0
+        assert "quarantine  all egress closed by the policy, 1 flows cut" in first
+        assert second.startswith("  upon  ")
+        assert second.endswith("DENY   guards.mining  dns A a.test  stratum")
+
     @pytest.mark.parametrize(
         ("arguments", "host"),
         [

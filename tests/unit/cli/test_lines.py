@@ -99,6 +99,53 @@ def test_records_of_the_log_itself() -> None:
     assert styled(own).style == "" or styled(own).spans
 
 
+CLOSED = {
+    "kind": "quarantine", "time": "2026-11-23T12:03:44Z", "sandbox": "run-1", "by": "the policy",
+    "rule": "guards.mining", "reason": "stratum", "since": "2026-11-23T12:03:44Z",
+    "state": "quarantined", "flows": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {},
+            (
+                "quarantine  all egress closed by the policy, 3 flows cut  run-1  "
+                "because of guards.mining: stratum"
+            ),
+        ),
+        (
+            {"state": "frozen", "processes": 5, "trouble": ""},
+            (
+                "quarantine  5 processes stopped by the policy  run-1  "
+                "because of guards.mining: stratum"
+            ),
+        ),
+        (
+            {"processes": 5, "trouble": "new ones appear"},
+            "quarantine  its processes could not all be stopped  run-1  new ones appear",
+        ),
+        (
+            {"kind": "release", "by": "uid 0, pid 7", "was": "frozen"},
+            (
+                "release  egress opened again by uid 0, pid 7  run-1  "
+                "it was frozen since 2026-11-23T12:03:44Z because of guards.mining"
+            ),
+        ),
+    ],
+)
+def test_a_quarantine_in_words(changes: dict[str, Any], words: str) -> None:
+    assert str(line({**CLOSED, **changes})) == f"12:03:44        {words}"
+
+
+@pytest.mark.parametrize("kind", ["quarantine", "release"])
+def test_a_damaged_quarantine_has_a_line_too(kind: str) -> None:
+    assert "?" in str(line({"kind": kind, "rule": HOSTILE, "by": [HOSTILE]}))
+    assert str(line({"kind": kind, "rule": HOSTILE, "by": [HOSTILE]})).isprintable()
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

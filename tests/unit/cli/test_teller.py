@@ -8,6 +8,7 @@ from firewall.cli.teller import RECENT, Teller
 from firewall.metrics import Metrics
 from firewall.requests import Connect, Request, Resolve
 from firewall.verdict import Action, Verdict
+from tests.waiting import eventually
 
 
 def _event(
@@ -71,6 +72,16 @@ def test_live_shows_each_verdict_as_it_is_made_but_no_allowed_questions() -> Non
         live=True,
     )
     assert [line.split()[1] for line in told.splitlines()[:-1]] == ["ALLOW", "DENY"]
+
+
+def test_what_cannot_wait_is_said_at_once_and_harms_no_terminal() -> None:
+    out = io.StringIO()
+    teller = Teller(Metrics(), live=False, out=out)
+    teller.say("firewall: run-1: closed \x1b[2J because")
+    eventually(out.getvalue)
+    assert out.getvalue() == "firewall: run-1: closed \\x1b[2J because\n"
+    teller.summarise("/log")
+    assert out.getvalue().count("\n") == 1, "nothing was blocked"
 
 
 def test_every_verdict_is_counted() -> None:

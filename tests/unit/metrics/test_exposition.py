@@ -45,6 +45,7 @@ def busy() -> Metrics:
     metrics.flow("relaying", 2)
     metrics.bytes("sent", 1500)
     metrics.sandbox(1)
+    metrics.state("quarantined")
     metrics.policy("coding-agent", "abc")
     return metrics
 
@@ -63,6 +64,9 @@ def busy() -> Metrics:
         ('firewall_flow_bytes_total{direction="sent"}', 1500),
         ('firewall_flows{state="relaying"}', 2),
         ("firewall_sandboxes", 1),
+        ('firewall_sandbox_state{state="running"}', 0),
+        ('firewall_sandbox_state{state="quarantined"}', 1),
+        ('firewall_sandbox_state{state="frozen"}', 0),
         ("firewall_audit_state", 1),
         ('firewall_policy_info{digest="abc",name="coding-agent"}', 1),
         ('firewall_decision_seconds_bucket{le="2.5e-05"}', 0),

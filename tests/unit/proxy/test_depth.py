@@ -16,11 +16,14 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
+import firewall.judge
 from firewall.actor import Actor, Process
+from firewall.judge import Cause, Judge, shut_by
 from firewall.policy import load_policy
 from firewall.proxy import handover
-from firewall.proxy.depth import shortened
+from firewall.proxy.depth import Depth, shortened
 from firewall.proxy.handover import MESSAGE_LIMIT, Handover, Setup
+from firewall.verdict import Verdict
 from tests.unit.proxy.http.stage import (
     ACTOR,
     ALLOW,
@@ -33,6 +36,7 @@ from tests.unit.proxy.http.stage import (
     swallow,
     until,
 )
+from tests.unit.proxy.stage import Memory
 from tests.waiting import PATIENCE
 
 POLICY = """
@@ -42,6 +46,7 @@ network:
   rules:
     - {name: good, allow: https, hosts: [good.test], ports: [PORT], addresses: ["127.0.0.0/8"]}
 """
+QUARANTINE = POLICY + "guards: {on-critical: freeze}\n"
 NOTHING = "version: 1\nname: nothing\n"
 MEGABYTE = 1 << 20
 
@@ -59,18 +64,20 @@ class Gate:
             command = [sys.executable, "-m", "firewall.proxy.depth", str(theirs.fileno())]
             self.process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
 
-    def setup(self, policy: str) -> None:
+    def setup(self, policy: str, quarantined: Verdict | None = None) -> None:
         path = self.folder / "policy.yaml"
         path.write_text(policy.replace("PORT", str(self.port)))
-        self.setup_with(load_policy(path).dump())
+        self.setup_with(load_policy(path).dump(), quarantined)
 
-    def setup_with(self, dump: str) -> None:
+    def setup_with(self, dump: str, quarantined: Verdict | None = None) -> None:
         setup = Setup(
             policy=dump,
             audit=str(self.folder / "audit"),
             chain="depth-1",
             authority=str(self.stage.authority),
             upstream_ca=self.stage.upstream_ca,
+            release="firewall sandbox release test",
+            quarantined=quarantined,
         )
         handover.send_setup(self.channel, setup)
 
@@ -108,6 +115,15 @@ class Gate:
         with self.tls() as client:
             client.sendall(get())
             return client.recv(65536)[:12]
+
+    def refusal(self) -> str:
+        """The reason that a request is refused for."""
+        with self.tls() as client:
+            client.sendall(get())
+            page = until(client, b"to allow it:").decode()
+        assert page.startswith("HTTP/1.1 403 ")
+        assert "  rule: quarantine\n" in page
+        return page.partition("why: ")[2].partition("\n")[0]
 
     def report(self, kind: str) -> dict[str, Any]:
         """The next report of a kind."""
@@ -201,6 +217,62 @@ def test_a_new_policy_takes_over(tmp_path: Path) -> None:
             assert codes == [b"HTTP/1.1 200", b"HTTP/1.1 403"]
 
 
+def test_a_critical_block_shuts_its_door_and_is_reported_first(tmp_path: Path) -> None:
+    with Stage() as stage:
+        server = stage.upstream(answering())
+        with gate(stage, tmp_path, server.port, QUARANTINE) as here:
+            with here.tls(kind="refuse", address=None) as client:
+                client.sendall(SUBSCRIBE)
+                assert read_all(client) == b""
+            cause = Cause(**here.report("quarantine"))
+            assert (cause.rule, cause.freeze) == ("guards.mining", True)
+            assert cause.trigger is not None
+            assert cause.trigger["verdict"]["severity"] == "critical"
+            assert here.report("verdict")["event"]["verdict"]["rule"] == "guards.mining"
+            assert here.refusal() == shut_by(cause, "firewall sandbox release test").reason
+            here.setup(POLICY)
+            assert here.refusal() == shut_by(cause, "firewall sandbox release test").reason, (
+                "what began here ends only with the process"
+            )
+        assert server.received == b""
+
+
+def test_a_quarantine_of_the_gate_is_obeyed_until_it_is_released(tmp_path: Path) -> None:
+    shut = shut_by(Cause("by-hand", "somebody asked"), "release it")
+    with Stage() as stage:
+        server = stage.upstream(answering())
+        with gate(stage, tmp_path, server.port) as here:
+            assert here.status() == b"HTTP/1.1 200"
+            here.setup(POLICY, shut)
+            assert here.refusal() == shut.reason
+            here.setup(POLICY)
+            assert here.status() == b"HTTP/1.1 200"
+
+
+def test_a_new_process_begins_in_quarantine(tmp_path: Path) -> None:
+    shut = shut_by(Cause("by-hand", "somebody asked"), "release it")
+    with Stage() as stage:
+        here = Gate(stage, tmp_path, 1)
+        here.setup(POLICY, shut)
+        with here.channel:
+            assert here.refusal() == shut.reason
+        assert here.process.wait(PATIENCE) == 0
+
+
+def test_a_retired_process_cuts_its_flows_and_tells_what_they_carried(tmp_path: Path) -> None:
+    with Stage() as stage:
+        server = stage.upstream(swallow)
+        with gate(stage, tmp_path, server.port) as here:
+            with here.tls(number=9) as client:
+                client.sendall(get())
+                assert here.report("verdict")["event"]["verdict"]["rule"] == "good"
+                here.channel.shutdown(socket.SHUT_WR)
+                closed = here.report("closed")
+                assert read_all(client) == b""
+            assert closed["flow"] == 9
+            assert closed["sent"] > len(get())
+
+
 def test_it_ends_rather_than_go_on_by_an_old_policy(tmp_path: Path) -> None:
     with Stage() as stage:
         server = stage.upstream(answering())
@@ -224,6 +296,25 @@ def test_it_dies_with_the_gate_and_its_flows_with_it(tmp_path: Path) -> None:
             with client:
                 assert read_all(client) == b""
         assert "good" in [each["verdict"]["rule"] for each in here.records() if "verdict" in each]
+
+
+def test_a_fault_in_the_alarm_still_reaches_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(point: str) -> None:
+        if point == "depth.quarantine":
+            raise RuntimeError("injected")
+
+    async def alarmed(channel: socket.socket) -> None:
+        memory = Memory()
+        judge = Judge(load_policy("base"), memory, memory, memory)
+        Depth(channel)._alarmed(judge, Cause("guards.mining", "stratum"))
+
+    monkeypatch.setattr(firewall.judge, "probe", fault)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        asyncio.run(alarmed(theirs))
+        message = handover.receive(ours)
+    assert message is not None
+    assert (message[0], message[1]["rule"]) == ("quarantine", "fail-closed.depth.quarantine")
 
 
 def test_without_an_authority_it_does_not_start(tmp_path: Path) -> None:

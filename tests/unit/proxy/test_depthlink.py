@@ -119,3 +119,64 @@ def test_a_process_that_cannot_be_started_ends_the_flow_and_not_the_next(bench: 
     bench.fails = False
     with bench.give("next"):
         assert [bench.receive()[0], bench.receive()[0]] == ["setup", "flow"]
+
+
+def test_a_retired_process_ends_with_all_flows_on_their_way(bench: Bench) -> None:
+    with bench.give() as sent:
+        waiting = [bench.give("x" * 60_000) for _ in range(20)]
+        bench.link.retire()
+        bench.link.retire()
+        assert waiting[-1].recv(1) == b"", "what waited for the process has ended at once"
+        kinds = []
+        while (message := handover.receive(bench.starts[0])) is not None:
+            kinds.append(message[0])
+            for descriptor in message[2]:
+                socket.close(descriptor)
+        assert kinds[:2] == ["setup", "flow"], "then the channel ends behind what was sent"
+        assert sent.recv(1) == b""
+    for each in waiting:
+        each.close()
+    assert bench.reports == []
+
+
+def test_what_a_retired_process_still_reports_is_heard(bench: Bench) -> None:
+    with bench.give():
+        bench.link.retire()
+        handover.send(bench.starts[0], "closed", {"flow": 1})
+        bench.turn()
+        assert bench.reports == [("closed", {"flow": 1})]
+
+
+def test_the_next_process_starts_only_when_the_retired_one_is_gone(bench: Bench) -> None:
+    with bench.give("before"), bench.give("too"):
+        bench.link.retire()
+        bench.setup = replace(SETUP, policy="in quarantine")
+        with bench.give("after"):
+            bench.link.update()
+            bench.turn()
+            assert len(bench.starts) == 1, "both would write the same chain"
+            bench.starts.pop(0).close()
+            bench.turn()
+            assert bench.reports == [("retired", {"waiting": 1})], "no death, and one flow waits"
+            kind, body = bench.receive()
+            assert (kind, body["policy"]) == ("setup", "in quarantine")
+            kind, body = bench.receive()
+            assert body["actor"]["process"]["argv"][2] == "after"
+
+
+def test_a_retired_process_that_does_not_end_is_killed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depthlink, "RETIRE_SECONDS", 0)
+    killed: list[bool] = []
+    monkeypatch.setattr(Child, "kill", lambda self: killed.append(True))
+    with bench.give():
+        bench.link.retire()
+        bench.turn()
+        assert killed == [True]
+
+
+def test_without_a_process_there_is_nothing_to_retire(bench: Bench) -> None:
+    bench.link.retire()
+    with bench.give("first"):
+        assert [bench.receive()[0], bench.receive()[0]] == ["setup", "flow"]

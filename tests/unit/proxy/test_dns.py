@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import firewall.judge
 from firewall.actor import Actor
-from firewall.judge import Judge
+from firewall.judge import Cause, Judge
 from firewall.policy import load_policy
 from firewall.proxy.dns import Resolution, parse
 from firewall.proxy.names import Names
@@ -30,8 +30,8 @@ class Server:
         path.write_text(POLICY)
         self.memory = Memory()
         self.names = Names()
-        judge = Judge(load_policy(path), self.memory, self.memory, self.memory)
-        self.resolution = Resolution(judge, self.names, lambda call: call())
+        self.judge = Judge(load_policy(path), self.memory, self.memory, self.memory)
+        self.resolution = Resolution(self.judge, self.names, lambda call: call())
 
     def ask(self, name: str, kind: str) -> dns.message.Message:
         replies: list[bytes] = []
@@ -74,6 +74,15 @@ def test_a_tunnel_is_refused_and_recorded_as_one(server: Server) -> None:
     response = server.ask(TUNNEL, "TXT")
     assert response.rcode() == dns.rcode.REFUSED
     assert server.memory.verdicts() == [("deny", "guards.tunnels")]
+
+
+def test_in_quarantine_names_lead_to_the_refusal_and_nowhere_else(server: Server) -> None:
+    server.judge.quarantine(Cause("by-hand", "somebody asked"))
+    (address,) = _addresses(server.ask("a.test", "A"))
+    assert server.names.name(address) == "a.test"
+    assert _addresses(server.ask("a.test", "TXT")) == []
+    assert server.ask(TUNNEL, "A").rcode() == dns.rcode.REFUSED
+    assert server.memory.verdicts() == [("deny", "quarantine")] * 3
 
 
 def test_localhost_stays_local(server: Server) -> None:

@@ -50,7 +50,11 @@ def test_a_setup_larger_than_a_message_arrives_whole() -> None:
         handover.send_setup(ours, setup)
         received = handover.receive(theirs)
         assert received is not None
-        assert (received[0], Setup(**received[1]), received[2]) == ("setup", setup, [])
+        assert (received[0], handover.decode_setup(received[1]), received[2]) == (
+            "setup",
+            setup,
+            [],
+        )
         assert len(os.listdir("/proc/self/fd")) <= before + 2, "the memory file is closed"
 
 

@@ -12,7 +12,8 @@ A JSONL file has one flow a line: `label` (M, T or B), `dialect`, `client_b64`, 
 
 Printed are the recall of each dialect, the false positives of each kind per benign flow with their
 95 % bound (Wilson's; 3/n where there are none), and with --cost the nanoseconds a byte. What is
-found, but only suspicious, is counted apart: it blocks nothing.
+found, but only suspicious, is counted apart: it blocks nothing. Names on the lists that come along
+count too, as they do in the firewall.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+from firewall.cli.protocols import look_up
 from firewall.protocols import Watch, identify
 from firewall.protocols.captures import CaptureError, Report, report_capture, report_stream
 from firewall.requests import FindingKind
@@ -58,11 +60,17 @@ def case(name: str, label: str, reports: list[Report]) -> Case:
 
 
 def read_vectors(path: Path) -> Iterator[Case]:
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        row = json.loads(line)
-        sides = (base64.b64decode(row.get(key) or "") for key in ("client_b64", "server_b64"))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    reports = [report_stream(*sides(row)) for row in rows]
+    look_up(reports, "base")
+    for number, (row, report) in enumerate(zip(rows, reports, strict=True), 1):
         name = f"{path.name}:{number} {row.get('name', '')}"
-        yield case(name, f"{KINDS[row['label']]}/{row['dialect']}", [report_stream(*sides)])
+        yield case(name, f"{KINDS[row['label']]}/{row['dialect']}", [report])
+
+
+def sides(row: dict[str, str]) -> tuple[bytes, bytes]:
+    sent, received = (base64.b64decode(row.get(key) or "") for key in ("client_b64", "server_b64"))
+    return sent, received
 
 
 def read_folder(folder: Path) -> Iterator[Case]:
@@ -79,6 +87,7 @@ def read_capture(path: Path, label: str | dict[str, str]) -> Iterator[Case]:
         except CaptureError as error:
             sys.stderr.write(f"{path}: {error}\n")
             return
+    look_up(reports, "base")
     if isinstance(label, str) and label.partition("/")[0] != "benign":
         yield case(path.name, label, reports)
         return

@@ -18,7 +18,7 @@ NAMES = {
     "stratum-v1": "stratum",
     "zcash": "stratum",
     "kaspa": "stratum",
-    "ws-stratum": "stratum",
+    "ws-stratum": "eth-getwork",  # a subscription to new work
     "connect+stratum": "stratum",
     "ironfish": "ironfish-stratum",
     "eth-stratum2": "ethereum-stratum",

@@ -48,7 +48,13 @@ def test_findings_become_a_list_of_objects() -> None:
     finding = Finding("mining", "stratum-v1", "login", "first bytes")
     described = describe(Connect("pool.test", 3333, findings=(finding,)))
     assert described["findings"] == [
-        {"kind": "mining", "name": "stratum-v1", "evidence": "login", "where": "first bytes"}
+        {
+            "kind": "mining",
+            "name": "stratum-v1",
+            "evidence": "login",
+            "where": "first bytes",
+            "confidence": "certain",
+        }
     ]
 
 

@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from firewall.protocols.captures import Report
+    from firewall.requests import FindingKind
 
 app = typer.Typer(no_args_is_help=True, help="Recognise protocols in bytes and captures.")
 
@@ -31,14 +32,19 @@ def identify(
     all_flows: Annotated[
         bool, typer.Option("--all", help="Show flows in which nothing was found, too.")
     ] = False,
+    policy: Annotated[
+        str, typer.Option("--policy", "-p", help="Whose lists of names to look in.")
+    ] = "base",
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON a flow.")] = False,
 ) -> None:
     """Say what is spoken in a file: dialect, what matched, where, and how sure that is."""
+    from firewall.policy import PolicyError
     from firewall.protocols.captures import CaptureError
 
     try:
         reports = _read(file, received=received)
-    except (OSError, CaptureError) as error:
+        look_up(reports, policy)
+    except (OSError, CaptureError, PolicyError) as error:
         sys.stderr.write(f"{file}: {error}\n")
         raise typer.Exit(2) from None
     for report in reports:
@@ -55,6 +61,21 @@ def _read(file: str, *, received: bool) -> "list[Report]":
     if is_capture(data):
         return report_capture(data)
     return [report_stream(b"", data) if received else report_stream(data)]
+
+
+def look_up(reports: "list[Report]", policy: str) -> None:
+    """Add a finding to each flow to a name that is on a list of the policy."""
+    from firewall.policy import load_policy
+    from firewall.policy.lists import Listed
+    from firewall.requests import Finding
+
+    listed = Listed(load_policy(policy).resolved.lists)
+    for report in reports:
+        name = (report.sni or report.host or "").rpartition("@")[2].partition(":")[0].lower()
+        if entry := listed.find(name):
+            kind: FindingKind = "mining" if entry.guard == "mining" else "tunnel"
+            evidence = f"{name} is on a list ({entry.where})"
+            report.add((Finding(kind, "listed-name", evidence, "the name asked for"),))
 
 
 def _told(report: "Report") -> str:

@@ -12,10 +12,12 @@ _WHERE = "request head"
 _UPGRADES = {
     "derp": ("derp", "Upgrade: DERP"),  # Tailscale derp/derphttp/derphttp_client.go
     "tailscale-control-protocol": ("tailscale", "Upgrade: tailscale-control-protocol"),
-    "h2c": ("h2c", "Upgrade: h2c, which hides requests from proxies"),  # RFC 7540 section 3.2
     "connect-udp": ("connect-udp", "Upgrade: connect-udp"),  # RFC 9298
     "connect-ip": ("connect-ip", "Upgrade: connect-ip"),  # RFC 9484
 }
+_H2C = "h2c", "Upgrade: h2c, which hides requests from proxies"
+"""RFC 7540 section 3.2."""
+
 _MINING_HEADERS = {b"x-mining-extensions", b"x-mining-hashrate", b"x-stratum"}
 """Sent by cpuminer (cpu-miner.c), cgminer and bfgminer (util.c), and by getwork pools."""
 
@@ -86,7 +88,9 @@ def _inspect_header(name: bytes, value: bytes) -> list[Finding]:
 def _inspect_upgrade(value: bytes) -> list[Finding]:
     offers = [offer.strip().lower() for offer in value.decode("latin-1").split(",")]
     known = [_UPGRADES[offer] for offer in offers if offer in _UPGRADES]
-    return [_finding("tunnel", tool, evidence) for tool, evidence in known]
+    findings = [_finding("tunnel", tool, evidence) for tool, evidence in known]
+    # Honest clients ask for it too; what is wrong with it is only that it goes unread.
+    return findings + [_finding("tunnel", *_H2C, "suspicious")] * ("h2c" in offers)
 
 
 def _inspect_subprotocol(value: bytes) -> list[Finding]:

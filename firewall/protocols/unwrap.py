@@ -18,7 +18,8 @@ from firewall.requests import Direction, Finding
 type Recogniser = Callable[[bytes], Answer]
 
 _UPGRADE = re.compile(rb"(?i)\r?\nupgrade:[ \t]*websocket[ \t]*\r?\n")
-_ANSWER = re.compile(rb"HTTP/1\.[01] (?:101|2[0-9][0-9])[ \r]")
+_ANSWER = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r]")
+_AGREED = re.compile(rb"HTTP/1\.[01] (?:101|2)")
 _BODY = re.compile(rb"(?i)\r?\n(?:content-length|transfer-encoding):")
 _INSIDE = {"tls": "TLS ClientHello", "http": "HTTP request", "http2": "HTTP/2 preface"}
 
@@ -34,7 +35,7 @@ type MakeReader = Callable[[str, int], Reader]
 
 
 def recognise_answer(data: bytes) -> Answer:
-    """A server that agrees to an upgrade (RFC 6455 4.2.2) or to CONNECT (RFC 9110 9.3.6)."""
+    """An HTTP server's answer, which may agree to an upgrade or to CONNECT (RFC 9110 9.3.6)."""
     if not _ANSWER.match(data):
         return MORE if b"HTTP/1.".startswith(data[:7]) and len(data) < 13 else None
     return MORE if http1.find_head_end(data) is None else Identity("http")
@@ -75,6 +76,8 @@ class Opening:
         self._head: bytes | None = b""
         self._read = 0
         self._inner: Callable[[bytes], list[Mark]] | None = None
+        self.web = False
+        """Whether HTTP frames what follows: words mean there what they mean on the web."""
 
     @property
     def finished(self) -> bool:
@@ -98,6 +101,7 @@ class Opening:
         end = http1.find_head_end(head) if identity.protocol.startswith("http") else None
         findings = (*map(self._weighed, identity.findings), *self._inside(identity))
         marks = [Mark(self._start + (end or 0), finding) for finding in findings]
+        self.web = end is not None and bool(_BODY.search(head, 0, end))
         self._inner = self._wrapped(identity, head, end)
         return marks + (self._inner(head) if self._inner else [])
 
@@ -124,6 +128,8 @@ class Opening:
         if identity.protocol == "socks":
             return _Handshake(self._direction, self._start, self._make).feed
         if end is None or not self._carrier.endswith("stream"):
+            return None
+        if self._direction == "received" and not _AGREED.match(head):
             return None
         if _UPGRADE.search(head, 0, end):
             return _Skipped(end, _Unframed(self._start + end, self._make).feed).feed

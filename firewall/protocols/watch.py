@@ -87,9 +87,10 @@ class Watch:
             yield Mark(found.end, Finding(sign.kind, sign.name, sign.evidence, where))
 
     def _feed_json(self, data: bytes) -> Iterator[Mark]:
+        raw = self._raw and not (self._opening and self._opening.web)
         for cut in self._cut(data):
             where = self._where(cut.start, cut.end)
-            for sign in inspect_json(cut.text, raw=self._raw):
+            for sign in inspect_json(cut.text, raw=raw):
                 yield Mark(cut.end, Finding(sign.kind, sign.name, sign.evidence, where))
 
     def _cut(self, data: bytes) -> list[Cut]:

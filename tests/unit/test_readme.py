@@ -67,8 +67,8 @@ def test_its_commands_exist(command: str) -> None:
 )
 def test_its_options_exist(option: str) -> None:
     pages = [
-        CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
-        for command in ("run", "serve")
+        CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).output
+        for command in (["run"], ["serve"], ["protocols", "identify"])
     ]
     assert any(option in page for page in pages)
 

@@ -48,6 +48,17 @@ def test_a_capture(file: Path) -> None:
     assert "tcp [fd00::2]:9 -> [fd00::1]:80 speaks http" in every
 
 
+def test_a_listed_name(file: Path) -> None:
+    file.write_bytes(b"GET /job HTTP/1.1\r\nHost: next.ton-pool.club:80\r\n\r\n")
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file)])
+    assert result.exit_code == 1
+    assert "next.ton-pool.club is on a list (mining-pools.txt:" in result.output
+    own = file.with_name("own.yaml")
+    own.write_text("version: 1\nname: own\n")
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file), "-p", str(own)])
+    assert (result.exit_code, result.output.count("\n")) == (0, 1)
+
+
 def test_json_for_programs(file: Path) -> None:
     file.write_bytes(CAPTURE)
     result = RUNNER.invoke(app, ["protocols", "identify", str(file), "--json"])

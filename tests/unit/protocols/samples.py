@@ -64,11 +64,23 @@ FIRST_BYTES = [
     b"EHLO a\r\nMAIL FROM:<a@b>\r\n",
 ]
 
+WRAPPED = [
+    b"\x05\x02\x00\x02\x01\x01u\x01p\x05\x01\x00\x03\x01a\x00\x50" + LOGIN,
+    b"\x05\x00\x05\x00\x00\x01\0\0\0\0\0\0" + SUBSCRIBE,
+    b"HTTP/1.1 200 Connection established\r\n\r\n\0\1\0\1\0\0\0\1",
+    b"\xff" + bytes(8) + b"\x7f\x03" + b"\0\x18\1json-minimal-chain_main",
+    b"\x01\0\0\0\x03\0\0\0\x01\x02\x05\0\x03\0\0\0hello",
+    b"\0\x0e\x38\x9a\x1b\x2c\x3d\x4e\x5f\x60\x71\0\0\0\0\0",
+    b"\1\0\0\0\x28DERP\xf0\x9f\x94\x91",
+    UPGRADE + frame(b"\x05\x01\x00\x05\x01\x00\x03", first=0x82),
+]
+"""Streams with others inside, and openings of tunnels."""
+
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
     """Several samples in a row, with a few bytes changed."""
-    data = bytearray(b"".join(draw(st.lists(st.sampled_from(FIRST_BYTES), max_size=3))))
+    data = bytearray(b"".join(draw(st.lists(st.sampled_from(FIRST_BYTES + WRAPPED), max_size=3))))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(data)))
         data[at : at + draw(st.integers(0, 2))] = draw(

@@ -1,16 +1,20 @@
 """The road of one connection, stage by stage, and that every stage fails closed."""
 
 import contextlib
+import random
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import firewall.judge
 from firewall.actor import Process
+from firewall.requests import Direction, Finding
 from tests.e2e.servers import RawServer
+from tests.unit.protocols.samples import client_hello, server_name
 from tests.unit.proxy.stage import Stage, stage
 from tests.waiting import PATIENCE, eventually
 
@@ -300,3 +304,69 @@ def _fault_in(point: str) -> Callable[[str], None]:
             raise RuntimeError("injected")
 
     return fault
+
+
+class Suspicious:
+    """A shape that is suspicious at once; `fails` makes it raise instead."""
+
+    fails = False
+
+    def __init__(self, *, named: bool, protocols: bool) -> None:
+        self._what = f"named {named}, protocols {protocols}"
+
+    def feed(self, now: float, direction: Direction, size: int) -> tuple[Finding, ...]:
+        if self.fails:
+            raise RuntimeError("the score failed")
+        if direction == "received":
+            return ()
+        return (Finding("mining", "encrypted-shape", self._what, "the whole flow", "suspicious"),)
+
+
+HELLO = client_hello(server_name(b"db.test"))
+
+
+def _messages(house: Stage) -> list[dict[str, Any]]:
+    return [each for each in house.memory.records if each["request"]["type"] == "Message"]
+
+
+def test_tls_that_moves_unread_is_judged_by_its_shape(
+    house: Stage, server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firewall.proxy.flow.Shape", Suspicious)
+    with house.open("db.test", server.port) as client:
+        client.sendall(HELLO)
+        assert client.recv(4096) == HELLO
+        _eventually(lambda: _messages(house))
+    (record, *_) = _messages(house)
+    assert record["request"]["carrier"] == "encrypted stream"
+    assert record["request"]["findings"][0]["evidence"] == "named True, protocols False"
+    assert (record["verdict"]["action"], record["verdict"]["severity"]) == ("allow", "warning")
+    assert record["gpu"]["status"] == "unavailable"
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["blocked", "failed"])
+def test_a_shape_that_is_blocked_or_fails_ends_the_flow(
+    tmp_path: Path, server: RawServer, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    monkeypatch.setattr("firewall.proxy.flow.Shape", Suspicious)
+    monkeypatch.setattr(Suspicious, "fails", fails)
+    policy = POLICY.format(port=server.port) + "guards: {suspicious: block}\n"
+    with stage(tmp_path, policy) as house, house.open("db.test", server.port) as client:
+        rule = "fail-closed.flow.relay" if fails else "guards.suspicious"
+        client.sendall(HELLO)
+        client.settimeout(20)
+        with contextlib.suppress(ConnectionResetError):
+            while client.recv(4096):
+                pass
+        _eventually(lambda: ("deny", rule) in house.memory.verdicts())
+
+
+def test_both_directions_are_watched_together(house: Stage, server: RawServer) -> None:
+    data = random.Random(4).randbytes(64)
+    with house.open("db.test", server.port) as client:
+        client.sendall(data)
+        assert client.recv(4096) == data
+        _eventually(lambda: _messages(house))
+    (record,) = _messages(house)
+    assert record["request"]["findings"][0]["name"] == "random-stream"
+    assert record["verdict"]["action"] == "allow"

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from firewall.proxy.http import serve
-from firewall.requests import HttpRequest, Request
+from firewall.requests import Finding, HttpRequest, Request
 from firewall.verdict import Verdict
+from tests.unit.protocols.samples import client_hello
 from tests.unit.proxy.http.stage import (
     ALLOW,
     DENY,
@@ -179,6 +180,33 @@ def test_other_bytes_inside_tls_are_a_mismatch() -> None:
             assert read_all(client) == b""
         (verdict,) = stage.verdicts("Message")
         assert verdict["findings"][0]["kind"] == "protocol-mismatch"
+        assert server.connections == 0
+
+
+def test_tls_inside_tls_is_a_tunnel() -> None:
+    with Stage(deny_messages) as stage:
+        server = stage.upstream(swallow)
+        with stage.tls(stage.door(server.port)) as client:
+            client.sendall(client_hello())
+            assert read_all(client) == b""
+        (verdict,) = stage.verdicts("Message")
+        (finding,) = verdict["findings"]
+        assert (finding["kind"], finding["name"]) == ("tunnel", "tls-in-tls")
+        assert server.connections == 0
+
+
+def test_what_is_only_suspicious_opens_no_way_for_what_is_not_http(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = Finding("tunnel", "odd", "the test says so", "first bytes", "suspicious")
+    monkeypatch.setattr("firewall.protocols.Watch.feed", lambda *_: (odd,))
+    with Stage(deny_messages) as stage:
+        server = stage.upstream(swallow)
+        with stage.tls(stage.door(server.port)) as client:
+            client.sendall(b"\x00\x01\x02\x03 hello\n" * 10)
+            assert read_all(client) == b""
+        (verdict,) = stage.verdicts("Message")
+        assert [each["name"] for each in verdict["findings"]] == ["odd", "unknown"]
         assert server.connections == 0
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firewall.proxy.http.watching import FREE, BodyWatch, decoders
+from tests.unit.protocols.test_grpc import wrap
 from tests.unit.proxy.http.stage import LOGIN
 
 
@@ -75,3 +76,11 @@ def test_unknown_and_too_many_codings_are_not_decoded() -> None:
 @given(st.sampled_from(sorted(CODINGS)), st.lists(st.binary(max_size=300), max_size=5))
 def test_no_bytes_make_it_raise(encoding: str, pieces: list[bytes]) -> None:
     findings(encoding, pieces)
+
+
+@pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto"])
+def test_a_stream_inside_grpc_is_read(content_type: str) -> None:
+    body = wrap(b"SSH-2.0-") + wrap(b"OpenSSH_9.9\r\n")
+    (finding,) = BodyWatch("sent", "", content_type).feed(body)
+    assert (finding.kind, finding.name, finding.where) == ("tunnel", "ssh", "message 1, sent")
+    assert BodyWatch("sent", "", "application/json").feed(body) == ()

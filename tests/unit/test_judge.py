@@ -63,7 +63,7 @@ def test_a_critical_block_shuts_the_door(tmp_path: Path, follows: str) -> None:
     assert refused.severity is Severity.WARNING
     assert refused.reason == (
         f"all egress of this sandbox is closed since {alarm.since}, because of guards.mining:"
-        " stratum: mining.subscribe (byte 0)"
+        " stratum: mining.subscribe (byte 0; certain)"
     )
     assert refused.remedy == "release it"
     assert court.judge.preview(WEB, ACTOR) == refused

@@ -336,7 +336,7 @@ def test_tls_that_moves_unread_is_judged_by_its_shape(
     with house.open("db.test", server.port) as client:
         client.sendall(HELLO)
         assert client.recv(4096) == HELLO
-        _eventually(lambda: _messages(house))
+        eventually(lambda: _messages(house))
     (record, *_) = _messages(house)
     assert record["request"]["carrier"] == "encrypted stream"
     assert record["request"]["findings"][0]["evidence"] == "named True, protocols False"
@@ -358,7 +358,7 @@ def test_a_shape_that_is_blocked_or_fails_ends_the_flow(
         with contextlib.suppress(ConnectionResetError):
             while client.recv(4096):
                 pass
-        _eventually(lambda: ("deny", rule) in house.memory.verdicts())
+        eventually(lambda: ("deny", rule) in house.memory.verdicts())
 
 
 def test_both_directions_are_watched_together(house: Stage, server: RawServer) -> None:
@@ -366,7 +366,7 @@ def test_both_directions_are_watched_together(house: Stage, server: RawServer) -
     with house.open("db.test", server.port) as client:
         client.sendall(data)
         assert client.recv(4096) == data
-        _eventually(lambda: _messages(house))
+        eventually(lambda: _messages(house))
     (record,) = _messages(house)
     assert record["request"]["findings"][0]["name"] == "random-stream"
     assert record["verdict"]["action"] == "allow"

@@ -15,7 +15,9 @@ from firewall.sandbox import Authority
 from tests.e2e.clients import Step, Steps, opened, public_folder, take_steps
 from tests.e2e.conftest import Workplace, needs
 from tests.e2e.servers import Certificates, GitServer, Nginx, RawServer
+from tests.e2e.test_survival import Served, serve
 from tests.e2e.upstreams import Dropbear, Sshd
+from tests.waiting import PATIENCE
 
 PROGRAMS = """
     autossh curl dbclient dropbear dropbearkey git mosh nc nginx openssl plink rsync scp sftp ssh
@@ -194,3 +196,62 @@ def test_a_blocked_reverse_forward_is_critical_and_tells_who(ran: Steps) -> None
 def test_the_agent_holds_no_key_and_is_asked_nothing(ran: Steps) -> None:
     step = ran["ssh-allowed-command"]
     assert (step.status, step.err) == (0, "")
+
+
+CARRIED = """
+version: 1
+name: carried
+extends: [base]
+guards: {on-critical: quarantine}
+network:
+  names: {box.test: 127.0.0.1}
+  rules:
+    - name: box
+      allow: ssh
+      hosts: [box.test]
+      ports: [{port}]
+      addresses: [127.0.0.1/32]
+      commands: ["echo *"]
+      host-keys: learn
+      login: {key: {key}}
+"""
+
+
+def test_a_proxys_client_is_judged_alike_and_a_reverse_forward_closes_it_for_all(
+    workplace: Workplace,
+) -> None:
+    """Inside HTTP CONNECT and inside SOCKS5; then nothing passes until it is released."""
+    with public_folder("fw-ssh-") as folder:
+        sshd = Sshd(folder)
+        policy = workplace.policy(CARRIED, port=sshd.port, key=sshd.key)
+        login = f"{getpass.getuser()}@box.test"
+        try:
+            with serve(workplace, policy) as proxy:
+                assert _carried(proxy, "connect", sshd.port, login, "echo", "one").stdout == "one\n"
+                assert _carried(proxy, "5", sshd.port, login, "echo", "two").stdout == "two\n"
+                denied = _carried(proxy, "5", sshd.port, login, "id")
+                assert "no rule allows the command id" in denied.stderr
+                door = _carried(proxy, "5", sshd.port, "-R", "9988:127.0.0.1:22", login, "echo x")
+                assert door.returncode == 255
+                after = _carried(proxy, "connect", sshd.port, login, "echo", "three")
+                assert after.stdout == ""
+                assert "(rule: quarantine)" in after.stderr
+        finally:
+            sshd.close()
+    kinds = [each["kind"] for each in workplace.records()]
+    assert kinds.count("quarantine") == 1
+
+
+def _carried(
+    proxy: Served, way: str, port: int, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    through = f"ProxyCommand=nc -X {way} -x 127.0.0.1:{proxy.port} %h %p"
+    trusting = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
+    command = ["ssh", "-F", "none", *OPTIONS.split(), *trusting, "-o", "LogLevel=ERROR"]
+    return subprocess.run(
+        [*command, "-o", through, "-p", str(port), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )

@@ -33,11 +33,16 @@ class Files:
         self._visit = visit
         self._transfer = transfer
         self._reply = reply
+        self._beside = Watched(visit, SESSION)
 
-    async def sent(self, data: bytes) -> bytes:
+    async def sent(self, data: bytes, datatype: int | None) -> bytes:
+        if datatype is not None:
+            return await self._beside.sent(data, datatype)
         return await self._pass_on("sent", self._transfer.feed_client, data)
 
-    async def received(self, data: bytes) -> bytes:
+    async def received(self, data: bytes, datatype: int | None) -> bytes:
+        if datatype is not None:
+            return await self._beside.received(data, datatype)
         return await self._pass_on("received", self._transfer.feed_server, data)
 
     async def _pass_on(

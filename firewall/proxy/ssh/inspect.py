@@ -12,10 +12,10 @@ FORWARD = "ssh stream"
 
 
 class Inspector(Protocol):
-    """Says of each piece what may be passed on; raises BlockedError to end the channel."""
+    """Says of each piece what may be passed on (lane.Inspect), in each direction."""
 
-    async def sent(self, data: bytes) -> bytes: ...
-    async def received(self, data: bytes) -> bytes: ...
+    async def sent(self, data: bytes, datatype: int | None) -> bytes: ...
+    async def received(self, data: bytes, datatype: int | None) -> bytes: ...
 
 
 class Watched:
@@ -27,19 +27,19 @@ class Watched:
     def __init__(self, visit: Visit, carrier: str) -> None:
         self._visit = visit
         self._carrier = carrier
-        self._watches: dict[Direction, Watch] = {
-            "sent": Watch(carrier, "sent"),
-            "received": Watch(carrier, "received"),
-        }
+        self._watches: dict[tuple[Direction, int | None], Watch] = {}
 
-    async def sent(self, data: bytes) -> bytes:
-        return await self._look("sent", data)
+    async def sent(self, data: bytes, datatype: int | None) -> bytes:
+        return await self._look("sent", data, datatype)
 
-    async def received(self, data: bytes) -> bytes:
-        return await self._look("received", data)
+    async def received(self, data: bytes, datatype: int | None) -> bytes:
+        return await self._look("received", data, datatype)
 
-    async def _look(self, direction: Direction, data: bytes) -> bytes:
+    async def _look(self, direction: Direction, data: bytes, datatype: int | None) -> bytes:
         await self._visit.spend(direction, len(data))
-        if findings := self._watches[direction].feed(data):
+        watch = self._watches.get((direction, datatype))
+        if watch is None:
+            watch = self._watches[direction, datatype] = Watch(self._carrier, direction)
+        if findings := watch.feed(data):
             await self._visit.ask_about(self._carrier, direction, findings)
         return data

@@ -7,8 +7,9 @@ from typing import Protocol
 HELD_LIMIT = 1 << 20
 """Bytes that may wait in one direction before no more are read."""
 
-type Inspect = Callable[[bytes], Awaitable[bytes]]
-"""What of these bytes is to be passed on; raises BlockedError to end the channel."""
+type Inspect = Callable[[bytes, int | None], Awaitable[bytes]]
+"""What of these bytes of the stream, or of an extended data type (RFC 4254 section 5.2: 1 is
+stderr), is to be passed on; raises BlockedError to end the channel."""
 
 type Piece = tuple[bytes, int | None]
 
@@ -69,7 +70,7 @@ class Lane:
             if not data:
                 target.write_eof()
                 continue
-            passed = data if datatype is not None else await self._inspect(data)
+            passed = await self._inspect(data, datatype)
             self.moved += len(data)
             if passed:
                 target.write(passed, datatype)

@@ -56,7 +56,7 @@ def guard(name: str, guard: Guard | None) -> str:
     where = f" ({guard.source})" if guard.source else ""
     if name == "ssh-reverse-forwarding":
         return (
-            "nothing in SSH that is judged; where a rule relays it unread (forwarding: trusted),"
-            f" guards: {{{name}: alert}}{where} would only record it"
+            "nothing: no rule opens a door back in. Where a rule relays SSH unread (forwarding:"
+            f" trusted), guards: {{{name}: alert}}{where} only records what ssh was told to do"
         )
     return f"if this is wanted, write guards: {{{name}: alert}}{where}; it is then only recorded"

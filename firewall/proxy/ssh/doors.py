@@ -17,7 +17,7 @@ from asyncssh.packet import SSHPacket
 from firewall.judge import fail_closed, probe
 from firewall.protocols.ssh import guesses_wrong
 from firewall.proxy.refusal import sentence
-from firewall.proxy.ssh.visit import UNJUDGED, Visit
+from firewall.proxy.ssh.visit import Outcome, Visit
 from firewall.requests import SshKind
 from firewall.verdict import Verdict
 
@@ -145,20 +145,16 @@ class JudgedChannel(SSHServerChannel[bytes]):
     async def _judge_request(self) -> None:
         name, packet, _ = self._request_queue[0]
         kind = _KINDS.get(name, "unknown")
-        verdict = UNJUDGED
-
-        def refuse(refused: Verdict) -> None:
-            nonlocal verdict
-            verdict = refused
-
-        with fail_closed(self._visit.judge, "ssh.channel", refuse, actor=self._visit.given.actor):
+        outcome = Outcome()
+        actor = self._visit.given.actor
+        with fail_closed(self._visit.judge, "ssh.channel", outcome.settle, actor=actor):
             probe("ssh.channel")
-            verdict = await self._visit.ask(kind, _detail(kind, name, packet))
-        if verdict.allowed and kind not in ("agent", "x11", "unknown"):
+            outcome.settle(await self._visit.ask(kind, _detail(kind, name, packet)))
+        if outcome.verdict.allowed and kind not in ("agent", "x11", "unknown"):
             super()._service_next_request()
             return
         if kind in _EXPLAINED:
-            self._session.refuse(verdict)
+            self._session.refuse(outcome.verdict)
         self._report_response(kind in _EXPLAINED)
 
 

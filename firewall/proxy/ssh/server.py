@@ -14,7 +14,7 @@ from firewall.proxy.ssh.doors import JudgedChannel, JudgedConnection
 from firewall.proxy.ssh.forward import Forward, open_tcp, refuse_unix
 from firewall.proxy.ssh.session import Session
 from firewall.proxy.ssh.upstream import KnownHosts, UnreachableError, connect
-from firewall.proxy.ssh.visit import UNJUDGED, BlockedError, Visit
+from firewall.proxy.ssh.visit import BlockedError, Outcome, Visit
 from firewall.verdict import Verdict
 
 
@@ -34,18 +34,13 @@ class Server(asyncssh.SSHServer):
 
     async def begin_auth(self, username: str) -> bool:
         """Judge the login and log in upstream; whoever may not is told why and sent away."""
-        verdict = UNJUDGED
-
-        def refuse(refused: Verdict) -> None:
-            nonlocal verdict
-            verdict = refused
-
+        outcome = Outcome()
         visit = self._visit
-        with fail_closed(visit.judge, "ssh.login", refuse, actor=visit.given.actor):
+        with fail_closed(visit.judge, "ssh.login", outcome.settle, actor=visit.given.actor):
             probe("ssh.login")
-            verdict = await self._login(username)
-        if not verdict.allowed:
-            self._connection.send_away(sentence(verdict))
+            outcome.settle(await self._login(username))
+        if not outcome.verdict.allowed:
+            self._connection.send_away(sentence(outcome.verdict))
         return False
 
     async def _login(self, username: str) -> Verdict:

@@ -32,6 +32,16 @@ class BlockedError(Exception):
 
 
 @dataclass
+class Outcome:
+    """What an enforcement point answers: a deny, until it has judged."""
+
+    verdict: Verdict = UNJUDGED
+
+    def settle(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+
+@dataclass
 class Visit:
     """`traffic` counts what the channels carry, `terms` are those of `rule`, which allowed the
     login, `known` is what was learnt about both sides' programs, for the records."""
@@ -63,17 +73,12 @@ class Visit:
 
     async def ask(self, kind: SshKind, detail: str = "", *findings: Finding) -> Verdict:
         """Judge one thing that the agent asks for; a failure to judge is a deny."""
-        verdict = UNJUDGED
-
-        def refuse(refused: Verdict) -> None:
-            nonlocal verdict
-            verdict = refused
-
-        with fail_closed(self.judge, "ssh.ask", refuse, actor=self.given.actor):
+        outcome = Outcome()
+        with fail_closed(self.judge, "ssh.ask", outcome.settle, actor=self.given.actor):
             probe("ssh.ask")
             request = self._request(kind, detail, findings)
-            verdict = await self.judge.ask(request, self.given.actor, self.facts())
-        return verdict
+            outcome.settle(await self.judge.ask(request, self.given.actor, self.facts()))
+        return outcome.verdict
 
     def _request(self, kind: SshKind, detail: str, findings: tuple[Finding, ...]) -> SshChannel:
         words = simple_words(detail) if kind == "exec" else None
@@ -95,18 +100,13 @@ class Visit:
         self, carrier: str, direction: Direction, findings: tuple[Finding, ...]
     ) -> None:
         """Judge what a recogniser found in a channel's bytes. Raises BlockedError for a deny."""
-        verdict = UNJUDGED
-
-        def refuse(refused: Verdict) -> None:
-            nonlocal verdict
-            verdict = refused
-
-        with fail_closed(self.judge, "ssh.message", refuse, actor=self.given.actor):
+        outcome = Outcome()
+        with fail_closed(self.judge, "ssh.message", outcome.settle, actor=self.given.actor):
             probe("ssh.message")
             message = Message(self.host, self.port, carrier, direction, findings)
-            verdict = await self.judge.ask(message, self.given.actor, self.facts())
-        if not verdict.allowed:
-            raise BlockedError(verdict)
+            outcome.settle(await self.judge.ask(message, self.given.actor, self.facts()))
+        if not outcome.verdict.allowed:
+            raise BlockedError(outcome.verdict)
 
     def follow(self, verdict: Verdict) -> None:
         """Take the terms of the rule that allowed the login; the usual ones where none did."""

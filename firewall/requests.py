@@ -128,8 +128,7 @@ class SshChannel:
     """One thing asked for inside an SSH connection to `host`:`port` as `user` (RFC 4254).
 
     `detail` is what it is asked for: the command of an exec, the name of a subsystem or variable,
-    "host:port" of a forward, a path, the type of an unknown request. `words` are the command's
-    words where it is one simple command, None where it is more than that or no command at all.
+    "host:port" of a forward, a path, the type of an unknown request.
     """
 
     host: str
@@ -137,7 +136,6 @@ class SshChannel:
     user: str
     kind: SshKind
     detail: str = ""
-    words: tuple[str, ...] | None = None
     findings: tuple[Finding, ...] = ()
 
 

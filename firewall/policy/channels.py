@@ -7,6 +7,7 @@ from typing import NamedTuple
 from firewall.policy.paths import clean
 from firewall.policy.ssh import SshTerms, file_glob
 from firewall.requests import SshChannel, SshKind
+from firewall.words import simple_words
 
 NAMED: dict[SshKind, str] = {
     "login": "a login as",
@@ -115,7 +116,7 @@ def _runs(glob: str, asked: SshChannel) -> bool:
     """
     if glob in ("*", asked.detail):
         return True
-    patterns, words = glob.split(), asked.words
+    patterns, words = glob.split(), simple_words(asked.detail)
     if not words:
         return False
     if patterns[-1] == "*" and len(words) >= len(patterns):
@@ -125,7 +126,7 @@ def _runs(glob: str, asked: SshChannel) -> bool:
 
 def _is_scp(asked: SshChannel) -> bool:
     """Whether a command is the server's end of scp, whose files the gateway judges one by one."""
-    words = asked.words or ("",)
+    words = simple_words(asked.detail) or ("",)
     return words[0] == "scp" and not {"-t", "-f"}.isdisjoint(words)
 
 
@@ -135,7 +136,7 @@ def _to(value: str, key: str) -> str:
 
 def _command(asked: SshChannel) -> str:
     """The glob to add; "" for what is more than one command, which only the whole text names."""
-    match asked.words:
+    match simple_words(asked.detail):
         case (word,):
             return _to(word, "commands")
         case (word, *_):

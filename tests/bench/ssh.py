@@ -42,6 +42,7 @@ network:
       ports: [{port}]
       addresses: [127.0.0.1/32]
       commands: ["*"]
+      subsystems: [sftp]
       host-keys: learn
       login: {key: {key}}
 """
@@ -88,11 +89,20 @@ async def _download(connect: Connect) -> float:
         return len(done.stdout or b"") / 1e6 / (time.perf_counter() - began)
 
 
+async def _fetch(connect: Connect) -> float:
+    """MB/s of scp, by SFTP as OpenSSH's does."""
+    async with connect() as client, client.start_sftp_client() as sftp:
+        began = time.perf_counter()
+        await sftp.get(str(FILE), f"{FILE}.copy")
+        return (MEGABYTES << 20) / 1e6 / (time.perf_counter() - began)
+
+
 MEASURES: dict[str, Callable[[Connect], Awaitable[float]]] = {
     "exec, ms": _execs,
     "connection with one exec, ms": _connects,
     "upload, MB/s": _upload,
     "download, MB/s": _download,
+    "SFTP download, MB/s": _fetch,
 }
 CIPHER = ["aes128-gcm@openssh.com"]
 
@@ -146,6 +156,7 @@ def main() -> None:
             process.wait()
             sshd.close()
             FILE.unlink()
+            Path(f"{FILE}.copy").unlink()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").rglob("*.py"))
 
 FLOORS = (
-    {"requests", "verdict", "actor", "domains"},
+    {"requests", "verdict", "actor", "domains", "words"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls"},

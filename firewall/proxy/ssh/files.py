@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from firewall.commands import simple_words
 from firewall.protocols import ProtocolError, sftp
 from firewall.protocols.files import FileRequest, Packet, Transfer, plain_path
 from firewall.protocols.scp import Scp, parse_command
@@ -11,6 +10,7 @@ from firewall.proxy.ssh.inspect import SESSION, Inspector, Watched
 from firewall.proxy.ssh.visit import UNJUDGED, BlockedError, Visit
 from firewall.requests import Direction, Finding, SshKind
 from firewall.verdict import Verdict
+from firewall.words import simple_words
 
 type Reply = Callable[[Direction, bytes], None]
 """Sends bytes of the gateway's own to the server ("sent") or to the agent ("received")."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from firewall.commands import inspect_argv, simple_words
+from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed, probe
 from firewall.policy.ssh import SshTerms
 from firewall.protocols.scp import parse_command
@@ -13,6 +13,7 @@ from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.refusal import sentence
 from firewall.requests import Direction, Finding, Message, SshChannel, SshKind
 from firewall.verdict import Action, Severity, Verdict
+from firewall.words import simple_words
 
 UNJUDGED = Verdict(
     action=Action.DENY,
@@ -87,7 +88,7 @@ class Visit:
         if kind in _REVERSE:
             evidence = f"a {kind} of {detail} was asked for"
             findings += (Finding("ssh-reverse-forwarding", kind, evidence, "SSH connection"),)
-        return SshChannel(self.host, self.port, self.user, kind, detail, words, findings)
+        return SshChannel(self.host, self.port, self.user, kind, detail, findings)
 
     def _unfollowed(self, words: tuple[str, ...]) -> tuple[Finding, ...]:
         """Where files are judged one by one, an scp that cannot be followed is no scp to allow."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from firewall.actor import Actor
-from firewall.commands import simple_words
 from firewall.policy import Policy
 from firewall.requests import Connect, SshChannel, SshKind
 from firewall.verdict import Verdict
@@ -43,8 +42,7 @@ def rules(policy: Callable[[str], Policy]) -> Policy:
 
 def ask(rules: Policy, place: str, kind: SshKind, detail: str = "") -> Verdict:
     user, _, host = place.partition("@")
-    words = simple_words(detail) if kind == "exec" else None
-    return rules.decide(SshChannel(host, 22, user, kind, detail, words), NOBODY)
+    return rules.decide(SshChannel(host, 22, user, kind, detail), NOBODY)
 
 
 ALLOWED: list[tuple[str, SshKind, str]] = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.commands import simple_words
+from firewall.words import simple_words
 
 ONE = {
     "git-upload-pack 'o/r'": ("git-upload-pack", "o/r"),

@@ -107,7 +107,7 @@ class Opening:
 
     def _weighed(self, finding: Finding) -> Finding:
         """Few bytes are less certain at the start of a message than at the start of a stream."""
-        if self._carrier.endswith("stream"):
+        if self._carrier.endswith("stream") or finding.confidence == "suspicious":
             return finding
         return replace(finding, confidence="suspicious" if finding.name == "socks" else "likely")
 

@@ -192,7 +192,7 @@ def test_huge_numbers_and_lone_surrogates_do_not_blind() -> None:
 @example(LOGIN[:-1] + b"\0" + LOGIN, 1, False)
 def test_whole_equals_pieces(data: bytes, size: int, sent: bool) -> None:
     direction: Direction = "sent" if sent else "received"
-    for carrier in ("tcp stream", "http body", "websocket"):
+    for carrier in ("tcp stream", "tls stream", "http body", "websocket", "grpc"):
         whole = watch(data, len(data) or 1, carrier, direction)
         assert watch(data, 1, carrier, direction) == whole
         assert watch(data, size, carrier, direction) == whole

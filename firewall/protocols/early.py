@@ -33,7 +33,7 @@ class Early:
 
     def __init__(self, *, anywhere: bool, start: int = 0) -> None:
         self._anywhere = anywhere
-        self._start = start
+        self._offset = start
         self._head = b""
         self._read = 0
         self._passed = False
@@ -47,10 +47,16 @@ class Early:
         """Another message follows."""
         self._head, self._passed = b"", False
 
+    def skip(self, count: int) -> None:
+        """Pass over bytes in which nothing is looked for."""
+        self._offset += count
+
     def feed(self, data: bytes) -> Found | None:
         """What `data` completes."""
+        self.skip(len(data))
         if self.finished:
             return None
+        before = self._offset - len(data) - len(self._head)
         data = data[: _WINDOW - self._read]
         self._head += data
         self._read += len(data)
@@ -58,14 +64,14 @@ class Early:
         self._passed = not self._anywhere and len(self._head) >= _LONGEST
         if found is None:
             return None
-        before = self._start + self._read - len(self._head)
         self._read = _WINDOW
         return Found(before + found.start(1), before + found.end(1), _sign(found))
 
     def _find(self) -> re.Match[bytes] | None:
         if not self._anywhere:
             return ssh.BANNER.match(self._head)
-        return ssh.BANNER.search(self._head) or _TOPIC.search(self._head)
+        both = (ssh.BANNER.search(self._head), _TOPIC.search(self._head))
+        return min(filter(None, both), key=lambda found: found.end(1), default=None)
 
 
 def _sign(found: re.Match[bytes]) -> Sign:

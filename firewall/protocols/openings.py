@@ -2,6 +2,7 @@
 
 from firewall.protocols.identity import MORE, Answer, Identity, More
 from firewall.protocols.mining.openings import FROM_CLIENTS as MINERS
+from firewall.protocols.mining.openings import PEERS
 from firewall.protocols.shapes import Opening
 from firewall.protocols.tunnels.openings import FROM_CLIENTS as TUNNELS
 from firewall.protocols.tunnels.openings import FROM_SERVERS
@@ -19,7 +20,7 @@ def _by_first_byte(openings: tuple[Opening, ...]) -> _Index:
 
 _INDEX: dict[Direction, _Index] = {
     "sent": _by_first_byte(MINERS + TUNNELS),
-    "received": _by_first_byte(FROM_SERVERS),
+    "received": _by_first_byte(PEERS + FROM_SERVERS),
 }
 
 

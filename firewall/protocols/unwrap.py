@@ -53,6 +53,10 @@ _MESSAGES = (tls.recognise, http2.recognise, *_FROM_CLIENT)
 _FILES = (tls.recognise, http2.recognise)
 """A body may be any file, so few bytes say little there."""
 
+_EAGER = 4 << 10
+_EVERY = 256
+"""Bytes after which a head is looked at only when a line ends, or every so many bytes."""
+
 _OPENERS: dict[tuple[str, Direction], tuple[Recogniser, ...]] = {
     ("tcp stream", "sent"): _FROM_CLIENT,
     ("tcp stream", "received"): _FROM_SERVER,
@@ -91,11 +95,18 @@ class Opening:
         if self._head is None:
             return []
         self._head += data
+        if not self._due(len(data), b"\n" in data):
+            return []
         answer = _first_answer(self._openers, self._head[: http1.LIMIT])
         if answer is MORE and len(self._head) < http1.LIMIT:
             return []
         head, self._head = self._head, None
         return self._judge(answer, head) if isinstance(answer, Identity) else []
+
+    def _due(self, size: int, line: bool) -> bool:
+        """Whether to look again: at a long head only now and then, or bytes cost by its square."""
+        read = len(self._head or b"")
+        return read <= _EAGER or line or read % _EVERY < size
 
     def _judge(self, identity: Identity, head: bytes) -> list[Mark]:
         end = http1.find_head_end(head) if identity.protocol.startswith("http") else None
@@ -107,7 +118,7 @@ class Opening:
 
     def _weighed(self, finding: Finding) -> Finding:
         """Few bytes are less certain at the start of a message than at the start of a stream."""
-        if self._carrier.endswith("stream"):
+        if self._carrier.endswith("stream") or finding.confidence == "suspicious":
             return finding
         return replace(finding, confidence="suspicious" if finding.name == "socks" else "likely")
 

@@ -55,6 +55,7 @@ class Watch:
         """
         if self._deaf and not end:
             self._documents.skip(len(data))
+            self._early.skip(len(data))
             return ()
         return tuple(mark.finding for mark in self.read(data, end=end))
 

@@ -39,13 +39,18 @@ def _read_rlpx(data: bytes) -> Length:
     return 67 if is_on_curve(data[3:67]) else None
 
 
-FROM_CLIENTS = (
+PEERS = (
     *(
         Opening("mining", "bitcoin-p2p", "version message", fixed(magic + b"version\0"))
         for magic in _MAGICS
     ),
     # Monero contrib/epee/include/net/levin_base.h: LEVIN_SIGNATURE
     Opening("mining", "monero-p2p", "Levin signature", fixed(b"\x01\x21\x01\x01\x01\x01\x01\x01")),
+)
+"""Of nodes that speak alike both ways."""
+
+FROM_CLIENTS = (
+    *PEERS,
     # devp2p rlpx.md and EIP-8: initiation of an RLPx connection
     Opening(
         "mining",

@@ -7,6 +7,9 @@ from firewall.protocols.tunnels.openvpn import HARD_RESETS, is_hard_reset
 _HEX = b"0123456789abcdef"
 
 
+_RATHOLE = (b"\0\1", *fixed(b"\0\0\0\1"), *[ANY] * 32)
+
+
 def _read_rathole(data: bytes) -> Length:
     """The digest of a service's name, or a nonce: no such thing repeats its bytes."""
     return 37 if len(set(data[5:37])) >= 12 else None
@@ -53,9 +56,8 @@ FROM_CLIENTS = (
         _read_smux,
     ),
     # rathole src/protocol.rs: Hello of either channel, protocol version 1, a 32-byte digest
-    Opening(
-        "tunnel", "rathole", "hello", (b"\0\1", *fixed(b"\0\0\0\1"), *[ANY] * 32), _read_rathole
-    ),
+    Opening("tunnel", "rathole", "hello", _RATHOLE, _read_rathole),
+    Opening("tunnel", "rathole", "hello with a poor digest", _RATHOLE, confidence="suspicious"),
     Opening("tunnel", "openvpn", "hard reset", (b"\0\1\2\3", ANY, HARD_RESETS), _read_openvpn),
     # trojan-gfw docs/protocol.md: hex of SHA-224, CRLF, a SOCKS5 command and address type
     Opening("tunnel", "trojan", "request", (*[_HEX] * 56, *fixed(b"\r\n"), b"\1\3", b"\1\3\4")),

@@ -86,3 +86,24 @@ def test_malformed_is_not_tls(data: bytes, reason: str) -> None:
 def test_every_prefix_wants_more() -> None:
     hello = openssl_hello("a.example")
     assert all(parse_client_hello(hello[:size]) is MORE for size in range(len(hello)))
+
+
+@pytest.mark.parametrize(
+    ("name", "protocols", "suspicious"),
+    [
+        (b"www.qd4wkz7mtbxv3.com", (), True),
+        (b"www.qd4wkz7mtbxv3.com", (b"h2",), False),
+        (b"www.4everyoneonline.com", (), False),
+        (b"www.qdwkzmtbxv.com", (), False),
+        (b"www.web24.com", (), False),
+        (b"qd4wkz7mtbxv3.com", (), False),
+    ],
+)
+def test_a_made_up_name_is_suspicious(
+    name: bytes, protocols: tuple[bytes, ...], suspicious: bool
+) -> None:
+    offered = alpn(*protocols) if protocols else b""
+    identity = identify(client_hello(server_name(name) + offered))
+    assert identity is not None
+    found = [(each.name, each.confidence) for each in identity.findings]
+    assert found == ([("tor", "suspicious")] if suspicious else [])

@@ -15,6 +15,7 @@ from tests.unit.protocols.samples import (
     LOGIN,
     SUBSCRIBE,
     UPGRADE,
+    WRAPPED,
     frame,
     streams,
     watch,
@@ -185,11 +186,13 @@ def test_huge_numbers_and_lone_surrogates_do_not_blind() -> None:
 
 
 @given(st.one_of(streams(), st.binary(max_size=300)), st.integers(1, 40), st.booleans())
+@example(UPGRADE + frame(SUBSCRIBE) + frame(b"x" * 40) + frame(b"SSH-2.0-x", mask=b""), 37, True)
+@example(WRAPPED[3] + b"\nSSH-2.0-y\n", 1, False)
 @example(b'{"a":"\\\n{"method":"getwork"}\n', 1, True)
 @example(LOGIN[:-1] + b"\0" + LOGIN, 1, False)
 def test_whole_equals_pieces(data: bytes, size: int, sent: bool) -> None:
     direction: Direction = "sent" if sent else "received"
-    for carrier in ("tcp stream", "http body", "websocket"):
+    for carrier in ("tcp stream", "tls stream", "http body", "websocket", "grpc"):
         whole = watch(data, len(data) or 1, carrier, direction)
         assert watch(data, 1, carrier, direction) == whole
         assert watch(data, size, carrier, direction) == whole

@@ -326,7 +326,8 @@ HELLO = client_hello(server_name(b"db.test"))
 
 
 def _messages(house: Stage) -> list[dict[str, Any]]:
-    return [each for each in house.memory.records if each["request"]["type"] == "Message"]
+    verdicts = (each for each in house.memory.records if each["kind"] == "verdict")
+    return [each for each in verdicts if each["request"]["type"] == "Message"]
 
 
 def test_tls_that_moves_unread_is_judged_by_its_shape(

@@ -2,9 +2,10 @@
 
 import pytest
 
-from firewall.protocols import identify
+from firewall.protocols import Watch, identify
 from tests.unit.protocols.mining.test_curve import BASE
 
+PEERS = {"bitcoin-p2p", "monero-p2p"}
 OPENINGS = [
     (b"\xf9\xbe\xb4\xd9version\0" + b"\0" * 9, "bitcoin-p2p", 12),
     (b"\xfb\xc0\xb6\xdbversion\0", "bitcoin-p2p", 12),
@@ -24,6 +25,13 @@ def test_recognises(data: bytes, name: str, length: int) -> None:
     (finding,) = identity.findings
     assert (finding.kind, finding.name, finding.confidence) == ("mining", name, "certain")
     assert finding.where == f"client bytes 0-{length - 1}"
+
+
+@pytest.mark.parametrize("data", [data for data, name, _ in OPENINGS if name in PEERS])
+def test_nodes_answer_alike(data: bytes) -> None:
+    (finding,) = Watch("tcp stream", "received").feed(data)
+    assert finding.kind == "mining"
+    assert finding.where.startswith("server bytes 0-")
 
 
 LOOK_ALIKES = [

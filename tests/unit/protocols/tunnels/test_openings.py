@@ -50,12 +50,18 @@ def test_servers_may_begin(data: bytes, name: str, carrier: str) -> None:
     assert finding.where.startswith("server bytes 0-")
 
 
+def test_rathole_with_a_poor_digest_is_only_suspicious() -> None:
+    identity = identify(b"\0\0\0\0\1" + bytes(32))
+    assert identity is not None
+    (finding,) = identity.findings
+    assert (finding.name, finding.confidence) == ("rathole", "suspicious")
+
+
 LOOK_ALIKES = [
     b"\0\x01\0\0\0\x06\x01\x03",  # Modbus
     b"\0\x1d\x12\x34\x01\0",  # DNS over TCP
     b"\0\0\0\x2f\xfeSMB",
     b"o\0\0\1",
-    b"\0\0\0\0\1" + bytes(32),
     SMUX + b"\x01\x02\x05\x00\x05\x00\x00\x00hello",
     SMUX + bytes(8),
     b"\0\x0e\x38" + bytes(13),

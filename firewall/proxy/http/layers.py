@@ -40,12 +40,14 @@ from wsproto.events import CloseConnection as WebSocketClose
 from wsproto.utilities import LocalProtocolError
 
 from firewall.proxy.http.flow import Exchange, exchange_of
+from firewall.proxy.http.informational import install as drop_advice
 from firewall.proxy.http.refuse import refusal, unreachable
 from firewall.proxy.http.trailers import install as drop_trailers
 from firewall.proxy.refusal import sentence
 from firewall.requests import Direction, Finding
 from firewall.verdict import Verdict
 
+drop_advice()
 drop_trailers()
 
 HEAD_LIMIT = 256 << 10

@@ -84,6 +84,8 @@ class Decider:
             guard, severity = GUARD_OF[finding.kind], Severity.CRITICAL
             if finding.confidence == "suspicious":
                 guard, severity = "suspicious", Severity.WARNING
+            elif guard == "protocol-mismatch" and finding.confidence != "certain":
+                severity = Severity.WARNING
             reason = f"{finding.name}: {finding.evidence} ({finding.where}; {finding.confidence})"
             blocked = blocked or self._guard(guard, reason, severity, alerts)
         return blocked

@@ -29,6 +29,8 @@ class MalformedError(ValueError):
 def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
     """What the request asks for; raises MalformedError for what is not plainly one thing."""
     request = exchange.request
+    if exchange.error is not None:
+        raise MalformedError(reason_of(exchange.error.msg))
     _require_plain(request)
     host, port = destination(request, flow)
     fields = request.headers.fields
@@ -44,6 +46,13 @@ def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
         upgrade=upgrade(request),
         findings=inspect_request(request.method, request.path, fields),
     )
+
+
+def reason_of(error: str) -> str:
+    """Why mitmproxy refused a head, without its advice on its own options."""
+    if error.startswith("mitmproxy received an HTTP CONNECT request"):
+        return "CONNECT inside a connection that has its destination"
+    return error.removeprefix("Received ").partition(" from client, refusing")[0]
 
 
 def destination(request: http.Request, flow: Flow) -> tuple[str, int]:

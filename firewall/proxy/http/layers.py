@@ -39,6 +39,7 @@ from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from wsproto.events import CloseConnection as WebSocketClose
 from wsproto.utilities import LocalProtocolError
 
+from firewall.proxy.http.errorpage import install as explain_errors
 from firewall.proxy.http.flow import Exchange, exchange_of
 from firewall.proxy.http.informational import install as drop_advice
 from firewall.proxy.http.refuse import refusal, unreachable
@@ -49,6 +50,7 @@ from firewall.verdict import Verdict
 
 drop_advice()
 drop_trailers()
+explain_errors()
 
 HEAD_LIMIT = 256 << 10
 """Bytes of an HTTP/1 head, or sent ahead of an answer; Apache and nginx take far less."""

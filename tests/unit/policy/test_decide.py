@@ -33,6 +33,7 @@ from firewall.verdict import Severity, Verdict
 NOBODY = Actor(sandbox="test")
 MINING = Finding("mining", "stratum-v1", "mining.subscribe", "byte 0")
 TUNNEL = Finding("tunnel", "chisel", "its banner", "byte 0")
+ODD = Finding("protocol-mismatch", "http", "two lengths", "request head", "likely")
 MISMATCH = Finding("protocol-mismatch", "tls", "HTTP in a TLS record", "byte 0")
 
 RULES = """
@@ -206,6 +207,7 @@ def test_denied(rules: Policy) -> None:
         (tls("api.example", address="169.254.169.254"), Severity.CRITICAL),
         (tls("api.example", findings=(MINING,)), Severity.CRITICAL),
         (tls("api.example", findings=(MISMATCH,)), Severity.CRITICAL),
+        (tls("api.example", findings=(ODD,)), Severity.WARNING),
         (https("CONNECT", "api.example"), Severity.CRITICAL),
     ],
 )

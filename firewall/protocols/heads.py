@@ -12,7 +12,6 @@ _WHERE = "request head"
 _UPGRADES = {
     "derp": ("derp", "Upgrade: DERP"),  # Tailscale derp/derphttp/derphttp_client.go
     "tailscale-control-protocol": ("tailscale", "Upgrade: tailscale-control-protocol"),
-    "h2c": ("h2c", "Upgrade: h2c, which hides requests from proxies"),  # RFC 7540 section 3.2
     "connect-udp": ("connect-udp", "Upgrade: connect-udp"),  # RFC 9298
     "connect-ip": ("connect-ip", "Upgrade: connect-ip"),  # RFC 9484
 }

@@ -48,6 +48,7 @@ SCRIPTS = {
     "https-2": f"{BASE} {SHOW} https://origin.test:HTTPS/hello",
     "https-1": f"{BASE} {SHOW} --http1.1 https://origin.test:HTTPS/hello",
     "http-1": f"{BASE} {SHOW} http://origin.test:HTTP/hello",
+    "h2c": f"{BASE} {SHOW} --http2 http://origin.test:HTTP/hello",
     "https-4": f"{BASE} {SHOW} -4 https://origin.test:HTTPS/hello",
     "https-6": f"{BASE} {SHOW} -6 https://origin.test:HTTPS/hello",
     "http-6": f"{BASE} {SHOW} -6 http://origin.test:HTTP/hello",
@@ -149,6 +150,7 @@ def _shown(step: Step) -> tuple[str, str]:
         ("https-2", "200 2 "),
         ("https-1", "200 1.1 "),
         ("http-1", "200 1.1 "),
+        ("h2c", "200 1.1 "),
         ("https-4", "200 2 198.18."),
         ("https-6", "200 2 fd00:c612::"),
         ("http-6", "200 1.1 fd00:c612::"),
@@ -167,7 +169,7 @@ def test_an_allowed_request_is_answered_by_the_server(ran: Ran, name: str, shown
 def test_the_version_that_the_client_speaks_reaches_the_server(ran: Ran) -> None:
     hello = [each for each in ran.arrived if each.startswith("GET /hello")]
     assert sum("HTTP/2.0" in each for each in hello) == 3
-    assert sum("HTTP/1.1" in each for each in hello) == 5
+    assert sum("HTTP/1.1" in each for each in hello) == 6
 
 
 def test_an_address_of_ipv6_is_dialled(ran: Ran) -> None:

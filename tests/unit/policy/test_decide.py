@@ -103,6 +103,7 @@ ALLOWED: list[tuple[Request, str]] = [
     (https("GET", "8.8.4.8", sni=None), "api"),
     (https("GET", "8.8.4.8", authority="x.example", sni="x.example"), "api"),
     (https("GET", "api.example", upgrade="websocket"), "api"),
+    (https("GET", "api.example", upgrade="h2c"), "api"),
     (Resolve("any.example", "A"), "names"),
     (Resolve("any.example", "HTTPS"), "names"),
     (Message("api.example", 443, "websocket", "sent", ()), "messages"),
@@ -141,7 +142,8 @@ DENIED: list[tuple[Request, str, str]] = [
     (Connect("api.example", 443, protocol="socks"), "guards.tunnels", "socks on a direct"),
     (Connect("db.example", 5432, protocol="http-connect"), "guards.tunnels", "http-connect"),
     (https("CONNECT", "api.example"), "guards.tunnels", "CONNECT turns the request"),
-    (https("GET", "api.example", upgrade="h2c"), "guards.tunnels", "upgrade to h2c"),
+    (https("GET", "api.example", upgrade="derp"), "guards.tunnels", "upgrade to derp"),
+    (https("GET", "api.example", upgrade="h2c, derp"), "guards.tunnels", "upgrade to h2c, derp"),
     # addresses
     (tls("api.example", address="10.0.0.1"), "guards.private-addresses",
      "api.example leads to 10.0.0.1: private address"),
@@ -263,7 +265,7 @@ def test_guards_set_to_alert_let_it_pass_with_a_warning(policy: Callable[[str], 
     alert = policy(RULES + "guards: {mining: alert, tunnels: alert, private-addresses: alert}\n")
     cases: list[tuple[Request, str, str]] = [
         (tls("api.example", findings=(MINING,)), "api", "guards.mining is set to alert"),
-        (https("GET", "api.example", upgrade="h2c"), "api", "guards.tunnels is set to alert"),
+        (https("GET", "api.example", upgrade="derp"), "api", "guards.tunnels is set to alert"),
         (tls("api.example", address="10.0.0.1"), "api", "guards.private-addresses is set to alert"),
         (Connect("db.example", 5432, protocol="socks"), "db", "guards.tunnels is set to alert"),
     ]

@@ -28,7 +28,7 @@ def add_rule(asked: Asked, file: str) -> str:
     if _USUAL.get(kind) != asked.port:
         parts.append(f"ports: [{asked.port}]")
     if kind in ("https", "http"):
-        parts.append(f"methods: [{asked.method or 'GET'}]")
+        parts.append(f"methods: [{(asked.method or 'GET').upper()}]")
     if kind == "ssh":
         parts.append('commands: ["git-upload-pack *"]')
     return f"add to network.rules: {{{', '.join(parts)}}} ({file})"

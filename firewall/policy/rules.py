@@ -158,7 +158,10 @@ class Rule:
         if clean(path) is None:
             hint = "; the path is ambiguous (dot segments, odd escapes), which no path rule allows"
             return Miss(4, reason + hint, "")
-        remedy = f'add {{method: {asked.method}, path: "{path[:200]}"}} to requests of {where}'
+        method = asked.method or ""
+        if method != method.upper():
+            return Miss(4, reason, f"send {method.upper()}: methods are told apart by case")
+        remedy = f'add {{method: {method}, path: "{path[:200]}"}} to requests of {where}'
         return Miss(4, reason, remedy)
 
     def _described(self) -> Iterable[str]:

@@ -34,8 +34,10 @@ def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
     _require_plain(request)
     host, port = destination(request, flow)
     fields = request.headers.fields
+    # As it is sent: mitmproxy's own `method` is in upper case, but servers tell cases apart.
+    method = request.data.method.decode("ascii")
     return HttpRequest(
-        method=request.method,
+        method=method,
         scheme="https" if request.scheme == "https" else "http",
         host=host,
         port=port,
@@ -44,7 +46,7 @@ def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
         sni=canonical(exchange.client_conn.sni) if exchange.client_conn.sni else None,
         version=request.http_version,
         upgrade=upgrade(request),
-        findings=inspect_request(request.method, request.path, fields),
+        findings=inspect_request(method, request.path, fields),
     )
 
 

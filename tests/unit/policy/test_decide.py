@@ -122,6 +122,7 @@ DENIED: list[tuple[Request, str, str]] = [
     (tls("tool.example"), "default", "only for programs */git; the program is not known"),
     (https("POST", "git.example", "/o/r/git-receive-pack"), "default",
      "rule git allows GET, POST /*/*/git-upload-pack, any method /any/*; this is POST /o/r/git-re"),
+    (https("get", "git.example"), "default", "this is get /"),
     (https("POST", "git.example", "/any/../o"), "default", "the path is ambiguous"),
     (https("get", "git.example", "/"), "default", "this is get /"),
     (Connect("db.example", 5432, protocol="ssh"), "default", "SSH on port 5432; rule db"),
@@ -224,6 +225,11 @@ def test_programs(rules: Policy) -> None:
     assert denied.remedy.startswith('add "/usr/bin/curl" to programs of rule tool (test.yaml:')
     assert rules.decide(tls("www.cdn.example"), by("/usr/bin/curl")).rule == "no-curl"
     assert rules.decide(tls("www.cdn.example"), by("/usr/bin/git")).rule == "api"
+
+
+def test_a_method_in_lower_case_is_told_how_it_is_written(rules: Policy) -> None:
+    verdict = rules.decide(https("get", "git.example", "/x"), NOBODY)
+    assert verdict.remedy == "send GET: methods are told apart by case"
 
 
 def test_obligations(rules: Policy) -> None:

@@ -52,6 +52,11 @@ def test_a_request_is_described_by_its_destination_not_by_its_host_header() -> N
     assert (asked.host, asked.port, asked.authority) == ("good.test", 443, "evil.test")
 
 
+def test_a_method_is_described_as_it_is_sent() -> None:
+    """RFC 9110, 9.1: methods are case-sensitive; what allows GET does not allow get."""
+    assert describe(exchange(method=b"get"), HERE).method == "get"
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

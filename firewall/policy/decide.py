@@ -307,7 +307,7 @@ class Decider:
         return self._deny("default", reason, "nothing: only connections can be allowed today")
 
     def _mismatch(self, reason: str) -> Verdict:
-        remedy = "connect to the host that the request is for; one name everywhere"
+        remedy = "connect to the host and port that the request is for; one name everywhere"
         return self._deny("guards.name-mismatch", reason, remedy)
 
     def _source(self, guard: str) -> str:

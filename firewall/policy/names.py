@@ -19,6 +19,9 @@ def nameless(request: Connect, allows: Sequence[Rule]) -> bool:
 def contradiction(request: HttpRequest, host: str, address: Address | None) -> str:
     """How the names of a request disagree, or ""."""
     authority, sni = request.authority, request.sni
+    if request.authority_port not in (None, request.port):
+        stated = f"{authority}:{request.authority_port}"
+        return f"the request is for {stated!r}, the connection goes to port {request.port}"
     if address is None:
         if authority != host and normalise(authority) != host:
             return f"the request is for {authority!r}, the connection goes to {host!r}"

@@ -15,6 +15,7 @@ from firewall.requests import HttpRequest
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, 5.6.2: what methods and header names are made of."""
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]*")
+_PORT = re.compile(r":([0-9]{0,9})")
 _BREAKS = re.compile(rb"[\r\n\x00]")
 """RFC 9110, 5.5: in a header's value these may be read as the end of the line."""
 
@@ -47,6 +48,7 @@ def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
         version=request.http_version,
         upgrade=upgrade(request),
         findings=inspect_request(method, request.path, fields),
+        authority_port=_authority_port(request, port),
     )
 
 
@@ -77,12 +79,25 @@ def canonical(host: str) -> str:
 
 def name_of(authority: str) -> str:
     """The host of a Host header or :authority, without port and brackets."""
+    return _split(authority)[0]
+
+
+def port_of(authority: str) -> int | None:
+    """The port of a Host header or :authority; None where there is none."""
+    port = _split(authority)[1]
+    return int(port) if port else None
+
+
+def _split(authority: str) -> tuple[str, str]:
     name = authority.strip(" \t").lower()
     if name.startswith("["):
-        return name[1:].partition("]")[0]
+        host, _, rest = name[1:].partition("]")
+        found = _PORT.fullmatch(rest)
+        return host, found[1] if found else ""
     host, colon, port = name.rpartition(":")
-    bare = host if colon and (port.isdigit() or not port) and ":" not in host else name
-    return canonical(bare)
+    if colon and ":" not in host and _PORT.fullmatch(f":{port}"):
+        return canonical(host), port
+    return canonical(name), ""
 
 
 def prepare(exchange: http.HTTPFlow, flow: Flow) -> None:
@@ -138,8 +153,18 @@ def _require_plain(request: http.Request) -> None:
 
 def _authority(request: http.Request, host: str) -> str:
     """The name the request itself states; of several, one that differs from the destination."""
-    stated = [name_of(each) for each in request.headers.get_all("host")]
-    if request.authority:
-        stated.append(name_of(request.authority))
-    odd = [each for each in stated if each != host]
-    return odd[0] if odd else (host if stated else "")
+    names = [name_of(each) for each in _stated(request)]
+    odd = [each for each in names if each != host]
+    return odd[0] if odd else (host if names else "")
+
+
+def _authority_port(request: http.Request, port: int) -> int | None:
+    """The port the request itself states; of several, one that differs from the destination."""
+    ports = [each for each in map(port_of, _stated(request)) if each is not None]
+    odd = [each for each in ports if each != port]
+    return odd[0] if odd else (port if ports else None)
+
+
+def _stated(request: http.Request) -> list[str]:
+    stated = [str(each) for each in request.headers.get_all("host")]
+    return [*stated, request.authority] if request.authority else stated

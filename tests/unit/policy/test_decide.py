@@ -103,6 +103,7 @@ ALLOWED: list[tuple[Request, str]] = [
     (https("GET", "8.8.4.8", sni=None), "api"),
     (https("GET", "8.8.4.8", authority="x.example", sni="x.example"), "api"),
     (https("GET", "api.example", upgrade="websocket"), "api"),
+    (https("GET", "api.example", authority_port=443), "api"),
     (https("GET", "api.example", upgrade="h2c"), "api"),
     (Resolve("any.example", "A"), "names"),
     (Resolve("any.example", "HTTPS"), "names"),
@@ -139,6 +140,8 @@ DENIED: list[tuple[Request, str, str]] = [
     (https("GET", "api.example", sni="evil.example"), "guards.name-mismatch", "handshake names"),
     (https("GET", "8.8.4.8", authority="evil.example", sni="x.example"), "guards.name-mismatch",
      "the connection goes to 8.8.4.8"),
+    (https("GET", "api.example", authority_port=8443), "guards.name-mismatch",
+     "the request is for 'api.example:8443', the connection goes to port 443"),
     # tunnels
     (Connect("api.example", 443, protocol="socks"), "guards.tunnels", "socks on a direct"),
     (Connect("db.example", 5432, protocol="http-connect"), "guards.tunnels", "http-connect"),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mitmproxy.connection import Client, Server
 from mitmproxy.http import HTTPFlow, Request
 
-from firewall.proxy.http.describing import MalformedError, describe, name_of, prepare
+from firewall.proxy.http.describing import MalformedError, describe, name_of, port_of, prepare
 from firewall.proxy.http.flow import Flow
 
 HERE = Flow("intercept", host="good.test", port=443)
@@ -38,6 +38,37 @@ def exchange(**changes: object) -> HTTPFlow:
 )
 def test_the_name_in_an_authority(authority: str, name: str) -> None:
     assert name_of(authority) == name
+
+
+@pytest.mark.parametrize(
+    ("authority", "port"),
+    [
+        ("good.test", None),
+        ("good.test:", None),
+        ("good.test:443", 443),
+        ("[2001:db8::1]:8443", 8443),
+        ("[2001:db8::1]", None),
+        ("2001:db8::1", None),
+        ("good.test:0443", 443),
+        ("good.test:\u0664", None),
+    ],
+)
+def test_the_port_in_an_authority(authority: str, port: int | None) -> None:
+    assert port_of(authority) == port
+
+
+@given(st.text())
+def test_any_authority_has_a_name_and_perhaps_a_port(authority: str) -> None:
+    port = port_of(authority)
+    assert port is None or port >= 0
+    assert isinstance(name_of(authority), str)
+
+
+def test_of_two_stated_ports_the_odd_one_is_judged() -> None:
+    flow = exchange()
+    assert describe(flow, HERE).authority_port is None
+    flow.request.headers.fields = ((b"Host", b"good.test:443"), (b"Host", b"good.test:9999"))
+    assert describe(flow, HERE).authority_port == 9999
 
 
 @given(st.text(st.characters(codec="ascii")))

@@ -152,10 +152,14 @@ def _require_plain(request: http.Request) -> None:
 
 
 def _authority(request: http.Request, host: str) -> str:
-    """The name the request itself states; of several, one that differs from the destination."""
+    """The name the request itself states; of several, one that differs from the destination.
+
+    HTTP/1.0 knows no Host header (RFC 1945, 10): without one, the connection says who is meant.
+    """
     names = [name_of(each) for each in _stated(request)]
     odd = [each for each in names if each != host]
-    return odd[0] if odd else (host if names else "")
+    silent = not names and request.http_version != "HTTP/1.0"
+    return odd[0] if odd else ("" if silent else host)
 
 
 def _authority_port(request: http.Request, port: int) -> int | None:

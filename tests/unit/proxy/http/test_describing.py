@@ -83,6 +83,14 @@ def test_a_request_is_described_by_its_destination_not_by_its_host_header() -> N
     assert (asked.host, asked.port, asked.authority) == ("good.test", 443, "evil.test")
 
 
+@pytest.mark.parametrize(("version", "authority"), [(b"HTTP/1.0", "good.test"), (b"HTTP/1.1", "")])
+def test_only_http_1_0_may_leave_out_the_host(version: bytes, authority: str) -> None:
+    flow = exchange(http_version=version)
+    del flow.request.headers["host"]
+    flow.request.authority = ""
+    assert describe(flow, HERE).authority == authority
+
+
 def test_a_method_is_described_as_it_is_sent() -> None:
     """RFC 9110, 9.1: methods are case-sensitive; what allows GET does not allow get."""
     assert describe(exchange(method=b"get"), HERE).method == "get"

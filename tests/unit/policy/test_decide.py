@@ -124,7 +124,9 @@ DENIED: list[tuple[Request, str, str]] = [
     (https("POST", "git.example", "/o/r/git-receive-pack"), "default",
      "rule git allows GET, POST /*/*/git-upload-pack, any method /any/*; this is POST /o/r/git-re"),
     (https("get", "git.example"), "default", "this is get /"),
-    (https("POST", "git.example", "/any/../o"), "default", "the path is ambiguous"),
+    (https("POST", "git.example", "/any/../o"), "default", "it has dot segments or odd"),
+    (https("OPTIONS", "git.example", "*"), "default", "* asks about the whole server"),
+    (https("POST", "git.example", "/a#b"), "default", "it has a #fragment"),
     (https("get", "git.example", "/"), "default", "this is get /"),
     (Connect("db.example", 5432, protocol="ssh"), "default", "SSH on port 5432; rule db"),
     (Connect("shell.example", 22, protocol="silent"), "default", "rule shell allows ssh"),
@@ -233,6 +235,12 @@ def test_programs(rules: Policy) -> None:
 def test_a_method_in_lower_case_is_told_how_it_is_written(rules: Policy) -> None:
     verdict = rules.decide(https("get", "git.example", "/x"), NOBODY)
     assert verdict.remedy == "send GET: methods are told apart by case"
+
+
+def test_the_remedy_for_an_ambiguous_path_opens_nothing(rules: Policy) -> None:
+    for path in ("/any/../o", "*", "/any/%2e", "/a#b"):
+        verdict = rules.decide(https("POST", "git.example", path), NOBODY)
+        assert verdict.remedy == "send the path plainly, as the server is to read it"
 
 
 def test_obligations(rules: Policy) -> None:

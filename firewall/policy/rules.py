@@ -155,12 +155,14 @@ class Rule:
         path = asked.path.partition("?")[0]
         known = ", ".join(self._described())
         reason = f"rule {self.name} allows {known}; this is {asked.method} {path[:200]}"
-        if clean(path) is None:
+        if self.document.requests and clean(path) is None:
             hint = f"; no path rule allows an ambiguous path: {oddity(path)}"
             return Miss(4, reason + hint, "send the path plainly, as the server is to read it")
         method = asked.method or ""
         if method != method.upper():
             return Miss(4, reason, f"send {method.upper()}: methods are told apart by case")
+        if self.document.methods:
+            return Miss(4, reason, f"add {method} to methods of {where}")
         remedy = f'add {{method: {method}, path: "{path[:200]}"}} to requests of {where}'
         return Miss(4, reason, remedy)
 

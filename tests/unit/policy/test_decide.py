@@ -45,8 +45,7 @@ network:
     - name: git
       allow: https
       hosts: [git.example]
-      methods: [GET]
-      requests: [{method: POST, path: "/*/*/git-upload-pack"}, {path: "/any/*"}]
+      requests: [{method: GET}, {method: POST, path: "/*/*/git-upload-pack"}, {path: "/any/*"}]
     - {name: tool, allow: https, hosts: [tool.example], programs: ["*/git"]}
     - {name: pinned, allow: https, hosts: [pinned.example, both.example], tls: passthrough}
     - {name: both, allow: https, hosts: [both.example]}

@@ -18,11 +18,11 @@ from pydantic import (
 
 from firewall.policy.addresses import METADATA, Network
 from firewall.policy.errors import Fault, PolicyError, Problem
+from firewall.policy.hints import fitting, misread, unknown_key
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.paths import PathGlob
 from firewall.policy.ssh import SshKeys
 from firewall.policy.strict import Strict
-from firewall.policy.suggest import closest
 from firewall.policy.text import Node
 
 type AllowKind = Literal["https", "http", "ssh", "tcp"]
@@ -213,30 +213,17 @@ def _problem(model: type[BaseModel], error: dict[str, Any], node: Node, file: st
         what, write = fault.what, fault.write
     elif error["type"] == "extra_forbidden":
         known = known_keys(model, location[:-1])
-        what, write = f"unknown key {key!r}", closest(str(key), known)
+        what, write = f"unknown key {key!r}", unknown_key(str(key), error["input"], known)
     elif error["type"] == "missing":
         what, write = f"the key {key!r} is missing", f"{key}: ... (see policies/ for examples)"
     elif error["type"] == "literal_error":
-        what = f"{_path_text(node, location)}: {error['input']!r} is not known"
+        value = error["input"]
+        what = f"{_path_text(node, location)}: {value!r} is not known{misread(value)}"
         write = str(error["ctx"]["expected"]).replace("'", "")
     else:
-        what = f"{_path_text(node, location)}: {error['input']!r} does not fit"
-        write = _expected(error)
+        path = _path_text(node, location)
+        what, write = f"{path}: {error['input']!r} does not fit", fitting(path, error)
     return Problem(file, node.line_of(location), what, write)
-
-
-def _expected(error: dict[str, Any]) -> str:
-    """What pydantic asks for, without its way of saying it."""
-    text = str(error["msg"]).removeprefix("Input should be ")
-    known = {
-        "int_type": "a whole number",
-        "string_type": 'text (numbers and true/false in "quotes")',
-        "list_type": "a list: [one, two]",
-        "model_type": "a mapping: key: value lines",
-        "dict_type": "a mapping: key: value lines",
-        "too_short": "at least one item, or leave the key out",
-    }
-    return known.get(error["type"], text)
 
 
 def _path_text(node: Node, location: tuple[int | str, ...]) -> str:

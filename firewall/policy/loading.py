@@ -212,7 +212,9 @@ class _Learning:
         """A rule none of whose tools could say anything is a fault, and so is one for HTTPS where
         all download in plain text; the reverse only means that nothing is left to allow."""
         rule, tools = placed.rule, placed.rule.hosts
-        self._notes += [f"rule {rule.name}: {text}" for text in silent]
+        self._notes += [
+            f"rule {rule.name}: {text}; it adds no hosts to the rule" for text in silent
+        ]
         if isinstance(tools, ToolHosts) and len(silent) == len(tools.tools):
             fault = Fault(
                 f"no hosts for rule {rule.name}: {'; '.join(silent)}", "the hosts by name"

@@ -136,7 +136,7 @@ def test_a_missing_tool_is_a_note_when_another_answers(
 ) -> None:
     machine.npm({"registry": "https://npm.example/"})
     assert policy(FROM.format("https", "[npm, cargo]")).notes == (
-        "rule packages: cargo is not installed",
+        "rule packages: cargo is not installed; it adds no hosts to the rule",
     )
     with pytest.raises(
         PolicyError, match=r"no hosts for rule packages: cargo is not installed; write"

@@ -135,7 +135,10 @@ class RequestRule(Strict):
 
 
 class RuleDocument(SshKeys):
-    """A rule of `network.rules`: what it allows or denies, to which hosts, for whom."""
+    """A rule of `network.rules`: what it allows or denies, to which hosts, for whom.
+
+    `programs` is a convenience and no boundary: see its description.
+    """
 
     name: RuleName
     allow: AllowKind | None = None
@@ -144,7 +147,12 @@ class RuleDocument(SshKeys):
     ports: list[Port] | None = Field(default=None, min_length=1)
     methods: list[MethodText] | None = Field(default=None, min_length=1)
     requests: list[RequestRule] | None = Field(default=None, min_length=1)
-    programs: list[ProgramText] | None = Field(default=None, min_length=1)
+    programs: list[ProgramText] | None = Field(
+        default=None,
+        min_length=1,
+        description="Paths of the programs that it is for. A convenience and no boundary: an agent"
+        " can run an interpreter under another program's name, or make a program do its work.",
+    )
     tls: Literal["inspect", "passthrough"] | None = None
     addresses: list[ConsentText] | None = Field(default=None, min_length=1)
     reason: str = ""

@@ -113,8 +113,19 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
         lists=tuple(_lists(files)),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
-        notes=learned.notes(),
+        notes=(*learned.notes(), *_by_name_alone(rules)),
     )
+
+
+def _by_name_alone(rules: list[Placed]) -> Iterator[str]:
+    """A program that is known by its name alone is whatever the agent gives that name."""
+    for each in rules:
+        loose = [text for text in each.rule.programs or () if text.startswith("*")]
+        if loose:
+            yield (
+                f"rule {each.rule.name}: programs {', '.join(loose)} mean any file of that name,"
+                " also one that an agent makes; write whole paths, such as /usr/bin/git"
+            )
 
 
 def _lists(files: list[SourceFile]) -> Iterator[ResolvedList]:

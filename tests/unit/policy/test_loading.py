@@ -144,6 +144,13 @@ def test_a_missing_tool_is_a_note_when_another_answers(
         policy(FROM.format("https", "[cargo]"))
 
 
+def test_programs_known_by_name_alone_are_noted(policy: Callable[[str], Policy]) -> None:
+    rule = "network: {{rules: [{{name: git, allow: https, hosts: [a.example], programs: [{}]}}]}}"
+    (note,) = policy(rule.format('"*/git", /usr/bin/curl')).notes
+    assert note.startswith("rule git: programs */git mean any file of that name")
+    assert policy(rule.format("/usr/bin/git")).notes == ()
+
+
 def test_plain_mirrors_need_a_rule_of_their_own(
     machine: Machine, policy: Callable[[str], Policy]
 ) -> None:

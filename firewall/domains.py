@@ -16,7 +16,7 @@ def _suffixes() -> PublicSuffixList:
 
 @lru_cache(maxsize=1)
 def _registries() -> PublicSuffixList:
-    return PublicSuffixList(only_icann=True)
+    return PublicSuffixList(only_icann=True, accept_unknown=False)
 
 
 @lru_cache(maxsize=4096)
@@ -31,5 +31,8 @@ def registrable(name: str) -> str | None:
 
 
 def is_registry(name: str) -> bool:
-    """Whether a registry sells names below this one ("com", "co.uk"), so that no one owns it."""
-    return _registries().privatesuffix(name) is None
+    """Whether a registry sells names below this one ("com", "co.uk"), so that no one owns it.
+
+    A top level that the list does not know ("internal") is somebody's own.
+    """
+    return bool(_registries().publicsuffix(name) == name)

@@ -92,7 +92,8 @@ class HttpRequest:
 
     `host` and `port` are the flow's destination as the agent asked for it; `authority` is what the
     request itself names (Host header or :authority, without its port) and `sni` what the TLS
-    handshake named: all must agree. `path` includes the query. `upgrade` is the protocol that the
+    handshake named: all must agree, and so must `authority_port`, the port that the request names,
+    if it names one. `path` includes the query. `upgrade` is the protocol that the
     request wants to switch to ("websocket"), lower case.
     """
 
@@ -106,6 +107,7 @@ class HttpRequest:
     version: str = "HTTP/1.1"
     upgrade: str | None = None
     findings: tuple[Finding, ...] = ()
+    authority_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from firewall.cli.places import LOG_HELP
 
 app = typer.Typer(
     name="firewall",
-    help="An egress firewall for AI agents: run one in a sandbox with no other way out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,6 +26,23 @@ LogOption = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
 MetricsOption = Annotated[
     str | None, typer.Option(help="Serve Prometheus metrics on HOST:PORT, or on a local PORT.")
 ]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from firewall import __version__
+
+        typer.echo(f"firewall {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is.")
+    ] = False,
+) -> None:
+    """An egress firewall for AI agents: run one in a sandbox with no other way out."""
 
 
 @app.command(context_settings={"allow_interspersed_args": False})

@@ -22,15 +22,24 @@ def serve_proxy(
     try:
         policy = load_policy(policy_path)
         plan = make_plan(policy_path, policy, log, metrics, kind="serve")
-        address = host_and_port(listen)
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        with socket.create_server(address, family=family, backlog=4096) as listener:
+        with _listener(*host_and_port(listen)) as listener:
             return _serve(plan, listener, live=live)
     except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:
         print(f"firewall: {error}", file=sys.stderr)
         return FAILED
     finally:
         signals.unblock()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=4096)
+    except OSError as error:
+        raise OSError(
+            f"--listen {host}:{port} cannot be served: {error.strerror}; name another, for example"
+            " --listen 127.0.0.1:3129"
+        ) from error
 
 
 def _serve(plan: Plan, listener: socket.socket, *, live: bool) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from firewall.domains import is_registry
 from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts, refuse_metadata
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern, parse_host
@@ -56,11 +57,12 @@ def placed(files: Iterable[SourceFile]) -> list[Placed]:
 def check(rules: list[Placed]) -> Iterator[Problem]:
     """Every fault of the rules by themselves and together."""
     for each in rules:
-        for test in (_kind, _http_keys, _tls, _ssh, _login, _hosts, _metadata):
+        for test in (_kind, _http_keys, _tls, _ssh, _login, _hosts, _registries, _metadata):
             yield from test(each)
     yield from _duplicate_names(rules)
     yield from _identical(rules)
     yield from _unreachable(rules)
+    yield from _needless(rules)
 
 
 def _kind(placed: Placed) -> Iterator[Problem]:
@@ -85,6 +87,10 @@ def _http_keys(placed: Placed) -> Iterator[Problem]:
         if getattr(rule, key) is not None and rule.kind not in ("https", "http", ""):
             fault = Fault(f"{key} need HTTP, but rule {rule.name} is {rule.kind}", "https or http")
             yield placed.problem(fault, key)
+    if rule.methods and rule.requests:
+        what = f"rule {rule.name} has methods and requests: either would allow what the other bars"
+        write = ", ".join(f"{{method: {each}}}" for each in rule.methods)
+        yield placed.problem(Fault(what, f"no methods, and in requests: {write}"), "methods")
     for position, request in enumerate(rule.requests or ()):
         if request.method is None and request.path is None:
             fault = Fault("a request without method and path is any request", "no requests at all")
@@ -143,6 +149,16 @@ def _hosts(placed: Placed) -> Iterator[Problem]:
             fault = Fault(f"the host {host} stands twice in rule {rule.name}", "it once")
             yield placed.problem(fault, "hosts", position)
         seen.add(host)
+
+
+def _registries(placed: Placed) -> Iterator[Problem]:
+    """A deny may well speak of all names below a top level; an allow would be for strangers."""
+    for position, pattern in enumerate(_patterns(placed.rule) if placed.rule.allow else ()):
+        if pattern.kind == "below" and is_registry(pattern.text):
+            top = pattern.text
+            what = f"anyone can register a name below {top}, so '*.{top}' is no limit"
+            fault = Fault(what, f'names of one owner: "*.example.{top}"')
+            yield placed.problem(fault, "hosts", position)
 
 
 def _metadata(placed: Placed) -> Iterator[Problem]:
@@ -213,6 +229,49 @@ def _unreachable(rules: list[Placed]) -> Iterator[Problem]:
                 what = f"rule {name} is unreachable: {other} denies all of it"
                 yield allow.problem(Fault(what, "a narrower deny, or no such allow"))
                 break
+
+
+def _needless(rules: list[Placed]) -> Iterator[Problem]:
+    """An allow that another covers entirely looks like a restriction, and restricts nothing."""
+    allows = [(each, _cover(_patterns(each.rule))) for each in rules if each.rule.allow]
+    for narrow, _ in allows:
+        patterns = _patterns(narrow.rule)
+        for wide, covers in allows if patterns else ():
+            if _includes(wide.rule, narrow.rule) and all(covers(each) for each in patterns):
+                name, other = narrow.rule.name, f"{wide.rule.name} ({wide.where})"
+                what = f"rule {name} changes nothing: {other} allows all of it"
+                yield narrow.problem(Fault(what, f"a narrower {wide.rule.name}, or no such rule"))
+                break
+
+
+def _includes(wide: RuleDocument, narrow: RuleDocument) -> bool:
+    """Whether one allow certainly covers all of another but its hosts, and is not the same."""
+    return (
+        _terms(wide) == _terms(narrow)
+        and set(ports(narrow)) <= set(ports(wide))
+        and _within(narrow.addresses or (), wide.addresses or ())
+        and (not wide.programs or _within(narrow.programs or ("",), wide.programs))
+        and _includes_requests(wide, narrow)
+        and _effect(wide) != _effect(narrow)
+    )
+
+
+def _terms(rule: RuleDocument) -> object:
+    """What two rules must have in common to be compared at all."""
+    own = (terms(rule).model_dump_json(), rule.forwarding == "trusted")
+    return rule.allow, rule.tls or "inspect", own
+
+
+def _includes_requests(wide: RuleDocument, narrow: RuleDocument) -> bool:
+    if not wide.methods and not wide.requests:
+        return True
+    if wide.methods:
+        return bool(narrow.methods) and _within(narrow.methods or (), wide.methods)
+    return bool(narrow.requests) and _within(narrow.requests or (), wide.requests or ())
+
+
+def _within(some: Iterable[object], all_of: Iterable[object]) -> bool:
+    return set(some) <= set(all_of)
 
 
 def _patterns(rule: RuleDocument) -> list[HostPattern]:

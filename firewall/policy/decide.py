@@ -13,6 +13,7 @@ from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.channels import NAMED
 from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
 from firewall.policy.lists import Listed
+from firewall.policy.names import contradiction, nameless
 from firewall.policy.resolved import Resolved
 from firewall.policy.rules import SPOKEN, Asked, Miss, Rule
 from firewall.requests import (
@@ -37,6 +38,8 @@ GUARD_OF: dict[FindingKind, str] = {
     "ssh-reverse-forwarding": "ssh-reverse-forwarding",
     "protocol-mismatch": "protocol-mismatch",
 }
+_HARMLESS = frozenset({"", "websocket", "h2c"})
+"""Upgrades that make no tunnel: WebSocket's messages are read, and h2c is declined on the way."""
 _SYNTHETIC = frozenset({"A", "AAAA"})
 _EMPTY = frozenset({"HTTPS", "SVCB"})
 
@@ -84,6 +87,8 @@ class Decider:
             guard, severity = GUARD_OF[finding.kind], Severity.CRITICAL
             if finding.confidence == "suspicious":
                 guard, severity = "suspicious", Severity.WARNING
+            elif guard == "protocol-mismatch" and finding.confidence != "certain":
+                severity = Severity.WARNING
             reason = f"{finding.name}: {finding.evidence} ({finding.where}; {finding.confidence})"
             blocked = blocked or self._guard(guard, reason, severity, alerts)
         return blocked
@@ -190,7 +195,7 @@ class Decider:
         if not allows:
             return self._default(asked, near)
         opaque = all(rule.opaque for rule in allows)
-        if opaque and isinstance(request, Connect) and _nameless(request, allows):
+        if opaque and isinstance(request, Connect) and nameless(request, allows):
             return self._mismatch(
                 f"the TLS handshake names no host, so nobody can tell that it is for {asked.host}:"
                 f" rule {allows[0].name} passes it through unread"
@@ -250,10 +255,9 @@ class Decider:
         if blocked := self._names(alerts, request.host, request.authority, request.sni):
             return blocked
         host, address, named = read_host(request.host)
-        if mismatch := _contradiction(request, host, address):
+        if mismatch := contradiction(request, host, address):
             return self._mismatch(mismatch)
-        if request.method.upper() == "CONNECT" or request.upgrade not in (None, "", "websocket"):
-            what = f"upgrade to {request.upgrade}" if request.upgrade else "CONNECT"
+        if what := _tunnel(request):
             reason = f"{what} turns the request into a tunnel"
             if blocked := self._guard("tunnels", reason, Severity.CRITICAL, alerts):
                 return blocked
@@ -303,7 +307,7 @@ class Decider:
         return self._deny("default", reason, "nothing: only connections can be allowed today")
 
     def _mismatch(self, reason: str) -> Verdict:
-        remedy = "connect to the host that the request is for; one name everywhere"
+        remedy = "connect to the host and port that the request is for; one name everywhere"
         return self._deny("guards.name-mismatch", reason, remedy)
 
     def _source(self, guard: str) -> str:
@@ -361,27 +365,12 @@ def _index(rules: Any) -> HostIndex[Rule]:
     return HostIndex(entries())
 
 
-def _nameless(request: Connect, allows: list[Rule]) -> bool:
-    """Whether a TLS stream to a name hides which host it is for, and no tcp rule says that any
-    bytes are fine."""
-    named = parse_address(normalise(request.host)) is None
-    only_https = all(rule.document.kind == "https" for rule in allows)
-    return request.protocol == "tls" and request.sni is None and named and only_https
-
-
-def _contradiction(request: HttpRequest, host: str, address: Address | None) -> str:
-    """How the names of a request disagree, or ""."""
-    authority, sni = request.authority, request.sni
-    if address is None:
-        if authority != host and normalise(authority) != host:
-            return f"the request is for {authority!r}, the connection goes to {host!r}"
-        if sni is not None and sni != host and normalise(sni) != host:
-            return f"the TLS handshake names {sni!r}, the connection {host!r}"
-        return ""
-    named = normalise(authority)
-    if parse_address(named) == address or (sni is not None and named == normalise(sni)):
-        return ""
-    return f"the request is for {authority!r}, the connection goes to {host}"
+def _tunnel(request: HttpRequest) -> str:
+    """What in a request asks for a tunnel, or ""."""
+    if request.method.upper() == "CONNECT":
+        return "CONNECT"
+    offers = {each.strip() for each in (request.upgrade or "").split(",")}
+    return f"upgrade to {request.upgrade}" if offers - _HARMLESS else ""
 
 
 def _plain(text: str) -> str:

@@ -18,11 +18,11 @@ from pydantic import (
 
 from firewall.policy.addresses import METADATA, Network
 from firewall.policy.errors import Fault, PolicyError, Problem
+from firewall.policy.hints import fitting, misread, unknown_key
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.paths import PathGlob
 from firewall.policy.ssh import SshKeys
 from firewall.policy.strict import Strict
-from firewall.policy.suggest import closest
 from firewall.policy.text import Node
 
 type AllowKind = Literal["https", "http", "ssh", "tcp"]
@@ -135,7 +135,10 @@ class RequestRule(Strict):
 
 
 class RuleDocument(SshKeys):
-    """A rule of `network.rules`: what it allows or denies, to which hosts, for whom."""
+    """A rule of `network.rules`: what it allows or denies, to which hosts, for whom.
+
+    `programs` is a convenience and no boundary: see its description.
+    """
 
     name: RuleName
     allow: AllowKind | None = None
@@ -144,7 +147,12 @@ class RuleDocument(SshKeys):
     ports: list[Port] | None = Field(default=None, min_length=1)
     methods: list[MethodText] | None = Field(default=None, min_length=1)
     requests: list[RequestRule] | None = Field(default=None, min_length=1)
-    programs: list[ProgramText] | None = Field(default=None, min_length=1)
+    programs: list[ProgramText] | None = Field(
+        default=None,
+        min_length=1,
+        description="Paths of the programs that it is for. A convenience and no boundary: an agent"
+        " can run an interpreter under another program's name, or make a program do its work.",
+    )
     tls: Literal["inspect", "passthrough"] | None = None
     addresses: list[ConsentText] | None = Field(default=None, min_length=1)
     reason: str = ""
@@ -213,30 +221,17 @@ def _problem(model: type[BaseModel], error: dict[str, Any], node: Node, file: st
         what, write = fault.what, fault.write
     elif error["type"] == "extra_forbidden":
         known = known_keys(model, location[:-1])
-        what, write = f"unknown key {key!r}", closest(str(key), known)
+        what, write = f"unknown key {key!r}", unknown_key(str(key), error["input"], known)
     elif error["type"] == "missing":
         what, write = f"the key {key!r} is missing", f"{key}: ... (see policies/ for examples)"
     elif error["type"] == "literal_error":
-        what = f"{_path_text(node, location)}: {error['input']!r} is not known"
+        value = error["input"]
+        what = f"{_path_text(node, location)}: {value!r} is not known{misread(value)}"
         write = str(error["ctx"]["expected"]).replace("'", "")
     else:
-        what = f"{_path_text(node, location)}: {error['input']!r} does not fit"
-        write = _expected(error)
+        path = _path_text(node, location)
+        what, write = f"{path}: {error['input']!r} does not fit", fitting(path, error)
     return Problem(file, node.line_of(location), what, write)
-
-
-def _expected(error: dict[str, Any]) -> str:
-    """What pydantic asks for, without its way of saying it."""
-    text = str(error["msg"]).removeprefix("Input should be ")
-    known = {
-        "int_type": "a whole number",
-        "string_type": 'text (numbers and true/false in "quotes")',
-        "list_type": "a list: [one, two]",
-        "model_type": "a mapping: key: value lines",
-        "dict_type": "a mapping: key: value lines",
-        "too_short": "at least one item, or leave the key out",
-    }
-    return known.get(error["type"], text)
 
 
 def _path_text(node: Node, location: tuple[int | str, ...]) -> str:

@@ -57,7 +57,7 @@ def _domains(line: str) -> Iterator[str]:
 def _domain(word: str) -> str:
     """What an entry stands for: all names that end in it."""
     name = parse_name(normalise(word.removeprefix("=")))
-    if is_registry(name):
+    if is_registry(name) or "." not in name:
         raise Fault(f"{name} is no one's domain: it would cover strangers", "a name below it")
     return name if word.startswith("=") else registrable(name) or name
 

@@ -113,8 +113,19 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
         lists=tuple(_lists(files)),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
-        notes=learned.notes(),
+        notes=(*learned.notes(), *_by_name_alone(rules)),
     )
+
+
+def _by_name_alone(rules: list[Placed]) -> Iterator[str]:
+    """A program that is known by its name alone is whatever the agent gives that name."""
+    for each in rules:
+        loose = [text for text in each.rule.programs or () if text.startswith("*")]
+        if loose:
+            yield (
+                f"rule {each.rule.name}: programs {', '.join(loose)} mean any file of that name,"
+                " also one that an agent makes; write whole paths, such as /usr/bin/git"
+            )
 
 
 def _lists(files: list[SourceFile]) -> Iterator[ResolvedList]:
@@ -212,7 +223,9 @@ class _Learning:
         """A rule none of whose tools could say anything is a fault, and so is one for HTTPS where
         all download in plain text; the reverse only means that nothing is left to allow."""
         rule, tools = placed.rule, placed.rule.hosts
-        self._notes += [f"rule {rule.name}: {text}" for text in silent]
+        self._notes += [
+            f"rule {rule.name}: {text}; it adds no hosts to the rule" for text in silent
+        ]
         if isinstance(tools, ToolHosts) and len(silent) == len(tools.tools):
             fault = Fault(
                 f"no hosts for rule {rule.name}: {'; '.join(silent)}", "the hosts by name"

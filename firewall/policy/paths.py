@@ -106,6 +106,19 @@ def clean(path: str) -> list[str] | None:
         return None
 
 
+def oddity(path: str) -> str:
+    """What makes a path ambiguous, in words: for one of which `clean` says None."""
+    if path == "*":
+        return "* asks about the whole server, which is no path"
+    if not path.startswith("/"):
+        return "it does not begin with a slash"
+    if len(path) > LENGTH_LIMIT:
+        return f"it is longer than {LENGTH_LIMIT} characters"
+    if "#" in path:
+        return "it has a #fragment, which clients keep to themselves"
+    return "it has dot segments or odd escapes"
+
+
 def readings(path: str) -> list[list[str]]:
     """Every way a server may read a path: as sent, and with escapes and dot segments resolved,
     with and without what follows a semicolon in a segment."""

@@ -9,6 +9,10 @@ from firewall.policy.lists import Entry
 from firewall.policy.resolved import Guard
 from firewall.policy.rules import Asked, Rule
 
+SPEAK_PLAINLY = (
+    "nothing lets bytes pass that two readers may understand differently: speak one protocol and,"
+    " in HTTP, send one plain head: a valid method, one length or chunked, no folded lines"
+)
 _USUAL = {"https": 443, "http": 80, "ssh": 22}
 _KIND = {"tls": "https", "http": "http", "http2": "http", "ssh": "ssh"}
 
@@ -24,7 +28,7 @@ def add_rule(asked: Asked, file: str) -> str:
     if _USUAL.get(kind) != asked.port:
         parts.append(f"ports: [{asked.port}]")
     if kind in ("https", "http"):
-        parts.append(f"methods: [{asked.method or 'GET'}]")
+        parts.append(f"methods: [{(asked.method or 'GET').upper()}]")
     if kind == "ssh":
         parts.append('commands: ["git-upload-pack *"]')
     return f"add to network.rules: {{{', '.join(parts)}}} ({file})"
@@ -51,6 +55,8 @@ def listed(entry: Entry, action: Guard | None) -> str:
 
 def guard(name: str, guard: Guard | None) -> str:
     """How to let a guard only alert, where that can be written."""
+    if name == "protocol-mismatch":
+        return SPEAK_PLAINLY
     if guard is None:
         return "nothing: this guard is always on"
     where = f" ({guard.source})" if guard.source else ""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from firewall.policy.addresses import Address
 from firewall.policy.channels import Channels
 from firewall.policy.hosts import NetworkTable, parse_host, parse_network
-from firewall.policy.paths import PathGlob, clean, readings
+from firewall.policy.paths import PathGlob, clean, oddity, readings
 from firewall.policy.resolved import ResolvedRule
 from firewall.requests import Protocol
 
@@ -155,10 +155,15 @@ class Rule:
         path = asked.path.partition("?")[0]
         known = ", ".join(self._described())
         reason = f"rule {self.name} allows {known}; this is {asked.method} {path[:200]}"
-        if clean(path) is None:
-            hint = "; the path is ambiguous (dot segments, odd escapes), which no path rule allows"
-            return Miss(4, reason + hint, "")
-        remedy = f'add {{method: {asked.method}, path: "{path[:200]}"}} to requests of {where}'
+        if self.document.requests and clean(path) is None:
+            hint = f"; no path rule allows an ambiguous path: {oddity(path)}"
+            return Miss(4, reason + hint, "send the path plainly, as the server is to read it")
+        method = asked.method or ""
+        if method != method.upper():
+            return Miss(4, reason, f"send {method.upper()}: methods are told apart by case")
+        if self.document.methods:
+            return Miss(4, reason, f"add {method} to methods of {where}")
+        remedy = f'add {{method: {method}, path: "{path[:200]}"}} to requests of {where}'
         return Miss(4, reason, remedy)
 
     def _described(self) -> Iterable[str]:

@@ -100,6 +100,7 @@ X86_64: Mapping[str, int] = _SHARED | {
     "perf_event_open": 298,
     "pivot_root": 155,
     "prctl": 157,
+    "prlimit64": 302,
     "quotactl": 179,
     "reboot": 169,
     "request_key": 249,
@@ -126,6 +127,7 @@ AARCH64: Mapping[str, int] = _SHARED | {
     "perf_event_open": 241,
     "pivot_root": 41,
     "prctl": 167,
+    "prlimit64": 261,
     "quotactl": 60,
     "reboot": 142,
     "request_key": 218,
@@ -192,6 +194,11 @@ def _argument(index: int, label: str = "") -> Step:
     return Step(LOAD, _ARGUMENTS + 8 * index, label=label)
 
 
+def _high_half(index: int) -> Step:
+    """Load the upper half of an argument, which pointers need too (both processors: last)."""
+    return Step(LOAD, _ARGUMENTS + 8 * index + 4)
+
+
 def _entrance(architecture: int) -> list[Step]:
     """Refuse the calls of other architectures, whose numbers mean other things."""
     return [
@@ -217,6 +224,7 @@ def _calls(numbers: Mapping[str, int]) -> list[Step]:
         "socketpair": _one_of(0, [socket.AF_UNIX], errno.EAFNOSUPPORT, "pair"),
         "ioctl": _none_of(1, [_TIOCSTI, _TIOCLINUX], errno.EPERM, "control"),
         "prctl": _dumpable(),
+        "prlimit64": _own_limits(),
     }
     known = {name: body for name, body in bodies.items() if name in numbers}
     label = "known"
@@ -272,4 +280,22 @@ def _dumpable() -> list[Step]:
         Step(JUMP_EQUAL, 0, no="prctl-allowed"),
         _refuse(0),
         _give(ALLOW, "prctl-allowed"),
+    ]
+
+
+def _own_limits() -> list[Step]:
+    """Let a program limit itself (process 0) and read limits, but limit no other process.
+
+    Process 1 is the broker, of the same user: without descriptors it could make no more sockets. A
+    filter does not know its caller's number, so naming oneself by it is refused as well.
+    """
+    return [
+        _argument(0),
+        Step(JUMP_EQUAL, 0, yes="limits-allowed"),
+        _argument(2),
+        Step(JUMP_EQUAL, 0, no="limits-refused"),
+        _high_half(2),
+        Step(JUMP_EQUAL, 0, yes="limits-allowed"),
+        _refuse(errno.EPERM, "limits-refused"),
+        _give(ALLOW, "limits-allowed"),
     ]

@@ -1,6 +1,7 @@
 """curl through the sandbox: what is allowed arrives, what is not explains itself."""
 
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.e2e.clients import Step, Steps, opened, public_folder, take_steps
 from tests.e2e.conftest import needs
-from tests.e2e.servers import Certificates, Nginx, free_port
+from tests.e2e.servers import Certificates, Nginx, RawServer, free_port
 from tests.e2e.upstreams import Web
 
 pytestmark = needs("curl", "nginx")
@@ -34,6 +35,7 @@ network:
       requests: [{method: GET, path: /hello}, {method: GET, path: /large}, {method: HEAD}]
     - {name: uploads, allow: https, hosts: [raw.test], ports: [{sink}], methods: [PUT, POST],
        addresses: [127.0.0.1/32]}
+    - {name: hints, allow: http, hosts: [raw.test], ports: [{hints}], addresses: [127.0.0.1/32]}
     - {name: trouble, allow: https, hosts: [wrong.test, git.test, down.test],
        ports: [{https}, {strange}, {down}], addresses: [127.0.0.1/32]}
     - {name: trouble-plain, allow: http, hosts: [down.test], ports: [{down}],
@@ -48,6 +50,7 @@ SCRIPTS = {
     "https-2": f"{BASE} {SHOW} https://origin.test:HTTPS/hello",
     "https-1": f"{BASE} {SHOW} --http1.1 https://origin.test:HTTPS/hello",
     "http-1": f"{BASE} {SHOW} http://origin.test:HTTP/hello",
+    "h2c": f"{BASE} {SHOW} --http2 http://origin.test:HTTP/hello",
     "https-4": f"{BASE} {SHOW} -4 https://origin.test:HTTPS/hello",
     "https-6": f"{BASE} {SHOW} -6 https://origin.test:HTTPS/hello",
     "http-6": f"{BASE} {SHOW} -6 http://origin.test:HTTP/hello",
@@ -58,6 +61,10 @@ SCRIPTS = {
     "put": f"head -c {UPLOAD} /dev/zero | {BASE} -T - https://raw.test:SINK/put",
     "post": f"head -c {UPLOAD} /dev/zero >zeros; "
     f"{BASE} --data-binary @zeros https://raw.test:SINK/post",
+    "post-1": f"head -c {UPLOAD} /dev/zero >zeros; "
+    f"{BASE} --http1.1 --expect100-timeout 10 --data-binary @zeros"
+    " https://raw.test:SINK/post",
+    "hints": f"{BASE} {SHOW} http://raw.test:HINTS/hello",
     "keep-alive": f"{BASE} --http1.1 -o one -o two -w '%{{num_connects}} %{{http_code}}\\n'"
     " https://origin.test:HTTPS/hello https://origin.test:HTTPS/keep-alive-denied",
     # Denied
@@ -118,22 +125,31 @@ def ran(certificates: Certificates, nginx: Nginx) -> Iterator[Ran]:
     ):
         strange = Nginx(folder, Certificates(foreign))
         sink = Web(certificates)
+        hints = RawServer(_hint)
         ports = {"https": nginx.https, "http": nginx.http, "sink": sink.port}
-        ports |= {"strange": strange.https, "down": free_port()}
+        ports |= {"strange": strange.https, "down": free_port(), "hints": hints.port}
         policy = workplace.policy(POLICY, **ports)
         try:
             steps = take_steps(workplace, policy, _with_ports(ports), timeout=100)
             yield Ran(steps, nginx.requests()[before:], strange.requests(), sink)
         finally:
             sink.close()
+            hints.close()
             strange.close()
+
+
+def _hint(client: socket.socket) -> None:
+    """Answers with advice first (RFC 8297)."""
+    client.recv(65536)
+    client.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
 
 
 def _with_ports(ports: dict[str, int]) -> dict[str, str]:
     def port(match: re.Match[str]) -> str:
         return str(ports[match[0].lower()])
 
-    pattern = re.compile(r"\b(HTTPS|HTTP|SINK|STRANGE|DOWN)\b")
+    pattern = re.compile(r"\b(HTTPS|HTTP|SINK|HINTS|STRANGE|DOWN)\b")
     return {name: pattern.sub(port, script) for name, script in SCRIPTS.items()}
 
 
@@ -149,6 +165,7 @@ def _shown(step: Step) -> tuple[str, str]:
         ("https-2", "200 2 "),
         ("https-1", "200 1.1 "),
         ("http-1", "200 1.1 "),
+        ("h2c", "200 1.1 "),
         ("https-4", "200 2 198.18."),
         ("https-6", "200 2 fd00:c612::"),
         ("http-6", "200 1.1 fd00:c612::"),
@@ -167,7 +184,7 @@ def test_an_allowed_request_is_answered_by_the_server(ran: Ran, name: str, shown
 def test_the_version_that_the_client_speaks_reaches_the_server(ran: Ran) -> None:
     hello = [each for each in ran.arrived if each.startswith("GET /hello")]
     assert sum("HTTP/2.0" in each for each in hello) == 3
-    assert sum("HTTP/1.1" in each for each in hello) == 5
+    assert sum("HTTP/1.1" in each for each in hello) == 6
 
 
 def test_an_address_of_ipv6_is_dialled(ran: Ran) -> None:
@@ -185,11 +202,19 @@ def test_a_large_download_arrives_whole(ran: Ran, name: str) -> None:
     assert ran.steps[name].out == str(LARGE)
 
 
-@pytest.mark.parametrize("name", ["put", "post"])
+@pytest.mark.parametrize("name", ["put", "post", "post-1"])
 def test_an_upload_arrives_whole(ran: Ran, name: str) -> None:
     zeros = "c036cbb7553a909f8b8877d4461924307f27ecb66cff928eeeafd569c3887e29"
     assert ran.steps[name].out == f"{UPLOAD} {zeros}\n"
-    assert f"{name.upper()} /{name}" in ran.sink.seen
+    method = name.partition("-")[0]
+    assert f"{method.upper()} /{method}" in ran.sink.seen
+
+
+def test_early_hints_do_not_hide_the_answer(ran: Ran) -> None:
+    step = ran.steps["hints"]
+    assert step.status == 0, step.err
+    assert _shown(step)[0] == "hello"
+    assert _shown(step)[1].startswith("200 1.1 ")
 
 
 def test_requests_on_one_connection_are_judged_one_by_one(ran: Ran) -> None:
@@ -247,7 +272,7 @@ def test_nothing_that_was_denied_reached_a_server(ran: Ran) -> None:
     assert {" ".join(each.split()[:2]) for each in ran.arrived} <= allowed
     assert not [each for each in ran.arrived if "other.test" in each]
     assert ran.strange == []
-    assert sorted(ran.sink.seen) == ["POST /post", "PUT /put"]
+    assert sorted(ran.sink.seen) == ["POST /post", "POST /post", "PUT /put"]
 
 
 def test_a_client_of_an_api_gets_json(ran: Ran) -> None:

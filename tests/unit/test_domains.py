@@ -28,4 +28,5 @@ def test_registries_are_no_services() -> None:
     assert is_registry("com")
     assert is_registry("co.uk")
     assert not is_registry("github.io")
+    assert not is_registry("internal"), "no registry sells names below it"
     assert not is_registry("example.com")

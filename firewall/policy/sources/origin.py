@@ -99,9 +99,15 @@ def output(argv: Sequence[str]) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SourceError(f"{argv[0]} could not be asked: {error}") from error
     if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise SourceError(f"{argv[0]} failed with status {done.returncode}: {last[0][:200]}")
+        said = _gist(done.stderr.decode(errors="replace"))
+        raise SourceError(f"{argv[0]} failed with status {done.returncode}: {said[:200]}")
     return done.stdout.decode(errors="replace")
+
+
+def _gist(stderr: str) -> str:
+    """The line that says what failed: the first, before any advice, or a traceback's last."""
+    lines = stderr.strip().splitlines() or ["no message"]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def toml(path: Path) -> dict[str, Any]:

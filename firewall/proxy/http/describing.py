@@ -15,6 +15,7 @@ from firewall.requests import HttpRequest
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, 5.6.2: what methods and header names are made of."""
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]*")
+_PORT = re.compile(r":([0-9]{0,9})")
 _BREAKS = re.compile(rb"[\r\n\x00]")
 """RFC 9110, 5.5: in a header's value these may be read as the end of the line."""
 
@@ -29,11 +30,15 @@ class MalformedError(ValueError):
 def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
     """What the request asks for; raises MalformedError for what is not plainly one thing."""
     request = exchange.request
+    if exchange.error is not None:
+        raise MalformedError(reason_of(exchange.error.msg))
     _require_plain(request)
     host, port = destination(request, flow)
     fields = request.headers.fields
+    # As it is sent: mitmproxy's own `method` is in upper case, but servers tell cases apart.
+    method = request.data.method.decode("ascii")
     return HttpRequest(
-        method=request.method,
+        method=method,
         scheme="https" if request.scheme == "https" else "http",
         host=host,
         port=port,
@@ -42,8 +47,16 @@ def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
         sni=canonical(exchange.client_conn.sni) if exchange.client_conn.sni else None,
         version=request.http_version,
         upgrade=upgrade(request),
-        findings=inspect_request(request.method, request.path, fields),
+        findings=inspect_request(method, request.path, fields),
+        authority_port=_authority_port(request, port),
     )
+
+
+def reason_of(error: str) -> str:
+    """Why mitmproxy refused a head, without its advice on its own options."""
+    if error.startswith("mitmproxy received an HTTP CONNECT request"):
+        return "CONNECT inside a connection that has its destination"
+    return error.removeprefix("Received ").partition(" from client, refusing")[0]
 
 
 def destination(request: http.Request, flow: Flow) -> tuple[str, int]:
@@ -66,12 +79,25 @@ def canonical(host: str) -> str:
 
 def name_of(authority: str) -> str:
     """The host of a Host header or :authority, without port and brackets."""
+    return _split(authority)[0]
+
+
+def port_of(authority: str) -> int | None:
+    """The port of a Host header or :authority; None where there is none."""
+    port = _split(authority)[1]
+    return int(port) if port else None
+
+
+def _split(authority: str) -> tuple[str, str]:
     name = authority.strip(" \t").lower()
     if name.startswith("["):
-        return name[1:].partition("]")[0]
+        host, _, rest = name[1:].partition("]")
+        found = _PORT.fullmatch(rest)
+        return host, found[1] if found else ""
     host, colon, port = name.rpartition(":")
-    bare = host if colon and (port.isdigit() or not port) and ":" not in host else name
-    return canonical(bare)
+    if colon and ":" not in host and _PORT.fullmatch(f":{port}"):
+        return canonical(host), port
+    return canonical(name), ""
 
 
 def prepare(exchange: http.HTTPFlow, flow: Flow) -> None:
@@ -126,9 +152,23 @@ def _require_plain(request: http.Request) -> None:
 
 
 def _authority(request: http.Request, host: str) -> str:
-    """The name the request itself states; of several, one that differs from the destination."""
-    stated = [name_of(each) for each in request.headers.get_all("host")]
-    if request.authority:
-        stated.append(name_of(request.authority))
-    odd = [each for each in stated if each != host]
-    return odd[0] if odd else (host if stated else "")
+    """The name the request itself states; of several, one that differs from the destination.
+
+    HTTP/1.0 knows no Host header (RFC 1945, 10): without one, the connection says who is meant.
+    """
+    names = [name_of(each) for each in _stated(request)]
+    odd = [each for each in names if each != host]
+    silent = not names and request.http_version != "HTTP/1.0"
+    return odd[0] if odd else ("" if silent else host)
+
+
+def _authority_port(request: http.Request, port: int) -> int | None:
+    """The port the request itself states; of several, one that differs from the destination."""
+    ports = [each for each in map(port_of, _stated(request)) if each is not None]
+    odd = [each for each in ports if each != port]
+    return odd[0] if odd else (port if ports else None)
+
+
+def _stated(request: http.Request) -> list[str]:
+    stated = [str(each) for each in request.headers.get_all("host")]
+    return [*stated, request.authority] if request.authority else stated

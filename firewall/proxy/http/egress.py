@@ -17,7 +17,13 @@ from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Answer, Judge, fail_closed
 from firewall.protocols import Conversation, Identity, Watch, identify
-from firewall.proxy.http.describing import canonical, describe, prepare, switches_to_websocket
+from firewall.proxy.http.describing import (
+    MalformedError,
+    canonical,
+    describe,
+    prepare,
+    switches_to_websocket,
+)
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
 from firewall.proxy.http.layers import Closed, Found, Http, Relay
 from firewall.proxy.http.refuse import refusal, unreachable
@@ -133,9 +139,11 @@ class Egress:
 
         with self._guard("requestheaders", refuse, known):
             judge.probe("http.requestheaders")
-            if exchange.error is not None:
-                raise ValueError(exchange.error.msg)
-            state = Exchange(known, describe(exchange, known))
+            try:
+                state = Exchange(known, describe(exchange, known))
+            except MalformedError as error:
+                refuse(await self._judge_malformed(exchange.client_conn, str(error)))
+                return
             exchange.metadata[KEY] = state
             await self._judge_request(exchange, state, refuse)
 
@@ -199,11 +207,15 @@ class Egress:
         known = self._flow(client)
         with self._guard("egress_malformed", _ignore, known):
             judge.probe("http.egress_malformed")
-            evidence = "the head of a request cannot be read as one thing"
-            odd = Finding("protocol-mismatch", "http", evidence, "request head")
-            carrier = "tls stream" if client.tls else "tcp stream"
-            message = Message(known.host, known.port, carrier, "sent", (odd,))
-            await self._road().ask(message, known)
+            await self._judge_malformed(client, "the head of a request cannot be read as one thing")
+
+    async def _judge_malformed(self, client: connection.Client, evidence: str) -> Verdict:
+        """Only likely to be meant: programs write odd heads by mistake as well."""
+        known = self._flow(client)
+        odd = Finding("protocol-mismatch", "http", evidence, "request head", "likely")
+        carrier = "tls stream" if client.tls else "tcp stream"
+        message = Message(known.host, known.port, carrier, "sent", (odd,))
+        return await self._road().ask(message, known)
 
     def responseheaders(self, exchange: http.HTTPFlow) -> None:
         """A response's head has arrived; its body is to be streamed."""

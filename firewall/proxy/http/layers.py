@@ -39,14 +39,18 @@ from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from wsproto.events import CloseConnection as WebSocketClose
 from wsproto.utilities import LocalProtocolError
 
+from firewall.proxy.http.errorpage import install as explain_errors
 from firewall.proxy.http.flow import Exchange, exchange_of
+from firewall.proxy.http.informational import install as drop_advice
 from firewall.proxy.http.refuse import refusal, unreachable
 from firewall.proxy.http.trailers import install as drop_trailers
 from firewall.proxy.refusal import sentence
 from firewall.requests import Direction, Finding
 from firewall.verdict import Verdict
 
+drop_advice()
 drop_trailers()
+explain_errors()
 
 HEAD_LIMIT = 256 << 10
 """Bytes of an HTTP/1 head, or sent ahead of an answer; Apache and nginx take far less."""

@@ -83,6 +83,22 @@ print(secret)
     assert result.output.endswith("False\n")
 
 
+def test_the_broker_keeps_its_limits(inside: Inside) -> None:
+    """Process 1 makes the sandbox's sockets, and belongs to the agent's own user."""
+    code = """
+import resource
+files = resource.RLIMIT_NOFILE
+print(resource.prlimit(1, files)[0] > 4)
+try:
+    resource.prlimit(1, files, (4, 4))
+except PermissionError as error:
+    print(error.strerror)
+resource.setrlimit(files, (64, 64))
+print(resource.getrlimit(files))
+"""
+    assert inside.python(code).output == "True\nOperation not permitted\n(64, 64)\n"
+
+
 @pytest.mark.parametrize("request_name", ["attach", "kill", "pidfd"])
 def test_host_processes_cannot_be_touched(
     inside: Inside, host_process: subprocess.Popen[bytes], request_name: str

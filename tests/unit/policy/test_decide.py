@@ -33,6 +33,7 @@ from firewall.verdict import Severity, Verdict
 NOBODY = Actor(sandbox="test")
 MINING = Finding("mining", "stratum-v1", "mining.subscribe", "byte 0")
 TUNNEL = Finding("tunnel", "chisel", "its banner", "byte 0")
+ODD = Finding("protocol-mismatch", "http", "two lengths", "request head", "likely")
 MISMATCH = Finding("protocol-mismatch", "tls", "HTTP in a TLS record", "byte 0")
 
 RULES = """
@@ -44,8 +45,7 @@ network:
     - name: git
       allow: https
       hosts: [git.example]
-      methods: [GET]
-      requests: [{method: POST, path: "/*/*/git-upload-pack"}, {path: "/any/*"}]
+      requests: [{method: GET}, {method: POST, path: "/*/*/git-upload-pack"}, {path: "/any/*"}]
     - {name: tool, allow: https, hosts: [tool.example], programs: ["*/git"]}
     - {name: pinned, allow: https, hosts: [pinned.example, both.example], tls: passthrough}
     - {name: both, allow: https, hosts: [both.example]}
@@ -102,6 +102,8 @@ ALLOWED: list[tuple[Request, str]] = [
     (https("GET", "8.8.4.8", sni=None), "api"),
     (https("GET", "8.8.4.8", authority="x.example", sni="x.example"), "api"),
     (https("GET", "api.example", upgrade="websocket"), "api"),
+    (https("GET", "api.example", authority_port=443), "api"),
+    (https("GET", "api.example", upgrade="h2c"), "api"),
     (Resolve("any.example", "A"), "names"),
     (Resolve("any.example", "HTTPS"), "names"),
     (Message("api.example", 443, "websocket", "sent", ()), "messages"),
@@ -120,7 +122,10 @@ DENIED: list[tuple[Request, str, str]] = [
     (tls("tool.example"), "default", "only for programs */git; the program is not known"),
     (https("POST", "git.example", "/o/r/git-receive-pack"), "default",
      "rule git allows GET, POST /*/*/git-upload-pack, any method /any/*; this is POST /o/r/git-re"),
-    (https("POST", "git.example", "/any/../o"), "default", "the path is ambiguous"),
+    (https("get", "git.example"), "default", "this is get /"),
+    (https("POST", "git.example", "/any/../o"), "default", "it has dot segments or odd"),
+    (https("OPTIONS", "git.example", "*"), "default", "* asks about the whole server"),
+    (https("POST", "git.example", "/a#b"), "default", "it has a #fragment"),
     (https("get", "git.example", "/"), "default", "this is get /"),
     (Connect("db.example", 5432, protocol="ssh"), "default", "SSH on port 5432; rule db"),
     (Connect("shell.example", 22, protocol="silent"), "default", "rule shell allows ssh"),
@@ -136,11 +141,14 @@ DENIED: list[tuple[Request, str, str]] = [
     (https("GET", "api.example", sni="evil.example"), "guards.name-mismatch", "handshake names"),
     (https("GET", "8.8.4.8", authority="evil.example", sni="x.example"), "guards.name-mismatch",
      "the connection goes to 8.8.4.8"),
+    (https("GET", "api.example", authority_port=8443), "guards.name-mismatch",
+     "the request is for 'api.example:8443', the connection goes to port 443"),
     # tunnels
     (Connect("api.example", 443, protocol="socks"), "guards.tunnels", "socks on a direct"),
     (Connect("db.example", 5432, protocol="http-connect"), "guards.tunnels", "http-connect"),
     (https("CONNECT", "api.example"), "guards.tunnels", "CONNECT turns the request"),
-    (https("GET", "api.example", upgrade="h2c"), "guards.tunnels", "upgrade to h2c"),
+    (https("GET", "api.example", upgrade="derp"), "guards.tunnels", "upgrade to derp"),
+    (https("GET", "api.example", upgrade="h2c, derp"), "guards.tunnels", "upgrade to h2c, derp"),
     # addresses
     (tls("api.example", address="10.0.0.1"), "guards.private-addresses",
      "api.example leads to 10.0.0.1: private address"),
@@ -206,6 +214,7 @@ def test_denied(rules: Policy) -> None:
         (tls("api.example", address="169.254.169.254"), Severity.CRITICAL),
         (tls("api.example", findings=(MINING,)), Severity.CRITICAL),
         (tls("api.example", findings=(MISMATCH,)), Severity.CRITICAL),
+        (tls("api.example", findings=(ODD,)), Severity.WARNING),
         (https("CONNECT", "api.example"), Severity.CRITICAL),
     ],
 )
@@ -220,6 +229,17 @@ def test_programs(rules: Policy) -> None:
     assert denied.remedy.startswith('add "/usr/bin/curl" to programs of rule tool (test.yaml:')
     assert rules.decide(tls("www.cdn.example"), by("/usr/bin/curl")).rule == "no-curl"
     assert rules.decide(tls("www.cdn.example"), by("/usr/bin/git")).rule == "api"
+
+
+def test_a_method_in_lower_case_is_told_how_it_is_written(rules: Policy) -> None:
+    verdict = rules.decide(https("get", "git.example", "/x"), NOBODY)
+    assert verdict.remedy == "send GET: methods are told apart by case"
+
+
+def test_the_remedy_for_an_ambiguous_path_opens_nothing(rules: Policy) -> None:
+    for path in ("/any/../o", "*", "/any/%2e", "/a#b"):
+        verdict = rules.decide(https("POST", "git.example", path), NOBODY)
+        assert verdict.remedy == "send the path plainly, as the server is to read it"
 
 
 def test_obligations(rules: Policy) -> None:
@@ -261,7 +281,7 @@ def test_guards_set_to_alert_let_it_pass_with_a_warning(policy: Callable[[str], 
     alert = policy(RULES + "guards: {mining: alert, tunnels: alert, private-addresses: alert}\n")
     cases: list[tuple[Request, str, str]] = [
         (tls("api.example", findings=(MINING,)), "api", "guards.mining is set to alert"),
-        (https("GET", "api.example", upgrade="h2c"), "api", "guards.tunnels is set to alert"),
+        (https("GET", "api.example", upgrade="derp"), "api", "guards.tunnels is set to alert"),
         (tls("api.example", address="10.0.0.1"), "api", "guards.private-addresses is set to alert"),
         (Connect("db.example", 5432, protocol="socks"), "db", "guards.tunnels is set to alert"),
     ]

@@ -93,7 +93,7 @@ def test_command_explain(file: str) -> None:
     assert result.exit_code == 0
     assert "deny POST https://git.example/x" in result.stdout
     assert "rule git allows GET; this is POST /x" in result.stdout
-    assert 'add {method: POST, path: "/x"} to requests of rule git (test.yaml:6)' in result.stdout
+    assert "add POST to methods of rule git (test.yaml:6)" in result.stdout
     assert "https://npm.example" in result.stdout
     assert "to read code" in result.stdout
 

@@ -136,12 +136,19 @@ def test_a_missing_tool_is_a_note_when_another_answers(
 ) -> None:
     machine.npm({"registry": "https://npm.example/"})
     assert policy(FROM.format("https", "[npm, cargo]")).notes == (
-        "rule packages: cargo is not installed",
+        "rule packages: cargo is not installed; it adds no hosts to the rule",
     )
     with pytest.raises(
         PolicyError, match=r"no hosts for rule packages: cargo is not installed; write"
     ):
         policy(FROM.format("https", "[cargo]"))
+
+
+def test_programs_known_by_name_alone_are_noted(policy: Callable[[str], Policy]) -> None:
+    rule = "network: {{rules: [{{name: git, allow: https, hosts: [a.example], programs: [{}]}}]}}"
+    (note,) = policy(rule.format('"*/git", /usr/bin/curl')).notes
+    assert note.startswith("rule git: programs */git mean any file of that name")
+    assert policy(rule.format("/usr/bin/git")).notes == ()
 
 
 def test_plain_mirrors_need_a_rule_of_their_own(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firewall.policy.errors import Fault
-from firewall.policy.paths import LENGTH_LIMIT, PathGlob, clean, readings
+from firewall.policy.paths import LENGTH_LIMIT, PathGlob, clean, oddity, readings
 
 MATCHES = [
     ("/", "/", True),
@@ -64,6 +64,21 @@ AMBIGUOUS = [
 @pytest.mark.parametrize("path", AMBIGUOUS)
 def test_ambiguous_paths_have_no_meaning(path: str) -> None:
     assert clean(path) is None
+    assert oddity(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("*", "the whole server"),
+        ("a", "does not begin with a slash"),
+        ("/" + "a" * LENGTH_LIMIT, "longer than"),
+        ("/a#b", "#fragment"),
+        ("/a/../b", "dot segments"),
+    ],
+)
+def test_what_makes_a_path_ambiguous_is_said(path: str, why: str) -> None:
+    assert why in oddity(path)
 
 
 @pytest.mark.parametrize(

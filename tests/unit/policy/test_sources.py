@@ -94,6 +94,13 @@ def test_pip_runs_the_interpreter_of_its_script(machine: Machine) -> None:
     assert urls("pip") == ["https://index.example", "https://files.example"]
 
 
+def test_of_what_a_broken_tool_says_the_telling_line_is_kept(machine: Machine) -> None:
+    machine.tool("uv", "printf 'uv: command not found\\n\\nNote: see the help\\n' >&2; exit 127\n")
+    assert failure("uv").endswith("uv failed with status 127: uv: command not found")
+    machine.tool("npm", "printf 'Traceback (most recent):\\n  x\\nOSError: gone\\n' >&2; exit 1\n")
+    assert failure("npm").endswith("npm failed with status 1: OSError: gone")
+
+
 def test_a_broken_tool_says_so(machine: Machine) -> None:
     machine.tool("pip", "exit 1\n")
     machine.tool("python", "echo no such module >&2; exit 3\n")

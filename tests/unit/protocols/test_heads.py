@@ -24,7 +24,7 @@ CASES: list[tuple[str, str, list[tuple[bytes, bytes]], FindingKind, str]] = [
     ("POST", "/ts2021?x", [], "tunnel", "tailscale"),
     ("GET", "/derp", [(b"Upgrade", b"DERP")], "tunnel", "derp"),
     ("POST", "/", [(b"upgrade", b"tailscale-control-protocol")], "tunnel", "tailscale"),
-    ("GET", "/", [(b"Upgrade", b"websocket, H2C")], "tunnel", "h2c"),
+    ("GET", "/", [(b"Upgrade", b"websocket, DERP")], "tunnel", "derp"),
     ("GET", "/", [(b"Sec-WebSocket-Protocol", b"chisel-v3")], "tunnel", "chisel"),
     (
         "GET",

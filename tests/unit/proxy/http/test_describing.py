@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mitmproxy.connection import Client, Server
 from mitmproxy.http import HTTPFlow, Request
 
-from firewall.proxy.http.describing import MalformedError, describe, name_of, prepare
+from firewall.proxy.http.describing import MalformedError, describe, name_of, port_of, prepare
 from firewall.proxy.http.flow import Flow
 
 HERE = Flow("intercept", host="good.test", port=443)
@@ -40,6 +40,37 @@ def test_the_name_in_an_authority(authority: str, name: str) -> None:
     assert name_of(authority) == name
 
 
+@pytest.mark.parametrize(
+    ("authority", "port"),
+    [
+        ("good.test", None),
+        ("good.test:", None),
+        ("good.test:443", 443),
+        ("[2001:db8::1]:8443", 8443),
+        ("[2001:db8::1]", None),
+        ("2001:db8::1", None),
+        ("good.test:0443", 443),
+        ("good.test:\u0664", None),
+    ],
+)
+def test_the_port_in_an_authority(authority: str, port: int | None) -> None:
+    assert port_of(authority) == port
+
+
+@given(st.text())
+def test_any_authority_has_a_name_and_perhaps_a_port(authority: str) -> None:
+    port = port_of(authority)
+    assert port is None or port >= 0
+    assert isinstance(name_of(authority), str)
+
+
+def test_of_two_stated_ports_the_odd_one_is_judged() -> None:
+    flow = exchange()
+    assert describe(flow, HERE).authority_port is None
+    flow.request.headers.fields = ((b"Host", b"good.test:443"), (b"Host", b"good.test:9999"))
+    assert describe(flow, HERE).authority_port == 9999
+
+
 @given(st.text(st.characters(codec="ascii")))
 def test_case_does_not_matter_to_any_authority(authority: str) -> None:
     assert name_of(authority) == name_of(authority.swapcase())
@@ -50,6 +81,19 @@ def test_a_request_is_described_by_its_destination_not_by_its_host_header() -> N
     flow.request.headers["host"] = "evil.test"
     asked = describe(flow, HERE)
     assert (asked.host, asked.port, asked.authority) == ("good.test", 443, "evil.test")
+
+
+@pytest.mark.parametrize(("version", "authority"), [(b"HTTP/1.0", "good.test"), (b"HTTP/1.1", "")])
+def test_only_http_1_0_may_leave_out_the_host(version: bytes, authority: str) -> None:
+    flow = exchange(http_version=version)
+    del flow.request.headers["host"]
+    flow.request.authority = ""
+    assert describe(flow, HERE).authority == authority
+
+
+def test_a_method_is_described_as_it_is_sent() -> None:
+    """RFC 9110, 9.1: methods are case-sensitive; what allows GET does not allow get."""
+    assert describe(exchange(method=b"get"), HERE).method == "get"
 
 
 @pytest.mark.parametrize(

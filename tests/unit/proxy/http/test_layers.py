@@ -145,32 +145,63 @@ def test_a_finding_that_is_allowed_passes() -> None:
 # Framing that two parsers may read differently
 
 
+CLOSE = "Connection: close"
+
+
+def post(*headers: str) -> bytes:
+    lines = ["POST / HTTP/1.1", f"Host: {HOST}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    "request_bytes",
+    ("request_bytes", "why"),
     [
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nG",
-        b"POST / HTTP/1.1\r\nHost: good.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        (post("Content-Length: 5", "Transfer-Encoding: chunked"), "both transfer-encoding and"),
+        (post("Transfer-Encoding: xchunked"), "unknown transfer-encoding header"),
+        (post("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), "transfer-encoding"),
+        (post("Content-Length: 1", "Content-Length: 2"), "content-length"),
+        (post("Content-Length: +1"), "invalid content-length header: b'+1'"),
         (
-            b"POST / HTTP/1.1\r\nHost: good.test\r\nTransfer-Encoding: chunked\r\n"
-            b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n"
+            get("/", CLOSE, "X: a\rTransfer-Encoding: chunked"),
+            "contains a line break or a zero byte",
         ),
-        b"POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        b"POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: +1\r\n\r\na",
-        b"GET / HTTP/1.1\r\nHost: good.test\r\nX: a\rTransfer-Encoding: chunked\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: good.test\r\nBad Name: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: good.test\r\nX: a\x00b\r\n\r\n",
-        b"CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n",
+        (get("/", CLOSE, "X: a", " folded"), "the header X contains a line break"),
+        (get("/", "Bad Name: a"), "invalid header name"),
+        (get("/", CLOSE, "X: a\0b"), "a line break or a zero byte"),
+        (
+            b"CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n",
+            "CONNECT inside a connection that has its destination",
+        ),
     ],
 )
-def test_ambiguous_requests_are_refused(request_bytes: bytes) -> None:
-    with Stage() as stage:
+def test_ambiguous_requests_are_refused_by_a_guard(
+    request_bytes: bytes, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Stage(deny_messages) as stage:
         server = stage.upstream(swallow)
         with stage.tls(stage.door(server.port)) as client:
             client.sendall(request_bytes)
-            answer = client.recv(65536)
+            answer = read_all(client)
         assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 403 "))
+        assert b"Blocked by the firewall" in answer
+        assert b"validate_inbound_headers" not in answer
         assert server.connections == 0
-        assert "test-allow" not in stage.rules()
+        (record,) = stage.verdicts("Message")
+        assert stage.rules() == ["test-deny"]
+        (finding,) = record["findings"]
+        assert (finding["kind"], finding["where"]) == ("protocol-mismatch", "request head")
+        assert why in finding["evidence"]
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+def test_an_ambiguous_request_is_refused_though_nothing_is_blocked() -> None:
+    """In observe mode the verdict says allowed; no server may get to guess."""
+    with Stage() as stage:
+        server = stage.upstream(swallow)
+        with stage.tls(stage.door(server.port)) as client:
+            client.sendall(get("/", "X: a", " folded"))
+            assert client.recv(65536).startswith(b"HTTP/1.1 403 ")
+        assert server.connections == 0
 
 
 @pytest.mark.parametrize("target", [b"foo", b"ftp://good.test/", b"https://good.test@evil.test/"])
@@ -180,7 +211,10 @@ def test_a_head_that_cannot_be_read_is_recorded(target: bytes, before: bytes) ->
         server = stage.upstream(answering())
         with stage.tls(stage.door(server.port)) as client:
             client.sendall(before + b"GET %b HTTP/1.1\r\nHost: good.test\r\n\r\n" % target)
-            assert b"HTTP/1.1 400 " in read_all(client)
+            answer = read_all(client)
+        assert b"HTTP/1.1 400 " in answer
+        assert b"rule: guards.protocol-mismatch" in answer
+        assert b"send one plain head" in answer
         (record,) = stage.verdicts("Message")
         assert record["findings"][0]["kind"] == "protocol-mismatch"
         assert b"evil" not in server.received

@@ -1,0 +1,34 @@
+"""One name everywhere: of the connection, of its TLS handshake, and of the request on it."""
+
+from collections.abc import Sequence
+
+from firewall.policy.addresses import Address, parse_address
+from firewall.policy.hosts import normalise
+from firewall.policy.rules import Rule
+from firewall.requests import Connect, HttpRequest
+
+
+def nameless(request: Connect, allows: Sequence[Rule]) -> bool:
+    """Whether a TLS stream to a name hides which host it is for, and no tcp rule says that any
+    bytes are fine."""
+    named = parse_address(normalise(request.host)) is None
+    only_https = all(rule.document.kind == "https" for rule in allows)
+    return request.protocol == "tls" and request.sni is None and named and only_https
+
+
+def contradiction(request: HttpRequest, host: str, address: Address | None) -> str:
+    """How the names of a request disagree, or ""."""
+    authority, sni = request.authority, request.sni
+    if request.authority_port not in (None, request.port):
+        stated = f"{authority}:{request.authority_port}"
+        return f"the request is for {stated!r}, the connection goes to port {request.port}"
+    if address is None:
+        if authority != host and normalise(authority) != host:
+            return f"the request is for {authority!r}, the connection goes to {host!r}"
+        if sni is not None and sni != host and normalise(sni) != host:
+            return f"the TLS handshake names {sni!r}, the connection {host!r}"
+        return ""
+    named = normalise(authority)
+    if parse_address(named) == address or (sni is not None and named == normalise(sni)):
+        return ""
+    return f"the request is for {authority!r}, the connection goes to {host}"

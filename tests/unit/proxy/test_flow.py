@@ -62,7 +62,7 @@ def test_an_unknown_protocol_passes_by_a_tcp_rule(house: Stage, server: RawServe
         client.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
         assert client.recv(100) == b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
     assert house.memory.verdicts() == [("allow", "db")]
-    (record,) = house.memory.records
+    record = house.memory.records[0]
     assert record["request"]["address"] == "127.0.0.1"
     assert record["actor"]["process"]["pid"] == 4711
 

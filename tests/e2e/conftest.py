@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import pytest
 
 from firewall.audit import read
 from tests.e2e.servers import Certificates, GitServer, Nginx, RawServer
+from tests.waiting import PATIENCE
 
 FIREWALL = (sys.executable, "-m", "firewall.cli")
 
@@ -93,7 +95,7 @@ class Workplace:
         *agent: str,
         user: str | None = None,
         environment: Mapping[str, str] | None = None,
-        timeout: float = 60,
+        timeout: float = 2 * PATIENCE,
         stdin: str | None = None,
     ) -> Result:
         """Run an agent to its end."""
@@ -108,10 +110,12 @@ class Workplace:
         )
         return Result(done.returncode, done.stdout, done.stderr, self.records())
 
-    def start(self, policy: Path, script: str, says: str) -> subprocess.Popen[str]:
+    def start(
+        self, policy: Path, script: str, says: str, user: str | None = None
+    ) -> subprocess.Popen[str]:
         """Start a bash script as the agent and wait until it says a line."""
         process = subprocess.Popen(
-            self.command(policy, "bash", "-c", script),
+            self.command(policy, "bash", "-c", script, user=user),
             cwd=self.work,
             env=self.environment,
             stdin=subprocess.PIPE,
@@ -129,6 +133,25 @@ class Workplace:
 
     def records(self) -> list[dict[str, Any]]:
         return list(read(self.log)) if self.log.exists() else []
+
+    def policies(self) -> int:
+        """How often another policy took force."""
+        return [each["kind"] for each in self.records()].count("policy")
+
+
+TELLS = "trap 'echo told' USR1; "
+"""Begins a script for `load_again`."""
+
+
+def load_again(process: subprocess.Popen[str]) -> None:
+    """Ask for the policy to be loaded again, and return when that is over.
+
+    The firewall takes its signals in order, and the agent's script tells when the second came.
+    """
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "told\n"
 
 
 @pytest.fixture(scope="session")

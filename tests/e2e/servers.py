@@ -1,14 +1,16 @@
 """Real servers on loopback: nginx, git's own HTTP backend behind Python, and raw sockets."""
 
 import contextlib
+import http.client
 import http.server
+import itertools
 import os
+import secrets
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,21 @@ from tests.waiting import PATIENCE, eventually
 NAMES = ("origin.test", "git.test", "index.test", "raw.test")
 
 
+PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port for a server that cannot choose one itself.
+
+    Not of those that the kernel gives away (ip(7), ip_local_port_range): any process might get it
+    before the server does.
+    """
+    low, high = map(int, PORTS.read_text().split())
+    ours = [port for port in range(10_000, 65_536) if not low <= port <= high]
+    while True:
+        port = secrets.choice(ours or range(10_000, 65_536))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Certificates:
@@ -50,6 +64,7 @@ class Nginx:
     def __init__(self, folder: Path, certificates: Certificates) -> None:
         self.https, self.http = free_port(), free_port()
         self._log = folder / "access.log"
+        self._marks = itertools.count()
         root = folder / "root"
         root.mkdir()
         (root / "hello").write_text("hello from nginx\n")
@@ -72,9 +87,19 @@ class Nginx:
         wait_for_port(self.http)
 
     def requests(self) -> list[str]:
-        """What arrived, one "METHOD path protocol host" a request."""
-        time.sleep(0.05)
-        return self._log.read_text().splitlines() if self._log.exists() else []
+        """What arrived, one "METHOD path protocol host" a request.
+
+        The one worker writes a request's line after its answer, so a request of ours comes last.
+        """
+        mark = f"/mark-{next(self._marks)}"
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.http, timeout=PATIENCE)
+        ) as client:
+            client.request("HEAD", mark)
+            client.getresponse().read()
+        eventually(lambda: f" {mark} " in self._log.read_text())
+        lines = self._log.read_text().splitlines()
+        return [each for each in lines if not each.startswith("HEAD /mark-")]
 
     def close(self) -> None:
         self._process.terminate()
@@ -232,7 +257,7 @@ def wait_for_port(port: int) -> None:
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
     except OSError:
         return False
     return True

@@ -44,7 +44,7 @@ network:
 UPLOAD = 5 << 20
 LARGE = 64 << 20
 SHOW = "-w '\\n%{http_code} %{http_version} %{remote_ip}\\n'"
-BASE = "curl -sS --max-time 20"
+BASE = "curl -sS --max-time 60"
 
 SCRIPTS = {
     "https-2": f"{BASE} {SHOW} https://origin.test:HTTPS/hello",
@@ -130,7 +130,7 @@ def ran(certificates: Certificates, nginx: Nginx) -> Iterator[Ran]:
         ports |= {"strange": strange.https, "down": free_port(), "hints": hints.port}
         policy = workplace.policy(POLICY, **ports)
         try:
-            steps = take_steps(workplace, policy, _with_ports(ports), timeout=100)
+            steps = take_steps(workplace, policy, _with_ports(ports), timeout=240)
             yield Ran(steps, nginx.requests()[before:], strange.requests(), sink)
         finally:
             sink.close()

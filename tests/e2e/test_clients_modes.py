@@ -27,7 +27,7 @@ network:
     - {name: read, allow: https, hosts: [git.test], ports: [{https}], methods: [GET],
        addresses: [127.0.0.1/32]}
 """
-BASE = "curl -sS --max-time 20 -w '%{http_code}'"
+BASE = "curl -sS --max-time 60 -w '%{http_code}'"
 
 
 def _arrived(nginx: Nginx, path: str) -> list[str]:
@@ -64,7 +64,7 @@ def test_observe(certificates: Certificates, nginx: Nginx) -> None:
 def test_passthrough(certificates: Certificates, nginx: Nginx) -> None:
     origin = f"origin.test:{nginx.https}"
     issuer = "openssl x509 -noout -issuer"
-    client = "timeout 20 openssl s_client </dev/null 2>/dev/null -connect"
+    client = "timeout 60 openssl s_client </dev/null 2>/dev/null -connect"
     scripts = {
         "own": f"{BASE} https://{origin}/hello?passed",
         "post": f"{BASE} -X DELETE -o /dev/null https://{origin}/hello?unread",

@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.clients import SYSTEM_PYTHON, has_python
 from tests.e2e.conftest import Workplace
+from tests.waiting import PATIENCE
 
 POLICY = "version: 1\nname: test\n"
 
@@ -53,7 +54,7 @@ def test_much_passes_through_the_streams_unchanged(workplace: Workplace) -> None
         input=sent,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(sent).digest()
 

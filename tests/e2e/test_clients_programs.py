@@ -70,7 +70,7 @@ cat <&3
 """
 S_CLIENT = """
 printf 'GET /hello HTTP/1.1\\r\\nHost: NAME:PORT\\r\\nConnection: close\\r\\n\\r\\n' |
-    timeout 20 openssl s_client -connect HOST:PORT -servername NAME -ign_eof -verify_return_error
+    timeout 60 openssl s_client -connect HOST:PORT -servername NAME -ign_eof -verify_return_error
 """
 
 GOOD, BAD = "https://origin.test:HTTPS/hello", "https://elsewhere.test/hello"
@@ -129,7 +129,7 @@ def ran(certificates: Certificates, nginx: Nginx) -> Iterator[Ran]:
     with opened(certificates) as workplace:
         policy = workplace.policy(POLICY, **ports)
         scripts = {name: _with_ports(script, ports) for name, script in SCRIPTS.items()}
-        steps = take_steps(workplace, policy, scripts, user="root", timeout=100)
+        steps = take_steps(workplace, policy, scripts, user="root", timeout=240)
         yield Ran(steps, nginx.requests()[before:], raw.received)
     raw.close()
 

@@ -1,19 +1,19 @@
 """`firewall serve`: the same judge for programs that are told of a proxy, on the host itself."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.clients import check_evidence, opened, pip_command, public_folder
-from tests.e2e.conftest import FIREWALL, Workplace, needs
-from tests.e2e.servers import Certificates, GitServer, Nginx, free_port, wait_for_port
+from tests.e2e.conftest import Workplace, needs
+from tests.e2e.servers import Certificates, GitServer, Nginx
+from tests.e2e.serving import serve
 from tests.e2e.upstreams import Web, wheel_index
 from tests.waiting import PATIENCE, eventually
 
@@ -44,19 +44,7 @@ class Served:
     nginx: Nginx
     git: GitServer
     index: Web
-    port: int = field(default_factory=free_port)
-
-    def start(self) -> subprocess.Popen[bytes]:
-        ports = {"https": self.nginx.https, "http": self.nginx.http}
-        policy = self.workplace.policy(POLICY, **ports, git=self.git.port, index=self.index.port)
-        listen = f"127.0.0.1:{self.port}"
-        process = subprocess.Popen(
-            [*FIREWALL, "serve", "--policy", str(policy), "--listen", listen],
-            env=self.workplace.environment,
-            stderr=subprocess.PIPE,
-        )
-        wait_for_port(self.port)
-        return process
+    port: int
 
     @property
     def authority(self) -> Path:
@@ -84,12 +72,12 @@ class Served:
             capture_output=True,
             check=False,
             text=True,
-            timeout=60,
+            timeout=2 * PATIENCE,
         )
 
     def curl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         show = ("-w", "\n%{http_code} %{http_connect} %{http_version}")
-        return self.client("curl", "-sS", "--max-time", "20", *show, *arguments)
+        return self.client("curl", "-sS", "--max-time", str(PATIENCE), *show, *arguments)
 
     def http(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.curl("-x", f"http://127.0.0.1:{self.port}", *arguments)
@@ -119,17 +107,15 @@ def served(certificates: Certificates, nginx: Nginx) -> Iterator[Served]:
     with opened(certificates) as workplace, public_folder("fw-git-") as folder:
         git = GitServer(folder, certificates)
         index = Web(certificates, wheel_index("tiny"))
-        made = Served(workplace, nginx, git, index)
-        process = made.start()
+        ports = {"https": nginx.https, "http": nginx.http, "git": git.port, "index": index.port}
         try:
-            yield made
+            with serve(workplace, workplace.policy(POLICY, **ports)) as firewall:
+                yield Served(workplace, nginx, git, index, firewall.port)
         finally:
-            process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=PATIENCE)
             git.close()
             index.close()
-        assert process.returncode == 0
-        assert b"Traceback" not in said, said.decode()
+        assert firewall.process.returncode == 0
+        assert "Traceback" not in "".join(firewall.said)
 
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])

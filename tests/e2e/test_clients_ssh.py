@@ -24,7 +24,7 @@ network:
 """
 OPTIONS = (
     "-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-    " -o LogLevel=ERROR -o ConnectTimeout=15"
+    " -o LogLevel=ERROR -o ConnectTimeout=60"
 )
 
 

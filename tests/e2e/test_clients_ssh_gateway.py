@@ -81,7 +81,7 @@ class Act:
 
 TABLE = Path(__file__).with_name("ssh_acts.yaml")
 ACTS = [Act(**row) for row in yaml.safe_load(TABLE.read_text())]
-OPTIONS = "-o BatchMode=yes -o ConnectTimeout=30"
+OPTIONS = "-o BatchMode=yes -o ConnectTimeout=60"
 
 
 @pytest.fixture(scope="module")

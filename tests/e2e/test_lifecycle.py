@@ -1,10 +1,10 @@
 """Signals, exit statuses, and that nothing is left behind."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 
 from firewall.audit import verify
 from tests.e2e.conftest import FIREWALL, Workplace
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 POLICY = "version: 1\nname: t\nextends: [base]\n"
 
@@ -28,42 +28,37 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def _processes(mark: str) -> list[int]:
-    """The processes whose command line carries a mark."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if mark in line and int(entry.name) != os.getpid():
-                found.append(int(entry.name))
-    return found
+    """The processes whose command line, environment or folder carries a mark."""
+    pids = (int(name) for name in os.listdir("/proc") if name.isdecimal())
+    return [pid for pid in pids if pid != os.getpid() and mark in _told(pid)]
+
+
+def _told(pid: int) -> str:
+    """What may be read of a process, its command line first."""
+    told = ""
+    with contextlib.suppress(OSError):
+        told += Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        told += Path(f"/proc/{pid}/environ").read_text(errors="replace")
+        told += os.readlink(f"/proc/{pid}/cwd")
+    return told
+
+
+def _named(name: str) -> list[int]:
+    """The processes that go by a name."""
+    return [pid for pid in _processes(name) if _told(pid).startswith(name)]
 
 
 @pytest.fixture
 def traces(workplace: Workplace) -> Iterator[None]:
-    """Checks that a test leaves no process, mount or namespace behind."""
-    before = _footprint()
+    """Checks that a test leaves no process and no mount behind."""
+    before = _mounts()
     yield
-    until = time.monotonic() + PATIENCE
-    while _processes(str(workplace.folder)) or _footprint() - before:
-        assert time.monotonic() < until, (
-            _processes(str(workplace.folder)),
-            _footprint() - before,
-        )
-        time.sleep(0.05)
+    eventually(lambda: not _processes(str(workplace.folder)))
+    eventually(lambda: _mounts() <= before)
 
 
-def _footprint() -> set[str]:
-    """Every network namespace in use, and every mount of this test's process."""
-    spaces = set()
-    for entry in Path("/proc").glob("[0-9]*/ns/net"):
-        try:
-            spaces.add(os.readlink(entry))
-        except OSError:
-            continue
-    return spaces | set(Path("/proc/self/mountinfo").read_text().splitlines())
+def _mounts() -> set[str]:
+    return set(Path("/proc/self/mountinfo").read_text().splitlines())
 
 
 @pytest.mark.parametrize(
@@ -91,23 +86,24 @@ def test_a_signal_reaches_the_agent(
 def test_an_agent_that_ignores_nothing_ends_by_the_signal(
     workplace: Workplace, policy: Path
 ) -> None:
-    process = workplace.start(policy, "echo ready; exec sleep 60", "ready")
+    process = workplace.start(policy, "echo ready; exec sleep 300", "ready")
     process.send_signal(signal.SIGTERM)
     assert _end(process) == (143, "")
 
 
 @pytest.mark.usefixtures("traces")
 def test_what_the_agent_left_running_ends_with_it(workplace: Workplace, policy: Path) -> None:
-    mark = f"exec -a {workplace.folder}-left sleep 60"
-    process = workplace.start(policy, f"({mark}) & disown; sleep 0.2; echo ready", "ready")
+    mark = f"exec -a {workplace.folder}-left sleep 300"
+    process = workplace.start(policy, f"({mark}) & disown; echo ready; read; true", "ready")
+    eventually(lambda: _named(f"{workplace.folder}-left"))
     assert _end(process)[0] == 0
 
 
 @pytest.mark.usefixtures("traces")
 def test_a_killed_firewall_takes_the_sandbox_along(workplace: Workplace, policy: Path) -> None:
-    mark = f"exec -a {workplace.folder}-agent sleep 60"
-    process = workplace.start(policy, f"(setsid bash -c '{mark}') & echo ready; sleep 60", "ready")
-    assert _processes(f"{workplace.folder}-agent")
+    mark = f"exec -a {workplace.folder}-agent sleep 300"
+    process = workplace.start(policy, f"(setsid bash -c '{mark}') & echo ready; sleep 300", "ready")
+    eventually(lambda: _named(f"{workplace.folder}-agent"))
     process.kill()
     process.wait(PATIENCE)
     process.communicate()
@@ -143,7 +139,7 @@ def test_a_program_that_does_not_exist(workplace: Workplace, policy: Path) -> No
 
 
 def test_two_firewalls_at_once_write_two_chains(workplace: Workplace, policy: Path) -> None:
-    first = workplace.start(policy, "echo ready; exec sleep 60", "ready")
+    first = workplace.start(policy, "echo ready; exec sleep 300", "ready")
     second = workplace.start(policy, "echo ready", "ready")
     assert _end(second)[0] == 0
     first.terminate()

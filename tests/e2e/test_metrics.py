@@ -1,13 +1,13 @@
 """A running firewall answers Prometheus."""
 
-import subprocess
 import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.conftest import FIREWALL, Workplace
-from tests.e2e.servers import RawServer, free_port, wait_for_port
-from tests.e2e.test_survival import Served, ended
+from tests.e2e.conftest import Workplace
+from tests.e2e.servers import RawServer, free_port
+from tests.e2e.serving import serve
+from tests.e2e.test_survival import ended
 from tests.waiting import PATIENCE, eventually
 
 POLICY = """
@@ -24,26 +24,16 @@ def test_prometheus_sees_verdicts_flows_and_the_log(
     workplace: Workplace, raw_server: RawServer
 ) -> None:
     policy = workplace.policy(POLICY, raw=raw_server.port)
-    proxy, metrics = free_port(), free_port()
-    arguments = ["--policy", str(policy), "--listen", str(proxy), "--metrics", str(metrics)]
-    process = subprocess.Popen(
-        [*FIREWALL, "serve", *arguments], env=workplace.environment, text=True
-    )
-    try:
-        wait_for_port(proxy)
-        served = Served(process, proxy)
+    metrics = free_port()
+    with serve(workplace, policy, "--metrics", str(metrics)) as served:
         with served.connect("raw.test", raw_server.port) as allowed:
             allowed.sendall(b"\x00\x01\x02\x03")
             assert allowed.recv(10) == b"\x00\x01\x02\x03"
-            samples = _samples(metrics)
-            assert samples['firewall_flows{state="relaying"}'] == 1
+            eventually(lambda: _samples(metrics)['firewall_flows{state="relaying"}'] == 1)
         denied = served.connect("other.test", 1)
         denied.sendall(b"\x00\x01\x02\x03")
         assert ended(denied)
         samples = eventually(lambda: _of_both(_samples(metrics)))
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
     verdicts = {name: value for name, value in samples.items() if "verdicts_total" in name}
     assert verdicts == {
         _verdict("allow", "raw"): 1,

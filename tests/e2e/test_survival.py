@@ -1,23 +1,20 @@
 """What it must survive: crowds, drips, stalls, garbage, floods, full disks, and bad reloads."""
 
 import os
-import re
 import resource
 import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from firewall.audit import verify
-from tests.e2e.conftest import FIREWALL, Workplace, needs
+from tests.e2e.conftest import Workplace, needs
 from tests.e2e.servers import Nginx, RawServer
+from tests.e2e.serving import Served, serve
 from tests.waiting import PATIENCE, eventually
 
 PROXY = """
@@ -36,66 +33,13 @@ network:
 CONSENT = ", addresses: [127.0.0.1/32]"
 
 
-class Served:
-    """A running `firewall serve`."""
-
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.process = process
-        self.port = port
-
-    def connect(self, host: str, port: int) -> socket.socket:
-        """A tunnel through the proxy, by CONNECT."""
-        client = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
-        client.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        reply = b""
-        while not reply.endswith(b"\r\n\r\n"):
-            reply += client.recv(1)
-        assert b" 200 " in reply
-        return client
-
-    def memory(self) -> int:
-        """Resident bytes of the process and its children."""
-        pids = [self.process.pid]
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        pids += [int(each) for each in children.read_text().split()]
-        return sum(_resident(each) for each in pids)
-
-
-def _resident(pid: int) -> int:
-    match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(match[1]) * 1024 if match else 0
-
-
-@contextmanager
-def serve(workplace: Workplace, policy: Path, *more: str) -> Iterator[Served]:
-    process = subprocess.Popen(
-        [*FIREWALL, "serve", "--policy", str(policy), "--listen", "127.0.0.1:0", *more],
-        env=workplace.environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    match = re.search(r"proxy on 127\.0\.0\.1:(\d+)", line)
-    assert match, line + process.stderr.read()
-    drain = threading.Thread(target=process.stderr.read, daemon=True)
-    drain.start()
-    try:
-        yield Served(process, int(match[1]))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
-        drain.join()
-        process.stderr.close()
-
-
 @pytest.fixture
 def policy(workplace: Workplace, raw_server: RawServer, nginx: Nginx) -> Path:
     return workplace.policy(PROXY, raw=raw_server.port, https=nginx.https, http=nginx.http)
 
 
-def ended(client: socket.socket, seconds: float = 15) -> bool:
-    client.settimeout(seconds)
+def ended(client: socket.socket) -> bool:
+    client.settimeout(PATIENCE)
     with client:
         try:
             return client.recv(100) == b""
@@ -106,6 +50,7 @@ def ended(client: socket.socket, seconds: float = 15) -> bool:
 
 
 @needs("nginx")
+@pytest.mark.timeout(600)
 def test_five_thousand_connections_at_once(
     workplace: Workplace, policy: Path, raw_server: RawServer
 ) -> None:
@@ -156,23 +101,29 @@ def test_a_client_that_drips_is_cut_and_disturbs_nobody(
 def test_a_client_that_stops_reading_costs_no_memory(
     workplace: Workplace, policy: Path, nginx: Nginx
 ) -> None:
+    url = f"http://origin.test:{nginx.http}/large"
     with serve(workplace, policy) as proxy:
         before = proxy.memory()
-        fetch = f"curl -sx 127.0.0.1:{proxy.port} http://origin.test:{nginx.http}/large"
-        idle = [
-            subprocess.Popen(
-                ["bash", "-c", f"{fetch} | (sleep 4; head -c1)"], stdout=subprocess.DEVNULL
-            )
-            for _ in range(5)
-        ]
-        time.sleep(3)
+        stalled = [_stalled(proxy, url) for _ in range(5)]
+        # Beside one that is read to its end, the others had time to grow.
+        size = _curl(proxy, url, "-o", "/dev/null", "-w", "\n%{size_download}")
         grown = proxy.memory() - before
-        for each in idle:
-            each.wait(PATIENCE)
+        for each in stalled:
+            each.close()
+    assert int(size.split()[0]) == 64 << 20
     assert grown < 250 << 20, "five stalled downloads of 64 MB, and mitmproxy's own start"
 
 
+def _stalled(proxy: Served, url: str) -> socket.socket:
+    """A download of which only the first bytes are read."""
+    client = socket.create_connection(("127.0.0.1", proxy.port), PATIENCE)
+    client.sendall(f"GET {url} HTTP/1.1\r\nHost: {url.split('/')[2]}\r\n\r\n".encode())
+    assert client.recv(12) == b"HTTP/1.1 200"
+    return client
+
+
 @needs("nginx", "curl")
+@pytest.mark.timeout(600)
 def test_a_large_download_streams_at_flat_memory(
     workplace: Workplace, raw_server: RawServer, nginx: Nginx
 ) -> None:
@@ -195,7 +146,7 @@ def test_a_large_download_streams_at_flat_memory(
         peak = 0
         while curl.poll() is None:
             peak = max(peak, proxy.memory())
-            time.sleep(0.1)
+            time.sleep(0.1)  # how often it is looked at, no more
         assert curl.stdout is not None
         assert curl.stdout.read() == str(size)
         curl.stdout.close()
@@ -231,7 +182,7 @@ def test_a_bad_upstream_is_a_readable_502(
 def _curl(proxy: Served, url: str, *more: str) -> str:
     arguments = ["curl", "-sx", f"http://127.0.0.1:{proxy.port}", "-w", "\n%{http_code}", *more]
     body, _, status = subprocess.run(
-        [*arguments, url], check=False, capture_output=True, text=True, timeout=60
+        [*arguments, url], check=False, capture_output=True, text=True, timeout=PATIENCE
     ).stdout.rpartition("\n")
     return f"{status} {body}"
 
@@ -267,6 +218,7 @@ def test_a_full_disk_denies_and_recovers(
             assert len(raw_server.received) == received, "no byte passed without a record"
             filler.unlink()
             eventually(lambda: _echo(proxy, raw_server) != b"")
+            assert len(raw_server.received) == received + 1, "nor did one come late"
         assert verify(disk / "audit").status in ("intact", "torn")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
@@ -300,8 +252,8 @@ def test_a_new_policy_takes_force_and_a_bad_one_does_not(
     with serve(workplace, policy) as proxy:
         assert _echo(proxy, raw_server) != b""
         policy.write_text(good.replace("allow: tcp", "allow: nonsense"))
-        time.sleep(1.6)
-        assert _echo(proxy, raw_server) != b"", "the old policy stays in force"
+        eventually(lambda: "the old policy stays in force" in "".join(proxy.said))
+        assert _echo(proxy, raw_server) != b""
         policy.write_text(
             good.replace("name: raw, allow: tcp", "name: raw, deny: tcp").replace(CONSENT, "")
         )
@@ -322,9 +274,8 @@ def test_a_depth_process_that_dies_takes_only_its_flows_and_is_replaced(
             assert other.recv(10) == b"\x00\x01"
             children = Path(f"/proc/{proxy.process.pid}/task/{proxy.process.pid}/children")
             os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
-            time.sleep(0.3)
+            eventually(lambda: "depth.died" in [each["kind"] for each in workplace.records()])
             other.sendall(b"\x02\x03")
             assert other.recv(10) == b"\x02\x03"
         assert _curl(proxy, url) == "200 hello from nginx\n"
-    assert "depth.died" in [each["kind"] for each in workplace.records()]
     assert verify(workplace.log).status in ("intact", "torn")

@@ -67,6 +67,16 @@ class Inside:
         wanted = self.spec(*argv, **more)
         return self.firewall(lambda: _supervise(wanted, serve))
 
+    def meanwhile(self, serve: Serve) -> Any:
+        """What `serve` returns, who acts as the firewall while an agent waits for it."""
+
+        def act(sandbox: Sandbox) -> Any:
+            served = serve(sandbox)
+            (self.directory / "done").touch()
+            return served
+
+        return self.run("sh", "-c", "until [ -e done ]; do sleep 0.01; done", serve=act).served
+
     def python(self, code: str, *arguments: str, **more: Any) -> Result:
         """Run Python code, of the system's Python, which every user can read."""
         assert PYTHON
@@ -160,7 +170,7 @@ def _supervise(wanted: SandboxSpec, serve: Serve | None) -> Result:
 def _drain(sandbox: Sandbox, reader: int) -> tuple[bytes, int]:
     output = b""
     while True:
-        ready, _, _ = select.select([reader, sandbox.fileno()], [], [], 30)
+        ready, _, _ = select.select([reader, sandbox.fileno()], [], [], PATIENCE)
         assert ready, f"the agent hangs; so far it wrote {output!r}"
         if reader in ready:
             output += os.read(reader, 65536)

@@ -7,7 +7,7 @@ import pty
 import select
 import shutil
 import signal
-import time
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from firewall.sandbox import Sandbox, SandboxError
-from firewall.sandbox.procfs import family
+from firewall.sandbox.procfs import family, state
 from tests.e2e.sandbox.inside import IS_ROOT, PYTHON, USER, FirewallError, Inside
-from tests.waiting import eventually
+from tests.e2e.terminal import Terminal
+from tests.waiting import PATIENCE, eventually
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_signals_are_passed_on(inside: Inside, number: signal.Signals) -> None:
 import signal, sys, time
 signal.signal({int(number)}, lambda *_: sys.exit(42))
 open("ready", "w")
-time.sleep(30)
+time.sleep(300)
 """
     assert inside.python(code, serve=serve).status == 42
 
@@ -177,13 +178,14 @@ def test_a_capability_that_cannot_be_dropped_starts_nothing(
 def test_the_agent_waits_for_the_start(inside: Inside) -> None:
     def act() -> bool:
         sandbox = Sandbox.launch(inside.spec("touch", "started"))
-        time.sleep(0.2)
-        early = (inside.directory / "started").exists()
+        sandbox.open_udp(("203.0.113.1", 53), socket.AF_INET).close()  # it can do things already
+        early = list(family(sandbox.pid))
         sandbox.close()
         sandbox.close()
-        return early
+        return early == []
 
-    assert inside.firewall(act) is False
+    assert inside.firewall(act)
+    assert not (inside.directory / "started").exists()
 
 
 DAEMON = """
@@ -198,42 +200,59 @@ print("done")
 """
 
 
-def sandboxed() -> list[int]:
-    """Processes of the machine that live in another network namespace than this one."""
-    own = os.readlink("/proc/self/ns/net")
+type Lives = list[tuple[int, int]]
+"""Processes by number and start, since numbers come again."""
+
+
+def processes(sandbox: Sandbox) -> Lives:
+    """All that a sandbox consists of: its keeper, its first process, and the agent's."""
+    pids = [sandbox._keeper, sandbox.pid, *family(sandbox.pid)]
+    return [(pid, state(pid)[1]) for pid in pids]
+
+
+def alive(lives: Lives) -> list[int]:
+    found = []
+    for pid, started in lives:
+        with contextlib.suppress(OSError):
+            if state(pid)[1] == started:
+                found.append(pid)
+    return found
+
+
+def inhabitants(network: int) -> list[int]:
+    """The processes in a network namespace, by its inode."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{name}/ns/net") != own:
+            if os.stat(f"/proc/{name}/ns/net").st_ino == network:
                 found.append(int(name))
     return found
 
 
-def beats(file: Path) -> bool:
-    """Whether something still writes the file."""
-    file.unlink(missing_ok=True)
-    time.sleep(0.3)
-    return file.exists()
+def _mounts() -> str:
+    return Path("/proc/self/mountinfo").read_text()
 
 
 def test_nothing_is_left_behind(inside: Inside) -> None:
-    mounts = Path("/proc/self/mountinfo").read_text()
-    before = set(sandboxed())
+    mounts = _mounts()
     handles = os.listdir("/proc/self/fd")
+    beat = inside.directory / "alive"
 
     def act() -> Any:
         opened = len(os.listdir("/proc/self/fd"))
         with inside.running(DAEMON) as sandbox:
             eventually(lambda: sandbox.poll() == 0)
-            alive = beats(inside.directory / "alive")
-            inner = list(family(sandbox.pid))
-        gone = [not os.path.exists(f"/proc/{pid}") for pid in (*inner, sandbox.pid)]
-        return [alive, len(inner), all(gone), len(os.listdir("/proc/self/fd")) - opened]
+            beat.unlink(missing_ok=True)
+            eventually(beat.exists)
+            lives = processes(sandbox)
+            # While its socket is open, no other network gets the number of this one.
+            listener = sandbox.tcp.dup()
+        left = [*alive(lives), *inhabitants(sandbox.namespace)]
+        listener.close()
+        return [len(lives), left, len(os.listdir("/proc/self/fd")) - opened]
 
-    assert inside.firewall(act) == [True, 3, True, 0]
-    assert not beats(inside.directory / "alive")
-    assert set(sandboxed()) <= before
-    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert inside.firewall(act) == [5, [], 0]
+    eventually(lambda: _mounts() == mounts)
     assert os.listdir("/proc/self/fd") == handles
 
 
@@ -250,23 +269,24 @@ while True:
 
 
 def test_killing_the_firewall_kills_the_sandbox(inside: Inside) -> None:
-    before = set(sandboxed())
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
             inside.firewall(lambda: _run_until_killed(inside))
         os._exit(0)
-    firewall = int(eventually(lambda: _text(inside.directory / "firewall")))
-    eventually(lambda: _text(inside.directory / "alive") == "connected")
+    firewall, lives = json.loads(eventually(lambda: _text(inside.directory / "running")))
+    assert len(lives) == 3
     os.kill(firewall, signal.SIGKILL)
     os.waitpid(pid, 0)
-    eventually(lambda: set(sandboxed()) <= before)
-    assert not beats(inside.directory / "alive")
+    eventually(lambda: not alive(lives))
 
 
 def _run_until_killed(inside: Inside) -> None:
-    with inside.running(NETWORK_LOOP):
-        (inside.directory / "firewall").write_text(str(os.getpid()))
+    with inside.running(NETWORK_LOOP) as sandbox:
+        eventually(lambda: _text(inside.directory / "alive") == "connected")
+        running = inside.directory / "running.new"
+        running.write_text(json.dumps([os.getpid(), processes(sandbox)]))
+        running.rename(inside.directory / "running")
         signal.pause()
 
 
@@ -288,7 +308,7 @@ def test_the_death_of_the_first_process_is_news(inside: Inside) -> None:
     def act() -> Any:
         with inside.running(NETWORK_LOOP) as sandbox:
             os.kill(sandbox.pid, signal.SIGKILL)
-            assert select.select([sandbox], [], [], 5)[0]
+            assert select.select([sandbox], [], [], PATIENCE)[0]
             return sandbox.poll()
 
     assert inside.firewall(act) == 137
@@ -316,9 +336,10 @@ def test_a_shell_keeps_its_terminal_and_its_jobs(inside: Inside, terminal: tuple
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        inside.environment["PS1"] = "prompt> "
         sandbox = Sandbox.launch(inside.spec("bash", "--norc", "--noprofile", "-i"))
         sandbox.start()
-        status = eventually(lambda: str(sandbox.poll() or ""), 30)
+        status = eventually(lambda: str(sandbox.poll() or ""))
         sandbox.close()
         return [status, os.tcgetpgrp(0) == os.getpgrp()]
 
@@ -327,33 +348,38 @@ def test_a_shell_keeps_its_terminal_and_its_jobs(inside: Inside, terminal: tuple
         answer = json.dumps(inside.firewall(in_terminal))
         (inside.directory / "answer").write_text(answer)
         os._exit(0)
-    said = _talk(main, ["tty; sleep 30", "\x03", "sleep 30 &", "jobs; kill %1; exit 5"])
+    person = Terminal(main)
+    assert "no job control" not in person.expect(r"(?s).*prompt> ")
+    person.type("sh -c 'tty; exec sleep 300'\n")
+    person.expect("/dev/.*\n")
+    person.type("\x03")
+    person.expect("prompt> ")
+    person.type("sleep 300 &\n")
+    person.expect("prompt> ")
+    person.type("jobs; kill %1; exit 5\n")
+    person.expect("Running")
     os.waitpid(pid, 0)
     assert json.loads(_text(inside.directory / "answer")) == ["5", True]
-    assert "no job control" not in said
-    assert "Running" in said
-    assert "/dev/" in said
-
-
-def _talk(main: int, lines: list[str]) -> str:
-    said = b""
-    for line in lines:
-        time.sleep(0.7)
-        os.write(main, line.encode() if line == "\x03" else f"{line}\n".encode())
-    while select.select([main], [], [], 1.0)[0]:
-        said += os.read(main, 65536)
-    return said.decode()
 
 
 def test_processes_are_listed_parents_first(inside: Inside) -> None:
     def act() -> Any:
-        code = f'import os; os.system("sh -c \'{PYTHON} -c \\"import time; time.sleep(9)\\"; :\'")'
+        code = (
+            f'import os; os.system("sh -c \'{PYTHON} -c \\"import time; time.sleep(300)\\"; :\'")'
+        )
         with inside.running(code) as sandbox:
-            eventually(lambda: len(family(sandbox.pid)) >= 3)
-            found = list(family(sandbox.pid))
-            return [sandbox.pid in found, found == sorted(found)]
+            parents = eventually(lambda: _of_three(family(sandbox.pid)))
+            found = [sandbox.pid, *parents]
+            return [
+                sandbox.pid not in parents,
+                all(parents[pid] in found[: found.index(pid)] for pid in parents),
+            ]
 
-    assert inside.firewall(act) == [False, True]
+    assert inside.firewall(act) == [True, True]
+
+
+def _of_three(family: dict[int, int]) -> dict[int, int]:
+    return family if len(family) >= 3 else {}
 
 
 def test_a_sandbox_without_a_program_is_refused(inside: Inside) -> None:

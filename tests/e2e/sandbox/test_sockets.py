@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,10 +98,9 @@ def test_a_socket_made_later_is_masked_by_a_refresh(inside: Inside) -> None:
     def serve(sandbox: Sandbox) -> None:
         with listening(path):
             (inside.directory / "there").touch()
-            sandbox.refresh()
-            time.sleep(0.2)
+            refresh(sandbox)
             (inside.directory / "masked").touch()
-            time.sleep(0.3)
+            eventually((inside.directory / "done").exists)
 
     code = (
         CONNECT
@@ -111,9 +109,16 @@ import os, time
 for name in ("there", "masked"):
     while not os.path.exists(name): time.sleep(0.001)
 print(connect({path!r}))
+open("done", "w")
 """
     )
     assert inside.python(code, serve=serve).output.strip() in REFUSED
+
+
+def refresh(sandbox: Sandbox) -> None:
+    """Return when all is masked: the sandbox does what it is told in order, and answers this."""
+    sandbox.refresh()
+    sandbox.open_udp(("203.0.113.1", 53), socket.AF_INET).close()
 
 
 @contextlib.contextmanager
@@ -147,8 +152,7 @@ def test_the_agents_own_sockets_stay_usable(inside: Inside, host_is_there: bool)
         with contextlib.ExitStack() as stack:
             if host_is_there:
                 stack.enter_context(renamed(f"{inside.directory}/host"))
-            sandbox.refresh()
-            time.sleep(0.2)
+            refresh(sandbox)
             (inside.directory / "refreshed").touch()
             eventually((inside.directory / "done").exists)
 

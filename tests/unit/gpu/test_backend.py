@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 STUB = r"""
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +70,7 @@ ASK = """
 import json, time
 from firewall.actor import Actor
 from firewall.gpu import GpuMonitor
-gpu = GpuMonitor(patience=5)
+gpu = GpuMonitor(patience=60)
 gpu.start()
 while gpu.latest()["reason"] == "there is no reading yet":
     time.sleep(0.005)
@@ -108,7 +110,7 @@ def ask(folder: Path, mode: str = "") -> dict[str, Any]:
     }
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", ASK],
-        env=env, check=True, capture_output=True, text=True, timeout=60,
+        env=env, check=True, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     snapshot: dict[str, Any] = json.loads(done.stdout)
     return snapshot

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,6 +16,26 @@ from firewall.gpu.backend import Device, DeviceLostError, UnavailableError
 from tests.waiting import PATIENCE, eventually
 
 ACTOR = Actor("s1", namespace=1)
+
+
+@dataclass
+class Clock:
+    """Stands still until a test moves it, and then moves the monitor's time."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return 1_700_000_000 + self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(monitor, "time", made)
+    return made
 
 
 class FakeGpu:
@@ -71,20 +92,27 @@ def pass_through(gate: threading.Event) -> None:
 
 
 def ask(gpu: GpuMonitor) -> Mapping[str, Any]:
-    """A fresh snapshot; checks that there is no second answer."""
+    """A fresh snapshot; a later question's answer shows that there is no second one."""
     answers: list[Mapping[str, Any]] = []
+    later: list[Mapping[str, Any]] = []
     gpu.fresh(ACTOR, answers.append)
-    eventually(lambda: bool(answers))
-    time.sleep(0.02)
+    eventually(lambda: answers)
+    gpu.fresh(ACTOR, later.append)
+    eventually(lambda: later)
     assert len(answers) == 1
     return answers[0]
 
 
-def test_a_fresh_reading() -> None:
-    with started(FakeGpu()) as gpu:
+def test_a_fresh_reading(clock: Clock) -> None:
+    backend = FakeGpu()
+    with started(backend, patience=PATIENCE) as gpu:
+        ask(gpu)
+        assert backend.readings == 1, "one for two questions at the same moment"
+        clock.now += 0.5
         snapshot = ask(gpu)
+        assert backend.readings == 2
     assert (snapshot["status"], snapshot["reason"]) == ("ok", None)
-    assert snapshot["age_ms"] < 250
+    assert snapshot["age_ms"] == 0
     (device,) = snapshot["devices"]
     assert device["utilisation"] == 93
     assert "own" in device["processes"][0]
@@ -93,63 +121,95 @@ def test_a_fresh_reading() -> None:
 
 def test_latest_asks_nothing() -> None:
     backend = FakeGpu()
-    with started(backend) as gpu:
+    with started(backend, period=PATIENCE) as gpu:
         eventually(lambda: gpu.latest()["status"] == "ok")
-        read = backend.readings
         for _ in range(100):
             assert gpu.latest()["devices"][0]["power_watts"] == 600.0
-        assert backend.readings <= read + 1
+        assert backend.readings == 1
 
 
 def test_the_callback_runs_on_the_sampler() -> None:
     names: list[str] = []
-    with started(FakeGpu()) as gpu:
+    with started(FakeGpu(), patience=PATIENCE) as gpu:
         gpu.fresh(ACTOR, lambda snapshot: names.append(threading.current_thread().name))
         eventually(lambda: bool(names))
     assert names == ["gpu sampler"]
 
 
-def test_a_flood_of_questions_is_no_flood_of_readings() -> None:
+def test_a_flood_of_questions_is_no_flood_of_readings(clock: Clock) -> None:
     backend = FakeGpu()
     answers: list[Mapping[str, Any]] = []
-    with started(backend) as gpu:
+    with started(backend, patience=PATIENCE) as gpu:
         for _ in range(1000):
             gpu.fresh(ACTOR, answers.append)
         eventually(lambda: len(answers) == 1000)
         assert {each["status"] for each in answers} == {"ok"}
-        assert backend.readings < 10
+        assert backend.readings == 1, "no time has passed"
 
 
-def test_history_is_kept_at_the_period_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    with started(FakeGpu(), period=0.01) as gpu:
-        eventually(lambda: len(gpu.latest()["history"]) == 60)
-        time.sleep(0.05)
+def test_history_is_kept_at_the_period_and_bounded() -> None:
+    backend = FakeGpu()
+    with started(backend, period=0.01) as gpu:
+        eventually(lambda: backend.readings > 70)
         history = gpu.latest()["history"]
     assert len(history) == 60
     assert history[-1]["utilisation"] == [93]
     assert set(history[-1]) == {"sampled_at", "utilisation", "memory_used", "power_watts"}
 
 
+class Slow:
+    """A driver that answers until `hang`, and then not before its gate is opened."""
+
+    def __init__(self) -> None:
+        self._slow, self._hung, self.gate = (threading.Event() for _ in range(3))
+        self.gpu = FakeGpu(self._hook)
+
+    def _hook(self) -> None:
+        if self._slow.is_set():
+            self._hung.set()
+            pass_through(self.gate)
+
+    def hang(self) -> None:
+        """Return when a reading hangs."""
+        self._slow.set()
+        assert self._hung.wait(PATIENCE)
+
+    def go_on(self) -> None:
+        """Return when a whole reading has followed the one that hung."""
+        read = self.gpu.readings
+        self.gate.set()
+        eventually(lambda: self.gpu.readings > read + 1)
+
+
 class TestSlow:
-    def test_the_last_sample_is_given_with_its_age(self) -> None:
-        gate, slow = threading.Event(), threading.Event()
-        backend = FakeGpu(lambda: pass_through(gate) if slow.is_set() else None)
+    def test_the_last_sample_is_given_with_its_age(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(monitor, "STALE", PATIENCE)
+        slow = Slow()
         answers: list[Mapping[str, Any]] = []
-        with started(backend, period=0.05) as gpu:
+        with started(slow.gpu, period=0.05) as gpu:
             eventually(lambda: gpu.latest()["status"] == "ok")
-            slow.set()
-            time.sleep(0.15)
+            slow.hang()
             asked = time.monotonic()
             gpu.fresh(ACTOR, answers.append)
-            assert time.monotonic() - asked < 0.05, "fresh must not block its caller"
-            eventually(lambda: bool(answers))
-            assert 0.2 < time.monotonic() - asked < 0.6
-            gate.set()
-            time.sleep(0.1)
+            eventually(lambda: answers)
+            assert time.monotonic() - asked >= monitor.PATIENCE
+            slow.go_on()
         (snapshot,) = answers
         assert (snapshot["status"], snapshot["reason"]) == ("ok", "fresh reading timed out")
         assert snapshot["age_ms"] > 250
         assert snapshot["devices"][0]["processes"][0]["pid"] == 1
+
+    def test_who_asks_is_not_kept_waiting(self) -> None:
+        slow = Slow()
+        answers: list[Mapping[str, Any]] = []
+        with started(slow.gpu, period=0.05, patience=PATIENCE) as gpu:
+            slow.hang()
+            gpu.fresh(ACTOR, answers.append)
+            assert answers == [], "it has returned, and the driver still hangs"
+            slow.go_on()
+            eventually(lambda: answers)
+        (snapshot,) = answers
+        assert (snapshot["status"], snapshot["reason"]) == ("ok", None)
 
     def test_before_the_first_reading_nothing_is_known(self) -> None:
         gate = threading.Event()
@@ -160,17 +220,18 @@ class TestSlow:
         assert snapshot["reason"] == "fresh reading timed out; there is no reading yet"
         assert snapshot["devices"] == []
 
-    def test_an_old_reading_says_nothing_about_now(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(monitor, "STALE", 0.1)
-        gate, slow = threading.Event(), threading.Event()
-        backend = FakeGpu(lambda: pass_through(gate) if slow.is_set() else None)
-        with started(backend, period=0.02) as gpu:
+    def test_an_old_reading_says_nothing_about_now(self, clock: Clock) -> None:
+        slow = Slow()
+        with started(slow.gpu, period=0.05) as gpu:
             eventually(lambda: gpu.latest()["status"] == "ok")
-            slow.set()
-            eventually(lambda: gpu.latest()["status"] == "unavailable")
+            clock.now += 1
+            slow.hang()
+            assert gpu.latest()["status"] == "ok"
+            clock.now += 7
             snapshot = gpu.latest()
-            gate.set()
-        assert snapshot["reason"] == "the last reading is 0 s old"
+            slow.gate.set()
+        assert snapshot["status"] == "unavailable"
+        assert snapshot["reason"] == "the last reading is 8 s old"
         assert snapshot["devices"] == []
 
 
@@ -229,7 +290,7 @@ class TestUnavailable:
             assert "ZeroDivisionError('a mistake')" in gpu.latest()["reason"]
         assert "the GPU sampler failed" in caplog.text
 
-    def test_stop_answers_those_who_wait(self) -> None:
+    def test_stop_answers_those_who_wait(self, clock: Clock) -> None:
         gate = threading.Event()
         answers: list[Mapping[str, Any]] = []
         with started(FakeGpu(lambda: pass_through(gate)), patience=0.5) as gpu:
@@ -245,7 +306,7 @@ def test_a_failing_waiter_harms_nobody(caplog: pytest.LogCaptureFixture) -> None
     def fail(snapshot: object) -> None:
         raise RuntimeError("a waiter's own mistake")
 
-    with started(FakeGpu()) as gpu:
+    with started(FakeGpu(), patience=PATIENCE) as gpu:
         gpu.fresh(ACTOR, fail)
         assert ask(gpu)["status"] == "ok"
     assert "a waiter of the GPU monitor failed" in caplog.text
@@ -270,5 +331,5 @@ def test_every_question_of_many_threads_gets_one_answer() -> None:
         for thread in threads:
             thread.join()
         eventually(lambda: 0 not in counts)
-        time.sleep(0.1)
+        ask(gpu)
     assert counts == [1] * 400

@@ -97,11 +97,12 @@ class Stage:
         self.memory = memory
         self.depth = depth
 
-    def open(self, host: str, port: int) -> socket.socket:
-        """The agent's end of a new flow to host:port."""
+    def open(self, host: str, port: int, words: bytes = b"") -> socket.socket:
+        """The agent's end of a new flow to host:port, on which it has said these words."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = socket.create_connection(listener.getsockname(), PATIENCE)
             accepted, address = listener.accept()
+        client.sendall(words)
         road = Road(address, (host, port), host, port)
         self.gate.loop.post(lambda: self._begin(accepted, road))
         return client

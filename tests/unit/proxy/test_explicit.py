@@ -1,5 +1,6 @@
 """The explicit proxy's front: CONNECT, SOCKS5, absolute-form; and hostile handshakes."""
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,7 +126,8 @@ def test_an_unfinished_handshake_times_out(
 ) -> None:
     monkeypatch.setattr("firewall.proxy.explicit.HANDSHAKE_SECONDS", 0.1)
     client = _connect(served)
-    client.sendall(words)
+    with contextlib.suppress(ConnectionError):  # its time may be over already
+        client.sendall(words)
     assert _closed(client) == b""
 
 

@@ -54,7 +54,7 @@ def test_mining_is_found_as_ever() -> None:
 
 def test_a_line_that_never_ends_costs_little() -> None:
     late = _late()
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(20_000):
         late.feed(b"A")
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5

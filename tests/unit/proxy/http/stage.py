@@ -132,7 +132,7 @@ class Stage:
 
     def run[T](self, work: Coroutine[Any, Any, T]) -> T:
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(30)
+        return future.result(PATIENCE)
 
     async def _make(self) -> Interceptor:
         self._loop.set_task_factory(asyncio.eager_task_factory)
@@ -147,7 +147,8 @@ class Stage:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self.interceptor.master.done()
-        await asyncio.sleep(0.05)
+        for _ in range(10):  # turns in which what was closed lets go of its sockets
+            await asyncio.sleep(0.005)
 
     # What the tests look at
 
@@ -161,7 +162,7 @@ class Stage:
 
     def wait_ended(self) -> Traffic:
         """Wait for a flow to end; its traffic."""
-        assert self._ended.wait(15), "the flow did not end"
+        assert self._ended.wait(PATIENCE), "the flow did not end"
         return self.traffic[-1]
 
     # Servers

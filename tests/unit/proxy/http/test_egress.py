@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import time
 
 import pytest
 
@@ -28,7 +27,7 @@ from tests.unit.proxy.http.stage import (
     swallow,
     until,
 )
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 # What passes, and what does not
 
@@ -223,14 +222,14 @@ def test_an_allowed_stream_is_relayed_and_watched() -> None:
         server = stage.upstream(swallow)
         with stage.tls(stage.door(server.port)) as client:
             client.sendall(b"\x00\x01 opening\n")
-            time.sleep(0.3)
+            eventually(lambda: server.received)
             client.sendall(SUBSCRIBE)
             assert read_all(client) == b""
         assert server.received == b"\x00\x01 opening\n"
 
 
 def test_a_client_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "FIRST_SECONDS", 0.5)
+    monkeypatch.setattr(serve, "FIRST_SECONDS", 3)
     with Stage(deny_messages) as stage, stage.tls(stage.door(1)) as client:
         client.sendall(b"GE")
         assert read_all(client) == b""

@@ -148,14 +148,14 @@ def test_an_idle_connection_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("firewall.proxy.ssh.gateway.LOOK_SECONDS", 0.01)
 
     async def act() -> None:
-        async with stage(tmp_path, "limits: {idle: 1s}") as here, here.agent() as agent:
+        async with stage(tmp_path, "limits: {idle: 3s}") as here, here.agent() as agent:
             process = await agent.create_process("cat")
             await process.wait_closed()
             await agent.wait_closed()
             assert here.asked()[-1] == (
                 "deny",
                 "limit",
-                "a connection idle for more than 1 seconds",
+                "a connection idle for more than 3 seconds",
             )
 
     asyncio.run(act())

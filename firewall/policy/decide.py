@@ -90,10 +90,13 @@ class Decider:
             elif guard == "protocol-mismatch" and finding.confidence != "certain":
                 severity = Severity.WARNING
             reason = f"{finding.name}: {finding.evidence} ({finding.where}; {finding.confidence})"
-            blocked = blocked or self._guard(guard, reason, severity, alerts)
+            remedy = remedies.malformed(finding)
+            blocked = blocked or self._guard(guard, reason, severity, alerts, remedy)
         return blocked
 
-    def _guard(self, name: str, reason: str, severity: Severity, alerts: _Alerts) -> Verdict | None:
+    def _guard(
+        self, name: str, reason: str, severity: Severity, alerts: _Alerts, remedy: str = ""
+    ) -> Verdict | None:
         """What a guard makes of something it saw: a deny, or an alert and no verdict."""
         guard = self._guards.get(name)
         if guard is not None and guard.action == "alert":
@@ -101,7 +104,8 @@ class Decider:
             alerts.append(_plain(f"guards.{name} is set to alert{where}: {reason}"))
             return None
         source = guard.source if guard else ""
-        return self._deny(f"guards.{name}", reason, remedies.guard(name, guard), severity, source)
+        remedy = remedy or remedies.guard(name, guard)
+        return self._deny(f"guards.{name}", reason, remedy, severity, source)
 
     def _names(self, alerts: _Alerts, *names: str | None) -> Verdict | None:
         """A verdict against names that are on a list."""

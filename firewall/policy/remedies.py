@@ -8,10 +8,11 @@ from firewall.policy.hosts import is_name
 from firewall.policy.lists import Entry
 from firewall.policy.resolved import Guard
 from firewall.policy.rules import Asked, Rule
+from firewall.requests import Finding
 
 SPEAK_PLAINLY = (
-    "nothing lets bytes pass that two readers may understand differently: speak one protocol and,"
-    " in HTTP, send one plain head: a valid method, one length or chunked, no folded lines"
+    "nothing lets a request pass that two servers may understand differently: send one plain head,"
+    " with a valid method, one length or chunked, and no folded lines"
 )
 _USUAL = {"https": 443, "http": 80, "ssh": 22}
 _KIND = {"tls": "https", "http": "http", "http2": "http", "ssh": "ssh"}
@@ -53,10 +54,14 @@ def listed(entry: Entry, action: Guard | None) -> str:
     return f"{own}; or, {guard(entry.guard, action)}"
 
 
+def malformed(finding: Finding) -> str:
+    """What to do about a head of HTTP that cannot be read as one thing; "" for other findings."""
+    odd = finding.kind == "protocol-mismatch" and finding.name == "http"
+    return SPEAK_PLAINLY if odd else ""
+
+
 def guard(name: str, guard: Guard | None) -> str:
     """How to let a guard only alert, where that can be written."""
-    if name == "protocol-mismatch":
-        return SPEAK_PLAINLY
     if guard is None:
         return "nothing: this guard is always on"
     where = f" ({guard.source})" if guard.source else ""

@@ -231,6 +231,13 @@ def test_programs(rules: Policy) -> None:
     assert rules.decide(tls("www.cdn.example"), by("/usr/bin/git")).rule == "api"
 
 
+def test_the_remedy_for_an_odd_head_is_a_plain_one(rules: Policy) -> None:
+    odd = rules.decide(Message("api.example", 443, "tls stream", "sent", (ODD,)), NOBODY)
+    other = rules.decide(tls("api.example", findings=(MISMATCH,)), NOBODY)
+    assert "send one plain head" in odd.remedy
+    assert other.remedy == "nothing: this guard is always on"
+
+
 def test_a_method_in_lower_case_is_told_how_it_is_written(rules: Policy) -> None:
     verdict = rules.decide(https("get", "git.example", "/x"), NOBODY)
     assert verdict.remedy == "send GET: methods are told apart by case"

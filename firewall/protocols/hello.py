@@ -8,6 +8,7 @@ their settings apart, not programs: a miner built on OpenSSL looks like anything
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 SERVER_NAME = 0
 ALPN = 16
@@ -15,6 +16,8 @@ _GROUPS = 10
 _POINT_FORMATS = 11
 _SIGNATURES = 13
 _VERSIONS = 43
+_TOLD = frozenset({_GROUPS, _POINT_FORMATS, _SIGNATURES, _VERSIONS})
+"""Extensions whose contents the fingerprints tell; of the others only that they are there."""
 
 _GREASE = frozenset(0x0A0A + 0x1010 * number for number in range(16))
 """RFC 8701."""
@@ -36,6 +39,21 @@ class ClientHello:
     version: int
     ciphers: bytes
     extensions: Mapping[int, bytes]
+
+
+def fingerprints(hello: ClientHello) -> Mapping[str, str]:
+    """JA3 and JA4 by name, for a record; not to be changed."""
+    told = tuple((kind, data if kind in _TOLD else b"") for kind, data in hello.extensions.items())
+    return _fingerprints(hello.version, hello.ciphers, hello.alpn, told)
+
+
+@lru_cache(maxsize=1024)
+def _fingerprints(
+    version: int, ciphers: bytes, alpn: tuple[str, ...], told: tuple[tuple[int, bytes], ...]
+) -> Mapping[str, str]:
+    """Remembered, as a machine's few TLS libraries open all its flows."""
+    hello = ClientHello(None, alpn, 0, version, ciphers, dict(told))
+    return {"ja3": ja3(hello), "ja4": ja4(hello)}
 
 
 def ja3(hello: ClientHello) -> str:

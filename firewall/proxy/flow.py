@@ -8,7 +8,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from typing import Protocol as Interface
@@ -19,6 +19,7 @@ from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import FlowState, Metrics
 from firewall.protocols import Conversation, Identity, Shape
+from firewall.protocols.hello import fingerprints
 from firewall.protocols.ssh import disconnect
 from firewall.proxy.actors import Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
@@ -89,6 +90,7 @@ class Flow:
         self._request = Connect(road.host, road.port)
         self._opening = Opening(house.loop, client, self._allowed, self._identified, self._enforced)
         self._untried: list[str] = []
+        self._fingerprints: Mapping[str, str] = {}
         self._over = False
         self.handed_over = False
         self._state: FlowState = "identifying"
@@ -128,6 +130,7 @@ class Flow:
     def _identified(self, identity: Identity) -> None:
         self._enter("deciding")
         self._request = self._connect(identity)
+        self._fingerprints = fingerprints(identity.hello) if identity.hello else {}
         self._judge_name()
 
     def _found(self, actor: Actor) -> None:
@@ -217,6 +220,7 @@ class Flow:
             "flow": self.number,
             "client": list(self._road.client),
             "dialled": list(self._road.dialled),
+            **self._fingerprints,
         }
 
     # Carrying out the verdict

@@ -15,7 +15,7 @@ from firewall.sandbox import Authority
 from tests.e2e.clients import Step, Steps, opened, public_folder, take_steps
 from tests.e2e.conftest import Workplace, needs
 from tests.e2e.servers import Certificates, GitServer, Nginx, RawServer
-from tests.e2e.test_survival import Served, serve
+from tests.e2e.serving import Served, serve
 from tests.e2e.upstreams import Dropbear, Sshd
 from tests.waiting import PATIENCE
 

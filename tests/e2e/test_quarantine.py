@@ -13,7 +13,8 @@ import pytest
 from firewall.audit import verify
 from tests.e2e.conftest import FIREWALL, Workplace, needs
 from tests.e2e.servers import RawServer
-from tests.e2e.test_survival import Served, ended, serve
+from tests.e2e.serving import Served, serve
+from tests.e2e.test_survival import ended
 from tests.waiting import PATIENCE, eventually
 
 POLICY = """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.protocols.hello import ClientHello, ja3, ja4
+from firewall.protocols.hello import ClientHello, fingerprints, ja3, ja4
 from firewall.protocols.identity import More, ProtocolError
 from firewall.protocols.tls import parse_client_hello
 from tests.unit.protocols.samples import alpn, client_hello, extension, server_name
@@ -76,3 +76,10 @@ def test_raises_on_nothing(data: bytes) -> None:
         assert not isinstance(hello, More)
         assert len(ja4(hello)) == 36
         assert len(ja3(hello)) == 32
+
+
+def test_fingerprints_are_both_by_name_whatever_else_the_hello_says() -> None:
+    hello = example()
+    other = replace(hello, sni="b.example", extensions={**hello.extensions, 51: b"another key"})
+    assert fingerprints(hello) == {"ja3": ja3(hello), "ja4": ja4(hello)}
+    assert fingerprints(other) == fingerprints(hello)

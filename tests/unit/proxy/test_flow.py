@@ -336,6 +336,8 @@ def test_tls_that_moves_unread_is_judged_by_its_shape(
         assert client.recv(4096) == HELLO
         eventually(lambda: _messages(house))
     (record, *_) = _messages(house)
+    assert record["flow"]["ja4"].startswith("t")
+    assert len(record["flow"]["ja3"]) == 32
     assert record["request"]["carrier"] == "encrypted stream"
     assert record["request"]["findings"][0]["evidence"] == "named True, protocols False"
     assert (record["verdict"]["action"], record["verdict"]["severity"]) == ("allow", "warning")

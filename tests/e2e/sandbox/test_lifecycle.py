@@ -314,6 +314,18 @@ def test_the_death_of_the_first_process_is_news(inside: Inside) -> None:
     assert inside.firewall(act) == 137
 
 
+def test_a_continued_agent_stands_still_no_more_before_it_is_news(inside: Inside) -> None:
+    def act() -> Any:
+        code = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); signal.pause()"
+        with inside.running(code) as sandbox:
+            eventually(lambda: sandbox.poll() is None and sandbox.stopped)
+            before = sandbox.stands_still()
+            os.kill(next(iter(family(sandbox.pid))), signal.SIGCONT)
+            return [before, sandbox.stopped, sandbox.stands_still()]
+
+    assert inside.firewall(act) == [True, True, False]
+
+
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, int]]:
     main, other = pty.openpty()

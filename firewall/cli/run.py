@@ -96,11 +96,12 @@ def _news(house: House, sandbox: Sandbox) -> None:
 def _stop_too(house: House, sandbox: Sandbox) -> None:
     """A stopped agent hands the terminal to whoever started the firewall, until it is continued.
 
-    Where the terminal's key stopped both, the agent is continued already when this is reached.
+    Where the terminal's key stopped both, the agent is continued already when this is reached,
+    whether or not the news of it are.
     """
     if house.quarantine.freezing:
         return
-    if sandbox.poll() is None and sandbox.stopped and os.isatty(0):
+    if sandbox.poll() is None and sandbox.stands_still() and os.isatty(0):
         terminal.stop()
         sandbox.signal(signal.SIGCONT)
 

@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from firewall.sandbox import channel, exposed, mounts, namespaces, spec, support, trust
+from firewall.sandbox import channel, exposed, mounts, namespaces, procfs, spec, support, trust
 from firewall.sandbox.broker import Broker, Program
 from firewall.sandbox.environment import agent_environment, moved_home
 from firewall.sandbox.errors import SandboxError
@@ -110,6 +110,11 @@ class Sandbox:
                 self._status = int(message[1])
             self.stopped = message[0] == "stopped"
         return self._status
+
+    def stands_still(self) -> bool:
+        """Whether the agent is stopped now. The news that it was continued may come later."""
+        parents = procfs.family(self.pid)
+        return any(_is_stopped(pid) for pid, parent in parents.items() if parent == self.pid)
 
     def open_udp(self, address: tuple[str, int], family: int) -> socket.socket:
         """A socket that answers inside as `address`, the destination of the agent's datagram.
@@ -214,6 +219,12 @@ def _plan(wanted: SandboxSpec, identity: Identity) -> tuple[Program, mounts.View
         root=wanted.keep_root,
     )
     return program, view
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(OSError):
+        return procfs.state(pid)[0] == "T"
+    return False
 
 
 def _terminal() -> str | None:

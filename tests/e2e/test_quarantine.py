@@ -197,17 +197,19 @@ def test_freeze_stops_every_process_until_the_release(
     assert process.stdin is not None
     run = Run(workplace)
     name = run.name()
+    ticked = workplace.work / "tick"
+    eventually(lambda: ticked.exists() and ticked.read_text())
     process.stdin.write("go\n")
     process.stdin.flush()
     eventually(lambda: run.listed()[4] == "frozen")
     states = _states(process.pid)
     assert len(states) >= 3
     assert set(states.values()) - {"Z"} == {"T"}, "all that are not dead are stopped"
-    tick = (workplace.work / "tick").read_text()
+    tick = ticked.read_text()
     assert run.command("sandbox", "quarantine", name, "--freeze").returncode == 0
-    assert (workplace.work / "tick").read_text() == tick
+    assert ticked.read_text() == tick
     assert run.command("sandbox", "release", name).returncode == 0
-    eventually(lambda: (workplace.work / "tick").read_text() not in (tick, ""))
+    eventually(lambda: ticked.read_text() not in (tick, ""))
     process.stdin.write("go\n")
     process.stdin.flush()
     out, err = process.communicate(timeout=PATIENCE)

@@ -1,14 +1,17 @@
 """The gateway's own connection to the server: the right server, and the login the policy names."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncssh
+from asyncssh.connection import SSHClientConnectionOptions
 
 from firewall.policy.ssh import Certificate, Login
 from firewall.protocols.ssh import hassh
@@ -111,34 +114,54 @@ async def connect(visit: Visit, hosts: KnownHosts) -> asyncssh.SSHClientConnecti
             f"{FAILED}: {visit.host} does not let {visit.user} in: {error.reason}. Name a key that"
             f" it knows in login of rule {visit.rule}"
         ) from error
-    except (asyncssh.Error, OSError, TimeoutError) as error:
+    except (asyncssh.Error, OSError, TimeoutError, ValueError) as error:
         raise UnreachableError(f"{FAILED}: {visit.host}: {error or 'no answer in time'}") from error
     visit.known |= _described(connection)
     return connection
 
 
 async def _connect(visit: Visit, verifier: Verifier) -> asyncssh.SSHClientConnection:
-    credentials = _credentials(visit.terms.login, visit)
-    end = await _dial(visit.given.address or visit.host, visit.port)
-    pinned = isinstance(visit.terms.host_keys, tuple)
-    known = not pinned and verifier.hosts.knows(visit.host, end.getpeername()[0], visit.port)
+    async with contextlib.AsyncExitStack() as until_logged_in:
+        credentials = await _credentials(visit.terms.login, visit, until_logged_in)
+        return await _log_in(visit, verifier, credentials)
+
+
+async def _log_in(
+    visit: Visit, verifier: Verifier, credentials: dict[str, Any]
+) -> asyncssh.SSHClientConnection:
+    # Before the dial: what is wrong with the login's files is then told without a socket to close.
+    options = await _options(visit, verifier, credentials)
+    end = await _dial(_address(visit), visit.port)
     async with asyncio.timeout(LOGIN_SECONDS):
         return await asyncssh.connect(
-            visit.host,
-            visit.port,
-            sock=end,
-            config=None,
-            client_factory=lambda: verifier,
-            username=visit.user,
-            known_hosts=([], [], []) if pinned else verifier.hosts.bytes(),
-            server_host_key_algs=() if known else HOST_KEYS,
-            encryption_algs=CIPHERS,
-            compression_algs=None,
-            gss_host=None,
-            agent_forwarding=False,
-            keepalive_interval=KEEPALIVE_SECONDS,
-            **credentials,
+            visit.host, visit.port, sock=end, config=None, options=options
         )
+
+
+async def _options(
+    visit: Visit, verifier: Verifier, credentials: dict[str, Any]
+) -> SSHClientConnectionOptions:
+    pinned = isinstance(visit.terms.host_keys, tuple)
+    known = not pinned and verifier.hosts.knows(visit.host, _address(visit), visit.port)
+    made: SSHClientConnectionOptions = await SSHClientConnectionOptions.construct(
+        config=None,
+        client_factory=lambda: verifier,
+        username=visit.user,
+        known_hosts=([], [], []) if pinned else verifier.hosts.bytes(),
+        server_host_key_algs=() if known else HOST_KEYS,
+        encryption_algs=CIPHERS,
+        compression_algs=None,
+        gss_host=None,
+        agent_forwarding=False,
+        keepalive_interval=KEEPALIVE_SECONDS,
+        **credentials,
+    )
+    return made
+
+
+def _address(visit: Visit) -> str:
+    """The address that was judged."""
+    return visit.given.address or visit.host
 
 
 async def _dial(address: str, port: int) -> socket.socket:
@@ -169,20 +192,40 @@ def _described(connection: asyncssh.SSHClientConnection) -> dict[str, Any]:
     }
 
 
-def _credentials(login: Login, visit: Visit) -> dict[str, Any]:
+async def _credentials(
+    login: Login, visit: Visit, until_logged_in: contextlib.AsyncExitStack
+) -> dict[str, Any]:
     """What asyncssh is told to prove itself with; without any word of it, what ssh outside would:
     the agent in SSH_AUTH_SOCK and the usual files in ~/.ssh."""
     if login == Login():
         return {}
-    agent = os.environ.get("SSH_AUTH_SOCK") if login.agent is True else login.agent
     keys: list[Any] = [str(Path(login.key).expanduser())] if login.key else []
     if login.certificate is not None:
         keys.append(_certified(login.certificate, visit))
+    if login.agent is not None:
+        agent = await until_logged_in.enter_async_context(_agent(login.agent))
+        keys += await agent.get_keys()
     return {
         "client_keys": keys or None,
-        "agent_path": agent or None,
         "password": _secret(login.password) if login.password else None,
     }
+
+
+@contextlib.asynccontextmanager
+async def _agent(place: Literal[True] | str) -> AsyncIterator[asyncssh.SSHAgentClient]:
+    """The ssh-agent at a socket of the host. asyncssh's own option for it tries ~/.ssh as well."""
+    path = os.environ.get("SSH_AUTH_SOCK", "") if place is True else str(Path(place).expanduser())
+    try:
+        agent = await asyncssh.connect_agent(path)
+    except OSError as error:
+        raise UnreachableError(
+            f"{FAILED}: no ssh-agent answers at {path or 'SSH_AUTH_SOCK'}"
+        ) from error
+    try:
+        yield agent
+    finally:
+        agent.close()
+        await agent.wait_closed()
 
 
 def _certified(certificate: Certificate, visit: Visit) -> tuple[Any, Any]:

@@ -1,13 +1,18 @@
 """Towards the server: the right host or none, and the login that the policy names."""
 
 import asyncio
+import os
+import shutil
 import socket
+import subprocess
+import tempfile
 from pathlib import Path
 
 import asyncssh
 import pytest
 
 from tests.unit.proxy.ssh.stage import POLICY, Stage, stage
+from tests.waiting import eventually
 
 LOGIN = 'host-keys: ["{fingerprint}"]\n      login: {{key: {key}}}'
 
@@ -153,3 +158,42 @@ def test_a_password_comes_from_a_secrets_place(
             assert "the secret env:BOX_PASSWORD cannot be read" in told
 
     asyncio.run(act())
+
+
+@pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="not installed: ssh-agent")
+def test_a_key_may_stay_in_an_agent_of_the_host(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has 108 bytes at most
+        place = f"{short}/agent"
+        agent = subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL)
+        lines = 'host-keys: ["{fingerprint}"]\n      login: {{agent: ' + place + "}}"
+
+        async def act() -> None:
+            async with stage(tmp_path, policy=_policy(lines)) as here:
+                assert "does not let git in" in await _refusal(here)
+                (tmp_path / "key").chmod(0o600)
+                add = ["ssh-add", "-q", str(tmp_path / "key")]
+                subprocess.run(add, check=True, env={**os.environ, "SSH_AUTH_SOCK": place})
+                await _works(here)
+
+        try:
+            eventually(lambda: Path(place).exists())
+            asyncio.run(act())
+        finally:
+            agent.terminate()
+            agent.wait()
+
+
+def test_a_key_or_an_agent_that_is_not_there_is_no_block(tmp_path: Path) -> None:
+    (tmp_path / "nonsense").write_text("no key")
+
+    async def act(login: str) -> str:
+        lines = 'host-keys: ["{fingerprint}"]\n      login: ' + login
+        async with stage(tmp_path, policy=_policy(lines)) as here:
+            told = await _refusal(here)
+            assert {action for action, _ in here.memory.verdicts()} == {"allow"}
+            return told
+
+    missing = tmp_path / "missing"
+    assert "No such file" in asyncio.run(act(f"{{{{key: {missing}}}}}"))
+    assert "Invalid private key" in asyncio.run(act(f"{{{{key: {tmp_path}/nonsense}}}}"))
+    assert f"no ssh-agent answers at {missing}" in asyncio.run(act(f"{{{{agent: {missing}}}}}"))

@@ -68,7 +68,8 @@ def test_all_stop_but_the_first_and_go_on_again(first: int) -> None:
     own = [each for each in family(first) if _state(each) == "T"]
     count, trouble = _done(freezer.freeze)
     assert trouble == ""
-    below = list(family(first))
+    # One that had ended and waits for its parent, which is stopped, is nothing to stop.
+    below = [each for each in family(first) if _state(each) != "Z"]
     assert [_state(each) for each in below] == ["T"] * len(below)
     assert len(below) >= 3
     assert count >= len(below) - len(own)

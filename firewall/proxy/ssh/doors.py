@@ -78,6 +78,16 @@ class JudgedConnection(SSHServerConnection):
         self.create_task(self._judge_global_request())
 
     async def _judge_global_request(self) -> None:
+        actor = self._visit.given.actor
+        with fail_closed(self._visit.judge, "ssh.global", self._give_up, actor=actor):
+            probe("ssh.global")
+            await self._answer_global_request()
+
+    def _give_up(self, verdict: Verdict) -> None:
+        """What cannot be judged, perhaps because it is malformed, ends the connection."""
+        self.send_away(sentence(verdict))
+
+    async def _answer_global_request(self) -> None:
         """No reverse forward passes whatever the verdict: nobody here could carry it out."""
         handler, packet, _ = self._global_request_queue[0]
         name = _name_in(packet)
@@ -104,13 +114,19 @@ class JudgedConnection(SSHServerConnection):
         if name in _JUDGED_OPEN:
             super()._process_channel_open(pkttype, pktid, packet)
         else:
-            self.create_task(self._refuse_open(name, opening.get_uint32()))
+            self.create_task(self._judge_open(name, opening.get_uint32()))
 
     _packet_handlers = {  # noqa: RUF012 (asyncssh's own table, by which packets find their way)
         **SSHServerConnection._packet_handlers,  # noqa: SLF001
         MSG_CHANNEL_OPEN: _process_channel_open,
         MSG_KEXINIT: _process_kexinit,
     }
+
+    async def _judge_open(self, name: str, channel: int) -> None:
+        actor = self._visit.given.actor
+        with fail_closed(self._visit.judge, "ssh.open", self._give_up, actor=actor):
+            probe("ssh.open")
+            await self._refuse_open(name, channel)
 
     async def _refuse_open(self, name: str, channel: int) -> None:
         kind: SshKind = "tun" if name == _TUN else "unknown"

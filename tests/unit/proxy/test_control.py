@@ -1,5 +1,6 @@
 """The control socket: who may ask, what is answered, and that nothing hostile harms the gate."""
 
+import contextlib
 import json
 import os
 import socket
@@ -166,7 +167,9 @@ def test_a_fault_is_an_error_and_releases_nothing(
             raise RuntimeError("injected")
 
     monkeypatch.setattr(firewall.judge, "probe", fault)
-    assert "injected" in office.ask({"do": "release"})["error"]
+    # What was asked stays unread, so a reset may overtake the answer.
+    with contextlib.suppress(ConnectionResetError):
+        assert "injected" in office.ask({"do": "release"})["error"]
     assert office.desk.asked == []
     assert ("deny", "fail-closed.control.request") in office.memory.verdicts()
 

@@ -39,6 +39,16 @@ class Gpu(Protocol):
     def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None: ...
 
 
+class Desk(Protocol):
+    """Where what the policy leaves to a person waits for one."""
+
+    def standing(self, request: Request, actor: Actor, verdict: Verdict) -> Verdict:
+        """The verdict, or an allow where a person has granted the like of it already."""
+
+    def ask(self, request: Request, actor: Actor, verdict: Verdict, answer: Answer) -> None:
+        """Call `answer` once, on any thread, with an allow or a deny; a deny when time is up."""
+
+
 class Witness(Protocol):
     """Who counts and shows verdicts: a record's event, and the seconds that the decision took."""
 
@@ -86,12 +96,16 @@ SHUT = Verdict(
 """What a quarantine says until it can say more."""
 
 
+NOBODY = "nobody can be asked here"
+
+
 class Judge:
     """Decides every request against one policy and writes one record for each.
 
     `release` is the command that ends a quarantine. `alarm` is called with the cause of each one,
     on the thread of the verdict, once nothing is allowed any more: whoever owns flows cuts them
-    then. `quarantined` is the deny that answers everything meanwhile, or None.
+    then. `quarantined` is the deny that answers everything meanwhile, or None. `desk` is where a
+    person is asked; without one, what would be asked is denied.
     """
 
     def __init__(
@@ -101,8 +115,10 @@ class Judge:
         gpu: Gpu,
         witness: Witness,
         release: str = "start this firewall anew",
+        desk: Desk | None = None,
     ) -> None:
         self.policy = policy
+        self._desk = desk
         self.quarantined: Verdict | None = None
         self.alarm: Alarm = _unheard
         self._release = release
@@ -115,17 +131,28 @@ class Judge:
         if (shut := self.quarantined) is not None:
             return shut
         try:
-            return self.policy.decide(request, actor)
+            verdict = self.policy.decide(request, actor)
+            if verdict.action is Action.ASK and self._desk is not None:
+                return self._desk.standing(request, actor, verdict)
+            return verdict
         except Exception as error:
             logger.exception("the policy failed to decide")
             return self._failure("policy", error)
 
     def decide(
-        self, request: Request, actor: Actor, flow: Mapping[str, Any], answer: Answer
+        self,
+        request: Request,
+        actor: Actor,
+        flow: Mapping[str, Any],
+        answer: Answer,
+        *,
+        hold: bool = True,
     ) -> None:
         """Judge a request and call `answer` once, perhaps on another thread.
 
-        `flow` is what is known about the flow besides the request: names, addresses, bytes.
+        `flow` is what is known about the flow besides the request: names, addresses, bytes. What
+        the policy leaves to a person is held until one has answered; without `hold` the answer is
+        an ask, for callers whose own user is asked.
         """
         started = perf_counter()
         verdict = self.preview(request, actor)
@@ -135,7 +162,34 @@ class Judge:
             freeze = self.policy.on_critical == "freeze"
             self.quarantine(Cause(verdict.rule, verdict.reason, freeze, trigger=event))
         self._witness.verdict(event, seconds)
-        self._settle(event, verdict, actor, answer)
+        if verdict.action is Action.ASK and verdict.enforced and hold:
+            self._record(event)
+            self._hold(request, actor, flow, verdict, answer)
+        else:
+            self._settle(event, verdict, actor, answer)
+
+    def _hold(
+        self,
+        request: Request,
+        actor: Actor,
+        flow: Mapping[str, Any],
+        verdict: Verdict,
+        answer: Answer,
+    ) -> None:
+        """Wait for a person; the answer is a verdict of its own, with its own record."""
+
+        def answered(final: Verdict) -> None:
+            final = self.standing(final)
+            event = _event(request, final, actor, flow)
+            self._witness.verdict(event, 0.0)
+            self._settle(event, final, actor, answer)
+
+        if self._desk is None:
+            answered(replace(verdict, action=Action.DENY, reason=f"{verdict.reason}; {NOBODY}"))
+            return
+        with fail_closed(self, "judge.desk", answer, request=request, actor=actor):
+            probe("judge.desk")
+            self._desk.ask(request, actor, verdict, answered)
 
     async def ask(self, request: Request, actor: Actor, flow: Mapping[str, Any]) -> Verdict:
         """`decide` for asyncio."""

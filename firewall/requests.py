@@ -31,6 +31,30 @@ type SshKind = Literal[
     "limit",
     "unknown",
 ]
+type IntentName = Literal[
+    "ssh.login",
+    "ssh.exec",
+    "ssh.copy",
+    "ssh.forward-local",
+    "ssh.forward-remote",
+    "ssh.forward-dynamic",
+    "ssh.forward-stdio",
+    "ssh.forward-agent",
+    "ssh.forward-x11",
+    "ssh.tunnel-device",
+    "download",
+    "upload",
+    "package.install",
+    "package.publish",
+    "git.fetch",
+    "git.push",
+    "mining",
+    "tunnel",
+    "reverse-shell",
+    "scan",
+    "remote-code",
+    "inline-code",
+]
 type Confidence = Literal["certain", "likely", "suspicious"]
 type Protocol = Literal[
     "tls", "http", "http2", "ssh", "socks", "http-connect", "json-rpc", "dns", "unknown", "silent",
@@ -142,23 +166,81 @@ class SshChannel:
 
 
 @dataclass(frozen=True, slots=True)
+class Intent:
+    """What a command line is about to do, in a word that a rule can name.
+
+    `target` is where it leads: a host ("github.com"), a URL, a package, a remote; "" where the
+    words do not tell. `detail` is the rest that people need: a forward, the file that a download
+    writes.
+    """
+
+    name: IntentName
+    target: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One simple command that a shell text or a command line can run.
+
+    `words` are the program and its arguments; None stands for a word that only running can tell.
+    `via` says through what it is run, outermost first: ("pipeline", "bash -c", "xargs"). `reads`
+    and `writes` are the files that its redirections and known arguments name.
+    """
+
+    words: tuple[str | None, ...]
+    via: tuple[str, ...] = ()
+    directory: str = ""
+    intents: tuple[Intent, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A piece of shell text that could not be read, and why. `text` is an excerpt of it."""
+
+    why: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Execute:
-    """Run a program, as execve(2) would see it."""
+    """Run a program, as execve(2) would see it.
+
+    `path` is the file that would run, links resolved; `script` the script where that file is its
+    interpreter; `digest` the SHA-256 (hex) of the file, "" where it was not read. `commands` is
+    what the arguments say is run, the program itself first.
+    """
 
     path: str
     argv: tuple[str, ...]
     directory: str
     findings: tuple[Finding, ...] = ()
+    script: str = ""
+    digest: str = ""
+    commands: tuple[Command, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """Call a tool of the agent, as the model asked for it. `arguments` is JSON text."""
+    """Call a tool of the agent, as the model asked for it. `arguments` is JSON text.
+
+    `agent` names who reports it ("claude-code", "mcp", "anthropic-messages"), `server` the MCP
+    server that offers the tool. Where the arguments hold shell text, `commands` is what it can run
+    and `opaque` what in it could not be read.
+    """
 
     tool: str
     arguments: str
     call_id: str | None = None
     findings: tuple[Finding, ...] = ()
+    agent: str = ""
+    server: str = ""
+    session: str = ""
+    directory: str = ""
+    commands: tuple[Command, ...] = ()
+    opaque: tuple[Opaque, ...] = ()
 
 
 type Request = Connect | Resolve | HttpRequest | Message | SshChannel | Execute | ToolCall

@@ -6,8 +6,11 @@ from typing import Literal
 
 
 class Action(StrEnum):
+    """`ASK` leaves it to a person, and is no allow until one has said so."""
+
     ALLOW = "allow"
     DENY = "deny"
+    ASK = "ask"
 
 
 class Severity(StrEnum):

@@ -68,8 +68,8 @@ class Decider:
             HttpRequest: self._http,
             Message: self._message,
             SshChannel: self._ssh_channel,
-            Execute: self._other,
-            ToolCall: self._other,
+            Execute: self._execute,
+            ToolCall: self._tool_call,
         }
 
     def decide(self, request: Request, actor: Actor) -> Verdict:
@@ -305,10 +305,13 @@ class Decider:
         remedy = f"{lack.change} rule {rule.name} ({rule.source})" if lack.change else ""
         return self._deny("default", f"{what}; rule {rule.name} allows {lack.allows}", remedy)
 
-    def _other(self, request: Execute | ToolCall, actor: Actor, alerts: _Alerts) -> Verdict:
-        what = {Execute: "programs", ToolCall: "tool calls"}
-        reason = f"no rule allows it: policies have no rules for {what[type(request)]} yet"
-        return self._deny("default", reason, "nothing: only connections can be allowed today")
+    def _execute(self, request: Execute, actor: Actor, alerts: _Alerts) -> Verdict:
+        reason = "nothing is said about programs: what they reach is judged where they reach it"
+        return Verdict(Action.ALLOW, "shell.default", reason, policy_digest=self._digest)
+
+    def _tool_call(self, request: ToolCall, actor: Actor, alerts: _Alerts) -> Verdict:
+        reason = "nothing is said about tools: what they reach is judged where they reach it"
+        return Verdict(Action.ALLOW, "tools.default", reason, policy_digest=self._digest)
 
     def _mismatch(self, reason: str) -> Verdict:
         remedy = "connect to the host and port that the request is for; one name everywhere"

@@ -26,7 +26,6 @@ from firewall.requests import (
     Request,
     Resolve,
     SshChannel,
-    ToolCall,
 )
 from firewall.verdict import Severity, Verdict
 
@@ -177,8 +176,6 @@ DENIED: list[tuple[Request, str, str]] = [
     (Resolve("x.example", "TXT"), "names", "TXT questions are answered empty"),
     (Resolve("x.example", "ANY"), "names", "answered empty"),
     (SshChannel("shell.example", 22, "git", "shell"), "default", "no rule allows a shell at git@"),
-    (Execute("/bin/sh", ("sh",), "/"), "default", "no rules for programs"),
-    (ToolCall("bash", "{}"), "default", "no rules for tool calls"),
 ]  # fmt: skip
 
 

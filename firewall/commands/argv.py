@@ -1,0 +1,12 @@
+"""A command line as execve(2) gets it: the program, and what it runs in turn."""
+
+from collections.abc import Sequence
+
+from firewall.commands.inspect import inspect_argv
+from firewall.commands.reading import Reading
+from firewall.requests import Command
+
+
+def read_argv(argv: Sequence[str], directory: str = "") -> Reading:
+    """Read one command line, looking through wrappers (env, timeout, `bash -c`). Never raises."""
+    return Reading((Command(tuple(argv), directory=directory),), (), inspect_argv(argv))

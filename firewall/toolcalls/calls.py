@@ -1,0 +1,71 @@
+"""A tool call on its way to the judge: from what an integration reports to a typed request."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from firewall.commands import Reading, read_argv, read_shell
+from firewall.requests import ToolCall
+from firewall.verdict import Verdict
+
+SHELL_ARGUMENTS: Mapping[str, str] = {
+    "Bash": "command",
+    "bash": "command",
+    "shell": "command",
+    "local_shell": "command",
+    "container.exec": "cmd",
+    "exec_command": "cmd",
+    "run_shell_command": "command",
+    "execute_bash": "command",
+    "terminal": "command",
+}
+"""The tools whose argument is a command: text for a shell, or a list of words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call as an integration reports it; see `ToolCall` for what the fields mean."""
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    call_id: str | None = None
+    agent: str = ""
+    server: str = ""
+    session: str = ""
+    directory: str = ""
+
+
+def request_of(call: Call) -> ToolCall:
+    """What the judge is asked. Never raises."""
+    reading = _read(call)
+    return ToolCall(
+        call.tool,
+        json.dumps(call.arguments, ensure_ascii=False, default=str),
+        call.call_id,
+        reading.findings,
+        call.agent,
+        call.server,
+        call.session,
+        call.directory,
+        reading.commands,
+        reading.opaque,
+    )
+
+
+def explain(verdict: Verdict) -> str:
+    """What the agent is told of a call that does not run, so that it can do better."""
+    lines = [f"Blocked by the firewall: {verdict.reason}", f"rule: {verdict.rule}"]
+    if verdict.remedy:
+        lines.append(f"to allow it: {verdict.remedy}")
+    return "\n".join(lines)
+
+
+def _read(call: Call) -> Reading:
+    name = SHELL_ARGUMENTS.get(call.tool)
+    match call.arguments.get(name) if name else None:
+        case str(text):
+            return read_shell(text, call.directory)
+        case [*words] if all(isinstance(word, str) for word in words):
+            return read_argv(words, call.directory)
+    return Reading()

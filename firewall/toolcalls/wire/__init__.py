@@ -1,0 +1,10 @@
+"""Tool calls in the answers of model APIs, judged on the wire before the agent sees them.
+
+sans-I/O: a `Rewriter` is fed an answer's bytes and yields what may go on; where a call is complete
+it yields the `Call` instead and is sent back None, or the text that takes the call's place. What is
+not replaced passes byte by byte as it came.
+"""
+
+from firewall.toolcalls.wire.rewriter import Rewriter, UnreadableError, rewriter_for
+
+__all__ = ["Rewriter", "UnreadableError", "rewriter_for"]

@@ -1,0 +1,147 @@
+"""What is true of every API: what may pass is untouched, what may not never arrives."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firewall.toolcalls.calls import Call
+from firewall.toolcalls.wire import UnreadableError, rewriter_for
+from firewall.toolcalls.wire.judging import UNREADABLE
+from firewall.toolcalls.wire.rewriter import HELD_LIMIT
+from tests.unit.toolcalls.wire.answers import (
+    anthropic_stream,
+    chat_stream,
+    drive,
+    gemini_answer,
+    gemini_call,
+    refuse,
+    responses_stream,
+    rewrite,
+    sse,
+)
+
+type Tool = tuple[str, dict[str, Any]]
+
+LS: Tool = ("ls", {"path": "/tmp"})
+RM: Tool = ("rm", {"path": "/", "note": "secret-argument"})
+
+
+def gemini_stream(*tools: Tool) -> bytes:
+    return sse(
+        gemini_answer({"text": "I will look."}), gemini_answer(*(gemini_call(*t) for t in tools))
+    )
+
+
+STREAMS: list[Callable[..., bytes]] = [
+    anthropic_stream, chat_stream, responses_stream, gemini_stream,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_what_may_pass_is_untouched(stream: Callable[..., bytes]) -> None:
+    body, asked = stream(LS, RM), list[Call]()
+    assert rewrite(body, asked.append) == body
+    assert [(each.tool, each.arguments) for each in asked] == [LS, RM]
+    assert all(each.agent for each in asked)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("tools", [(RM,), (LS, RM), (RM, LS), (RM, LS, RM)])
+def test_what_may_not_pass_never_arrives(
+    stream: Callable[..., bytes], tools: tuple[Tool, ...]
+) -> None:
+    passed = rewrite(stream(*tools), refuse("rm"))
+    assert b"secret-argument" not in passed
+    assert b'"name": "rm"' not in passed
+    assert b'"name":"rm"' not in passed
+    assert passed.count(b"Blocked by the firewall") >= 1
+    assert (b"/tmp" in passed.replace(b'\\"', b'"')) == (LS in tools)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@given(cuts=st.lists(st.integers(0, 5000), max_size=6))
+def test_it_is_the_same_however_it_arrives(stream: Callable[..., bytes], cuts: list[int]) -> None:
+    body = stream(LS, RM)
+    ends = [*sorted(cuts), len(body)]
+    pieces = [body[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+    rewriter = rewriter_for("text/event-stream; charset=utf-8")
+    assert rewriter is not None
+    assert drive(rewriter, pieces, refuse("rm")) == rewrite(body, refuse("rm"))
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_stream_that_breaks_off_gives_no_call_away(stream: Callable[..., bytes]) -> None:
+    body = stream(RM)
+    for end in range(0, len(body), 7):
+        assert b"secret-argument" not in rewrite(body[:end], refuse("rm"))
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\r"])
+@pytest.mark.parametrize("stream", STREAMS)
+def test_every_line_ending_of_the_format_is_read(
+    stream: Callable[..., bytes], newline: bytes
+) -> None:
+    body = b": keep-alive\n\n" + stream(RM)
+    passed = rewrite(body.replace(b"\n", newline), refuse("rm"))
+    assert b"secret-argument" not in passed
+    assert passed.startswith(b": keep-alive")
+
+
+def test_arguments_that_are_no_object_can_be_named_by_a_rule() -> None:
+    asked: list[Call] = []
+    body = chat_stream(("x", {})).replace(b'"arguments": "{}"', b'"arguments": "{oops"')
+    rewrite(body, asked.append)
+    assert asked[0].arguments in ({}, {UNREADABLE: "{oops"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'data: {"type":"message_start"\n\n',
+        b'data: {"choices":[{"index":[],"delta":{"tool_calls":[{"index":0}]}}]}\n\n',
+        b"data: " + b'{"choices":' * 100_000 + b"\n\n",
+    ],
+)
+def test_an_event_that_cannot_be_read_ends_the_answer(body: bytes) -> None:
+    with pytest.raises(UnreadableError, match="an event of the answer"):
+        rewrite(body, refuse())
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise_anything_else(body: bytes) -> None:
+    for kind in ("text/event-stream", "application/json"):
+        for data in (body, b'data: {"choices":[' + body + b"]}\n\n"):
+            try:
+                rewrite(data, refuse("rm"), kind)
+            except UnreadableError:
+                continue
+
+
+def test_what_is_held_back_is_bounded() -> None:
+    rewriter = rewriter_for("text/event-stream")
+    assert rewriter is not None
+    with pytest.raises(UnreadableError, match=f"more than {HELD_LIMIT} bytes"):
+        drive(rewriter, [b"data: x"] + [b"x" * (1 << 20)] * 17, refuse())
+
+
+@pytest.mark.parametrize("kind", ["application/vnd.amazon.eventstream", "application/octet-stream"])
+def test_an_answer_of_another_type_may_hide_calls(kind: str) -> None:
+    with pytest.raises(UnreadableError, match="cannot be read"):
+        rewriter_for(kind)
+
+
+@pytest.mark.parametrize("kind", ["image/png", "audio/mpeg", "text/html; charset=utf-8"])
+def test_some_answers_hold_no_calls(kind: str) -> None:
+    assert rewriter_for(kind) is None
+
+
+@pytest.mark.parametrize(
+    "document", [{"data": [{"id": "gpt"}]}, {"error": {"type": "x"}}, [1], "x"]
+)
+def test_other_documents_pass(document: object) -> None:
+    body = json.dumps(document).encode()
+    assert rewrite(body, refuse("rm"), "application/json") == body

@@ -66,7 +66,7 @@ class Firewall:
         self._log: AuditLog | None = None
         nothing = cast("Policy", _NoPolicy())
         self._egress = Egress(Judge(nothing, _NoLog(), self._gpu, _Unseen()))
-        self.addons = [self._egress]
+        self.addons = [self._egress, self._egress.answers]
 
     def load(self, loader: Loader) -> None:
         """Declare the options, and set those of mitmproxy that have to be as they are."""

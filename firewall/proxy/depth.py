@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +165,9 @@ class Depth:
         judge = Judge(policy, self._log, self._gpu, self._reports, setup.release)
         judge.quarantined = self._imposed = setup.quarantined
         judge.alarm = lambda cause: self._alarmed(judge, cause)
-        self._interceptor = Interceptor(judge, Path(setup.authority), setup.upstream_ca)
+        addons = [each for name in setup.addons for each in import_module(name).addons]
+        authority = Path(setup.authority)
+        self._interceptor = Interceptor(judge, authority, setup.upstream_ca, addons)
         self._judge = judge
         self._setup = setup
 

@@ -33,7 +33,8 @@ class Setup:
     own chain in it, `authority` the folder of the certificate authority, `upstream_ca` a PEM file
     of the authorities trusted upstream, `known_hosts` the SSH host keys known upstream, as
     sshd(8) lays them out. `quarantined` is the deny that answers everything while the sandbox is in
-    quarantine, and `release` the command that ends it (judge.Judge).
+    quarantine, and `release` the command that ends it (judge.Judge). `addons` names the modules
+    whose `addons` mitmproxy is to load besides, as its option --scripts does.
     """
 
     policy: str
@@ -44,6 +45,7 @@ class Setup:
     known_hosts: str = ""
     release: str = ""
     quarantined: Verdict | None = None
+    addons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ def send_setup(channel: socket.socket, setup: Setup) -> None:
 
 def decode_setup(body: dict[str, Any]) -> Setup:
     quarantined = body["quarantined"]
-    return Setup(**{**body, "quarantined": _verdict(quarantined) if quarantined else None})
+    verdict = _verdict(quarantined) if quarantined else None
+    return Setup(**{**body, "quarantined": verdict, "addons": tuple(body["addons"])})
 
 
 def receive(channel: socket.socket) -> tuple[str, dict[str, Any], list[int]] | None:

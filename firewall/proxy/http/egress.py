@@ -17,6 +17,7 @@ from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Answer, Judge, fail_closed
 from firewall.protocols import Conversation, Identity, Watch, identify
+from firewall.proxy.http.answers import Answers
 from firewall.proxy.http.describing import (
     MalformedError,
     canonical,
@@ -44,6 +45,7 @@ class Egress:
 
     def __init__(self, door: Judge) -> None:
         self.judge = door
+        self.answers = Answers(lambda: self.judge)
         self._flows: dict[str, Flow] = {}
 
     def adopt(self, client: connection.Client, known: Flow) -> None:
@@ -155,6 +157,7 @@ class Egress:
             refuse(known.verdict)
             return
         verdict = await self._road().ask(asked, known)
+        state.tool_calls = verdict.obligations.tool_calls
         try:
             if verdict.allowed and known.trouble:
                 raise UnreachableError(known.trouble)
@@ -232,6 +235,8 @@ class Egress:
                 return
             if exchange.response.status_code == 101 and not switches_to_websocket(exchange):
                 raise PermissionError("the server switched to a protocol that nobody asked for")
+            if exchange.response.status_code == 101 and state.tool_calls:
+                raise PermissionError("tool calls cannot be read in a WebSocket")
             exchange.response.stream = True
 
     async def websocket_message(self, exchange: http.HTTPFlow) -> None:
@@ -313,7 +318,7 @@ class Egress:
         return await self._judge_other(known, context, identity, data)
 
     def _http(self, known: Flow, context: Context, mode: HTTPMode) -> layer.Layer:
-        http_layer = Http(context, mode, self)
+        http_layer = Http(context, mode, self, self.answers)
         known.waiting = http_layer.waiting
         return http_layer
 

@@ -1,8 +1,8 @@
 """What the addon knows about one client connection and about one exchange on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from mitmproxy import connection, http
 from mitmproxy.proxy import layer
@@ -11,7 +11,7 @@ from firewall.actor import Actor
 from firewall.protocols import Watch
 from firewall.proxy.handover import Handover
 from firewall.proxy.http.watching import BodyWatch
-from firewall.requests import Direction, Finding, HttpRequest
+from firewall.requests import Direction, Finding, HttpRequest, ToolCall
 from firewall.verdict import Action, Severity, Verdict
 
 KEY = "firewall"
@@ -24,6 +24,19 @@ UNJUDGED = Verdict(
     reason="nothing allowed this connection",
     severity=Severity.CRITICAL,
 )
+
+
+type Steps = Generator[bytes | ToolCall, Verdict | None, None]
+"""Yields bytes that may go on, and calls; after a call it is sent the verdict."""
+
+
+class Rewriter(Protocol):
+    """Reads the tool calls of one answer. Both raise for what may hide a call."""
+
+    def feed(self, data: bytes) -> Steps: ...
+
+    def finish(self) -> Steps:
+        """The answer is complete."""
 
 
 def no_window(_: connection.Connection) -> int:
@@ -99,13 +112,18 @@ def flow_at_proxy(client: connection.Client, actor: Actor) -> Flow:
 
 
 class Exchange:
-    """One request and its answer: what was asked, whether it may pass, and who watches it."""
+    """One request and its answer: what was asked, whether it may pass, and who watches it.
+
+    `tool_calls` says that the answer's tool calls are to be judged, `rewriter` who reads them.
+    """
 
     def __init__(self, flow: Flow, asked: HttpRequest) -> None:
         self.flow = flow
         self.asked = asked
         self.allowed = False
         self.blocked: Verdict | None = None
+        self.tool_calls = False
+        self.rewriter: Rewriter | None = None
         self._bodies: dict[Direction, BodyWatch] = {}
         self._messages: dict[Direction, Watch] = {}
 

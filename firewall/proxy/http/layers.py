@@ -39,13 +39,14 @@ from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from wsproto.events import CloseConnection as WebSocketClose
 from wsproto.utilities import LocalProtocolError
 
+from firewall.proxy.http.answers import Answers, Asked, EgressToolCallHook
 from firewall.proxy.http.errorpage import install as explain_errors
 from firewall.proxy.http.flow import Exchange, exchange_of
 from firewall.proxy.http.informational import install as drop_advice
 from firewall.proxy.http.refuse import refusal, unreachable
 from firewall.proxy.http.trailers import install as drop_trailers
 from firewall.proxy.refusal import sentence
-from firewall.requests import Direction, Finding
+from firewall.requests import Direction, Finding, ToolCall
 from firewall.verdict import Verdict
 
 drop_advice()
@@ -98,13 +99,17 @@ class Watcher(Protocol):
 class Http(HttpLayer):
     """An HTTP connection of a client, with the streams on it and the servers behind it."""
 
-    def __init__(self, context: Context, mode: HTTPMode, watcher: Watcher) -> None:
+    def __init__(
+        self, context: Context, mode: HTTPMode, watcher: Watcher, answers: Answers
+    ) -> None:
         super().__init__(context, mode)
         self._watcher = watcher
+        self._answers = answers
         self._reported = False
 
     def make_stream(self, stream_id: int) -> Commands:
-        self.streams[stream_id] = Stream(self.context.fork(), stream_id, self._watcher)
+        context = self.context.fork()
+        self.streams[stream_id] = Stream(context, stream_id, self._watcher, self._answers)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 
     def _handle_event(self, event: events.Event) -> Commands:
@@ -140,9 +145,12 @@ class Http(HttpLayer):
 class Stream(HttpStream):
     """One request and its answer."""
 
-    def __init__(self, context: Context, stream_id: int, watcher: Watcher) -> None:
+    def __init__(
+        self, context: Context, stream_id: int, watcher: Watcher, answers: Answers
+    ) -> None:
         super().__init__(context, stream_id)
         self._watcher = watcher
+        self._answers = answers
         self._answered = False
         self._discarded = 0
 
@@ -203,7 +211,36 @@ class Stream(HttpStream):
         )
         if not passes:
             return
-        yield from super().state_stream_response_body(event)
+        exchange = exchange_of(self.flow)
+        ends = isinstance(event, ResponseEndOfMessage)
+        if (
+            exchange is not None
+            and exchange.tool_calls
+            and (ends or isinstance(event, ResponseData))
+        ):
+            passes = yield from self._judge_calls(exchange, None if ends else event.data)
+        else:
+            yield from super().state_stream_response_body(event)
+            return
+        if passes and ends:
+            yield from super().state_stream_response_body(event)
+
+    def _judge_calls(self, exchange: Exchange, data: bytes | None) -> layer.CommandGenerator[bool]:
+        """Send on what may go on of an answer; whether the answer goes on."""
+        steps, verdict = self._answers.steps(exchange, data), None
+        while (step := self._answers.advance(exchange, steps, verdict)) is not None:
+            verdict = None
+            if isinstance(step, Verdict):
+                yield from self._reset()
+                yield from self._kill()
+                return False
+            if isinstance(step, ToolCall):
+                asked = Asked(exchange, step)
+                yield EgressToolCallHook(asked)
+                verdict = asked.verdict
+            else:
+                yield from super().state_stream_response_body(ResponseData(self.stream_id, step))
+        return True
 
     def _passes(self, direction: Direction, data: bytes) -> layer.CommandGenerator[bool]:
         found = self._watcher.watch(self.flow, direction, data)
@@ -218,13 +255,16 @@ class Stream(HttpStream):
 
     def _block(self, found: Found) -> Commands:
         """Stop in the middle; where the answer has not begun, say why."""
-        reset = RequestProtocolError(self.stream_id, "blocked", ErrorCode.KILL)
-        yield SendHttp(reset, self.context.server)
+        yield from self._reset()
         if self._awaits_answer() and found.verdict is not None:
             asked = found.exchange.asked
             yield from self.answer(refusal(self.flow.request, found.verdict, asked))
         else:
             yield from self._kill()
+
+    def _reset(self) -> Commands:
+        reset = RequestProtocolError(self.stream_id, "blocked", ErrorCode.KILL)
+        yield SendHttp(reset, self.context.server)
 
     # Answers of our own
 

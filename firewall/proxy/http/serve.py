@@ -7,7 +7,7 @@ import asyncio
 import inspect
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, cast
@@ -50,18 +50,22 @@ class Interceptor:
     """Serves flows with mitmproxy, embedded with the few addons it needs.
 
     `authority` holds the certificate authority as mitmproxy's CertStore lays it out, `upstream_ca`
-    is a PEM file of the authorities trusted upstream. To be made inside a running event loop.
+    is a PEM file of the authorities trusted upstream, `addons` follow those of the firewall. To be
+    made inside a running event loop.
     Raises FileNotFoundError where the authority is missing: mitmproxy would make up a new one.
     """
 
-    def __init__(self, judge: Judge, authority: Path, upstream_ca: str) -> None:
+    def __init__(
+        self, judge: Judge, authority: Path, upstream_ca: str, addons: Sequence[object] = ()
+    ) -> None:
         if not (authority / "mitmproxy-ca.pem").exists():
             raise FileNotFoundError(f"no certificate authority in {authority}")
         self.egress = Egress(judge)
         self._hooks: dict[str, list[Callable[[Any], Any]]] = {}
         self.master = master.Master(options.Options())
-        addons = (core.Core(), proxyserver.Proxyserver(), self.egress, tlsconfig.TlsConfig())  # type: ignore[no-untyped-call]
-        self.master.addons.add(*addons)  # type: ignore[no-untyped-call]
+        first = (core.Core(), proxyserver.Proxyserver())  # type: ignore[no-untyped-call]
+        own = (self.egress, self.egress.answers)
+        self.master.addons.add(*first, *own, *addons, tlsconfig.TlsConfig())  # type: ignore[no-untyped-call]
         self.master.options.update(  # type: ignore[no-untyped-call]
             confdir=str(authority),
             ssl_verify_upstream_trusted_ca=upstream_ca or None,

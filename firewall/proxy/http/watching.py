@@ -153,7 +153,7 @@ class BodyWatch:
 
     def _decode(self, data: bytes) -> tuple[Finding, ...]:
         found: tuple[Finding, ...] = ()
-        for piece in _chain(self._decoders, data):
+        for piece in chain(self._decoders, data):
             self._made += len(piece)
             if self._made > FREE + RATIO * self._read:
                 self._decoders = []
@@ -169,10 +169,10 @@ class BodyWatch:
         return (Finding("protocol-mismatch", "compression-bomb", evidence, CARRIER),)
 
 
-def _chain(chain: list[Decoder], data: bytes) -> Iterator[bytes]:
-    first, rest = chain[0], chain[1:]
+def chain(coders: list[Decoder], data: bytes) -> Iterator[bytes]:
+    first, rest = coders[0], coders[1:]
     for piece in first.feed(data):
         if not rest:
             yield piece
         elif piece:
-            yield from _chain(rest, piece)
+            yield from chain(rest, piece)

@@ -38,8 +38,8 @@ class _Stream(Protocol):
     def event(self, event: Event, document: Document) -> Judging[list[bytes]]: ...
 
 
-def rewriter_for(content_type: str) -> Rewriter | None:
-    """The rewriter of an answer; None where no call can be in it (images, audio).
+def rewriter_for(content_type: str) -> Rewriter:
+    """The rewriter of an answer, by its Content-Type.
 
     Raises UnreadableError for a type that may hold calls in a form that is not known.
     """
@@ -49,7 +49,7 @@ def rewriter_for(content_type: str) -> Rewriter | None:
     if kind in ("", "application/json", "text/plain") or kind.endswith("+json"):
         return Whole()
     if kind.partition("/")[0] in ("image", "audio", "video") or kind == "text/html":
-        return None
+        return Untouched()
     raise UnreadableError(f"tool calls cannot be read in an answer of type {kind!r}")
 
 
@@ -121,6 +121,16 @@ class Whole:
             if found is not None:
                 changed |= yield from found.whole(each)
         return changed
+
+
+class Untouched:
+    """An answer that can hold no call: an image, sound."""
+
+    def feed(self, data: bytes) -> Steps:
+        yield data
+
+    def finish(self) -> Steps:
+        yield from ()
 
 
 def _document(data: str | None) -> Document:

@@ -11,7 +11,7 @@ import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -92,9 +92,10 @@ class Upstream:
 
 
 class Stage:
-    """Everything a test needs; `decide` is the policy."""
+    """Everything a test needs; `decide` is the policy, `addons` follow the firewall's own."""
 
-    def __init__(self, decide: Decide = lambda _: ALLOW) -> None:
+    def __init__(self, decide: Decide = lambda _: ALLOW, addons: Sequence[object] = ()) -> None:
+        self._addons = addons
         self.policy = FakePolicy(decide)
         self.log = FakeLog()
         self.traffic: list[Traffic] = []
@@ -137,7 +138,7 @@ class Stage:
     async def _make(self) -> Interceptor:
         self._loop.set_task_factory(asyncio.eager_task_factory)
         judge = Judge(self.policy, self.log, FakeGpu(), Silent())  # type: ignore[arg-type]
-        return Interceptor(judge, self.authority, self.upstream_ca)
+        return Interceptor(judge, self.authority, self.upstream_ca, self._addons)
 
     async def _end(self) -> None:
         for server in self._servers:

@@ -33,9 +33,7 @@ def drive(rewriter: Rewriter, pieces: Iterable[bytes], judge: Judge) -> bytes:
 
 
 def rewrite(body: bytes, judge: Judge, content_type: str = "text/event-stream") -> bytes:
-    rewriter = rewriter_for(content_type)
-    assert rewriter is not None
-    return drive(rewriter, [body], judge)
+    return drive(rewriter_for(content_type), [body], judge)
 
 
 def sse(*documents: Any, named: bool = False, done: bool = False) -> bytes:

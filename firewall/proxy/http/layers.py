@@ -218,12 +218,11 @@ class Stream(HttpStream):
             and exchange.tool_calls
             and (ends or isinstance(event, ResponseData))
         ):
-            passes = yield from self._judge_calls(exchange, None if ends else event.data)
-        else:
-            yield from super().state_stream_response_body(event)
-            return
-        if passes and ends:
-            yield from super().state_stream_response_body(event)
+            data = event.data if isinstance(event, ResponseData) else None
+            goes_on = yield from self._judge_calls(exchange, data)
+            if not (goes_on and ends):
+                return
+        yield from super().state_stream_response_body(event)
 
     def _judge_calls(self, exchange: Exchange, data: bytes | None) -> layer.CommandGenerator[bool]:
         """Send on what may go on of an answer; whether the answer goes on."""

@@ -122,6 +122,7 @@ class Judge:
         self.quarantined: Verdict | None = None
         self.alarm: Alarm = _unheard
         self._release = release
+        self._unwritten: Exception | None = None
         self._log = log
         self._gpu = gpu
         self._witness = witness
@@ -147,12 +148,15 @@ class Judge:
         answer: Answer,
         *,
         hold: bool = True,
+        prompt: bool = False,
     ) -> None:
         """Judge a request and call `answer` once, perhaps on another thread.
 
         `flow` is what is known about the flow besides the request: names, addresses, bytes. What
         the policy leaves to a person is held until one has answered; without `hold` the answer is
-        an ask, for callers whose own user is asked.
+        an ask, for callers whose own user is asked. `prompt` answers an allow once its record is
+        on its way: for what moves no byte itself, and whose every later byte is recorded behind it
+        in the same chain. Where the record before could not be written it waits all the same.
         """
         started = perf_counter()
         verdict = self.preview(request, actor)
@@ -166,7 +170,7 @@ class Judge:
             self._record(event)
             self._hold(request, actor, flow, verdict, answer)
         else:
-            self._settle(event, verdict, actor, answer)
+            self._settle(event, verdict, actor, answer, prompt=prompt)
 
     def _hold(
         self,
@@ -249,13 +253,27 @@ class Judge:
         return blocked and self.policy.on_critical in ("quarantine", "freeze")
 
     def _settle(
-        self, event: dict[str, Any], verdict: Verdict, actor: Actor, answer: Answer
+        self,
+        event: dict[str, Any],
+        verdict: Verdict,
+        actor: Actor,
+        answer: Answer,
+        *,
+        prompt: bool = False,
     ) -> None:
         def durable(error: Exception | None) -> None:
+            self._unwritten = error
             answer(self._unless(error, verdict))
 
+        def noted(error: Exception | None) -> None:
+            self._unwritten = error
+
         if verdict.action is Action.ALLOW and not suspected(event):
-            self._record(event, durable)
+            if prompt and self._unwritten is None:
+                self._record(event, noted)
+                answer(verdict)
+            else:
+                self._record(event, durable)
         elif verdict.allowed:
             self._record_with_gpu(event, actor, durable)
         else:

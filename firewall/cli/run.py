@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from firewall.audit import AuditError
@@ -13,7 +14,7 @@ from firewall.cli.plan import Plan, make_plan
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
-from firewall.sandbox import ActorFinder, Freezer, Sandbox, SandboxError
+from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError
 
 FAILED = 125
 """The exit status when the firewall itself fails, as container runtimes have it."""
@@ -69,14 +70,20 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         house.metrics.sandbox(1)
         sources.seal()
         _keep_masked(house, sandbox)
-        sandbox.start()
-        house.loop.run()
+        if (listener := sandbox.start()) is not None:
+            with closing(_exec_gate(house, sandbox, plan.name, listener)):
+                house.loop.run()
         house.metrics.sandbox(-1)
         status = sandbox.poll()
     house.teller.summarise(str(plan.audit))
     if status in UNREACHABLE and user is None and os.geteuid() == 0:
         _warn("root's agent runs as another user, who may not reach every program; see --user")
     return FAILED if status is None else status
+
+
+def _exec_gate(house: House, sandbox: Sandbox, name: str, listener: int) -> ExecGate:
+    place = (name, sandbox.pid, sandbox.namespace)
+    return ExecGate(listener, house.gate.judge, house.loop.post, *place)
 
 
 def _keep_masked(house: House, sandbox: Sandbox) -> None:

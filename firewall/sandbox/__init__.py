@@ -3,8 +3,17 @@
 from firewall.sandbox.actors import ActorFinder
 from firewall.sandbox.authority import Authority
 from firewall.sandbox.errors import SandboxError
+from firewall.sandbox.execgate import ExecGate
 from firewall.sandbox.freeze import Freezer
 from firewall.sandbox.launch import Sandbox
 from firewall.sandbox.spec import SandboxSpec
 
-__all__ = ["ActorFinder", "Authority", "Freezer", "Sandbox", "SandboxError", "SandboxSpec"]
+__all__ = [
+    "ActorFinder",
+    "Authority",
+    "ExecGate",
+    "Freezer",
+    "Sandbox",
+    "SandboxError",
+    "SandboxSpec",
+]

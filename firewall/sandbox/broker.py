@@ -5,6 +5,7 @@ when the firewall does. It keeps its capabilities in the sandbox's own namespace
 can neither signal nor trace it.
 """
 
+import errno
 import os
 import select
 import shutil
@@ -15,19 +16,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firewall.sandbox import channel, linux, mounts, network, privileges
+from firewall.sandbox.execgate import notify
 
 _CANNOT_RUN, _NOT_FOUND = 126, 127
+_NEWS = 3
+"""The one descriptor that the agent's process keeps until it is the agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to start, and how the caller left its signals and file mode mask."""
+    """What to start, and how the caller left its signals and file mode mask.
+
+    `execute_from` names the folders below which programs may be executed; none means any.
+    """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     directory: str
     umask: int
     hangup_ignored: bool
+    execute_from: tuple[str, ...] = ()
 
 
 class Broker:
@@ -119,7 +127,7 @@ class Broker:
         pid = os.fork()
         if pid == 0:
             try:
-                _become_agent(self._program)
+                _become_agent(self._program, self._news)
             finally:
                 os._exit(_CANNOT_RUN)
         return pid
@@ -130,14 +138,19 @@ def _shell_status(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _become_agent(program: Program) -> None:
-    """Give up everything and execute the program; returns only when that fails."""
+def _become_agent(program: Program, news: socket.socket) -> None:
+    """Give up everything and execute the program; returns only when that fails.
+
+    From the exec gate's making on the firewall judges what is executed, this program first.
+    """
     try:
         signal.set_wakeup_fd(-1)
         os.umask(program.umask)
-        linux.close_from(3)
+        os.dup2(news.fileno(), _NEWS)
+        linux.close_from(_NEWS + 1)
         privileges.default_signals(keep_ignored=program.hangup_ignored)
-        privileges.renounce()
+        privileges.renounce(program.execute_from)
+        _open_exec_gate()
     except BaseException as error:
         _complain(f"the sandbox could not be closed, so nothing was started: {error}")
         os._exit(_CANNOT_RUN)
@@ -150,6 +163,20 @@ def _become_agent(program: Program) -> None:
             _complain(f"{name}: command not found")
             os._exit(_NOT_FOUND)
         _complain(f"{name}: {error.strerror}")
+
+
+def _open_exec_gate() -> None:
+    """Send the firewall the descriptor that tells of every execve from now on."""
+    try:
+        listener = notify.install()
+    except OSError as error:
+        reason = "a supervisor of system calls is there already, as in some container runtimes"
+        raise OSError(f"{reason if error.errno == errno.EBUSY else error} (exec gate)") from error
+    with socket.socket(fileno=_NEWS) as news:
+        channel.send(news, "listening", fds=(listener,))
+    os.close(listener)
+    # The firewall reads from this process's memory what it executes, and holds no secret here.
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)
 
 
 def _complain(text: str) -> None:

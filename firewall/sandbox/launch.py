@@ -78,9 +78,16 @@ class Sandbox:
             raise
         return sandbox
 
-    def start(self) -> None:
-        """Let the agent run."""
+    def start(self) -> int | None:
+        """Let the agent run. Returns the descriptor that tells of every program it executes, which
+        waits until there is an answer (`ExecGate`); None where the agent ended before.
+        """
         self._tell("start")
+        while self._status is None:
+            message, fds = self._hear()
+            if message[0] == "listening":
+                return fds[0]
+        return None
 
     def signal(self, number: int) -> None:
         """Send a signal to the agent, if it still runs."""
@@ -101,15 +108,20 @@ class Sandbox:
         `stopped` says, as of the last call, whether the agent waits to be continued.
         """
         while self._status is None and select.select([self._news], [], [], 0)[0]:
-            try:
-                message, _ = channel.receive(self._news)
-            except EOFError:
-                self._status = _KILLED
-                break
-            if message[0] == "exit":
-                self._status = int(message[1])
-            self.stopped = message[0] == "stopped"
+            self._hear()
         return self._status
+
+    def _hear(self) -> tuple[list[Any], list[int]]:
+        """The broker's next piece of news, and what it means for the agent."""
+        try:
+            message, fds = channel.receive(self._news)
+        except (EOFError, TimeoutError):
+            self._status = _KILLED
+            return ["gone"], []
+        if message[0] == "exit":
+            self._status = int(message[1])
+        self.stopped = message[0] == "stopped"
+        return message, fds
 
     def stands_still(self) -> bool:
         """Whether the agent is stopped now. The news that it was continued may come later."""
@@ -204,6 +216,7 @@ def _plan(wanted: SandboxSpec, identity: Identity) -> tuple[Program, mounts.View
         directory=wanted.directory,
         umask=umask,
         hangup_ignored=signal.getsignal(signal.SIGHUP) == signal.SIG_IGN,
+        execute_from=wanted.execute_from,
     )
     try:
         trusted = trust.plan(wanted.ca_pem, wanted.environment, wanted.ssh_ca)

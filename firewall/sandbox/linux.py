@@ -5,6 +5,8 @@ Numbers and structures are those of Linux's include/uapi, the same on x86_64 and
 
 import ctypes
 import os
+import platform
+from collections.abc import Iterable
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -27,15 +29,23 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 LANDLOCK_WITH_SCOPES = 6
 """The first Landlock ABI that confines signals: Linux 6.12 (landlock(7))."""
 
+_SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SYS_CLOSE_RANGE = 436
+_SYS_OPENAT2 = 437
+_SYS_PIDFD_GETFD = 438
 _SYS_MOUNT_SETATTR = 442
 _SYS_LANDLOCK_CREATE_RULESET = 444
+_SYS_LANDLOCK_ADD_RULE = 445
 _SYS_LANDLOCK_RESTRICT_SELF = 446
 
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_GET_NOTIF_SIZES = 1, 3
+_RESOLVE_IN_ROOT = 0x10
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 1
 _LANDLOCK_CREATE_RULESET_VERSION = 1
+_LANDLOCK_RULE_PATH_BENEATH = 1
+_LANDLOCK_EXECUTE = 1
 _LANDLOCK_SCOPES = 0b11  # abstract Unix sockets and signals
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -82,15 +92,45 @@ def prctl(option: int, *arguments: int) -> int:
     return _checked(_libc.prctl(option, *(ctypes.c_ulong(each) for each in padded)))
 
 
+class _SockFprog(ctypes.Structure):
+    """struct sock_fprog: struct sock_filter is eight bytes (linux/filter.h)."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
 def install_filter(instructions: bytes) -> None:
-    """Install a seccomp filter: struct sock_filter, eight bytes each (linux/filter.h)."""
-
-    class SockFprog(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-    program = SockFprog(len(instructions) // 8, instructions)
+    """Install a seccomp filter."""
+    program = _SockFprog(len(instructions) // 8, instructions)
     mode_filter = ctypes.c_ulong(2)
     _checked(_libc.prctl(PR_SET_SECCOMP, mode_filter, ctypes.byref(program), 0, 0))
+
+
+def listening_filter(flags: int, instructions: bytes) -> int:
+    """Install a seccomp filter whose notifications are read from the descriptor returned."""
+    program = _SockFprog(len(instructions) // 8, instructions)
+    number = _SYS_SECCOMP[platform.machine()]
+    return _checked(_libc.syscall(number, _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(program)))
+
+
+def notification_sizes() -> tuple[int, int, int]:
+    """The sizes of a notification, its answer and a call's data; zeros where there are none."""
+    sizes = (ctypes.c_uint16 * 3)()
+    number = _SYS_SECCOMP.get(platform.machine())
+    if number is not None:
+        _libc.syscall(number, _SECCOMP_GET_NOTIF_SIZES, 0, ctypes.byref(sizes))
+    return sizes[0], sizes[1], sizes[2]
+
+
+def fetch_descriptor(process: int, number: int) -> int:
+    """pidfd_getfd(2): a copy of another process's descriptor (Linux 5.6)."""
+    return _checked(_libc.syscall(_SYS_PIDFD_GETFD, process, number, 0))
+
+
+def open_in_root(root: int, path: bytes, flags: int) -> int:
+    """openat2(2): open a path as a process would whose root directory is `root` (Linux 5.6)."""
+    how = (ctypes.c_uint64 * 3)(flags, 0, _RESOLVE_IN_ROOT)
+    size = ctypes.c_size_t(ctypes.sizeof(how))
+    return _checked(_libc.syscall(_SYS_OPENAT2, root, path, ctypes.byref(how), size))
 
 
 def clear_capabilities() -> None:
@@ -121,12 +161,43 @@ def landlock_version() -> int:
 
 def scope_signals() -> None:
     """Landlock: from now on signals and abstract sockets reach only this process's own kin."""
-    attributes = (ctypes.c_uint64 * 3)(0, 0, _LANDLOCK_SCOPES)
-    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    _restrict(0, _LANDLOCK_SCOPES, ())
+
+
+def execute_only_from(folders: Iterable[str]) -> None:
+    """Landlock: from now on only what lies below these folders can be executed. Raises OSError."""
+    _restrict(_LANDLOCK_EXECUTE, 0, folders)
+
+
+def _restrict(access: int, scopes: int, folders: Iterable[str]) -> None:
+    """landlock_create_ruleset(2), landlock_add_rule(2) and landlock_restrict_self(2)."""
+    attributes = (ctypes.c_uint64 * 3)(access, 0, scopes)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes) if scopes else 8)
     ruleset = _checked(
         _libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), size, 0)
     )
     try:
+        for folder in folders:
+            _allow_beneath(ruleset, access, folder)
         _checked(_libc.syscall(_SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
+
+
+def _allow_beneath(ruleset: int, access: int, folder: str) -> None:
+    class PathBeneath(ctypes.Structure):
+        _pack_ = 1
+        _layout_ = "ms"
+        _fields_ = (("allowed", ctypes.c_uint64), ("folder", ctypes.c_int32))
+
+    handle = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+    try:
+        rule = PathBeneath(access, handle)
+        _checked(
+            _libc.syscall(
+                _SYS_LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_RULE_PATH_BENEATH, ctypes.byref(rule), 0
+            ),
+            folder,
+        )
+    finally:
+        os.close(handle)

@@ -36,8 +36,11 @@ def hide_from_debuggers() -> None:
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
 
 
-def renounce() -> None:
-    """Give up every capability for good, and whatever setuid programs or signals could lend."""
+def renounce(execute_from: tuple[str, ...] = ()) -> None:
+    """Give up every capability for good, and whatever setuid programs or signals could lend.
+
+    With `execute_from`, also what lies below none of these folders (Landlock). Raises OSError.
+    """
     linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in range(_last_capability() + 1):
         linux.prctl(linux.PR_CAPBSET_DROP, capability)
@@ -46,6 +49,8 @@ def renounce() -> None:
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if linux.landlock_version() >= linux.LANDLOCK_WITH_SCOPES:
         linux.scope_signals()
+    if execute_from:
+        linux.execute_only_from(execute_from)
     linux.install_filter(seccomp.agent_filter())
 
 

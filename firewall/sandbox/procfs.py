@@ -84,3 +84,14 @@ def socket_inodes(pid: int) -> Iterator[int]:
 def _read(path: str, limit: int = _READ_BYTES) -> bytes:
     with open(path, "rb") as file:
         return file.read(limit)
+
+
+def parent(pid: int) -> int:
+    """The parent of a process. Raises OSError when it is gone."""
+    return int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
+
+
+def leader(thread: int) -> int:
+    """The process that a thread belongs to. Raises OSError when it is gone."""
+    _, _, rest = _read(f"/proc/{thread}/status").partition(b"\nTgid:")
+    return int(rest.split(maxsplit=1)[0])

@@ -19,6 +19,7 @@ JUMP_NOT_BELOW = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 RETURN = 0x06  # BPF_RET | BPF_K
 
 ALLOW = 0x7FFF0000
+NOTIFY = 0x7FC00000
 ERRNO = 0x00050000
 
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
@@ -144,6 +145,13 @@ _ARCHITECTURES: Mapping[str, tuple[int, Mapping[str, int]]] = {
 }
 
 
+EXECUTES: Mapping[str, Mapping[int, bool]] = {
+    "x86_64": {59: False, 322: True},
+    "aarch64": {221: False, 281: True},
+}
+"""The numbers of execve and execveat; True for the one that takes a folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One instruction. `yes` and `no` name the labels a jump goes to; "" is the next step."""
@@ -179,6 +187,13 @@ def agent_filter(machine: str | None = None) -> bytes:
     """The filter for an agent. Raises KeyError on a processor that is not supported."""
     architecture, numbers = _ARCHITECTURES[machine or platform.machine()]
     return assemble([*_entrance(architecture), *_calls(numbers), _give(ALLOW)])
+
+
+def exec_filter(machine: str | None = None) -> bytes:
+    """The filter that tells of every execve. Other architectures' calls `agent_filter` refuses."""
+    numbers = EXECUTES[machine or platform.machine()]
+    tests = [Step(JUMP_EQUAL, number, yes="told") for number in numbers]
+    return assemble([Step(LOAD, _NUMBER), *tests, _give(ALLOW), _give(NOTIFY, "told")])
 
 
 def _give(value: int, label: str = "") -> Step:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from firewall.sandbox import linux
 from firewall.sandbox.errors import SandboxError
 from firewall.sandbox.privileges import Identity
 
@@ -20,7 +21,8 @@ class SandboxSpec:
     not be root unless `keep_root`: root inside may write to root's files outside. `ca_pem` is the
     firewall's CA certificate, merged into every bundle found, `ssh_ca` the public key that signs
     the gateway's SSH host keys. `hide` names directories and files of the host that must not be
-    seen, `read_only` those that must not be changed.
+    seen, `read_only` those that must not be changed. `execute_from` names the folders below which
+    programs may be executed; none means any.
     """
 
     argv: tuple[str, ...]
@@ -32,6 +34,7 @@ class SandboxSpec:
     hide: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
     keep_root: bool = False
+    execute_from: tuple[str, ...] = ()
 
 
 def identity(spec: SandboxSpec) -> Identity:
@@ -56,8 +59,20 @@ def check(spec: SandboxSpec) -> None:
     for path in (*spec.hide, *spec.read_only):
         if not os.path.isabs(path) or not os.path.exists(path):
             raise SandboxError(f"{path} cannot be protected: it must exist and be an absolute path")
+    _check_executables(spec.execute_from)
     for handle, name in enumerate(("standard input", "standard output", "standard error")):
         _check_inherited(handle, name)
+
+
+def _check_executables(folders: tuple[str, ...]) -> None:
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise SandboxError(f"shell.execute-from: {folder} is no folder of this machine")
+    if folders and linux.landlock_version() == 0:
+        raise SandboxError(
+            "shell.execute-from needs Landlock, which this kernel does not have; leave it out, or"
+            " add landlock to the kernel's lsm= setting"
+        )
 
 
 def _check_inherited(handle: int, name: str) -> None:

@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from firewall.sandbox import Sandbox, SandboxSpec
+from firewall.sandbox.execgate import notify
 from tests.waiting import PATIENCE
 
 USER = 54321 if os.geteuid() == 0 else os.geteuid()
@@ -88,7 +90,7 @@ class Inside:
         assert PYTHON
         sandbox = Sandbox.launch(self.spec(PYTHON, "-c", code, **more))
         try:
-            sandbox.start()
+            start(sandbox)
             yield sandbox
         finally:
             sandbox.close()
@@ -123,6 +125,21 @@ class Inside:
         return cast("T", Result(**value) if kind == "result" else value)
 
 
+def start(sandbox: Sandbox) -> None:
+    """Let the agent run, and every program that it executes."""
+    listener = sandbox.start()
+    if listener is not None:
+        threading.Thread(target=_let_all_go_on, args=(listener,), daemon=True).start()
+
+
+def _let_all_go_on(listener: int) -> None:
+    poller = select.poll()
+    poller.register(listener, select.POLLIN)
+    while not poller.poll()[0][1] & select.POLLHUP:
+        if (notice := notify.receive(listener)) is not None:
+            notify.let_go_on(listener, notice)
+
+
 class FirewallError(Exception):
     """The firewall raised; the text is its traceback."""
 
@@ -154,7 +171,7 @@ def _supervise(wanted: SandboxSpec, serve: Serve | None) -> Result:
     os.close(writer)
     sandbox = Sandbox.launch(wanted)
     try:
-        sandbox.start()
+        start(sandbox)
         served = serve(sandbox) if serve else None
         output, status = _drain(sandbox, reader)
     finally:
@@ -169,14 +186,12 @@ def _supervise(wanted: SandboxSpec, serve: Serve | None) -> Result:
 
 def _drain(sandbox: Sandbox, reader: int) -> tuple[bytes, int]:
     output = b""
-    while True:
+    while (status := sandbox.poll()) is None:
         ready, _, _ = select.select([reader, sandbox.fileno()], [], [], PATIENCE)
         assert ready, f"the agent hangs; so far it wrote {output!r}"
         if reader in ready:
             output += os.read(reader, 65536)
-        status = sandbox.poll() if sandbox.fileno() in ready else None
-        if status is not None:
-            return output, status
+    return output, status
 
 
 def kill_quietly(pid: int) -> None:

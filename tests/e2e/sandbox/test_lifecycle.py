@@ -16,7 +16,7 @@ import pytest
 
 from firewall.sandbox import Sandbox, SandboxError
 from firewall.sandbox.procfs import family, state
-from tests.e2e.sandbox.inside import IS_ROOT, PYTHON, USER, FirewallError, Inside
+from tests.e2e.sandbox.inside import IS_ROOT, PYTHON, USER, FirewallError, Inside, start
 from tests.e2e.terminal import Terminal
 from tests.waiting import PATIENCE, eventually
 
@@ -166,12 +166,25 @@ def test_a_refused_step_names_itself(inside: Inside, monkeypatch: pytest.MonkeyP
 def test_a_capability_that_cannot_be_dropped_starts_nothing(
     inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
+    def fail(execute_from: tuple[str, ...]) -> None:
         raise OSError(1, "no filter")
 
     monkeypatch.setattr("firewall.sandbox.privileges.renounce", fail)
     result = inside.run("touch", "started")
     assert (result.status, "nothing was started" in result.output) == (126, True)
+    assert not (inside.directory / "started").exists()
+
+
+def test_without_an_exec_gate_nothing_is_started(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy() -> int:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr("firewall.sandbox.execgate.notify.install", busy)
+    result = inside.run("touch", "started")
+    assert result.status == 126
+    assert "a supervisor of system calls is there already" in result.output
     assert not (inside.directory / "started").exists()
 
 
@@ -350,7 +363,7 @@ def test_a_shell_keeps_its_terminal_and_its_jobs(inside: Inside, terminal: tuple
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         inside.environment["PS1"] = "prompt> "
         sandbox = Sandbox.launch(inside.spec("bash", "--norc", "--noprofile", "-i"))
-        sandbox.start()
+        start(sandbox)
         status = eventually(lambda: str(sandbox.poll() or ""))
         sandbox.close()
         return [status, os.tcgetpgrp(0) == os.getpgrp()]

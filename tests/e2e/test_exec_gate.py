@@ -1,17 +1,23 @@
-"""Every program that starts under `firewall run` is judged, however it is started: real programs."""
+"""Every program that starts under `firewall run` is judged, however it is started."""
 
-import json
-import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.clients import Clients
+from tests.e2e.clients import SYSTEM_PYTHON, Step, Steps, has_python, opened, take_steps
+from tests.e2e.conftest import Workplace, needs
+from tests.e2e.servers import Certificates
+
+pytestmark = needs("ssh", "gcc")
+
+POLICY = """
+version: 1
+name: test
+extends: [base]
+"""
 
 REVERSE = "-R 8080:localhost:80 host.test"
 EVERY_WAY = {
@@ -26,7 +32,7 @@ EVERY_WAY = {
     "the loader with options": (
         f"$(ls /lib*/ld-linux-*.so.* | head -1) --library-path /lib /usr/bin/ssh {REVERSE}"
     ),
-    "a script": f"printf '#!/usr/bin/ssh -R8080:localhost:80\\n' > s; chmod +x s; ./s host.test",
+    "a script": "printf '#!/usr/bin/ssh -R8080:localhost:80\\n' > s; chmod +x s; ./s host.test",
     "a script's script": (
         "printf '#!/usr/bin/env -S ssh -R8080:localhost:80 host.test\\n' > s; chmod +x s; ./s"
     ),
@@ -45,79 +51,79 @@ PYTHON_WAYS = {
         " os.execve(f, argv, os.environ)"
     ),
 }
-PYTHON = shutil.which("python3", path="/usr/bin:/bin")
+ORDINARY = {
+    "nested": "cd /usr; bin/env true",
+    "failures": "nosuch; echo $?; /etc/passwd; echo $?; /etc; echo $?; ./$(seq -s x 999); echo $?",
+    "hidden": "cp /bin/true t && chmod 111 t && ./t && echo ran",
+    "large": "/bin/echo $(seq 20000) | wc -w",
+    "many": "for i in $(seq 8); do (for j in $(seq 25); do /bin/true; done) & done; wait; echo ok",
+}
 
 
-def denials(clients: Clients) -> list[dict[str, Any]]:
-    records = [each for each in clients.records() if each["kind"] == "verdict"]
-    return [each for each in records if each["verdict"]["action"] == "deny"]
+def _python(way: str) -> str:
+    argv = ["ssh", *REVERSE.split()]
+    code = f"import os, subprocess, threading\nargv = {argv}\n{way}"
+    return f"{SYSTEM_PYTHON} - <<'END'\n{code}\nEND\n"
 
 
-@pytest.mark.parametrize("way", EVERY_WAY)
-def test_a_denied_program_does_not_run(clients: Clients, way: str) -> None:
-    result = clients.run("bash", "-c", EVERY_WAY[way])
-    assert "firewall: blocked: ssh: remote forwarding" in result.stderr, result
-    assert result.returncode != 0
-    denied = denials(clients)
-    assert denied
-    assert {each["verdict"]["rule"] for each in denied} == {"guards.ssh-reverse-forwarding"}
-    assert denied[-1]["request"]["digest"]
+def _scripts() -> dict[str, str]:
+    ways = {**EVERY_WAY, **ORDINARY}
+    if has_python():
+        ways |= {name: _python(way) for name, way in PYTHON_WAYS.items()}
+    # Each in a folder of its own, because some leave files behind.
+    return {name: f"mkdir '{name}.d' && cd '{name}.d' && {way}" for name, way in ways.items()}
 
 
-@pytest.mark.parametrize("way", PYTHON_WAYS)
-def test_however_python_starts_it(clients: Clients, way: str) -> None:
-    code = f"""
-import os, subprocess, threading
-argv = ["ssh", *"{REVERSE}".split()]
-{PYTHON_WAYS[way]}
-"""
-    assert PYTHON
-    clients.run(PYTHON, "-c", code)
-    assert [each["verdict"]["rule"] for each in denials(clients)] == [
-        "guards.ssh-reverse-forwarding"
-    ]
+@pytest.fixture(scope="module")
+def steps(certificates: Certificates) -> Iterator[Steps]:
+    with opened(certificates) as workplace:
+        yield take_steps(workplace, workplace.policy(POLICY), _scripts())
 
 
-def test_the_record_says_what_who_and_where(clients: Clients) -> None:
-    clients.run("bash", "-c", "cd /usr; bin/env true")
-    executed = [each for each in clients.records() if each.get("request", {}).get("type") == "Execute"]
-    paths = [Path(each["request"]["path"]).name for each in executed]
-    assert paths[0] == "bash"
-    last = executed[-1]
+def executed(step: Step) -> list[tuple[str, str]]:
+    """The programs that ran, and their arguments."""
+    ran = (each["request"] for each in step.allowed("Execute"))
+    return [(Path(each["path"]).name, " ".join(each["argv"])) for each in ran]
+
+
+@pytest.mark.parametrize("way", [*EVERY_WAY, *(PYTHON_WAYS if has_python() else ())])
+def test_a_denied_program_does_not_run(steps: Steps, way: str) -> None:
+    step = steps[way]
+    assert "firewall: blocked: ssh: remote forwarding" in step.err, step
+    assert "(rule guards.ssh-reverse-forwarding)" in step.err
+    assert step.err.count("firewall: blocked") == 1
+    denied = step.blocked[0]
+    assert denied["verdict"]["rule"] == "guards.ssh-reverse-forwarding"
+    assert denied["request"]["type"] == "Execute"
+    assert denied["request"]["digest"]
+    assert denied["actor"]["ancestors"]
+    assert "ssh" not in {name for name, _ in executed(step)}
+
+
+def test_the_record_says_what_who_and_where(steps: Steps) -> None:
+    last = steps["nested"].allowed("Execute")[-1]
     assert Path(last["request"]["path"]).name == "true"
     assert last["request"]["directory"] == "/usr"
     assert last["verdict"]["rule"] == "shell.default"
     assert Path(last["actor"]["process"]["exe"]).name == "env"
 
 
-def test_what_cannot_run_fails_as_without_a_gate(clients: Clients) -> None:
-    script = """
-nosuch; echo $?
-/etc/hosts; echo $?
-/etc; echo $?
-./$(printf 'x%.0s' $(seq 300)); echo $?
-"""
-    result = clients.run("bash", "-c", script)
-    assert result.stdout.split() == ["127", "126", "126", "126"]
-    assert denials(clients) == []
+def test_what_cannot_run_fails_as_without_a_gate(steps: Steps) -> None:
+    assert steps["failures"].out.split() == ["127", "126", "126", "126"]
+    assert steps["failures"].blocked == []
 
 
-def test_a_program_may_be_hidden_from_readers(clients: Clients) -> None:
-    result = clients.run("bash", "-c", "cp /bin/true t && chmod 111 t && ./t && echo ran")
-    assert result.stdout == "ran\n"
+def test_a_program_may_be_hidden_from_readers(steps: Steps) -> None:
+    assert steps["hidden"].out == "ran\n"
 
 
-def test_large_arguments_pass(clients: Clients) -> None:
-    result = clients.run("bash", "-c", "/bin/echo $(seq 20000) | wc -w")
-    assert result.stdout.strip() == "20000"
+def test_large_arguments_pass(steps: Steps) -> None:
+    assert steps["large"].out.strip() == "20000"
 
 
-def test_many_programs_at_once(clients: Clients) -> None:
-    script = "for i in $(seq 8); do (for j in $(seq 25); do /bin/true; done) & done; wait; echo ok"
-    result = clients.run("bash", "-c", script)
-    assert result.stdout == "ok\n"
-    ran = [each for each in clients.records() if each.get("request", {}).get("type") == "Execute"]
-    assert sum(each["request"]["argv"][0] == "/bin/true" for each in ran) == 200
+def test_many_programs_at_once(steps: Steps) -> None:
+    assert steps["many"].out == "ok\n"
+    assert [argv for _, argv in executed(steps["many"])].count("/bin/true") == 200
 
 
 RACE = r"""
@@ -127,7 +133,7 @@ RACE = r"""
 #include <unistd.h>
 static char path[32] = "/bin/true";
 static void *flip(void *_) {
-    for (;;) { memcpy(path, "./evil\0\0\0", 10); memcpy(path, "/bin/true", 10); }
+    for (;;) { memcpy(path, "./quiet\0\0", 10); memcpy(path, "/bin/true", 10); }
 }
 int main(void) {
     pthread_t t;
@@ -135,7 +141,7 @@ int main(void) {
     for (int i = 0; i < 300; i++) {
         pid_t pid = vfork();
         if (!pid) {
-            char *argv[] = {"x", "-R", "8080:localhost:80", "host.test", 0};
+            char *argv[] = {"x", "-R", "8080:localhost:80", "192.0.2.1", 0};
             execv(path, argv);
             _exit(9);
         }
@@ -145,23 +151,15 @@ int main(void) {
 """
 
 
-def test_a_raced_program_does_not_run_unnoticed(clients: Clients, tmp_path: Path) -> None:
-    """Threads that share the caller's memory change the path between its reading and its use."""
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no compiler")
-    folder = Path(clients.directory)
-    (folder / "race.c").write_text(RACE)
-    subprocess.run([compiler, "-O1", "-o", folder / "race", folder / "race.c", "-lpthread"], check=True)
-    (folder / "evil").write_text("#!/bin/sh\necho ran >> raced\nsleep 0.5\n")
-    (folder / "evil").chmod(0o755)
-    clients.run("bash", "-c", "cp /usr/bin/sleep sl; chmod +x evil race; ./race")
-    ran = folder / "raced"
-    times = len(ran.read_text().split()) if ran.exists() else 0
-    seen = [
-        each
-        for each in clients.records()
-        if each.get("request", {}).get("type") == "Execute"
-        and "evil" in json.dumps(each["request"])
-    ]
-    assert len(seen) >= times
+def test_a_raced_program_is_ended_and_told_of(workplace: Workplace) -> None:
+    """A thread that shares the caller's memory changes the path between reading and use."""
+    (workplace.work / "race.c").write_text(RACE)
+    build = ["gcc", "-O1", "-pthread", "-o", "race", "race.c"]
+    subprocess.run(build, cwd=workplace.work, check=True)
+    shutil.copy("/usr/bin/ssh", workplace.work / "quiet")
+    policy = workplace.policy(POLICY)
+    result = workplace.shell(policy, "./race; echo over")
+    assert result.out == "over\n", "a program that was not judged would hang in its connection"
+    swapped = [each for each in result.denied() if "judged" in each["flow"]]
+    assert {each["verdict"]["rule"] for each in swapped} <= {"guards.ssh-reverse-forwarding"}
+    assert all(each["flow"]["judged"] == "/usr/bin/true" for each in swapped)

@@ -16,6 +16,7 @@ KNOWN = (
     "rsync", "ruby", "scp", "sftp", "socat", "ssh", "sshuttle", "tor", "wget", "xmrig",
 )  # fmt: skip
 """Programs that are told by their content, whatever they are called."""
+MULTICALL = ("busybox",)
 _ANCESTORS = 32
 _ANCESTOR_BYTES = 2 << 10
 
@@ -51,10 +52,10 @@ class Names:
 def execute(program: Program, names: Names) -> Execute:
     """The request. Its commands are read under the program's usual name where it has one."""
     argv = program.argv
-    name = os.path.basename(argv[0]) if argv else os.path.basename(program.path)
     known = names.of(program.digest, program.size)
-    told = known if known and known not in (name, os.path.basename(program.path)) else ""
-    words = (told or program.path, *argv[1:]) if not _multicall(name, program.path) else argv
+    name = program.path if os.path.basename(program.path) == known else known or program.path
+    # Some files choose what they are by the name that they are called by.
+    words = argv if known in MULTICALL and argv else (name, *argv[1:])
     reading = read_argv(words, program.directory)
     return Execute(
         path=program.path,
@@ -65,11 +66,6 @@ def execute(program: Program, names: Names) -> Execute:
         digest=program.digest,
         commands=reading.commands,
     )
-
-
-def _multicall(name: str, path: str) -> bool:
-    """Whether the file chooses what it is by the name that it is called by (busybox, toybox)."""
-    return os.path.basename(path) in ("busybox", "toybox", "coreutils") and bool(name)
 
 
 class Callers:

@@ -50,6 +50,7 @@ class ExecGate:
         self._sandbox = sandbox
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._verifier = Verifier(self._files, self._rejudge, self._ring)
+        self._told: tuple[int, Verdict] | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="exec gate", daemon=True)
         self._thread.start()
@@ -141,8 +142,14 @@ class ExecGate:
 
     def _fail(self, notice: Notice, verdict: Verdict, code: int = errno.EACCES) -> None:
         with suppress(OSError):
-            tell(procfs.leader(notice.thread), verdict)
+            self._tell(procfs.leader(notice.thread), verdict)
         notify.fail(self._listener, notice, code)
+
+    def _tell(self, pid: int, verdict: Verdict) -> None:
+        """Once; execvp(3) tries every folder of the PATH."""
+        if self._told != (pid, verdict):
+            self._told = (pid, verdict)
+            tell(pid, verdict)
 
     def _rejudge(self, judged: Judged, found: Execute, kill: Callable[[], None]) -> None:
         """Something else runs than what was judged: judge it now, and end it where it may not."""

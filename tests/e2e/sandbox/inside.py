@@ -89,11 +89,14 @@ class Inside:
         """A sandbox that runs Python code, for acts of a firewall (see `firewall`)."""
         assert PYTHON
         sandbox = Sandbox.launch(self.spec(PYTHON, "-c", code, **more))
+        gate = None
         try:
-            start(sandbox)
+            gate = start(sandbox)
             yield sandbox
         finally:
             sandbox.close()
+            if gate is not None:
+                gate.join()
 
     def outside(self, code: str) -> subprocess.CompletedProcess[str]:
         """The same code by the same user without a sandbox: shows that an attempt can succeed."""
@@ -125,11 +128,14 @@ class Inside:
         return cast("T", Result(**value) if kind == "result" else value)
 
 
-def start(sandbox: Sandbox) -> None:
-    """Let the agent run, and every program that it executes."""
+def start(sandbox: Sandbox) -> threading.Thread | None:
+    """Let the agent run, and on the thread returned every program that it executes."""
     listener = sandbox.start()
-    if listener is not None:
-        threading.Thread(target=_let_all_go_on, args=(listener,), daemon=True).start()
+    if listener is None:
+        return None
+    gate = threading.Thread(target=_let_all_go_on, args=(listener,), daemon=True)
+    gate.start()
+    return gate
 
 
 def _let_all_go_on(listener: int) -> None:
@@ -138,6 +144,7 @@ def _let_all_go_on(listener: int) -> None:
     while not poller.poll()[0][1] & select.POLLHUP:
         if (notice := notify.receive(listener)) is not None:
             notify.let_go_on(listener, notice)
+    os.close(listener)
 
 
 class FirewallError(Exception):

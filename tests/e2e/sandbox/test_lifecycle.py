@@ -1,6 +1,7 @@
 """From launch to end: what the agent keeps of its caller, and that nothing is left behind."""
 
 import contextlib
+import errno
 import json
 import os
 import pty

@@ -25,11 +25,12 @@ class Obligations:
 
     `tls`: terminate and inspect it, or pass it through unread. `ssh`: end it at the gateway, which
     judges every channel, or relay it unread, tunnels inside it included; "none" where the rule is
-    for something else.
+    for something else. `tool_calls`: judge the tool calls in a model API's responses.
     """
 
     tls: Literal["inspect", "passthrough"] = "inspect"
     ssh: Literal["none", "gateway", "relay"] = "none"
+    tool_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ and the policy is not asked.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +16,9 @@ from typing import Any, Protocol
 
 from firewall.actor import Actor
 from firewall.audit import describe
+from firewall.deeds import Deed, deeds
 from firewall.gpu.reading import busy
+from firewall.history import History
 from firewall.policy import Policy
 from firewall.requests import Request
 from firewall.verdict import Action, Severity, Verdict
@@ -105,7 +107,8 @@ class Judge:
     `release` is the command that ends a quarantine. `alarm` is called with the cause of each one,
     on the thread of the verdict, once nothing is allowed any more: whoever owns flows cuts them
     then. `quarantined` is the deny that answers everything meanwhile, or None. `desk` is where a
-    person is asked; without one, what would be asked is denied.
+    person is asked; without one, what would be asked is denied. `on_deeds` is called, on the thread
+    of the verdict, with what an allowed request does and the policy's rules may refer to.
     """
 
     def __init__(
@@ -121,6 +124,8 @@ class Judge:
         self._desk = desk
         self.quarantined: Verdict | None = None
         self.alarm: Alarm = _unheard
+        self.on_deeds: Callable[[tuple[Deed, ...]], None] = _untold
+        self._history = History()
         self._release = release
         self._log = log
         self._gpu = gpu
@@ -131,7 +136,8 @@ class Judge:
         if (shut := self.quarantined) is not None:
             return shut
         try:
-            verdict = self.policy.decide(request, actor)
+            past = self._history.past(self.policy.remembers)
+            verdict = self.policy.decide(request, actor, past)
             if verdict.action is Action.ASK and self._desk is not None:
                 return self._desk.standing(request, actor, verdict)
             return verdict
@@ -166,6 +172,7 @@ class Judge:
             self._record(event)
             self._hold(request, actor, flow, verdict, answer)
         else:
+            self._learn(request, verdict)
             self._settle(event, verdict, actor, answer)
 
     def _hold(
@@ -182,6 +189,7 @@ class Judge:
             final = self.standing(final)
             event = _event(request, final, actor, flow)
             self._witness.verdict(event, 0.0)
+            self._learn(request, final)
             self._settle(event, final, actor, answer)
 
         if self._desk is None:
@@ -190,6 +198,16 @@ class Judge:
         with fail_closed(self, "judge.desk", answer, request=request, actor=actor):
             probe("judge.desk")
             self._desk.ask(request, actor, verdict, answered)
+
+    def _learn(self, request: Request, verdict: Verdict) -> None:
+        """Remember what an allowed request does, where a rule may refer to it."""
+        wanted = self.policy.remembers
+        if wanted and verdict.allowed and (kept := self._history.add(deeds(request), wanted)):
+            self.on_deeds(kept)
+
+    def remember(self, done: Iterable[Deed]) -> None:
+        """Take in deeds that another process's judge allowed."""
+        self._history.add(done, self.policy.remembers)
 
     async def ask(self, request: Request, actor: Actor, flow: Mapping[str, Any]) -> Verdict:
         """`decide` for asyncio."""
@@ -305,6 +323,10 @@ def shut_by(cause: Cause, release: str) -> Verdict:
     why = f"{cause.rule}: {cause.reason}"
     reason = f"{SHUT.reason} since {cause.since}, because of {why}"
     return replace(SHUT, reason=reason, remedy=release)
+
+
+def _untold(done: tuple[Deed, ...]) -> None:
+    """No other process judges for this sandbox."""
 
 
 def _unheard(cause: Cause) -> None:

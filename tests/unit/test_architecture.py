@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").r
 FLOORS = (
     {"requests", "verdict", "actor", "domains", "words"},
     {"deeds"},
-    {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
+    {"policy", "protocols", "commands", "gpu", "audit", "metrics", "history"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls"},
     {"cli", "addons"},

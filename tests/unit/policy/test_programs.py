@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,9 +50,9 @@ def call(*commands: Command, opaque: tuple[Opaque, ...] = ()) -> ToolCall:
     return ToolCall("Bash", "{}", directory="/work", commands=commands, opaque=opaque)
 
 
-def execute(path: str, *arguments: str, **changes: str) -> Execute:
+def execute(path: str, *arguments: str, **changes: Any) -> Execute:
     argv = (path.rpartition("/")[2], *arguments)
-    return replace(Execute(path, argv, "/work", digest="00" * 32), **changes)  # type: ignore[arg-type]
+    return replace(Execute(path, argv, "/work", digest="00" * 32), **changes)
 
 
 def text(policy: Policy, *commands: Command) -> Verdict:

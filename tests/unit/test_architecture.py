@@ -12,7 +12,8 @@ SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").r
 FLOORS = (
     {"requests", "verdict", "actor", "domains", "words"},
     {"deeds"},
-    {"policy", "protocols", "commands", "gpu", "audit", "metrics", "history"},
+    {"history"},
+    {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls"},
     {"cli", "addons"},

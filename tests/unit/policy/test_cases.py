@@ -8,14 +8,14 @@ import pytest
 from firewall.policy import Policy, PolicyError, load_policy
 from firewall.policy.cases import read_cases, run_cases
 from firewall.policy.loading import PRESETS, presets
-from tests.unit.policy.conftest import Machine
+from tests.unit.policy.conftest import READER, Machine
 
 
 @pytest.mark.parametrize("name", presets())
 def test_presets_do_what_their_cases_say(machine: Machine, name: str) -> None:
     machine.pip({})
     path = PRESETS / f"{name}.test.yaml"
-    failures = [str(failure) for failure in run_cases(load_policy(name), path)]
+    failures = [str(failure) for failure in run_cases(load_policy(name), path, READER)]
     assert not failures
     assert len(read_cases(path)) >= 8
 
@@ -48,7 +48,7 @@ def _cases(tmp_path: Path, text: str) -> Path:
 
 
 def test_passing(tmp_path: Path, policy: Callable[[str], Policy]) -> None:
-    assert list(run_cases(policy(RULES), _cases(tmp_path, PASSING))) == []
+    assert list(run_cases(policy(RULES), _cases(tmp_path, PASSING), READER)) == []
 
 
 def test_failures_tell_expected_got_and_reason(
@@ -60,7 +60,7 @@ def test_failures_tell_expected_got_and_reason(
         '  - {dns: "x.example TXT", expect: deny, rule: names, reason: because}\n'
         '  - {dns: "x.example TXT", expect: deny, rule: default}\n',
     )
-    failures = list(run_cases(policy(RULES), path))
+    failures = list(run_cases(policy(RULES), path, READER))
     assert str(failures[0]) == (
         f"{path}:2: https GET https://x.example/\n"
         "  expected: allow by rule git\n"
@@ -74,7 +74,7 @@ def test_failures_tell_expected_got_and_reason(
 @pytest.mark.parametrize(
     ("case", "error"),
     [
-        ("{expect: deny}", "asks exactly one thing; write: one of https, http, ssh, tcp, dns"),
+        ("{expect: deny}", "asks exactly one thing; write: one of https, http, ssh, tcp"),
         ('{dns: "a", tcp: "a:1", expect: deny}', "a case asks exactly one thing"),
         ('{dns: "a b c", expect: deny}', "'a b c' is not a question"),
         ('{https: "https://a.example", expect: deny}', "is not a request over https"),
@@ -83,7 +83,7 @@ def test_failures_tell_expected_got_and_reason(
         ('{https: "GET https://a:b/", expect: deny}', "is not a URL"),
         ('{tcp: "a.example", expect: deny}', "'a.example' is not a destination"),
         ('{ssh: "git@a:x b", expect: deny}', "is not a destination"),
-        ('{dns: a, expect: maybe}', "'maybe' is not known; write: allow or deny"),
+        ('{dns: a, expect: maybe}', "'maybe' is not known; write: allow, ask or deny"),
         ('{dns: a, expect: deny, finding: mining}', "'mining' is not a finding"),
         ('{dns: a, expect: deny, address: b}', "'b' is not an IP address"),
         ('{dns: a, expect: deny, rul: b}', r"unknown key 'rul'; write: rule \(did you mean it\?\)"),

@@ -11,7 +11,7 @@ from firewall.cli.policy import app
 from firewall.policy import Policy
 from firewall.policy.errors import Fault
 from firewall.policy.explain import explain
-from tests.unit.policy.conftest import Machine
+from tests.unit.policy.conftest import READER, Machine
 
 RULES = """
 network:
@@ -30,7 +30,7 @@ def rules(machine: Machine, policy: Callable[[str], Policy]) -> Policy:
 
 
 def _whys(policy: Policy, text: str) -> dict[str, tuple[bool, str]]:
-    considered = explain(policy, text).considered
+    considered = explain(policy, text, READER).considered
     return {each.rule.name: (each.applies, each.why) for each in considered}
 
 
@@ -49,14 +49,14 @@ def test_every_rule_is_considered(rules: Policy) -> None:
 
 
 def test_the_verdict_is_the_policys(rules: Policy) -> None:
-    assert explain(rules, "GET https://git.example/").verdict.rule == "git"
-    assert explain(rules, "dns git.example TXT").verdict.rule == "names"
+    assert explain(rules, "GET https://git.example/", READER).verdict.rule == "git"
+    assert explain(rules, "dns git.example TXT", READER).verdict.rule == "names"
 
 
 @pytest.mark.parametrize("text", ["", "GET", "ftp://x/", "tcp x", "ssh", "GET https://a b/"])
 def test_what_is_no_request(rules: Policy, text: str) -> None:
     with pytest.raises(Fault, match="is not a"):
-        explain(rules, text)
+        explain(rules, text, READER)
 
 
 @pytest.fixture

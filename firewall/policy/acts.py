@@ -7,7 +7,7 @@ narrow it. Deny beats ask beats allow, so that the order of rules never matters.
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from firewall.policy.after import After
 from firewall.policy.errors import Fault
@@ -74,6 +74,12 @@ def _digest(text: str) -> str:
     return plain
 
 
+def _word(value: Any) -> Any:
+    if isinstance(value, str) and value != "any":
+        raise Fault(f"{value!r} stands alone", f"[{value}], or any")
+    return value
+
+
 def _form(value: Any) -> str:
     return "any" if isinstance(value, str) else "list"
 
@@ -85,13 +91,14 @@ IntentText = Annotated[str, AfterValidator(_intent)]
 FolderText = Annotated[str, AfterValidator(_folder)]
 FolderGlob = Annotated[str, AfterValidator(_folder_glob)]
 DigestText = Annotated[str, AfterValidator(_digest)]
+AnyText = Annotated[Literal["any"], BeforeValidator(_word)]
 Programs = Annotated[
-    Annotated[Literal["any"], Tag("any")]
+    Annotated[AnyText, Tag("any")]
     | Annotated[Annotated[list[ProgramText], Field(min_length=1)], Tag("list")],
     Discriminator(_form),
 ]
 Tools = Annotated[
-    Annotated[Literal["any"], Tag("any")]
+    Annotated[AnyText, Tag("any")]
     | Annotated[Annotated[list[ToolText], Field(min_length=1)], Tag("list")],
     Discriminator(_form),
 ]

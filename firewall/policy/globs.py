@@ -9,7 +9,7 @@ from fnmatch import translate
 
 from firewall.policy.errors import Fault
 
-_TOKEN = re.compile(r"\*+|\[!?\]?[^\]]*\]|.", re.DOTALL)
+_TOKEN = re.compile(r"\*+|\[!?+\]?+[^\]]*+\]|.", re.DOTALL)
 _REMEMBERED = 1024
 """Characters whose steps are kept; a hostile text may use every character there is."""
 

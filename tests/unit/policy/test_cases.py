@@ -98,3 +98,47 @@ def test_bad_cases(tmp_path: Path, case: str, error: str) -> None:
 def test_a_file_without_cases(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="at least one item"):
         read_cases(_cases(tmp_path, "cases: []\n"))
+
+
+ACTS = """
+shell:
+  rules:
+    - {name: no-doors, deny: [nc]}
+    - {name: push, ask: any, intents: [git.push], directories: [/work]}
+    - {name: no-run, deny: any, after: {did: download, same: file}}
+tools:
+  rules:
+    - {name: no-pay, deny: ["mcp__bank__*"], where: {"$.amount": {min: 10}}}
+"""
+
+ACT_CASES = """
+cases:
+  - {shell: "ls ; nc -l", expect: deny, rule: no-doors, reason: nc -l}
+  - {shell: "git push origin", expect: ask, rule: push}
+  - {shell: "git push origin", directory: /tmp, expect: allow, rule: shell.default}
+  - {exec: [/usr/bin/nc, -l], expect: deny, rule: no-doors}
+  - {tool: {name: pay, server: bank, arguments: {amount: 10}}, expect: deny, rule: no-pay}
+  - {tool: {name: pay, server: bank}, expect: allow}
+  - {exec: [/work/x], expect: allow}
+  - {exec: [/work/x], after: [{shell: "curl -o x u"}], expect: deny, rule: no-run}
+  - {exec: [/work/x], after: [{shell: "curl -o x u ; nc"}], expect: allow}
+  - {exec: [/work/x], after: [{shell: "curl -o x u", directory: /tmp}], expect: allow}
+"""
+
+
+def test_programs_and_tools(tmp_path: Path, policy: Callable[[str], Policy]) -> None:
+    assert list(run_cases(policy(ACTS), _cases(tmp_path, ACT_CASES), READER)) == []
+
+
+def test_a_failing_case_of_a_program_shows_it_as_it_is_typed(
+    tmp_path: Path, policy: Callable[[str], Policy]
+) -> None:
+    path = _cases(tmp_path, 'cases: [{exec: [/bin/nc, "a b"], expect: ask, rule: no-doors}]')
+    (failure,) = run_cases(policy(ACTS), path, READER)
+    assert f"{path}:1: exec /bin/nc 'a b'\n  expected: ask by rule no-doors" in str(failure)
+
+
+def test_what_was_before_asks_one_thing_too(tmp_path: Path) -> None:
+    path = _cases(tmp_path, "cases: [{shell: ls, after: [{program: /x}], expect: deny}]")
+    with pytest.raises(PolicyError, match="a case asks exactly one thing; write: one of https"):
+        read_cases(path)

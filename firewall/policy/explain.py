@@ -78,8 +78,10 @@ def _consider_act(policy: Policy, act: Execute | ToolCall) -> Iterator[Considere
         lacks = [f"{run}: its {rule.miss(run, certain=rule.allows)} do not fit" for run in runs]
         why = _why(rule, [str(run) for run in fits]) or "; ".join(lacks) or "nothing is run"
         yield Considered(rule.document, bool(fits) and rule.sequence is None, why)
-    for tool in Tools(policy.resolved.tools, "").rules if isinstance(act, ToolCall) else ():
-        called = Called(act)
+    if isinstance(act, Execute):
+        return
+    called = Called(act)
+    for tool in Tools(policy.resolved.tools, "").rules:
         lack = tool.miss(called, certain=tool.allows)
         why = f"{lack} does not fit" if lack else _why(tool, [called.name])
         yield Considered(tool.document, not lack and tool.sequence is None, why)

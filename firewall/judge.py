@@ -7,7 +7,7 @@ and the policy is not asked.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,8 +15,9 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from firewall.actor import Actor
-from firewall.audit import describe
-from firewall.gpu.reading import busy
+from firewall.deeds import Deed, deeds
+from firewall.events import Fault, event_of, raised, suspected
+from firewall.history import History
 from firewall.policy import Policy
 from firewall.requests import Request
 from firewall.verdict import Action, Severity, Verdict
@@ -53,14 +54,6 @@ class Witness(Protocol):
     """Who counts and shows verdicts: a record's event, and the seconds that the decision took."""
 
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An enforcement point failed before it could say what was asked."""
-
-    point: str
-    error: str
 
 
 def _now() -> str:
@@ -105,7 +98,8 @@ class Judge:
     `release` is the command that ends a quarantine. `alarm` is called with the cause of each one,
     on the thread of the verdict, once nothing is allowed any more: whoever owns flows cuts them
     then. `quarantined` is the deny that answers everything meanwhile, or None. `desk` is where a
-    person is asked; without one, what would be asked is denied.
+    person is asked; without one, what would be asked is denied. `on_deeds` is called, on the thread
+    of the verdict, with what an allowed request does and the policy's rules may refer to.
     """
 
     def __init__(
@@ -121,6 +115,8 @@ class Judge:
         self._desk = desk
         self.quarantined: Verdict | None = None
         self.alarm: Alarm = _unheard
+        self.on_deeds: Callable[[tuple[Deed, ...]], None] = _untold
+        self._history = History()
         self._release = release
         self._unwritten: Exception | None = None
         self._log = log
@@ -132,7 +128,8 @@ class Judge:
         if (shut := self.quarantined) is not None:
             return shut
         try:
-            verdict = self.policy.decide(request, actor)
+            past = self._history.past(self.policy.remembers)
+            verdict = self.policy.decide(request, actor, past)
             if verdict.action is Action.ASK and self._desk is not None:
                 return self._desk.standing(request, actor, verdict)
             return verdict
@@ -161,7 +158,7 @@ class Judge:
         started = perf_counter()
         verdict = self.preview(request, actor)
         seconds = perf_counter() - started
-        event = _event(request, verdict, actor, flow)
+        event = event_of(request, verdict, actor, flow)
         if self._is_grave(verdict):
             freeze = self.policy.on_critical == "freeze"
             self.quarantine(Cause(verdict.rule, verdict.reason, freeze, trigger=event))
@@ -170,6 +167,7 @@ class Judge:
             self._record(event)
             self._hold(request, actor, flow, verdict, answer)
         else:
+            self._learn(request, verdict)
             self._settle(event, verdict, actor, answer, prompt=prompt)
 
     def _hold(
@@ -184,8 +182,9 @@ class Judge:
 
         def answered(final: Verdict) -> None:
             final = self.standing(final)
-            event = _event(request, final, actor, flow)
+            event = event_of(request, final, actor, flow)
             self._witness.verdict(event, 0.0)
+            self._learn(request, final)
             self._settle(event, final, actor, answer)
 
         if self._desk is None:
@@ -194,6 +193,16 @@ class Judge:
         with fail_closed(self, "judge.desk", answer, request=request, actor=actor):
             probe("judge.desk")
             self._desk.ask(request, actor, verdict, answered)
+
+    def _learn(self, request: Request, verdict: Verdict) -> None:
+        """Remember what an allowed request does, where a rule may refer to it."""
+        wanted = self.policy.remembers
+        if wanted and verdict.allowed and (kept := self._history.add(deeds(request), wanted)):
+            self.on_deeds(kept)
+
+    def remember(self, done: Iterable[Deed]) -> None:
+        """Take in deeds that another process's judge allowed."""
+        self._history.add(done, self.policy.remembers)
 
     async def ask(self, request: Request, actor: Actor, flow: Mapping[str, Any]) -> Verdict:
         """`decide` for asyncio."""
@@ -236,7 +245,7 @@ class Judge:
         verdict = self._failure(point, error)
         try:
             asked = request if request is not None else Fault(point, repr(error))
-            event = _event(asked, verdict, actor, {"fault": repr(error)})
+            event = event_of(asked, verdict, actor, {"fault": repr(error)})
             self._record_with_gpu(event, actor)
             self._witness.verdict(event, 0.0)
         except Exception:
@@ -325,40 +334,16 @@ def shut_by(cause: Cause, release: str) -> Verdict:
     return replace(SHUT, reason=reason, remedy=release)
 
 
+def _untold(done: tuple[Deed, ...]) -> None:
+    """No other process judges for this sandbox."""
+
+
 def _unheard(cause: Cause) -> None:
     """Nobody has flows to cut."""
 
 
 def _stay_shut(verdict: Verdict) -> None:
     """The door was shut before anything could fail."""
-
-
-def _event(
-    request: Request | Fault, verdict: Verdict, actor: Actor, flow: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {
-        "kind": "verdict",
-        "request": {"type": type(request).__name__, **describe(request)},
-        "verdict": describe(verdict),
-        "actor": describe(actor),
-        "flow": dict(flow),
-    }
-
-
-def suspected(event: Mapping[str, Any]) -> bool:
-    """Whether a recogniser was suspicious of what was asked."""
-    findings = event["request"].get("findings", ())
-    return any(each["confidence"] == "suspicious" for each in findings)
-
-
-def raised(event: Mapping[str, Any], gpu: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The event, critical where the same sandbox keeps a GPU busy while it is suspicious."""
-    work = busy(gpu) if suspected(event) else ""
-    if not work:
-        return event
-    verdict = dict(event["verdict"])
-    reason = f"{verdict['reason']}; meanwhile {work}"
-    return {**event, "verdict": {**verdict, "severity": "critical", "reason": reason}}
 
 
 def probe(point: str) -> None:

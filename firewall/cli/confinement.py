@@ -47,6 +47,7 @@ def specify(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | No
         hide=(str(plan.authority.parent), str(plan.audit), *secrets.files),
         read_only=tuple(sorted(files | _folders(policy) | _code())),
         keep_root=identity is not None and identity[0] == 0,
+        execute_from=policy.execute_from,
     )
 
 

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 WIDTH = 160
 """Characters of one field."""
 
-_COLOURS = {"ALLOW": "green", "DENY": "bold red", "WOULD DENY": "yellow"}
+_COLOURS = {
+    "ALLOW": "green",
+    "ASK": "bold yellow",
+    "DENY": "bold red",
+    "WOULD ASK": "yellow",
+    "WOULD DENY": "yellow",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The fields of a record's line, escaped. `verdict` is "ALLOW", "DENY", "WOULD DENY" or ""."""
+    """The fields of a record's line, escaped. `verdict` is "ALLOW", "ASK", "DENY", "WOULD ASK",
+    "WOULD DENY" or ""."""
 
     time: str
     verdict: str
@@ -94,7 +101,8 @@ def decision(verdict: Mapping[str, Any]) -> str:
     """What was done, in capitals."""
     if verdict.get("action") == "allow":
         return "ALLOW"
-    return "DENY" if verdict.get("enforced", True) else "WOULD DENY"
+    done = "ASK" if verdict.get("action") == "ask" else "DENY"
+    return done if verdict.get("enforced", True) else f"WOULD {done}"
 
 
 def asked(request: Mapping[str, Any]) -> str:

@@ -19,7 +19,10 @@ _FIRST_TESTS = 'cases: [{https: "GET https://example.com/", expect: deny}]'
 
 app = typer.Typer(no_args_is_help=True, help="Check, test and explain policies.")
 
-_REQUEST = '"POST https://host/path", "ssh git@host", "tcp host:port" or "dns name TXT"'
+_REQUEST = (
+    '"POST https://host/path", "ssh git@host", "tcp host:port", "dns name TXT", "shell: git push",'
+    ' "exec: /usr/bin/nc -l" or \'tool: Bash {"command": "git push"}\''
+)
 
 Files = Annotated[list[str], typer.Argument(help="Policy files, or names of presets.")]
 
@@ -34,7 +37,8 @@ def check(files: Files) -> None:
         policy = _load(name)
         failed = failed or policy is None
         if policy is not None:
-            count = len(policy.resolved.rules)
+            resolved = policy.resolved
+            count = sum(len(each.rules) for each in (resolved, resolved.shell, resolved.tools))
             _console().print(
                 f"[green]ok[/] {escape(name)}: {count} rules, sha256 {policy.digest}",
                 soft_wrap=True,
@@ -55,8 +59,10 @@ def explain(
     request: Annotated[str, typer.Argument(help=_REQUEST)],
     policy: Annotated[str, typer.Option("--policy", "-p", help="A file, or a preset's name.")],
     program: Annotated[str, typer.Option(help="The path of the program that asks.")] = "",
+    directory: Annotated[str, typer.Option(help="Where a program or tool works.")] = "/work",
 ) -> None:
     """Say what a policy makes of a request, by which rule, and why not by the others."""
+    from firewall.cli.reader import CommandReader
     from firewall.policy.errors import Fault
     from firewall.policy.explain import explain as explained
 
@@ -64,7 +70,7 @@ def explain(
     if loaded is None:
         raise typer.Exit(1)
     try:
-        explanation = explained(loaded, request, program)
+        explanation = explained(loaded, request, CommandReader(), program, directory)
     except Fault as fault:
         _problem(str(fault))
         raise typer.Exit(2) from None
@@ -97,6 +103,7 @@ def _load(name: str) -> "Policy | None":
 def _test(name: str) -> bool:
     from rich.markup import escape
 
+    from firewall.cli.reader import CommandReader
     from firewall.policy import PolicyError
     from firewall.policy.cases import read_cases, run_cases
     from firewall.policy.loading import find
@@ -110,7 +117,7 @@ def _test(name: str) -> bool:
             _problem(f"{path}: there are no tests yet; write: {_FIRST_TESTS}")
             return False
         count = len(read_cases(path))
-        failures = list(run_cases(policy, path))
+        failures = list(run_cases(policy, path, CommandReader()))
     except PolicyError as error:
         _report(error)
         return False
@@ -128,7 +135,7 @@ def _verdict(explanation: "Explanation") -> None:
     from rich.markup import escape
 
     verdict = explanation.verdict
-    colour = "green" if verdict.action == "allow" else "red"
+    colour = {"allow": "green", "ask": "yellow"}.get(verdict.action, "red")
     observed = "" if verdict.enforced else " (mode: observe, so it would pass and be recorded)"
     rows = [
         f"[bold {colour}]{verdict.action}[/] {escape(explanation.asked)}{observed}",

@@ -12,6 +12,12 @@ from typing import Any, TextIO
 from firewall.cli.lines import decision, line, printable
 from firewall.metrics import Metrics
 
+_TOLD = {
+    "DENY": "blocked",
+    "ASK": "left to a person",
+    "WOULD DENY": "would have been blocked",
+    "WOULD ASK": "would have been left to a person",
+}
 RECENT = 5
 """Blocked requests that the sum tells of one by one."""
 WAITING = 1000
@@ -63,7 +69,7 @@ class Teller:
         verdict = event["verdict"]
         with self._lock:
             self._decisions[decision(verdict)] += 1
-            if verdict["action"] == "deny":
+            if verdict["action"] != "allow":
                 self._blocked[f"{verdict['rule']} {verdict['reason']}"] = event
                 if len(self._blocked) > RECENT:
                     self._blocked.pop(next(iter(self._blocked)))
@@ -80,7 +86,7 @@ class Teller:
         if not self._blocked:
             return
         counts = [f"{self._decisions['ALLOW']} requests allowed"]
-        for what, told in (("DENY", "blocked"), ("WOULD DENY", "would have been blocked")):
+        for what, told in _TOLD.items():
             if count := self._decisions[what]:
                 counts.append(f"{count} {told}")
         print(

@@ -5,8 +5,14 @@ cases:
   - {dns: "example.com TXT", expect: deny, rule: names, reason: "answered empty"}
   - {ssh: "git@example.com git-receive-pack o/r", expect: deny, rule: default}
   - {ssh: "git@example.com", channel: "local-forward db.internal:5432", expect: deny}
+  - {shell: "git push origin main", directory: /work, expect: ask, rule: push}
+  - {exec: [/usr/bin/nc, -l], expect: deny, rule: no-remote-shells}
+  - {tool: {name: Read, arguments: {file_path: /work/x}}, expect: allow}
+  - {exec: [/work/x], after: [{shell: "curl -o /work/x https://example.com/x"}], expect: deny}
 """
 
+import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +22,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from firewall.actor import Actor, Process
+from firewall.deeds import NOTHING, Past, deeds
+from firewall.history import History
+from firewall.policy.actcases import Reader, ToolCase, shell_call
+from firewall.policy.acts import Choice
 from firewall.policy.addresses import parse_address
 from firewall.policy.document import validate
 from firewall.policy.errors import Fault, PolicyError, Problem
@@ -104,6 +114,14 @@ STEPS = {
     "tcp": tcp_steps,
     "dns": dns_steps,
 }
+ACTS = ("shell", "exec", "tool")
+_KEYS = ", ".join((*STEPS, *ACTS))
+
+
+def _text(value: str | list[str] | ToolCase) -> str:
+    if isinstance(value, ToolCase):
+        return f"{value.name} {json.dumps(value.arguments)}"
+    return value if isinstance(value, str) else shlex.join(value)
 
 
 def _host_port(text: str, usual: str, example: str) -> tuple[str, int]:
@@ -167,33 +185,34 @@ def _ip(text: str) -> str:
     return text
 
 
-class Case(Strict):
-    """One request and what the policy must say. Exactly one of the first five keys is written."""
+class Step(Strict):
+    """One request. Exactly one of the first eight keys is written."""
 
     https: Annotated[str, AfterValidator(_https)] | None = None
     http: Annotated[str, AfterValidator(_http)] | None = None
     ssh: Annotated[str, AfterValidator(_ssh)] | None = None
     tcp: Annotated[str, AfterValidator(_tcp)] | None = None
     dns: Annotated[str, AfterValidator(_dns)] | None = None
+    shell: str | None = Field(default=None, min_length=1)
+    exec: list[str] | None = Field(default=None, min_length=1)
+    tool: ToolCase | None = None
+    directory: str = "/work"
     channel: Annotated[str, AfterValidator(_channel)] | None = None
     program: str = ""
     address: Annotated[str, AfterValidator(_ip)] | None = None
     sni: str | None = None
     finding: Annotated[str, AfterValidator(_finding)] | None = None
-    expect: Literal["allow", "deny"]
-    rule: str | None = None
-    reason: str | None = None
 
     @property
     def asked(self) -> list[tuple[str, str]]:
-        """The written keys among https, http, ssh, tcp and dns, with their texts."""
-        written = ((key, getattr(self, key)) for key in STEPS)
-        return [(key, text) for key, text in written if text is not None]
+        """The written keys among those of which one is, with their values as text."""
+        written = ((key, getattr(self, key)) for key in (*STEPS, *ACTS))
+        return [(key, _text(value)) for key, value in written if value is not None]
 
-    def steps(self) -> list[Request]:
+    def steps(self, read: Reader) -> list[Request]:
         """The requests that the firewall would judge, in order."""
         ((key, text),) = self.asked
-        steps = [self._detailed(step) for step in STEPS[key](text)]
+        steps = [self._detailed(step) for step in self._requests(key, text, read)]
         if self.channel is not None and isinstance(steps[0], Connect):
             user = text.rpartition("@")[0]
             steps.append(SshChannel(steps[0].host, steps[0].port, user, *ssh_channel(self.channel)))
@@ -204,10 +223,27 @@ class Case(Strict):
             steps = [replace(step, findings=(finding,)) for step in steps]
         return steps
 
+    def _requests(self, key: str, text: str, read: Reader) -> list[Request]:
+        if self.exec is not None:
+            return [read.program(self.exec, self.directory)]
+        if self.tool is not None:
+            tool = self.tool
+            return [read.call(tool.name, tool.arguments, tool.server, self.directory)]
+        return STEPS[key](text) if key in STEPS else [shell_call(text, self.directory, read)]
+
     def _detailed(self, step: Request) -> Request:
         if isinstance(step, Connect):
             return replace(step, address=self.address, sni=self.sni or step.sni)
         return step
+
+
+class Case(Step):
+    """One request, what was done `after` which it is made, and what the policy must say."""
+
+    after: list[Step] = Field(default_factory=list)
+    expect: Choice
+    rule: str | None = None
+    reason: str | None = None
 
 
 class CaseFile(Strict):
@@ -249,16 +285,27 @@ def actor_of(program: str) -> Actor:
     return Actor(sandbox="test", process=process)
 
 
-def judge(policy: Policy, steps: list[Request], program: str) -> Verdict:
-    """The verdict that ends a request: the first deny, or the last allow. A flow that is passed
-    through unread shows no requests, so its connection is the last word."""
+def judge(policy: Policy, steps: list[Request], program: str, past: Past = NOTHING) -> Verdict:
+    """The verdict that ends a request: the first that is no allow, or the last allow. A flow that
+    is passed through unread shows no requests, so its connection is the last word."""
     actor = actor_of(program)
     for step in steps:
-        verdict = policy.decide(step, actor)
+        verdict = policy.decide(step, actor, past)
         unread = isinstance(step, Connect) and verdict.obligations.tls == "passthrough"
-        if verdict.action == "deny" or unread:
+        if verdict.action != "allow" or unread:
             break
     return verdict
+
+
+def past_of(policy: Policy, steps: list[Step], read: Reader) -> Past:
+    """What was done by those of some requests that the policy allows, all of it a moment ago."""
+    history = History(clock=lambda: 1.0)
+    for step in steps:
+        requests = step.steps(read)
+        past = history.past(policy.remembers)
+        if judge(policy, requests, step.program, past).allowed:
+            history.add(deeds(requests[-1]), policy.remembers)
+    return history.past(policy.remembers)
 
 
 def read_cases(path: Path) -> list[tuple[int, Case]]:
@@ -267,19 +314,20 @@ def read_cases(path: Path) -> list[tuple[int, Case]]:
     cases = validate(CaseFile, node, str(path)).cases
     lines = [node.line_of(("cases", position)) for position in range(len(cases))]
     problems = [
-        Problem(str(path), line, "a case asks exactly one thing", f"one of {', '.join(STEPS)}")
+        Problem(str(path), line, "a case asks exactly one thing", f"one of {_KEYS}")
         for line, case in zip(lines, cases, strict=True)
-        if len(case.asked) != 1
+        if any(len(each.asked) != 1 for each in (case, *case.after))
     ]
     if problems:
         raise PolicyError(problems)
     return list(zip(lines, cases, strict=True))
 
 
-def run_cases(policy: Policy, path: Path) -> Iterator[Failure]:
+def run_cases(policy: Policy, path: Path, read: Reader) -> Iterator[Failure]:
     """Judge every case of a file; yields those that fail. Raises PolicyError for a bad file."""
     for line, case in read_cases(path):
-        verdict = judge(policy, case.steps(), case.program)
+        past = past_of(policy, case.after, read)
+        verdict = judge(policy, case.steps(read), case.program, past)
         right = (
             verdict.action == case.expect
             and case.rule in (None, verdict.rule)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.domains import is_registry
+from firewall.policy.acts import ProgramRule, ToolRule
 from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts, refuse_metadata
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern, parse_host
@@ -30,36 +31,39 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedIn[R: (RuleDocument, ProgramRule, ToolRule)]:
     """A rule and where it stands."""
 
-    rule: RuleDocument
+    rule: R
     file: SourceFile
     position: int
+    section: str = "network"
 
     def problem(self, fault: Fault, *location: int | str) -> Problem:
-        return self.file.problem(("network", "rules", self.position, *location), fault)
+        return self.file.problem((self.section, "rules", self.position, *location), fault)
 
     @property
     def where(self) -> str:
-        return self.file.where("network", "rules", self.position)
+        return self.file.where(self.section, "rules", self.position)
+
+
+type Placed = PlacedIn[RuleDocument]
 
 
 def placed(files: Iterable[SourceFile]) -> list[Placed]:
-    """All rules of all files, in order."""
+    """All rules about the network of all files, in order."""
     return [
-        Placed(rule, file, position)
+        PlacedIn(rule, file, position)
         for file in files
         for position, rule in enumerate(file.document.network.rules)
     ]
 
 
 def check(rules: list[Placed]) -> Iterator[Problem]:
-    """Every fault of the rules by themselves and together."""
+    """Every fault of the rules by themselves and together, but for their names."""
     for each in rules:
-        for test in (_kind, _http_keys, _tls, _ssh, _login, _hosts, _registries, _metadata):
+        for test in _EACH:
             yield from test(each)
-    yield from _duplicate_names(rules)
     yield from _identical(rules)
     yield from _unreachable(rules)
     yield from _needless(rules)
@@ -79,6 +83,16 @@ def _kind(placed: Placed) -> Iterator[Problem]:
     if rule.deny and rule.addresses:
         fault = Fault(f"rule {rule.name} is a deny; addresses are a consent", "hosts: [10.0.0.0/8]")
         yield placed.problem(fault, "addresses")
+
+
+def _after(placed: Placed) -> Iterator[Problem]:
+    after = placed.rule.after
+    if after is not None and placed.rule.allow:
+        what = f"rule {placed.rule.name} is an allow; after is for what deny and ask hold back"
+        yield placed.problem(Fault(what, "a deny with this after, or no after"), "after")
+    elif after is not None and after.same:
+        fault = Fault("same: file needs a file, and a connection is to a host", "files: [...]")
+        yield placed.problem(fault, "after", "same")
 
 
 def _http_keys(placed: Placed) -> Iterator[Problem]:
@@ -107,6 +121,16 @@ def _tls(placed: Placed) -> Iterator[Problem]:
     elif rule.tls == "passthrough" and (rule.methods or rule.requests):
         what = "with tls: passthrough nobody reads the requests, so none can be told apart"
         yield placed.problem(Fault(what, "tls: inspect, or no methods and requests"), "tls")
+
+
+def _tool_calls(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    if rule.tool_calls and rule.allow != "https":
+        fault = Fault(f"tool-calls is for allow: https, not for rule {rule.name}", "no tool-calls")
+        yield placed.problem(fault, "tool-calls")
+    elif rule.tool_calls and rule.tls == "passthrough":
+        what = "with tls: passthrough nobody reads the responses, so no tool call is seen"
+        yield placed.problem(Fault(what, "tls: inspect, or no tool-calls"), "tool-calls")
 
 
 def _ssh(placed: Placed) -> Iterator[Problem]:
@@ -170,14 +194,9 @@ def _metadata(placed: Placed) -> Iterator[Problem]:
                 yield placed.problem(fault, "hosts", position)
 
 
-def _duplicate_names(rules: list[Placed]) -> Iterator[Problem]:
-    first: dict[str, Placed] = {}
-    for each in rules:
-        name = each.rule.name
-        if name in first:
-            fault = Fault(f"the rule name {name} is taken by {first[name].where}", f"{name}-2")
-            yield each.problem(fault, "name")
-        first.setdefault(name, each)
+_EACH = (
+    _kind, _after, _http_keys, _tls, _tool_calls, _ssh, _login, _hosts, _registries, _metadata,
+)  # fmt: skip
 
 
 def _identical(rules: list[Placed]) -> Iterator[Problem]:
@@ -203,6 +222,8 @@ def _effect(rule: RuleDocument) -> object:
         frozenset(rule.requests or ()),
         frozenset(rule.programs or ()),
         rule.tls or "inspect",
+        rule.tool_calls,
+        rule.after and rule.after.model_dump_json(),
         frozenset(rule.addresses or ()),
         rule.forwarding == "trusted",
         terms(rule).model_dump_json(),
@@ -259,7 +280,7 @@ def _includes(wide: RuleDocument, narrow: RuleDocument) -> bool:
 def _terms(rule: RuleDocument) -> object:
     """What two rules must have in common to be compared at all."""
     own = (terms(rule).model_dump_json(), rule.forwarding == "trusted")
-    return rule.allow, rule.tls or "inspect", own
+    return rule.allow, rule.tls or "inspect", rule.tool_calls, own
 
 
 def _includes_requests(wide: RuleDocument, narrow: RuleDocument) -> bool:
@@ -293,4 +314,4 @@ def _outdoes(deny: RuleDocument, allow: RuleDocument) -> bool:
     methods = not deny.methods and not deny.requests
     if deny.methods and allow.methods and not allow.requests:
         methods = set(allow.methods) <= set(deny.methods)
-    return kinds and ports_too and programs and methods
+    return kinds and ports_too and programs and methods and deny.after is None

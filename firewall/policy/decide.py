@@ -5,17 +5,21 @@ Pure and fast: rules are found by host in dictionaries, so the cost does not gro
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from firewall.actor import Actor
+from firewall.deeds import Past
 from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
+from firewall.policy.calls import Calls
 from firewall.policy.channels import NAMED
 from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
 from firewall.policy.lists import Listed
 from firewall.policy.names import contradiction, nameless
+from firewall.policy.obligations import obligations
 from firewall.policy.resolved import Resolved
 from firewall.policy.rules import SPOKEN, Asked, Miss, Rule
+from firewall.policy.rulings import Ruling
 from firewall.requests import (
     Connect,
     Execute,
@@ -29,7 +33,7 @@ from firewall.requests import (
     SshChannel,
     ToolCall,
 )
-from firewall.verdict import Action, Obligations, Severity, Verdict
+from firewall.verdict import Action, Severity, Verdict
 
 # protocol-mismatch has no key in the language: bytes that contradict themselves are never right.
 GUARD_OF: dict[FindingKind, str] = {
@@ -58,11 +62,12 @@ class Decider:
         self._file = resolved.sources[-1].rpartition("/")[2] if resolved.sources else resolved.name
         self._guards = resolved.guards
         self._listed = Listed(resolved.lists)
+        self._calls = Calls(resolved, self._file)
         # By name, so that the order in files does not even decide which of two allows is named.
         rules = sorted(map(Rule, resolved.rules), key=lambda rule: rule.name)
         self._allows = _index(rule for rule in rules if rule.document.action == "allow")
         self._denies = _index(rule for rule in rules if rule.document.action == "deny")
-        self._judges: dict[type, Callable[[Any, Actor, _Alerts], Verdict]] = {
+        self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
             Resolve: self._resolve,
             HttpRequest: self._http,
@@ -72,12 +77,12 @@ class Decider:
             ToolCall: self._tool_call,
         }
 
-    def decide(self, request: Request, actor: Actor) -> Verdict:
+    def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         """Judge a request; see `Policy.decide`."""
         alerts: _Alerts = []
         verdict = self._findings(request.findings, alerts) if request.findings else None
         if verdict is None:
-            verdict = self._judges[type(request)](request, actor, alerts)
+            verdict = self._judges[type(request)](request, actor, alerts, past)
         return _with_alerts(verdict, alerts) if alerts else verdict
 
     def _findings(self, findings: Sequence[Finding], alerts: _Alerts) -> Verdict | None:
@@ -118,7 +123,7 @@ class Decider:
                     return replace(blocked, remedy=_plain(remedy), source=entry.where)
         return None
 
-    def _connect(self, request: Connect, actor: Actor, alerts: _Alerts) -> Verdict:
+    def _connect(self, request: Connect, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
         if blocked := self._names(alerts, request.host, request.sni):
             return blocked
         if request.transport == "udp":
@@ -131,7 +136,7 @@ class Decider:
         sni = request.sni
         if sni is not None and address is None and sni != host and normalise(sni) != host:
             return self._mismatch(f"the TLS handshake names {sni!r}, the connection {host!r}")
-        asked = Asked(host, request.port, request.protocol, actor.program)
+        asked = Asked(host, request.port, request.protocol, actor.program, past=past)
         dialled = parse_address(request.address) if request.address is not None else address
         near, far = self._candidates(host, named, address, dialled)
         allows = [rule for rule in near if rule.allows(asked)]
@@ -214,12 +219,12 @@ class Decider:
             rule.name,
             _plain(f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}"),
             source=rule.source,
-            obligations=_OBLIGATIONS[opaque, _ssh_obligation(allows)],
+            obligations=obligations(opaque, allows),
             policy_digest=self._digest,
         )
 
     def _denied(self, rule: Rule, asked: Asked) -> Verdict:
-        why = f": {rule.document.reason}" if rule.document.reason else ""
+        why = rule.since(asked) + (f": {rule.document.reason}" if rule.document.reason else "")
         reason = f"rule {rule.name} denies {rule.document.kind} to {asked.host}{why}"
         remedy = f"narrow or remove rule {rule.name} ({rule.source}): deny beats allow"
         return self._deny(rule.name, reason, remedy, source=rule.source)
@@ -242,7 +247,7 @@ class Decider:
         )
         return self._deny("default", reason, "use TCP; for names, ask the firewall's own DNS")
 
-    def _resolve(self, request: Resolve, actor: Actor, alerts: _Alerts) -> Verdict:
+    def _resolve(self, request: Resolve, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
         kind = request.kind.upper()
         if entry := self._listed.find(normalise(request.name)):
             alerts.append(f"the name is on a list for guards.{entry.guard} ({entry.where})")
@@ -255,7 +260,7 @@ class Decider:
             return self._deny("names", reason, "ask for A or AAAA, which is all a connection needs")
         return Verdict(Action.ALLOW, "names", reason, policy_digest=self._digest)
 
-    def _http(self, request: HttpRequest, actor: Actor, alerts: _Alerts) -> Verdict:
+    def _http(self, request: HttpRequest, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
         if blocked := self._names(alerts, request.host, request.authority, request.sni):
             return blocked
         host, address, named = read_host(request.host)
@@ -266,16 +271,20 @@ class Decider:
             if blocked := self._guard("tunnels", reason, Severity.CRITICAL, alerts):
                 return blocked
         protocol: Protocol = "tls" if request.scheme == "https" else "http"
-        asked = Asked(host, request.port, protocol, actor.program, request.method, request.path)
+        asked = Asked(
+            host, request.port, protocol, actor.program, request.method, request.path, past
+        )
         near, far = self._candidates(host, named, address, address)
         allows = [rule for rule in near if rule.document.kind != "tcp" and rule.allows(asked)]
         return self._settle(asked, near, far, allows, request)
 
-    def _message(self, request: Message, actor: Actor, alerts: _Alerts) -> Verdict:
+    def _message(self, request: Message, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
         reason = "no guard blocks what was found in it" if alerts else "nothing was found in it"
         return Verdict(Action.ALLOW, "messages", reason, policy_digest=self._digest)
 
-    def _ssh_channel(self, request: SshChannel, actor: Actor, alerts: _Alerts) -> Verdict:
+    def _ssh_channel(
+        self, request: SshChannel, actor: Actor, alerts: _Alerts, past: Past
+    ) -> Verdict:
         """Deny rules of hosts were judged with the connection, which must have been allowed."""
         host, address, named = read_host(request.host)
         asked = Asked(host, request.port, "ssh", actor.program)
@@ -285,12 +294,9 @@ class Decider:
             if rule.channels and rule.channels.covers(request):
                 reason = f"rule {rule.name} allows {_named(request)}"
                 return Verdict(
-                    Action.ALLOW,
-                    rule.name,
-                    _plain(reason),
-                    source=rule.source,
+                    Action.ALLOW, rule.name, _plain(reason), source=rule.source,
                     policy_digest=self._digest,
-                )
+                )  # fmt: skip
         return self._uncovered(request, rules)
 
     def _uncovered(self, request: SshChannel, rules: list[Rule]) -> Verdict:
@@ -305,13 +311,17 @@ class Decider:
         remedy = f"{lack.change} rule {rule.name} ({rule.source})" if lack.change else ""
         return self._deny("default", f"{what}; rule {rule.name} allows {lack.allows}", remedy)
 
-    def _execute(self, request: Execute, actor: Actor, alerts: _Alerts) -> Verdict:
-        reason = "nothing is said about programs: what they reach is judged where they reach it"
-        return Verdict(Action.ALLOW, "shell.default", reason, policy_digest=self._digest)
+    def _execute(self, request: Execute, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
+        return self._ruled(self._calls.execute(request, past))
 
-    def _tool_call(self, request: ToolCall, actor: Actor, alerts: _Alerts) -> Verdict:
-        reason = "nothing is said about tools: what they reach is judged where they reach it"
-        return Verdict(Action.ALLOW, "tools.default", reason, policy_digest=self._digest)
+    def _tool_call(self, request: ToolCall, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
+        return self._ruled(self._calls.tool_call(request, past))
+
+    def _ruled(self, ruling: Ruling) -> Verdict:
+        _, action, rule, reason, remedy, source = ruling
+        if action is not Action.ALLOW:
+            return self._held(action, rule, reason, remedy, source=source)
+        return Verdict(action, rule, _plain(reason), source=source, policy_digest=self._digest)
 
     def _mismatch(self, reason: str) -> Verdict:
         remedy = "connect to the host and port that the request is for; one name everywhere"
@@ -328,8 +338,19 @@ class Decider:
         severity: Severity = Severity.WARNING,
         source: str = "",
     ) -> Verdict:
+        return self._held(Action.DENY, rule, reason, remedy, severity, source)
+
+    def _held(
+        self,
+        action: Action,
+        rule: str,
+        reason: str,
+        remedy: str,
+        severity: Severity = Severity.WARNING,
+        source: str = "",
+    ) -> Verdict:
         return Verdict(
-            Action.DENY,
+            action,
             rule,
             _plain(reason),
             severity,
@@ -338,21 +359,6 @@ class Decider:
             policy_digest=self._digest,
             enforced=self._enforced,
         )
-
-
-_SSH: tuple[Literal["none", "gateway", "relay"], ...] = ("none", "gateway", "relay")
-_OBLIGATIONS = {
-    (opaque, ssh): Obligations("passthrough" if opaque else "inspect", ssh)
-    for opaque in (False, True)
-    for ssh in _SSH
-}
-
-
-def _ssh_obligation(allows: list[Rule]) -> Literal["none", "gateway", "relay"]:
-    """Trust beats the gateway; a rule for any bytes beats it for a client that keeps silent."""
-    if any(rule.document.trusted for rule in allows):
-        return "relay"
-    return "gateway" if all(rule.gateway for rule in allows) else "none"
 
 
 def _has_user(rule: Rule, user: str) -> bool:

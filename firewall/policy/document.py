@@ -16,13 +16,15 @@ from pydantic import (
     ValidationError,
 )
 
+from firewall.policy.acts import ShellDocument, ToolsDocument
 from firewall.policy.addresses import METADATA, Network
+from firewall.policy.after import After
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.hints import fitting, misread, unknown_key
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.paths import PathGlob
 from firewall.policy.ssh import SshKeys
-from firewall.policy.strict import Strict
+from firewall.policy.strict import RuleName, Strict
 from firewall.policy.text import Node
 
 type AllowKind = Literal["https", "http", "ssh", "tcp"]
@@ -31,17 +33,7 @@ type Tool = Literal["pip", "uv", "npm", "apt", "cargo"]
 type GuardAction = Literal["block", "alert"]
 type CriticalAction = Literal["alert", "quarantine", "freeze"]
 
-_RULE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
-
-
-def _rule_name(text: str) -> str:
-    if not _RULE_NAME.fullmatch(text):
-        normal = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
-        raise Fault(f"{text!r} is not a rule's name", normal or "a name such as github-read")
-    if text in ("default", "names", "messages"):
-        raise Fault(f"the name {text!r} is taken: verdicts use it", f"{text}-rule")
-    return text
 
 
 def _host(text: str) -> str:
@@ -106,7 +98,6 @@ ConsentText = Annotated[str, AfterValidator(_consent)]
 MethodText = Annotated[str, AfterValidator(_method)]
 PathText = Annotated[str, AfterValidator(_path)]
 ProgramText = Annotated[str, AfterValidator(_program)]
-RuleName = Annotated[str, AfterValidator(_rule_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -155,6 +146,12 @@ class RuleDocument(SshKeys):
     )
     tls: Literal["inspect", "passthrough"] | None = None
     addresses: list[ConsentText] | None = Field(default=None, min_length=1)
+    tool_calls: Literal["inspect"] | None = Field(
+        default=None,
+        alias="tool-calls",
+        description="Judge the tool calls in this model API's answers before the agent sees them.",
+    )
+    after: After | None = None
     reason: str = ""
 
     @property
@@ -200,6 +197,8 @@ class PolicyDocument(Strict):
     extends: list[str] = Field(default_factory=list)
     mode: Literal["enforce", "observe"] = "enforce"
     network: NetworkDocument = Field(default_factory=NetworkDocument)
+    shell: ShellDocument = Field(default_factory=ShellDocument)
+    tools: ToolsDocument = Field(default_factory=ToolsDocument)
     guards: GuardsDocument = Field(default_factory=GuardsDocument)
     lists: ListsDocument = Field(default_factory=ListsDocument)
 

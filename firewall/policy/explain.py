@@ -1,15 +1,20 @@
 """Why a policy says what it says: the verdict, and every rule that was considered."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from firewall.policy.actcases import Reader, act_of
 from firewall.policy.addresses import parse_address
 from firewall.policy.cases import STEPS, actor_of, judge
 from firewall.policy.errors import Fault
 from firewall.policy.hosts import normalise, parse_host
 from firewall.policy.policy import Policy
-from firewall.policy.resolved import ResolvedRule
+from firewall.policy.programs import ProgramRule, Programs, run_of, runs_of
+from firewall.policy.resolved import ResolvedProgramRule, ResolvedRule, ResolvedToolRule
 from firewall.policy.rules import Asked, Rule
-from firewall.requests import Connect, HttpRequest, Protocol, Request, SshChannel
+from firewall.policy.rulings import DOES
+from firewall.policy.toolrules import Called, ToolRule, Tools
+from firewall.requests import Connect, Execute, HttpRequest, Protocol, Request, SshChannel, ToolCall
 from firewall.verdict import Verdict
 
 
@@ -17,7 +22,7 @@ from firewall.verdict import Verdict
 class Considered:
     """A rule, whether it applies, and why it does or not."""
 
-    rule: ResolvedRule
+    rule: ResolvedRule | ResolvedProgramRule | ResolvedToolRule
     applies: bool
     why: str
 
@@ -42,12 +47,21 @@ def steps_of(text: str) -> list[Request]:
     try:
         return STEPS["https"](text.strip() if rest else f"GET {text.strip()}")
     except Fault:
-        example = '"POST https://host/path", "ssh git@host ls", "tcp host:port" or "dns name TXT"'
+        example = (
+            '"POST https://host/path", "ssh git@host ls", "tcp host:port", "dns name TXT",'
+            ' "shell: git push", "exec: /bin/nc -l" or "tool: NAME {...}"'
+        )
         raise Fault(f"{text!r} is not a request", example) from None
 
 
-def explain(policy: Policy, text: str, program: str = "") -> Explanation:
+def explain(
+    policy: Policy, text: str, read: Reader, program: str = "", directory: str = ""
+) -> Explanation:
     """Explain the verdict on a request. Raises Fault where `text` is none."""
+    act = act_of(text.strip(), directory, read)
+    if act is not None:
+        verdict = judge(policy, [act], program)
+        return Explanation(text, verdict, tuple(_consider_act(policy, act)))
     steps = steps_of(text)
     verdict = judge(policy, steps, program)
     asked = _asked(steps, program)
@@ -55,6 +69,31 @@ def explain(policy: Policy, text: str, program: str = "") -> Explanation:
         return Explanation(text, verdict, considered=())
     considered = tuple(_consider(rule, asked, steps[-1]) for rule in policy.resolved.rules)
     return Explanation(text, verdict, considered)
+
+
+def _consider_act(policy: Policy, act: Execute | ToolCall) -> Iterator[Considered]:
+    runs = runs_of(act) if isinstance(act, Execute) else [run_of(each) for each in act.commands]
+    for rule in Programs(policy.resolved.shell, "").rules:
+        fits = [run for run in runs if not rule.miss(run, certain=rule.allows)]
+        lacks = [f"{run}: its {rule.miss(run, certain=rule.allows)} do not fit" for run in runs]
+        why = _why(rule, [str(run) for run in fits]) or "; ".join(lacks) or "nothing is run"
+        yield Considered(rule.document, bool(fits) and rule.sequence is None, why)
+    if isinstance(act, Execute):
+        return
+    called = Called(act)
+    for tool in Tools(policy.resolved.tools, "").rules:
+        lack = tool.miss(called, certain=tool.allows)
+        why = f"{lack} does not fit" if lack else _why(tool, [called.name])
+        yield Considered(tool.document, not lack and tool.sequence is None, why)
+
+
+def _why(rule: ProgramRule | ToolRule, what: list[str]) -> str:
+    """Why a rule applies to some of what is asked; "" where that is none."""
+    if not what:
+        return ""
+    after = rule.sequence
+    condition = f", but only after a {after.did}" if after else ""
+    return f"{DOES[rule.document.action]} {', '.join(what)}{condition}"
 
 
 def _asked(steps: list[Request], program: str) -> Asked | None:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from firewall.policy.actchecks import check_acts, check_names, placed_programs, placed_tools
+from firewall.policy.actloading import resolved_shell, resolved_tools, shadowed
 from firewall.policy.checks import Placed, SourceFile, check, placed, ports
 from firewall.policy.document import (
     GuardAction,
@@ -55,7 +57,13 @@ def load(policy: Path | str) -> Resolved:
     """Read a policy and all it extends. Raises PolicyError with every problem found."""
     files = list(_family(find(policy), ()))
     rules = placed(files)
-    problems = list(check(rules))
+    programs, tools = placed_programs(files), placed_tools(files)
+    problems = [
+        *check(rules),
+        *check_acts(programs),
+        *check_acts(tools),
+        *check_names([*rules, *programs, *tools]),
+    ]
     if problems:
         raise PolicyError(problems)
     return _resolve(files, rules)
@@ -103,6 +111,7 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
     resolved = [each for rule in rules for each in learned.rules(rule)]
     if learned.problems:
         raise PolicyError(learned.problems)
+    shell, tools = resolved_shell(files), resolved_tools(files)
     names = {name: text for file in files for name, text in file.document.network.names.items()}
     return Resolved(
         name=top.name,
@@ -110,10 +119,12 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
         names=names,
         guards=_guards(files),
         rules=tuple(resolved),
+        shell=shell,
+        tools=tools,
         lists=tuple(_lists(files)),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
-        notes=(*learned.notes(), *_by_name_alone(rules)),
+        notes=(*learned.notes(), *_by_name_alone(rules), *shadowed(shell, tools)),
     )
 
 
@@ -250,6 +261,8 @@ def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> Resolved
         tls=rule.tls or "inspect",
         addresses=tuple(rule.addresses or ()),
         trusted=rule.forwarding == "trusted",
+        tool_calls=rule.tool_calls is not None,
+        after=rule.after,
         ssh=terms(rule) if rule.allow == "ssh" and rule.forwarding != "trusted" else None,
         reason=rule.reason,
         source=placed.where,

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from firewall.actor import Actor
+from firewall.deeds import NOTHING, Did, Past
 from firewall.policy.decide import Decider
 from firewall.policy.loading import load
 from firewall.policy.resolved import Resolved
@@ -20,7 +21,9 @@ class Policy:
     `names` maps pinned names to address text, `sources` lists the policy files read and `files`
     those with the lists they name; `notes` says what people should know (tools that are not
     installed, unknown file hosts), `on_critical` what follows a critical block: never more than an
-    alert under `mode: observe`.
+    alert under `mode: observe`. `execute_from` are the folders that programs may be executed from
+    (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
+    those that are known, and `remembers` which deeds its rules refer to.
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -35,11 +38,15 @@ class Policy:
         self.notes: tuple[str, ...] = resolved.notes
         guard = resolved.guards.get("on-critical") if self.mode == "enforce" else None
         self.on_critical = guard.action if guard else "alert"
+        self.execute_from: tuple[str, ...] = resolved.shell.execute_from
+        self.command_arguments: Mapping[str, str] = MappingProxyType(resolved.tools.commands)
+        self.remembers: frozenset[Did] = resolved.remembers()
         self._decider = Decider(resolved, self.digest)
 
-    def decide(self, request: Request, actor: Actor) -> Verdict:
-        """Judge one request. Pure: no I/O, no clock; never raises for what a client can send."""
-        return self._decider.decide(request, actor)
+    def decide(self, request: Request, actor: Actor, past: Past = NOTHING) -> Verdict:
+        """Judge one request, `past` being what was done before it. Pure: no I/O, no clock; never
+        raises for what a client can send."""
+        return self._decider.decide(request, actor, past)
 
     def ssh_terms(self, rule: str) -> SshTerms | None:
         """What a rule of this name says about SSH; None where it says nothing."""

@@ -9,7 +9,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from firewall.deeds import Did
+from firewall.policy.acts import Choice, OpaqueChoice
+from firewall.policy.after import After
 from firewall.policy.document import CriticalAction, DenyKind, GuardAction, RequestRule
+from firewall.policy.jsonpaths import Where
 from firewall.policy.ssh import SshTerms
 
 
@@ -35,8 +39,57 @@ class ResolvedRule(_Frozen):
     addresses: tuple[str, ...] = ()
     trusted: bool = False
     ssh: SshTerms | None = None
+    tool_calls: bool = False
+    after: After | None = None
     reason: str = ""
     source: str
+
+
+class ResolvedProgramRule(_Frozen):
+    """A rule of `shell.rules`; no programs (None) means any."""
+
+    name: str
+    action: Choice
+    programs: tuple[str, ...] | None
+    arguments: tuple[str, ...] = ()
+    intents: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    after: After | None = None
+    reason: str = ""
+    source: str
+
+
+class ResolvedToolRule(_Frozen):
+    """A rule of `tools.rules`; no tools (None) means any."""
+
+    name: str
+    action: Choice
+    tools: tuple[str, ...] | None
+    where: Where | None = None
+    after: After | None = None
+    reason: str = ""
+    source: str
+
+
+class ResolvedShell(_Frozen):
+    """Everything about programs; `default_source` is where the default is written."""
+
+    default: Choice = "allow"
+    default_source: str = ""
+    opaque: OpaqueChoice = "leave-to-exec-gate"
+    opaque_source: str = ""
+    execute_from: tuple[str, ...] = ()
+    rules: tuple[ResolvedProgramRule, ...] = ()
+
+
+class ResolvedTools(_Frozen):
+    """Everything about tools."""
+
+    default: Choice = "allow"
+    default_source: str = ""
+    commands: dict[str, str] = {}
+    rules: tuple[ResolvedToolRule, ...] = ()
 
 
 class Guard(_Frozen):
@@ -75,10 +128,19 @@ class Resolved(_Frozen):
     names: dict[str, str]
     guards: dict[str, Guard]
     rules: tuple[ResolvedRule, ...]
+    shell: ResolvedShell = ResolvedShell()
+    tools: ResolvedTools = ResolvedTools()
     lists: tuple[ResolvedList, ...] = ()
     sources: tuple[str, ...] = ()
     learned: tuple[Learned, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def remembers(self) -> frozenset[Did]:
+        """The kinds of deeds that rules refer to."""
+        network = (rule.after for rule in self.rules)
+        shell = (rule.after for rule in self.shell.rules)
+        tools = (rule.after for rule in self.tools.rules)
+        return frozenset(after.did for after in (*network, *shell, *tools) if after)
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides, as canonical JSON."""

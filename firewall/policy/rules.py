@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import NamedTuple
 
+from firewall.deeds import NOTHING, Past
 from firewall.policy.addresses import Address
+from firewall.policy.after import Sequence, told
 from firewall.policy.channels import Channels
 from firewall.policy.hosts import NetworkTable, parse_host, parse_network
 from firewall.policy.paths import PathGlob, clean, oddity, readings
@@ -53,6 +55,7 @@ class Asked(NamedTuple):
     program: str
     method: str | None = None
     path: str = ""
+    past: Past = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Rule:
 
     __slots__ = (
         "_consent", "_ports", "_programs", "_protocols", "_requests", "channels", "document",
-        "gateway", "name", "opaque", "partial", "source",
+        "gateway", "name", "opaque", "partial", "sequence", "source",
     )  # fmt: skip
 
     def __init__(self, document: ResolvedRule) -> None:
@@ -85,6 +88,7 @@ class Rule:
         self._programs = _any_of(document.programs)
         self._requests = list(_requests(document))
         self._consent = _consent(document)
+        self.sequence = Sequence(document.after) if document.after else None
 
     def consents(self, address: Address) -> bool:
         """Whether the rule names this address, and so may lead to it though it is not public."""
@@ -109,9 +113,16 @@ class Rule:
             return False
         if asked.program and self._programs and not self._programs.match(asked.program):
             return False
+        if self.sequence is not None and self.sequence.happened(asked.past) is None:
+            return False
         if not self.partial:
             return True
         return asked.method is not None and self._denies_request(asked)
+
+    def since(self, asked: Asked) -> str:
+        """What was done before that makes a deny hold, in words; "" for a plain deny."""
+        deed = self.sequence.happened(asked.past) if self.sequence else None
+        return f" {told(deed, asked.past.now)}" if deed else ""
 
     def _allows_request(self, asked: Asked) -> bool:
         candidates = [glob for methods, glob in self._requests if _has(methods, asked.method)]

@@ -136,7 +136,7 @@ class SshLimits(Strict):
     @property
     def seconds(self) -> tuple[int, int | None]:
         """How long a connection may stay idle, and how long it may last."""
-        return _seconds(self.idle), None if self.total is None else _seconds(self.total)
+        return seconds(self.idle), None if self.total is None else seconds(self.total)
 
     @property
     def bytes(self) -> tuple[int | None, int | None]:
@@ -217,7 +217,8 @@ def terms(keys: SshKeys) -> SshTerms:
     )
 
 
-def _seconds(text: str) -> int:
+def seconds(text: str) -> int:
+    """The seconds of a time such as "15m"."""
     number, unit = _TIME.fullmatch(text).groups()  # type: ignore[union-attr]
     return int(number) * _SECONDS[unit]
 

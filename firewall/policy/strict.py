@@ -1,9 +1,28 @@
-"""The base of every mapping of the policy language."""
+"""The base of every mapping of the policy language, and what all its rules have in common."""
 
-from pydantic import BaseModel, ConfigDict
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from firewall.policy.errors import Fault
+
+_RULE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 class Strict(BaseModel):
     """No unknown keys, no conversions: what is written is what is meant."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+def _rule_name(text: str) -> str:
+    if not _RULE_NAME.fullmatch(text):
+        normal = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
+        raise Fault(f"{text!r} is not a rule's name", normal or "a name such as github-read")
+    if text in ("default", "names", "messages"):
+        raise Fault(f"the name {text!r} is taken: verdicts use it", f"{text}-rule")
+    return text
+
+
+RuleName = Annotated[str, AfterValidator(_rule_name)]

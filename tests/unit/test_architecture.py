@@ -11,7 +11,10 @@ SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").r
 
 FLOORS = (
     {"requests", "verdict", "actor", "domains", "words"},
+    {"deeds"},
+    {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
+    {"events"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls"},
     {"cli", "addons"},

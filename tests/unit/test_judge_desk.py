@@ -6,6 +6,7 @@ import pytest
 
 import firewall.judge
 from firewall.actor import Actor
+from firewall.deeds import Did, Past
 from firewall.judge import Answer, Cause, Desk, Judge
 from firewall.policy import Policy
 from firewall.requests import Request, ToolCall
@@ -23,8 +24,9 @@ class Asking:
 
     digest = "d"
     on_critical = "alert"
+    remembers: frozenset[Did] = frozenset()
 
-    def decide(self, request: Request, actor: Actor) -> Verdict:
+    def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         return ASK
 
 

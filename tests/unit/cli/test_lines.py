@@ -79,6 +79,8 @@ def test_a_fault_says_where() -> None:
         (DENY, "DENY", "bold red"),
         (Verdict(Action.ALLOW, "r", "why"), "ALLOW", "green"),
         (Verdict(Action.DENY, "r", "why", enforced=False), "WOULD DENY", "yellow"),
+        (Verdict(Action.ASK, "r", "why"), "ASK", "bold yellow"),
+        (Verdict(Action.ASK, "r", "why", enforced=False), "WOULD ASK", "yellow"),
     ],
 )
 def test_the_verdict_and_its_colour(verdict: Verdict, word: str, colour: str) -> None:

@@ -88,3 +88,12 @@ def test_every_verdict_is_counted() -> None:
     metrics = Metrics()
     Teller(metrics, live=False, out=io.StringIO()).verdict(_event(CONNECT, Action.DENY), 0.001)
     assert sum(metrics.snapshot().verdicts.values()) == 1
+
+
+def test_what_was_left_to_a_person_is_counted_apart() -> None:
+    told = _told(
+        _event(CONNECT, Action.ASK), _event(CONNECT, Action.ASK, enforced=False), live=False
+    )
+    first = told.splitlines()[0]
+    assert "1 left to a person, 1 would have been left to a person;" in first
+    assert "blocked" not in first

@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
 from firewall.policy import Policy, load_policy, sources
+from firewall.requests import Command, Execute, Intent, ToolCall
 
 type Write = Callable[[str], Policy]
 
@@ -62,3 +64,42 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     sources.forget()
     yield made
     sources.forget()
+
+
+class WordReader:
+    """Reads what a test writes: words apart by blanks, commands by " ; ", files by option -o.
+
+    curl downloads to the file after -o, cat reads its argument, "$" is not known.
+    """
+
+    def call(
+        self, tool: str, arguments: Mapping[str, Any], server: str, directory: str
+    ) -> ToolCall:
+        text = arguments.get("command", "") if tool == "Bash" else ""
+        commands = tuple(_command(each.split(), directory) for each in text.split(" ; ") if each)
+        return ToolCall(
+            tool, json.dumps(arguments), server=server, directory=directory, commands=commands
+        )
+
+    def program(self, argv: Sequence[str], directory: str) -> Execute:
+        return Execute(argv[0], tuple(argv), directory, commands=(_command(argv, directory),))
+
+
+def _command(words: Sequence[str], directory: str) -> Command:
+    known = tuple(None if word == "$" else word for word in words)
+    intents: list[Intent] = []
+    if list(words[:2]) == ["curl", "-o"]:
+        intents = [Intent("download", words[-1], words[2])]
+    elif list(words[:2]) == ["curl", "-T"]:
+        intents = [Intent("upload", words[-1])]
+    elif list(words[:2]) == ["git", "push"]:
+        intents = [Intent("git.push")]
+    elif "-R" in words:
+        intents = [Intent("ssh.forward-remote")]
+    elif list(words[1:2]) == ["publish"]:
+        intents = [Intent("package.publish")]
+    reads = tuple(words[1:2]) if words[0] == "cat" else ()
+    return Command(known, (), directory, tuple(intents), reads)
+
+
+READER = WordReader()

@@ -8,14 +8,14 @@ import pytest
 from firewall.policy import Policy, PolicyError, load_policy
 from firewall.policy.cases import read_cases, run_cases
 from firewall.policy.loading import PRESETS, presets
-from tests.unit.policy.conftest import Machine
+from tests.unit.policy.conftest import READER, Machine
 
 
 @pytest.mark.parametrize("name", presets())
 def test_presets_do_what_their_cases_say(machine: Machine, name: str) -> None:
     machine.pip({})
     path = PRESETS / f"{name}.test.yaml"
-    failures = [str(failure) for failure in run_cases(load_policy(name), path)]
+    failures = [str(failure) for failure in run_cases(load_policy(name), path, READER)]
     assert not failures
     assert len(read_cases(path)) >= 8
 
@@ -48,7 +48,7 @@ def _cases(tmp_path: Path, text: str) -> Path:
 
 
 def test_passing(tmp_path: Path, policy: Callable[[str], Policy]) -> None:
-    assert list(run_cases(policy(RULES), _cases(tmp_path, PASSING))) == []
+    assert list(run_cases(policy(RULES), _cases(tmp_path, PASSING), READER)) == []
 
 
 def test_failures_tell_expected_got_and_reason(
@@ -60,7 +60,7 @@ def test_failures_tell_expected_got_and_reason(
         '  - {dns: "x.example TXT", expect: deny, rule: names, reason: because}\n'
         '  - {dns: "x.example TXT", expect: deny, rule: default}\n',
     )
-    failures = list(run_cases(policy(RULES), path))
+    failures = list(run_cases(policy(RULES), path, READER))
     assert str(failures[0]) == (
         f"{path}:2: https GET https://x.example/\n"
         "  expected: allow by rule git\n"
@@ -74,7 +74,7 @@ def test_failures_tell_expected_got_and_reason(
 @pytest.mark.parametrize(
     ("case", "error"),
     [
-        ("{expect: deny}", "asks exactly one thing; write: one of https, http, ssh, tcp, dns"),
+        ("{expect: deny}", "asks exactly one thing; write: one of https, http, ssh, tcp"),
         ('{dns: "a", tcp: "a:1", expect: deny}', "a case asks exactly one thing"),
         ('{dns: "a b c", expect: deny}', "'a b c' is not a question"),
         ('{https: "https://a.example", expect: deny}', "is not a request over https"),
@@ -83,7 +83,7 @@ def test_failures_tell_expected_got_and_reason(
         ('{https: "GET https://a:b/", expect: deny}', "is not a URL"),
         ('{tcp: "a.example", expect: deny}', "'a.example' is not a destination"),
         ('{ssh: "git@a:x b", expect: deny}', "is not a destination"),
-        ('{dns: a, expect: maybe}', "'maybe' is not known; write: allow or deny"),
+        ('{dns: a, expect: maybe}', "'maybe' is not known; write: allow, ask or deny"),
         ('{dns: a, expect: deny, finding: mining}', "'mining' is not a finding"),
         ('{dns: a, expect: deny, address: b}', "'b' is not an IP address"),
         ('{dns: a, expect: deny, rul: b}', r"unknown key 'rul'; write: rule \(did you mean it\?\)"),
@@ -98,3 +98,47 @@ def test_bad_cases(tmp_path: Path, case: str, error: str) -> None:
 def test_a_file_without_cases(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="at least one item"):
         read_cases(_cases(tmp_path, "cases: []\n"))
+
+
+ACTS = """
+shell:
+  rules:
+    - {name: no-doors, deny: [nc]}
+    - {name: push, ask: any, intents: [git.push], directories: [/work]}
+    - {name: no-run, deny: any, after: {did: download, same: file}}
+tools:
+  rules:
+    - {name: no-pay, deny: ["mcp__bank__*"], where: {"$.amount": {min: 10}}}
+"""
+
+ACT_CASES = """
+cases:
+  - {shell: "ls ; nc -l", expect: deny, rule: no-doors, reason: nc -l}
+  - {shell: "git push origin", expect: ask, rule: push}
+  - {shell: "git push origin", directory: /tmp, expect: allow, rule: shell.default}
+  - {exec: [/usr/bin/nc, -l], expect: deny, rule: no-doors}
+  - {tool: {name: pay, server: bank, arguments: {amount: 10}}, expect: deny, rule: no-pay}
+  - {tool: {name: pay, server: bank}, expect: allow}
+  - {exec: [/work/x], expect: allow}
+  - {exec: [/work/x], after: [{shell: "curl -o x u"}], expect: deny, rule: no-run}
+  - {exec: [/work/x], after: [{shell: "curl -o x u ; nc"}], expect: allow}
+  - {exec: [/work/x], after: [{shell: "curl -o x u", directory: /tmp}], expect: allow}
+"""
+
+
+def test_programs_and_tools(tmp_path: Path, policy: Callable[[str], Policy]) -> None:
+    assert list(run_cases(policy(ACTS), _cases(tmp_path, ACT_CASES), READER)) == []
+
+
+def test_a_failing_case_of_a_program_shows_it_as_it_is_typed(
+    tmp_path: Path, policy: Callable[[str], Policy]
+) -> None:
+    path = _cases(tmp_path, 'cases: [{exec: [/bin/nc, "a b"], expect: ask, rule: no-doors}]')
+    (failure,) = run_cases(policy(ACTS), path, READER)
+    assert f"{path}:1: exec /bin/nc 'a b'\n  expected: ask by rule no-doors" in str(failure)
+
+
+def test_what_was_before_asks_one_thing_too(tmp_path: Path) -> None:
+    path = _cases(tmp_path, "cases: [{shell: ls, after: [{program: /x}], expect: deny}]")
+    with pytest.raises(PolicyError, match="a case asks exactly one thing; write: one of https"):
+        read_cases(path)

@@ -11,7 +11,7 @@ from firewall.cli.policy import app
 from firewall.policy import Policy
 from firewall.policy.errors import Fault
 from firewall.policy.explain import explain
-from tests.unit.policy.conftest import Machine
+from tests.unit.policy.conftest import READER, Machine
 
 RULES = """
 network:
@@ -30,7 +30,7 @@ def rules(machine: Machine, policy: Callable[[str], Policy]) -> Policy:
 
 
 def _whys(policy: Policy, text: str) -> dict[str, tuple[bool, str]]:
-    considered = explain(policy, text).considered
+    considered = explain(policy, text, READER).considered
     return {each.rule.name: (each.applies, each.why) for each in considered}
 
 
@@ -49,14 +49,14 @@ def test_every_rule_is_considered(rules: Policy) -> None:
 
 
 def test_the_verdict_is_the_policys(rules: Policy) -> None:
-    assert explain(rules, "GET https://git.example/").verdict.rule == "git"
-    assert explain(rules, "dns git.example TXT").verdict.rule == "names"
+    assert explain(rules, "GET https://git.example/", READER).verdict.rule == "git"
+    assert explain(rules, "dns git.example TXT", READER).verdict.rule == "names"
 
 
 @pytest.mark.parametrize("text", ["", "GET", "ftp://x/", "tcp x", "ssh", "GET https://a b/"])
 def test_what_is_no_request(rules: Policy, text: str) -> None:
     with pytest.raises(Fault, match="is not a"):
-        explain(rules, text)
+        explain(rules, text, READER)
 
 
 @pytest.fixture
@@ -109,3 +109,67 @@ def test_command_schema() -> None:
     assert schema["required"] == ["version", "name"]
     assert "private-addresses" in schema["$defs"]["GuardsDocument"]["properties"]
     assert schema["additionalProperties"] is False
+    assert "execute-from" in schema["$defs"]["ShellDocument"]["properties"]
+    assert "where" in schema["$defs"]["ToolRule"]["properties"]
+    assert "after" in schema["$defs"]["ProgramRule"]["properties"]
+
+
+ACTS = """
+shell:
+  rules:
+    - {name: no-doors, deny: [nc], arguments: ["-l*"]}
+    - {name: no-run, deny: [x], after: {did: download, same: file}}
+tools:
+  rules:
+    - {name: no-key, deny: [Read], where: {"$.file_path": {glob: "*.key"}}}
+"""
+
+
+def test_rules_about_programs_and_tools_are_considered(policy: Callable[[str], Policy]) -> None:
+    acts = policy(ACTS)
+    assert _whys(acts, "shell: ls ; nc -l") == {
+        "no-doors": (True, "denies nc -l"),
+        "no-run": (False, "ls: its programs do not fit; nc -l: its programs do not fit"),
+        "no-key": (False, "tools does not fit"),
+    }
+    assert _whys(acts, "exec: /bin/nc -z 'a b'") == {
+        "no-doors": (False, "/bin/nc -z a b: its arguments do not fit"),
+        "no-run": (False, "/bin/nc -z a b: its programs do not fit"),
+    }
+    why = "denies /work/x, but only after a download"
+    assert _whys(acts, "exec: /work/x")["no-run"] == (False, why)
+    assert _whys(acts, 'tool: Read {"file_path": "a.key"}')["no-key"] == (
+        True,
+        "denies Read",
+    )
+    assert _whys(acts, 'tool: Read {"file_path": "a"}')["no-key"] == (
+        False,
+        "$.file_path does not fit",
+    )
+    assert _whys(acts, "tool: Read")["no-doors"] == (False, "nothing is run")
+    assert explain(acts, "shell: nc -l", READER).verdict.rule == "no-doors"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("shell:", "asks for nothing; write: 'shell: git push origin main'"),
+        ("exec: 'a", "is no command line"),
+        ("tool: Read {", "is no JSON object"),
+        ("tool: Read []", "is no JSON object"),
+    ],
+)
+def test_what_is_no_program_or_tool(rules: Policy, text: str, error: str) -> None:
+    with pytest.raises(Fault, match=error):
+        explain(rules, text, READER)
+
+
+def test_the_command_explains_programs_and_tools(file: str) -> None:
+    Path(file).write_text(f"version: 1\nname: test\n{ACTS}")
+    result = CliRunner().invoke(app, ["explain", "exec: /usr/bin/nc -l 1", "--policy", file])
+    assert result.exit_code == 0
+    assert "deny exec: /usr/bin/nc -l 1" in result.stdout
+    assert "narrow or remove rule no-doors" in result.stdout
+    tool = 'tool: Read {"file_path": "/a.key"}'
+    assert "no-key" in CliRunner().invoke(app, ["explain", tool, "--policy", file]).stdout
+    assert "3 rules" in CliRunner().invoke(app, ["check", file]).stdout

@@ -25,6 +25,7 @@ from mitmproxy.certs import CertStore
 from mitmproxy.proxy.layers.tls import HTTP_ALPNS
 
 from firewall.actor import Actor
+from firewall.deeds import Did, Past
 from firewall.judge import Judge
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.http.serve import Interceptor
@@ -52,7 +53,9 @@ class FakePolicy:
         self.rule = decide
         self.names: dict[str, str] = {}
 
-    def decide(self, request: Request, actor: Actor) -> Verdict:
+    remembers: frozenset[Did] = frozenset()
+
+    def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         return self.rule(request)
 
 

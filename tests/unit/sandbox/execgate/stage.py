@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from firewall.actor import Actor
+from firewall.deeds import NOTHING, Past
 from firewall.judge import Judge
 from firewall.policy import Policy
 from firewall.requests import Execute, Request
@@ -30,8 +31,9 @@ class Asked:
     requests: list[Execute] = field(default_factory=list)
     digest: str = "d"
     on_critical: str = "alert"
+    remembers: bool = False
 
-    def decide(self, request: Request, actor: Actor) -> Verdict:
+    def decide(self, request: Request, actor: Actor, past: Past = NOTHING) -> Verdict:
         assert isinstance(request, Execute)
         self.requests.append(request)
         return self.decide_execute(request)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from firewall.sandbox.execgate.calls import ExecCall
+from firewall.sandbox.execgate.calls import CallError, ExecCall
 from firewall.sandbox.execgate.describe import Names, execute
-from firewall.sandbox.execgate.files import CallError, Files, Program
+from firewall.sandbox.execgate.files import Files, Program
 
 ME = os.getpid()
 

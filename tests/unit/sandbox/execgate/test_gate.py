@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -86,18 +87,14 @@ def test_a_record_that_cannot_be_written_stops_programs() -> None:
 def test_a_verdict_may_take_its_time() -> None:
     stage = Stage()
     waiting: list[Answer] = []
-    decide = stage.judge.decide
 
     def later(request: Request, actor: Actor, flow: object, answer: Answer, **more: bool) -> None:
         waiting.append(answer)
 
-    stage.judge.decide = later  # type: ignore[method-assign, assignment]
-    assert decide
+    stage.judge.decide = later  # type: ignore[method-assign]
 
     def act() -> None:
         os.execv("/bin/true", ["true"])
-
-    import threading
 
     def consent() -> None:
         eventually(lambda: bool(waiting))

@@ -1,0 +1,49 @@
+"""What was done so far, for rules that refer to it: bounded, and free where no rule does."""
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from time import monotonic
+
+from firewall.deeds import NOTHING, Deed, Did, Past
+
+LIMIT = 4096
+"""Objects of one kind of deed that are kept; the oldest is forgotten first."""
+
+
+class History:
+    """The deeds of one sandbox. Any thread may add to it and look at it."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._deeds: dict[Did, dict[str, float]] = {}
+        self._past: Past | None = None
+
+    def add(self, deeds: Iterable[Deed], wanted: Collection[Did]) -> tuple[Deed, ...]:
+        """Keep the deeds of the kinds that are wanted; returns those, with their times."""
+        now = self._clock()
+        kept = tuple(
+            each if each.at else replace(each, at=now) for each in deeds if each.what in wanted
+        )
+        with self._lock:
+            for each in kept:
+                self._keep(each)
+            self._past = None if kept else self._past
+        return kept
+
+    def _keep(self, deed: Deed) -> None:
+        objects = self._deeds.setdefault(deed.what, {})
+        objects.pop(deed.object, None)
+        objects[deed.object] = deed.at
+        if len(objects) > LIMIT:
+            del objects[next(iter(objects))]
+
+    def past(self, wanted: Collection[Did]) -> Past:
+        """What was done so far, as a value that no longer changes."""
+        if not wanted:
+            return NOTHING
+        with self._lock:
+            if self._past is None:
+                self._past = Past(deeds={what: dict(each) for what, each in self._deeds.items()})
+            return replace(self._past, now=self._clock())

@@ -1,11 +1,15 @@
 """Shell text, before it runs: every simple command it can run."""
 
+from firewall.commands.reader import EXCERPT, Reader
 from firewall.commands.reading import Reading
-from firewall.requests import Opaque
-
-EXCERPT = 200
+from firewall.commands.bash.scope import Scope
 
 
 def read_shell(text: str, directory: str = "") -> Reading:
     """Read a text for bash or sh that would run in `directory`. Never raises."""
-    return Reading(opaque=(Opaque("shell text is not read yet", text[:EXCERPT]),))
+    reader = Reader()
+    try:
+        reader.read_text(text, Scope(directory), ())
+    except Exception as error:  # whatever goes wrong, the text counts as not understood
+        reader.hide(f"reading failed: {type(error).__name__}", text[:EXCERPT])
+    return reader.reading()

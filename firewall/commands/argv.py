@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from firewall.commands.bash.scope import Scope
 from firewall.commands.reader import Reader
 from firewall.commands.reading import Reading
-from firewall.commands.bash.scope import Scope
 
 
 def read_argv(argv: Sequence[str], directory: str = "") -> Reading:

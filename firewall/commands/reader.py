@@ -3,12 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from firewall.commands.intents import facts_of
-from firewall.commands.reading import Reading
 from firewall.commands.bash.builtins import BUILTINS
 from firewall.commands.bash.expand import Pattern, expand, literal
 from firewall.commands.bash.grammar import Grammar, parse
-from firewall.commands.bash.produce import produce
+from firewall.commands.bash.produce import MAKERS, produce
 from firewall.commands.bash.scope import Scope, inside, names_set
 from firewall.commands.bash.syntax import (
     Assignment,
@@ -27,9 +25,11 @@ from firewall.commands.bash.syntax import (
     Unreadable,
     Word,
 )
+from firewall.commands.intents import facts_of
+from firewall.commands.reading import Reading
 from firewall.commands.sockets import CARRIERS, Sockets, host_of
 from firewall.commands.wrappers.code import texts_in
-from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell
+from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
 from firewall.commands.wrappers.settings import in_language, variable_runs
 from firewall.commands.wrappers.shells import is_shell
 from firewall.commands.wrappers.unwrap import program, unwrap
@@ -42,7 +42,23 @@ SIZE = 262_144
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
 _EVALUATES = frozenset(
-    """test [ let declare typeset local export readonly unset read printf mapfile readarray wait getopts""".split()
+    [
+        "test",
+        "[",
+        "let",
+        "declare",
+        "typeset",
+        "local",
+        "export",
+        "readonly",
+        "unset",
+        "read",
+        "printf",
+        "mapfile",
+        "readarray",
+        "wait",
+        "getopts",
+    ]
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INPUT_LANGUAGES = frozenset(
@@ -252,6 +268,8 @@ class Reader:
             return stdin
         if not isinstance(node, Simple) or node.assignments or not node.words:
             return None
+        if (node.words[0].bare or "").rpartition("/")[2] not in MAKERS:
+            return None
         for redirect in node.redirects:
             if isinstance(redirect, HereDocument):
                 stdin = self._literal(redirect.body, scope)
@@ -358,9 +376,15 @@ class Reader:
         return self._literal(document.body, scope)
 
     def read_words(
-        self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None = "",
-        reads: Sequence[str] = (), writes: Sequence[str] = (), text: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        words: Sequence[str | None],
+        scope: Scope,
+        via: Via,
+        stdin: str | None = "",
+        reads: Sequence[str] = (),
+        writes: Sequence[str] = (),
+        text: str = "",
+    ) -> None:
         """Record one command and read what it runs."""
         if len(self.commands) >= COMMANDS:
             if len(self.commands) == COMMANDS:

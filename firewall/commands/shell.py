@@ -1,8 +1,8 @@
 """Shell text, before it runs: every simple command it can run."""
 
+from firewall.commands.bash.scope import Scope
 from firewall.commands.reader import EXCERPT, Reader
 from firewall.commands.reading import Reading
-from firewall.commands.bash.scope import Scope
 
 
 def read_shell(text: str, directory: str = "") -> Reading:

@@ -6,7 +6,23 @@ from collections.abc import Sequence
 _DEVICE = re.compile(r"/dev/(?:tcp|udp)/([^/\s]+)/([^/\s]+)")
 
 CARRIERS = frozenset(
-    "nc ncat netcat nc.openbsd nc.traditional socat telnet openssl s_client curl wget websocat cryptcat pwncat rlwrap".split()
+    [
+        "nc",
+        "ncat",
+        "netcat",
+        "nc.openbsd",
+        "nc.traditional",
+        "socat",
+        "telnet",
+        "openssl",
+        "s_client",
+        "curl",
+        "wget",
+        "websocat",
+        "cryptcat",
+        "pwncat",
+        "rlwrap",
+    ]
 )
 """Programs that join standard input and output to a connection."""
 

@@ -1,5 +1,6 @@
 """Builtins that change what the rest of a text means, or that run text."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 from firewall.commands.bash.scope import Scope
@@ -61,7 +62,7 @@ def _forget(words: list[str | None], scope: Scope) -> Iterator[Inner]:
 
 def _mapfile(words: list[str | None], scope: Scope) -> Iterator[Inner]:
     yield from _forget(words, scope)
-    for word, after in zip(words, words[1:], strict=False):
+    for word, after in itertools.pairwise(words):
         if word == "-C":
             yield Shell(after, "mapfile -C")
 
@@ -96,8 +97,23 @@ def _bind(words: list[str | None], scope: Scope) -> Iterator[Inner]:
 
 
 BUILTINS: dict[str, Builtin] = {
-    "cd": _cd, "pushd": _cd, "popd": _popd, "chdir": _cd, "eval": _eval, "source": _source, ".": _source,
-    "trap": _trap, "alias": _alias, "read": _forget, "unset": _forget, "getopts": _forget,
-    "printf": _forget, "mapfile": _mapfile, "readarray": _mapfile, "let": _let, "set": _set,
-    "shift": _shift, "bind": _bind,
-}  # fmt: skip
+    "cd": _cd,
+    "pushd": _cd,
+    "popd": _popd,
+    "chdir": _cd,
+    "eval": _eval,
+    "source": _source,
+    ".": _source,
+    "trap": _trap,
+    "alias": _alias,
+    "read": _forget,
+    "unset": _forget,
+    "getopts": _forget,
+    "printf": _forget,
+    "mapfile": _mapfile,
+    "readarray": _mapfile,
+    "let": _let,
+    "set": _set,
+    "shift": _shift,
+    "bind": _bind,
+}

@@ -26,8 +26,14 @@ _MARK = "\0"
 _SPECIAL = re.compile(r"[{},*?\[\]~\s\\]")
 
 
+_ACTIVE = re.compile(r"[{*?\[]")
+
+
 def expand(word: Word, variables: Mapping[str, str], output: Output) -> list[str | None]:
     """The fields of a word; None is one (or more, or none at all) that only running can tell."""
+    match word.pieces:
+        case (Text(text, quoted),) if quoted or not _ACTIVE.search(text):
+            return [text]
     marked: list[str | None] = []
     for piece in word.pieces:
         match piece:
@@ -46,7 +52,7 @@ def expand(word: Word, variables: Mapping[str, str], output: Output) -> list[str
 
 def literal(word: Word, variables: Mapping[str, str], output: Output) -> str | None:
     """A word as an assignment or here-document takes it: one field, never split."""
-    texts = []
+    texts: list[str | None] = []
     for piece in word.pieces:
         match piece:
             case Text(text):
@@ -76,8 +82,6 @@ def _value(value: str | None, quoted: bool, variables: Mapping[str, str]) -> str
 
 
 def _fields(text: str, word: Word) -> list[str | None]:
-    if len(word.pieces) == 1 and isinstance(word.pieces[0], Text) and word.pieces[0].quoted:
-        return [word.pieces[0].text]
     if len(text) > LENGTH:
         return [None]
     expanded = _braces(text)

@@ -7,8 +7,8 @@ some texts without saying so, and a misread text is a command nobody judged.
 import re
 
 from firewall.commands.bash.scanner import EXCERPT, Scanner
+from firewall.commands.bash.simple import REDIRECT, RESERVED, SimpleCommands
 from firewall.commands.bash.syntax import (
-    Assignment,
     Chain,
     Compound,
     Function,
@@ -22,14 +22,7 @@ from firewall.commands.bash.syntax import (
     Unreadable,
     Word,
 )
-from firewall.commands.bash.words import Words
 
-_BLANK_LINES = re.compile(r"(?:[ \t]|\\\n)*(?:#[^\n]*)?")
-_KEYWORD = re.compile(r"(?:[a-z]+|\[\[|[!{}])(?=[ \t\n;&|()<>]|\\\n|$)")
-_REDIRECT = re.compile(
-    r"([0-9]+|\{[A-Za-z_][A-Za-z0-9_]*\})?(<<<|<<-|<<|<&|<>|>>|>&|>\||&>>|&>|<(?!\()|>(?!\())"
-)
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=|\[)")
 _FUNCTION = re.compile(r"([^\s\\'\"$`|&;()<>=]+)[ \t]*\([ \t]*\)")
 _NAMED_FUNCTION = re.compile(r"function[ \t]+([^\s\\'\"$`|&;()<>]+)[ \t]*(?:\([ \t]*\))?")
 _COPROC = re.compile(
@@ -41,21 +34,6 @@ _CASE_END = re.compile(r";;&|;;|;&")
 _TEST_SIGN = re.compile(r"&&|\|\||[()<>!](?![(])|[()!]")
 _REGEX = re.compile(r"[^\\'\"$`\s]+")
 
-_ENDERS = frozenset({"then", "else", "elif", "fi", "do", "done", "esac", "}"})
-_RESERVED = _ENDERS | {
-    "if",
-    "while",
-    "until",
-    "for",
-    "select",
-    "case",
-    "function",
-    "{",
-    "[[",
-    "!",
-    "coproc",
-}
-_DECLARES = frozenset({"declare", "typeset", "local", "export", "readonly"})
 _COMPOUND_START = frozenset({"if", "while", "until", "for", "select", "case", "{", "[["})
 
 
@@ -72,7 +50,7 @@ def parse(text: str, outer: Scanner | None = None) -> tuple[Script, Unreadable |
         )
 
 
-class Grammar(Words):
+class Grammar(SimpleCommands):
     def __init__(self, text: str, outer: Scanner | None = None) -> None:
         super().__init__(text, outer)
         self.done: list[Node] = []
@@ -121,38 +99,23 @@ class Grammar(Words):
         return Script(tuple(items))
 
     def _ended(self, ends: frozenset[str]) -> bool:
-        self._lines()
+        self.lines()
         if not self.peek() or self.peek() in ends:
             return True
         if ";;" in ends and _CASE_END.match(self.text, self.at):
             return True
-        return self._keyword() in ends
-
-    def _lines(self) -> None:
-        """Blank lines and comments; the bodies of here-documents start where a line ends."""
-        while True:
-            self.match(_BLANK_LINES)
-            if not self.take("\n"):
-                return
-            self.step()
-            for document in self.pending:
-                self._body(document)
-            self.pending = []
-
-    def _keyword(self) -> str:
-        found = _KEYWORD.match(self.text, self.at)
-        return found[0] if found else ""
+        return self.keyword() in ends
 
     def _expect(self, keyword: str) -> None:
-        self._lines()
-        if self._keyword() != keyword:
+        self.lines()
+        if self.keyword() != keyword:
             raise self.error(f"{keyword} was expected")
         self.at += len(keyword)
 
     def _chain(self) -> Node:
         commands = [self._pipeline()]
         while self._operator("&&") or self._operator("||"):
-            self._lines()
+            self.lines()
             commands.append(self._pipeline())
         return Chain(tuple(commands)) if len(commands) > 1 else commands[0]
 
@@ -168,26 +131,26 @@ class Grammar(Words):
 
     def _pipeline(self) -> Node:
         self.blanks()
-        while self._keyword() == "!" or _TIME.match(self.text, self.at):
+        while self.keyword() == "!" or _TIME.match(self.text, self.at):
             if not self.match(_TIME):
                 self.at += 1
             self.blanks()
             if self.peek() in {"", "\n", ";"}:
                 return Simple((), (), ())
         commands = [self._command()]
-        while self.blanks() or (self.peek() == "|" and not self._or()):
-            self.at += 1
-            self.joins()
-            self.take("&")
-            self._lines()
+        while self._bar():
+            self.lines()
             commands.append(self._command())
         return Pipeline(tuple(commands)) if len(commands) > 1 else commands[0]
 
-    def _or(self) -> bool:
+    def _bar(self) -> bool:
+        """| or |&, but not ||."""
         start = self.at
-        found = self._operator("||")
-        self.at = start
-        return found
+        if self._operator("||") or not self._operator("|"):
+            self.at = start
+            return False
+        self.take("&")
+        return True
 
     # Commands
 
@@ -199,7 +162,7 @@ class Grammar(Words):
 
     def _any_command(self) -> Node:
         self.blanks()
-        keyword = self._keyword()
+        keyword = self.keyword()
         if self.peek() == "(":
             return self._parentheses()
         if keyword in _COMPOUND_START:
@@ -209,11 +172,11 @@ class Grammar(Words):
         if keyword == "coproc":
             self.match(_COPROC)
             return Compound("background", bodies=(Script((self._command(),)),))
-        if keyword in _RESERVED:
+        if keyword in RESERVED:
             raise self.error(f"{keyword} was not expected")
         if _FUNCTION.match(self.text, self.at):
             return self._function(_FUNCTION)
-        return self._simple()
+        return self.simple()
 
     def _parentheses(self) -> Node:
         if self.peek(2) == "((":
@@ -228,9 +191,15 @@ class Grammar(Words):
     def _compound(self, keyword: str) -> Node:
         self.at += len(keyword)
         read = {
-            "if": self._if, "while": self._loop, "until": self._loop, "for": self._for,
-            "select": self._for, "case": self._case, "{": self._group, "[[": self._test,
-        }[keyword]  # fmt: skip
+            "if": self._if,
+            "while": self._loop,
+            "until": self._loop,
+            "for": self._for,
+            "select": self._for,
+            "case": self._case,
+            "{": self._group,
+            "[[": self._test,
+        }[keyword]
         node = read()
         return Compound(node.kind, node.words, node.bodies, self._redirects(), node.name)
 
@@ -239,18 +208,18 @@ class Grammar(Words):
         if not found:
             raise self.error("a function's name is missing")
         self.at = found.end()
-        self._lines()
-        if self.peek() != "(" and self._keyword() not in _COMPOUND_START:
+        self.lines()
+        if self.peek() != "(" and self.keyword() not in _COMPOUND_START:
             raise self.error("a function's body is missing")
         return Function(found[1], self._command())
 
     def _redirects(self) -> tuple[Redirect | HereDocument, ...]:
-        redirects = []
+        redirects: list[Redirect | HereDocument] = []
         while True:
             self.blanks()
-            if not _REDIRECT.match(self.text, self.at):
+            if not REDIRECT.match(self.text, self.at):
                 return tuple(redirects)
-            redirects.append(self._redirect())
+            redirects.append(self.redirect())
 
     def _group(self) -> Compound:
         body = self._list(frozenset({"}"}))
@@ -261,12 +230,12 @@ class Grammar(Words):
         bodies = [self._list(frozenset({"then"}))]
         self._expect("then")
         bodies.append(self._list(frozenset({"elif", "else", "fi"})))
-        while self._keyword() == "elif":
+        while self.keyword() == "elif":
             self._expect("elif")
             bodies.append(self._list(frozenset({"then"})))
             self._expect("then")
             bodies.append(self._list(frozenset({"elif", "else", "fi"})))
-        if self._keyword() == "else":
+        if self.keyword() == "else":
             self._expect("else")
             bodies.append(self._list(frozenset({"fi"})))
         self._expect("fi")
@@ -294,8 +263,8 @@ class Grammar(Words):
         name = self.match(_NAME)
         if not name:
             raise self.error("the variable of a for loop is missing")
-        self._lines()
-        words = self._for_words() if self._keyword() == "in" else ()
+        self.lines()
+        words = self._for_words() if self.keyword() == "in" else ()
         self._semicolon()
         return Compound("for", words, (self._for_body(),), name=name)
 
@@ -311,10 +280,10 @@ class Grammar(Words):
     def _semicolon(self) -> None:
         self.blanks()
         self.take(";")
-        self._lines()
+        self.lines()
 
     def _for_body(self) -> Script:
-        if self._keyword() == "{":
+        if self.keyword() == "{":
             self.at += 1
             return self._group().bodies[0]
         return self._do()
@@ -324,10 +293,10 @@ class Grammar(Words):
         words = [self.word()]
         self._expect("in")
         bodies = []
-        while self._lines() or self._keyword() != "esac":
+        while not self._ended(frozenset({"esac"})):
             words += self._patterns()
             bodies.append(self._list(frozenset({";;", "esac"})))
-            if not self.match(_CASE_END) and self._keyword() != "esac":
+            if not self.match(_CASE_END) and self.keyword() != "esac":
                 raise self.error("the end of a case was expected")
         self._expect("esac")
         return Compound("case", tuple(words), tuple(bodies))
@@ -348,7 +317,7 @@ class Grammar(Words):
         """[[ ]]: every operand is a word; what =~ compares with may hold parentheses."""
         words: list[Word] = []
         while True:
-            self._lines()
+            self.lines()
             if self._keyword_test_end():
                 return Compound("test", tuple(words))
             if not self.peek():
@@ -371,120 +340,3 @@ class Grammar(Words):
             else:
                 pieces.append(self.word())
         return Word(tuple(piece for word in pieces for piece in word.pieces))
-
-    # Simple commands
-
-    def _simple(self) -> Simple:
-        start = self.at
-        assignments: list[Assignment] = []
-        words: list[Word] = []
-        redirects: list[Redirect | HereDocument] = []
-        while not self._simple_ends():
-            self.step()
-            if _REDIRECT.match(self.text, self.at):
-                redirects.append(self._redirect())
-            elif assignment := self._assignment(words):
-                assignments.append(assignment)
-            else:
-                words.append(self.word())
-        if self.at == start or not (assignments or words or redirects):
-            raise self.error("a command is missing")
-        if words and words[0].bare in _RESERVED and not assignments and not redirects:
-            raise self.error("a reserved word written over two lines")
-        return Simple(
-            tuple(assignments), tuple(words), tuple(redirects), self.text[start : start + EXCERPT]
-        )
-
-    def _simple_ends(self) -> bool:
-        self.blanks()
-        char = self.peek()
-        if char == "&":
-            return self.peek(2) != "&>"
-        return char in {"", "\n", ";", "|", "(", ")"}
-
-    def _assignment(self, words: list[Word]) -> Assignment | None:
-        if words and words[0].bare not in _DECLARES:
-            return None
-        found = _ASSIGNMENT.match(self.text, self.at)
-        if not found:
-            return None
-        start, self.at, subscript, plain = self.at, found.end(), None, found[2] == "="
-        if found[2] == "[":
-            subscript = self.arithmetic("]")
-            if not (self.take("=") or self.take("+=")):
-                self.at = start
-                return None
-        return Assignment(found[1], self._value(), plain, subscript)
-
-    def _value(self) -> tuple[Word, ...]:
-        if self.take("("):
-            return self._array()
-        if self.peek() in {"", " ", "\t", "\n", ";", "&", "|", ")"} or self.peek(2) == "\\\n":
-            return (Word((Text("", quoted=True),)),)
-        return (self.word(),)
-
-    def _array(self) -> tuple[Word, ...]:
-        words = []
-        while self._lines() or not self.take(")"):
-            words.append(self.word())
-        return tuple(words)
-
-    # Redirections
-
-    def _redirect(self) -> Redirect | HereDocument:
-        found = _REDIRECT.match(self.text, self.at)
-        if not found:
-            raise self.error("a redirection is missing")
-        self.at = found.end()
-        descriptor, operator = found[1] or "", found[2]
-        if self.peek(2) == "\\\n" and operator in {"<", ">", "<<"}:
-            raise self.error("a line is joined inside a redirection")
-        self.match(re.compile(r"(?:[ \t]|\\\n)*"))
-        if self.peek() in {"", "\n", ">", "<", "|", "&", ";", ")"} and self.peek(2) not in {
-            "<(",
-            ">(",
-        }:
-            raise Unreadable("a redirection without a file", self.text[:EXCERPT], rejected=True)
-        if operator in {"<<", "<<-"}:
-            return self._here_document(operator == "<<-", descriptor)
-        return Redirect(operator, self.word(), descriptor)
-
-    def _here_document(self, tabs: bool, descriptor: str) -> HereDocument:
-        word = self.word()
-        if not all(isinstance(piece, Text) for piece in word.pieces):
-            raise self.error("the end of a here-document is not literal")
-        texts = [piece for piece in word.pieces if isinstance(piece, Text)]
-        delimiter = "".join(piece.text for piece in texts)
-        quoted = any(piece.quoted for piece in texts)
-        document = HereDocument(delimiter, quoted, tabs, descriptor)
-        self.pending.append(document)
-        return document
-
-    def _body(self, document: HereDocument) -> None:
-        """Lines up to the delimiter. Unquoted, a backslash joins lines before they are compared."""
-        lines: list[str] = []
-        while self.at < len(self.text):
-            self.step()
-            line = self._line(document)
-            if line == document.delimiter:
-                break
-            lines.append(line + "\n")
-        body = "".join(lines)
-        if document.quoted:
-            document.body = Word((Text(body, quoted=True),))
-        else:
-            self.enter()
-            document.body = self.apart(body).body()
-            self.leave()
-
-    def _line(self, document: HereDocument) -> str:
-        end = self.text.find("\n", self.at)
-        end = len(self.text) if end < 0 else end
-        line = self.text[self.at : end]
-        self.at = end + 1
-        if document.tabs:
-            line = line.lstrip("\t")
-        joins = (len(line) - len(line.rstrip("\\"))) % 2 == 1
-        if joins and not document.quoted and self.at < len(self.text):
-            return line[:-1] + self._line(document)
-        return line

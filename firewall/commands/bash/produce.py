@@ -1,4 +1,4 @@
-"""What simple programs write, where their words and input are literal: enough to see through decoding."""
+"""What simple programs write where their words and input are literal, to see through decoding."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ def produce(words: Sequence[str | None], stdin: Input) -> str | None:
     if not words or None in words or any(isinstance(word, Pattern) for word in words[1:]):
         return None
     name, *arguments = [word or "" for word in words]
-    maker = _MAKERS.get(name.rpartition("/")[2])
+    maker = MAKERS.get(name.rpartition("/")[2])
     try:
         text = maker(arguments, stdin) if maker else None
     except (ValueError, binascii.Error):
@@ -132,8 +132,15 @@ def _text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-_MAKERS: dict[str, Callable[[list[str], Input], str | None]] = {
-    "echo": _echo, "printf": _printf, "cat": _cat, "base64": _base64, "base32": _base32, "xxd": _xxd,
-    "rev": _rev, "tr": _tr, "tee": _cat, "rot13": _rot,
-    "true": lambda words, stdin: "", ":": lambda words, stdin: "",
-}  # fmt: skip
+MAKERS: dict[str, Callable[[list[str], Input], str | None]] = {
+    "echo": _echo,
+    "printf": _printf,
+    "cat": _cat,
+    "base64": _base64,
+    "base32": _base32,
+    "xxd": _xxd,
+    "rev": _rev,
+    "tr": _tr,
+    "tee": _cat,
+    "rot13": _rot,
+}

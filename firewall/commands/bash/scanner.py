@@ -23,17 +23,17 @@ class Scanner:
     def __init__(self, text: str, outer: "Scanner | None" = None) -> None:
         self.text = text
         self.at = 0
-        self.depth = outer.depth if outer else 0
+        self.depth: int = outer.depth if outer else 0
         self.pending: list[HereDocument] = []
-        self._work = outer._work if outer else [WORK * len(text) + 1000]
+        self.work: list[int] = outer.work if outer else [WORK * len(text) + 1000]
 
     def error(self, why: str) -> Unreadable:
         start = max(0, self.at - EXCERPT // 2)
         return Unreadable(why, self.text[start : start + EXCERPT])
 
     def step(self, cost: int = 1) -> None:
-        self._work[0] -= cost
-        if self._work[0] < 0:
+        self.work[0] -= cost
+        if self.work[0] < 0:
             raise self.error("shell text takes too long to read")
 
     def enter(self) -> None:

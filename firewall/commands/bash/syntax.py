@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 
-class Unreadable(Exception):
+class Unreadable(Exception):  # noqa: N818
     """Shell text that is not understood; `text` is where.
 
     `rejected`: every shell refuses it, so that nothing of its line runs.

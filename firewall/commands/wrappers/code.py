@@ -11,26 +11,52 @@ from collections.abc import Iterator
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 
 _LANGUAGES = re.compile(
-    r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|ipython|groovy|osascript|"
+    r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|"
+    r"ipython|groovy|osascript|"
     r"expect|guile|scala|elixir|erl|jruby|jshell|micropython)[0-9.]*w?"
 )
 _CODE_OPTIONS = {
-    "python": "c", "pypy": "c", "ipython": "c", "micropython": "c", "perl": "eEMm", "ruby": "e", "irb": "e", "node": "ep", "nodejs": "ep",
-    "bun": "ep", "php": "rBRE", "lua": "e", "luajit": "e", "Rscript": "e", "R": "e", "julia": "eE",
-    "groovy": "e", "osascript": "e", "expect": "c", "guile": "c", "elixir": "e", "jruby": "e", "scala": "e",
-}  # fmt: skip
+    "python": "c",
+    "pypy": "c",
+    "ipython": "c",
+    "micropython": "c",
+    "perl": "eEMm",
+    "ruby": "e",
+    "irb": "e",
+    "node": "ep",
+    "nodejs": "ep",
+    "bun": "ep",
+    "php": "rBRE",
+    "lua": "e",
+    "luajit": "e",
+    "Rscript": "e",
+    "R": "e",
+    "julia": "eE",
+    "groovy": "e",
+    "osascript": "e",
+    "expect": "c",
+    "guile": "c",
+    "elixir": "e",
+    "jruby": "e",
+    "scala": "e",
+}
 _LONG = frozenset({"--eval", "--print", "--exec", "--run", "-eval", "-exec"})
 _CALL = re.compile(
-    r"(?:system|popen[234]?|getoutput|getstatusoutput|execSync|exec|passthru|shell_exec|proc_open|spawn(?:Sync|lp|vp|l|v)?|"
-    r"execl[pe]?|execv[pe]*|execFile(?:Sync)?|run|call|check_call|check_output|Popen|execute|exec_command|sh|do\s+shell\s+script)"
-    r"\s*[(\[ ]\s*\[?\s*[brfu]*(?P<quote>['\"])(?P<text>(?:\\.|(?!(?P=quote)).)*)(?P=quote)(?P<more>[^)\]]*)",
+    r"(?:system|popen[234]?|getoutput|getstatusoutput|execSync|exec|passthru|shell_exec|"
+    r"proc_open|spawn(?:Sync|lp|vp|l|v)?|"
+    r"execl[pe]?|execv[pe]*|execFile(?:Sync)?|run|call|check_call|check_output|Popen|execute|"
+    r"exec_command|sh|do\s+shell\s+script)"
+    r"\s*[(\[ "
+    r"]\s*\[?\s*[brfu]*(?P<quote>['\"])(?P<text>(?:\\.|"
+    r"(?!(?P=quote)).)*)(?P=quote)(?P<more>[^)\]]*)",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"[brfu]*(['\"])((?:\\.|(?!\1).)*)\1", re.DOTALL)
 _BACKTICKS = re.compile(r"`([^`]*)`|\b(?:qx|%x)\s*([/{(\[|!])(.*?)[/})\]|!]", re.DOTALL)
 _AWK = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk", "goawk"})
 _AWK_RUNS = re.compile(
-    r'system\s*\(\s*"((?:\\.|[^"\\])*)"|"((?:\\.|[^"\\])*)"\s*\|&?\s*getline|\|&?\s*"((?:\\.|[^"\\])*)"'
+    r'system\s*\(\s*"((?:\\.|[^"\\])*)"|"((?:\\.|[^"\\])*)"\s*\|&?\s*getline|\|&?\s*"((?:\\.|'
+    r'[^"\\])*)"'
 )
 _AWK_HIDDEN = re.compile(
     r'system\s*\((?!\s*"(?:\\.|[^"\\])*"\s*\))|[^"|\s]\s*\|&?\s*getline|\|&?\s*[A-Za-z_$(]'
@@ -146,7 +172,7 @@ def _unescape(text: str) -> str:
 
 def _awk(words: Words) -> Iterator[Inner]:
     for word in words[1:]:
-        if word is None or "|" not in word and "system" not in word:
+        if word is None or ("|" not in word and "system" not in word):
             continue
         for found in _AWK_RUNS.finditer(word[:LENGTH]):
             yield Shell(next(_unescape(text) for text in found.groups() if text is not None), "awk")
@@ -158,8 +184,7 @@ def _awk(words: Words) -> Iterator[Inner]:
 
 def _sed(words: Words) -> Iterator[Inner]:
     scripts = [word for word in words[1:] if word and not re.match(r"-[a-zA-Z]*[nEriszu]+$", word)]
-    for script in scripts[:8]:
-        script = script.removeprefix("-e").removeprefix("--expression=")
+    for script in (each.removeprefix("-e").removeprefix("--expression=") for each in scripts[:8]):
         for found in _SED_RUNS.finditer(script[:LENGTH]):
             yield Shell(found[1], "sed e") if found[1] else Hidden("sed runs its input")
         if _SED_FLAG.search(script[:LENGTH]):

@@ -9,24 +9,36 @@ from firewall.commands.wrappers.options import Grammar, read_options
 
 _GLOBAL = Grammar(
     "C:c:pPvh",
-    "exec-path git-dir= work-tree= namespace= config-env= super-prefix= html-path man-path info-path paginate "
-    "no-pager no-replace-objects no-lazy-fetch no-optional-locks no-advice bare literal-pathspecs glob-pathspecs "
+    "exec-path git-dir= work-tree= namespace= config-env= super-prefix= html-path man-path "
+    "info-path paginate "
+    "no-pager no-replace-objects no-lazy-fetch no-optional-locks no-advice bare "
+    "literal-pathspecs glob-pathspecs "
     "noglob-pathspecs icase-pathspecs list-cmds= attr-source= version help",
 )
 _TEXT = re.compile(
-    r"core\.(?:sshcommand|pager|editor|askpass|gitproxy|fsmonitor|alternaterefscommand)|pager\..*|sequence\.editor|"
-    r"diff\.external|diff\..*\.(?:command|textconv)|(?:diff|merge)tool\..*\.(?:cmd|path)|merge\..*\.driver|"
-    r"filter\..*\.(?:clean|smudge|process)|credential\.(?:.*\.)?helper|gpg\.(?:.*\.)?program|gpg\.ssh\.defaultkeycommand|"
-    r"uploadpack\.packobjectshook|remote\..*\.(?:uploadpack|receivepack|vcs)|interactive\.difffilter|"
-    r"sendemail\..*(?:cmd|smtpserver)|trailer\..*\.(?:cmd|command)|browser\..*\.(?:cmd|path)|man\..*\.(?:cmd|path)|"
-    r"instaweb\..*|web\.browser|imap\.tunnel|hook\..*\.command|bigfile.*command|transfer\.advertise.*cmd|guitool\..*\.cmd|tar\..*\.command|"
+    r"core\.(?:sshcommand|pager|editor|askpass|gitproxy|fsmonitor|alternaterefscommand)|"
+    r"pager\..*|sequence\.editor|"
+    r"diff\.external|diff\..*\.(?:command|textconv)|(?:diff|merge)tool\..*\.(?:cmd|path)|"
+    r"merge\..*\.driver|"
+    r"filter\..*\.(?:clean|smudge|process)|credential\.(?:.*\.)?helper|gpg\.(?:.*\.)?program|"
+    r"gpg\.ssh\.defaultkeycommand|"
+    r"uploadpack\.packobjectshook|remote\..*\.(?:uploadpack|receivepack|vcs)|"
+    r"interactive\.difffilter|"
+    r"sendemail\..*(?:cmd|smtpserver)|trailer\..*\.(?:cmd|command)|browser\..*\.(?:cmd|path)|"
+    r"man\..*\.(?:cmd|path)|"
+    r"instaweb\..*|web\.browser|imap\.tunnel|hook\..*\.command|bigfile.*command|"
+    r"transfer\.advertise.*cmd|guitool\..*\.cmd|tar\..*\.command|"
     r"difftool\..*|submodule\..*\.update"
 )
 _FILES = re.compile(
-    r"core\.hookspath|core\.worktree|include\.path|includeif\..*|init\.templatedir|core\.attributesfile|protocol\.(?:ext\.)?allow|core\.gitdir"
+    r"core\.hookspath|core\.worktree|include\.path|includeif\..*|init\.templatedir|"
+    r"core\.attributesfile|protocol\.(?:ext\.)?allow|core\.gitdir"
 )
 _PLAIN = re.compile(
-    r"(?:true|false|cat|less|more|vim?|nano|store|cache|osxkeychain|manager(?:-core)?|code --wait|less -[A-Za-z]+|delta|ssh|vimdiff|meld|emacs|[0-9]*|user|always|never|code|gpg2?|libsecret|.*/git-credential-[a-z-]+|checkout|rebase|merge|none)"
+    r"(?:true|false|cat|less|more|vim?|nano|store|cache|osxkeychain|manager(?:-core)?|code "
+    r"--wait|less "
+    r"-[A-Za-z]+|delta|ssh|vimdiff|meld|emacs|[0-9]*|user|always|never|code|gpg2?|libsecret|"
+    r".*/git-credential-[a-z-]+|checkout|rebase|merge|none)"
 )
 
 
@@ -45,7 +57,7 @@ def git_runs(words: Words) -> list[Inner]:
         Hidden("git's own programs from a folder") for path in options.values("exec-path") if path
     ]
     found += _alias(options.rest, settings)
-    found += _subcommand([word for word in options.rest], directory)
+    found += _subcommand(list(options.rest), directory)
     found += [Shell(word[5:], "git ext::") for word in words if word and word.startswith("ext::")]
     found += [
         Shell(re.sub(r".*?=ext::", "", word), "git ext::")

@@ -7,7 +7,7 @@ from firewall.commands.wrappers.inner import Words
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """`short` is getopt's string ("ab:c::"); `long` names long options, "=" after those with a value.
+    """`short` is getopt's string ("ab:c::"); `long` names long ones, "=" after those with a value.
 
     Options end at the first word that is none. Single dashes may start long options too (`-exec`)
     where `single` says so.

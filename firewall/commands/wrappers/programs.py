@@ -1,5 +1,6 @@
 """Programs whose inner commands no table of options describes."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 
@@ -11,16 +12,22 @@ from firewall.commands.wrappers.settings import in_language, variable_runs
 
 _XARGS = Grammar(
     "0rtpxod:E:e::I:i::L:l::n:P:s:a:J:R:S:",
-    "null no-run-if-empty verbose interactive exit arg-file= delimiter= eof max-lines max-args= replace max-procs= "
+    "null no-run-if-empty verbose interactive exit arg-file= delimiter= eof max-lines max-args= "
+    "replace max-procs= "
     "max-chars= process-slot-var= open-tty show-limits help version",
 )
 _PARALLEL = Grammar(
     "j:P:kuXmI:i::S:a:d:N:n:L:l::0vtqs:C:E:ex:D:r",
-    "jobs= max-procs= keep-order ungroup xargs sshlogin= arg-file= delimiter= max-args= colsep= bar eta progress dry-run "
-    "joblog= results= tag tagstring= line-buffer group null quote verbose halt= retries= timeout= delay= tmpdir= "
-    "pipe block= recstart= recend= round-robin pipepart cat fifo env= wd= workdir= nice= load= memfree= link xapply "
-    "shuf no-run-if-empty will-cite plus rpl= header= resume resume-failed nonall onall transferfile= transfer return= "
-    "cleanup trim= compress files linebuffer max-replace-args= sshloginfile= basefile= profile= semaphore id= fg bg wait",
+    "jobs= max-procs= keep-order ungroup xargs sshlogin= arg-file= delimiter= max-args= colsep= "
+    "bar eta progress dry-run "
+    "joblog= results= tag tagstring= line-buffer group null quote verbose halt= retries= "
+    "timeout= delay= tmpdir= "
+    "pipe block= recstart= recend= round-robin pipepart cat fifo env= wd= workdir= nice= load= "
+    "memfree= link xapply "
+    "shuf no-run-if-empty will-cite plus rpl= header= resume resume-failed nonall onall "
+    "transferfile= transfer return= "
+    "cleanup trim= compress files linebuffer max-replace-args= sshloginfile= basefile= profile= "
+    "semaphore id= fg bg wait",
 )
 _FIND_EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FD_EXEC = frozenset({"-x", "-X", "--exec", "--exec-batch"})
@@ -162,8 +169,11 @@ def _vim(words: Words) -> list[Inner]:
 
 
 def _gcc(words: Words) -> list[Inner]:
-    return [Run(after.split(","), "gcc -wrapper") for word, after in zip(words, words[1:], strict=False)
-            if word == "-wrapper" and after]  # fmt: skip
+    return [
+        Run(after.split(","), "gcc -wrapper")
+        for word, after in itertools.pairwise(words)
+        if word == "-wrapper" and after
+    ]
 
 
 def _rpm(words: Words) -> list[Inner]:
@@ -183,16 +193,39 @@ def _apt(words: Words) -> list[Inner]:
         key, equals, value = (
             (word or "").removeprefix("-o").removeprefix("--option=").partition("=")
         )
-        if equals and re.search(
-            r"invoke|post-|pre-|dpkg::|command|proxy-auto|::bin::|pager|solver", key, re.IGNORECASE
+        if (
+            equals
+            and re.search(
+                r"invoke|post-|pre-|dpkg::|command|proxy-auto|::bin::|pager|solver",
+                key,
+                re.IGNORECASE,
+            )
+            and not (key.lower().startswith("dpkg::options") and value.startswith("--force-"))
         ):
-            if not (key.lower().startswith("dpkg::options") and value.startswith("--force-")):
-                found.append(Shell(value, f"apt {key}"))
+            found.append(Shell(value, f"apt {key}"))
     return found
 
 
-_TMUX = {"run-shell", "run", "new-session", "new", "new-window", "neww", "split-window", "splitw", "respawn-pane",
-         "respawnp", "respawn-window", "respawnw", "if-shell", "if", "pipe-pane", "pipep", "display-popup", "popup"}  # fmt: skip
+_TMUX = {
+    "run-shell",
+    "run",
+    "new-session",
+    "new",
+    "new-window",
+    "neww",
+    "split-window",
+    "splitw",
+    "respawn-pane",
+    "respawnp",
+    "respawn-window",
+    "respawnw",
+    "if-shell",
+    "if",
+    "pipe-pane",
+    "pipep",
+    "display-popup",
+    "popup",
+}
 _TMUX_OPTIONS = Grammar("bdADEPXCZhvfIklMc:e:F:n:s:t:x:y:w:p:S:T:BKN:O", "")
 
 
@@ -286,8 +319,15 @@ def _shell_input(words: Words) -> list[Inner]:
 
 
 def _crontab(words: Words) -> list[Inner]:
-    return [Input("crontab")] if words[1:] in ([], ["-"]) or words[-1] == "-" else (
-        [Hidden("commands that cron will run")] if words[-1] and not (words[-1] or "").startswith("-") and words[-2] != "-u" else [])  # fmt: skip
+    return (
+        [Input("crontab")]
+        if words[1:] in ([], ["-"]) or words[-1] == "-"
+        else (
+            [Hidden("commands that cron will run")]
+            if words[-1] and not (words[-1] or "").startswith("-") and words[-2] != "-u"
+            else []
+        )
+    )
 
 
 def _hash(words: Words) -> list[Inner]:
@@ -325,7 +365,7 @@ def _env(words: Words) -> list[Inner]:
 
 def _container(words: Words) -> list[Inner]:
     """An entry point takes the image's arguments; compose has its own run and exec."""
-    options = [each for each in zip(words, [*words[1:], None], strict=True)]
+    options = list(zip(words, [*words[1:], None], strict=True))
     found: list[Inner] = []
     for word, after in options:
         if word == "--entrypoint" or (word or "").startswith("--entrypoint="):
@@ -449,17 +489,46 @@ def _each(
 
 PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
     [
-        *_each("find gfind", _find), *_each("fd fdfind", _fd), *_each("xargs gxargs", _xargs), *_each("parallel", _parallel),
-        *_each("make gmake bmake", _make), *_each("tar gtar bsdtar", _tar), *_each("less more most man", _less),
-        *_each("vim vi nvim view ex vimdiff gvim", _vim), *_each("gcc g++ cc c++ clang clang++", _gcc), *_each("rpm rpmbuild rpmspec", _rpm),
-        *_each("apt apt-get aptitude apt-cache", _apt), *_each("tmux", _tmux), *_each("screen", _screen), *_each("capsh", _capsh),
-        *_each("bwrap", _bwrap), *_each("at batch", _shell_input), *_each("crontab", _crontab), *_each("hash", _hash),
-        *_each("enable", _enable), *_each("env", _env), *_each("export declare typeset local readonly", _sets),
-        *_each("docker", _container), *_each("docker-compose podman-compose", _compose), *_each("ansible", _ansible),
-        *_each("wait-for-it wait-for-it.sh dockerize dotenv cross-env wrangler with-contenv op tini watchexec wait-for", _wait_for),
-        *_each("npm", _npm), *_each("cargo", _cargo), *_each("gh glab", _gh), *_each("socat", _ncat), *_each("openssl", _openssl),
-        *_each("git", git_runs), *_each("ssh slogin autossh scp sftp mosh", ssh_runs), *_each("rsync", rsync_runs),
-        *_each("kubectl oc k3s microk8s", kubectl_runs), *_each("systemctl", _systemctl), *_each("tcsh csh", lambda words: []),
+        *_each("find gfind", _find),
+        *_each("fd fdfind", _fd),
+        *_each("xargs gxargs", _xargs),
+        *_each("parallel", _parallel),
+        *_each("make gmake bmake", _make),
+        *_each("tar gtar bsdtar", _tar),
+        *_each("less more most man", _less),
+        *_each("vim vi nvim view ex vimdiff gvim", _vim),
+        *_each("gcc g++ cc c++ clang clang++", _gcc),
+        *_each("rpm rpmbuild rpmspec", _rpm),
+        *_each("apt apt-get aptitude apt-cache", _apt),
+        *_each("tmux", _tmux),
+        *_each("screen", _screen),
+        *_each("capsh", _capsh),
+        *_each("bwrap", _bwrap),
+        *_each("at batch", _shell_input),
+        *_each("crontab", _crontab),
+        *_each("hash", _hash),
+        *_each("enable", _enable),
+        *_each("env", _env),
+        *_each("export declare typeset local readonly", _sets),
+        *_each("docker", _container),
+        *_each("docker-compose podman-compose", _compose),
+        *_each("ansible", _ansible),
+        *_each(
+            "wait-for-it wait-for-it.sh dockerize dotenv cross-env wrangler with-contenv op "
+            "tini watchexec wait-for",
+            _wait_for,
+        ),
+        *_each("npm", _npm),
+        *_each("cargo", _cargo),
+        *_each("gh glab", _gh),
+        *_each("socat", _ncat),
+        *_each("openssl", _openssl),
+        *_each("git", git_runs),
+        *_each("ssh slogin autossh scp sftp mosh", ssh_runs),
+        *_each("rsync", rsync_runs),
+        *_each("kubectl oc k3s microk8s", kubectl_runs),
+        *_each("systemctl", _systemctl),
+        *_each("tcsh csh", lambda words: []),
         *_each("ed red psql mysql gdb lldb sqlite3 ftp telnet bc dc", lambda words: []),
     ]
-)  # fmt: skip
+)

@@ -86,9 +86,12 @@ def rsync_runs(words: Words) -> list[Inner]:
 
 
 _KUBECTL = Grammar(
-    "n:c:itqf:s:p", "namespace= container= stdin tty quiet filename= context= cluster= kubeconfig= user= server= token= image= "
-    "pod-running-timeout= request-timeout= command restart= rm labels= env= overrides= target= copy-to= profile= share-processes port= dry-run=",
-)  # fmt: skip
+    "n:c:itqf:s:p",
+    "namespace= container= stdin tty quiet filename= context= cluster= "
+    "kubeconfig= user= server= token= image= "
+    "pod-running-timeout= request-timeout= command restart= rm labels= env= overrides= target= "
+    "copy-to= profile= share-processes port= dry-run=",
+)
 
 
 def kubectl_runs(words: Words) -> list[Inner]:

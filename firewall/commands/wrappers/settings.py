@@ -5,25 +5,66 @@ from collections.abc import Iterator
 
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 
-TEXTS: dict[str, str] = {
-    "split": "--filter", "tar": "--to-command -I --use-compress-program --rsh-command -F --info-script --new-volume-script",
-    "bsdtar": "--use-compress-program", "zip": "-TT --unzip-command", "man": "-P --pager -H --html", "wget": "--use-askpass",
-    "rsync": "-e --rsh --rsync-path", "scp": "-S", "sftp": "-S", "go": "-toolexec --toolexec -exec", "tcpdump": "-z", "pandoc": "--filter -F --pdf-engine",
-    "flatpak": "--command", "complete": "-C", "compgen": "-C", "fc": "-e", "git": "--upload-pack --receive-pack --exec -x --extcmd -u -O --open-files-in-pager "
-    "--tree-filter --index-filter --msg-filter --env-filter --commit-filter --parent-filter --tag-name-filter --setup -S",
-    "make": "--eval -E", "gmake": "--eval -E", "crontab": "", "xterm": "-e", "sort": "--compress-program", "dpkg": "--pre-invoke --post-invoke",
-    "gdb": "-ex --ex -iex -eval-command --eval-command", "lldb": "-o --one-line -O", "vim": "-c --cmd", "vi": "-c", "nvim": "-c --cmd", "ex": "-c", "view": "-c", "vimdiff": "-c --cmd",
-    "emacs": "", "psql": "-c --command", "mysql": "-e --execute", "sqlite3": "-cmd", "hg": "--ssh -e", "svn": "", "cvs": "-e",
-    "rpmbuild": "", "cmake": "", "cpio": "--rsh-command", "mt": "--rsh-command", "dump": "-F", "lftp": "-c -e", "ncat": "-c --sh-exec -e --exec", "nc": "-c -e", "netcat": "-c -e",
-    "nc.traditional": "-c -e", "nc.openbsd": "", "pkill": "", "inotifywait": "", "kitty": "", "alacritty": "-e --command", "gnome-terminal": "-e --command",
-    "konsole": "-e", "xfce4-terminal": "-e --command -x", "urxvt": "-e", "rxvt": "-e", "st": "-e", "gh": "", "mutt": "-e", "bash": "", "ip": "", "nmap": "",
-    "ansible": "-a", "openvpn": "--up --down --route-up --tls-verify --auth-user-pass-verify --client-connect", "vlc": "", "mpv": "",
-    "watchexec": "", "nodemon": "-x --exec", "ag": "--pager", "ack": "--pager", "rg": "--pre", "bat": "--pager", "delta": "--pager", "gpg": "--photo-viewer",
-    "fzf": "--preview", "dmesg": "", "logsave": "", "socat": "", "certbot": "--pre-hook --post-hook --deploy-hook --manual-auth-hook --manual-cleanup-hook --renew-hook",
-    "restic": "--password-command", "borg": "--rsh", "duplicity": "--ssh-askpass", "chromium": "--renderer-cmd-prefix --utility-cmd-prefix --gpu-launcher",
-    "chromium-browser": "--renderer-cmd-prefix --utility-cmd-prefix --gpu-launcher", "google-chrome": "--renderer-cmd-prefix --utility-cmd-prefix --gpu-launcher",
-}  # fmt: skip
+TEXTS: dict[str, list[str]] = {}
 """Options whose value is a program or shell text, by program: the part of a manual that lists them."""
+
+_TABLE = """
+split: --filter
+tar: --to-command -I --use-compress-program --rsh-command -F
+tar: --info-script --new-volume-script
+bsdtar: --use-compress-program
+zip: -TT --unzip-command
+man: -P --pager -H --html
+wget: --use-askpass
+rsync: -e --rsh --rsync-path
+scp sftp: -S
+go: -toolexec --toolexec -exec
+tcpdump: -z
+pandoc: --filter -F --pdf-engine
+flatpak: --command
+complete compgen: -C
+fc xterm cvs konsole urxvt rxvt st mutt: -e
+git: --upload-pack --receive-pack --exec -x --extcmd -u -O
+git: --open-files-in-pager --tree-filter --index-filter
+git: --msg-filter --env-filter --commit-filter --parent-filter
+git: --tag-name-filter --setup -S
+make gmake: --eval -E
+sort: --compress-program
+dpkg: --pre-invoke --post-invoke
+gdb: -ex --ex -iex -eval-command --eval-command
+lldb: -o --one-line -O
+vim nvim vimdiff: -c --cmd
+vi ex view: -c
+psql: -c --command
+mysql: -e --execute
+sqlite3: -cmd
+hg: --ssh -e
+cpio mt: --rsh-command
+dump: -F
+lftp nc netcat nc.traditional: -c -e
+ncat: -c --sh-exec -e --exec
+alacritty gnome-terminal: -e --command
+xfce4-terminal: -e --command -x
+ansible: -a
+openvpn: --up --down --route-up --tls-verify --auth-user-pass-verify
+openvpn: --client-connect
+nodemon: -x --exec
+ag ack bat delta: --pager
+rg: --pre
+gpg: --photo-viewer
+fzf: --preview
+certbot: --pre-hook --post-hook --deploy-hook --manual-auth-hook
+certbot: --manual-cleanup-hook --renew-hook
+restic: --password-command
+borg: --rsh
+duplicity: --ssh-askpass
+chromium chromium-browser google-chrome: --renderer-cmd-prefix --utility-cmd-prefix --gpu-launcher
+"""
+
+for _line in _TABLE.split("\n")[1:-1]:
+    _programs, _, _options = _line.partition(":")
+    for _program in _programs.split():
+        TEXTS.setdefault(_program, []).extend(_options.split())
 
 _BANG = frozenset(
     {
@@ -44,7 +85,8 @@ _BANG = frozenset(
 )
 """Programs with a language of their own, in which `!`, `shell` or `system` starts a command."""
 _IN_LANGUAGE = re.compile(
-    r"(?:^|[:;|\n\\\s])(?:(?:silent\s+)?[rw]?\s*!|\\!|\.?shell\s+|pipe\s+|system\s+|\.system\s+|platform shell\s+|make\s+)\s*(.+)",
+    r"(?:^|[:;|\n\\\s])(?:(?:silent\s+)?[rw]?\s*!|\\!|\.?shell\s+|pipe\s+|system\s+|\.system\s+|"
+    r"platform shell\s+|make\s+)\s*(.+)",
     re.DOTALL,
 )
 _IN_CALL = re.compile(
@@ -52,23 +94,135 @@ _IN_CALL = re.compile(
 )
 
 _TEXT_VARIABLES = frozenset(
-    """PAGER GIT_PAGER MANPAGER SYSTEMD_PAGER AWS_PAGER BAT_PAGER GH_PAGER PSQL_PAGER DELTA_PAGER EDITOR VISUAL GIT_EDITOR
-    GIT_SEQUENCE_EDITOR FCEDIT SUDO_EDITOR KUBE_EDITOR CRONTAB_EDITOR GIT_SSH_COMMAND GIT_SSH GIT_EXTERNAL_DIFF GIT_ASKPASS SSH_ASKPASS
-    SUDO_ASKPASS GIT_PROXY_COMMAND PROMPT_COMMAND LESSOPEN LESSCLOSE BROWSER RSYNC_RSH RSYNC_CONNECT_PROG CVS_RSH SVN_SSH HGMERGE
-    HGEDITOR MAKESHELL TAR_RSH MANROFFOPT MANLESS PSQL_EDITOR CC CXX RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTC
-    VAGRANT_PREFERRED_POWERSHELL TERMINAL BORG_RSH RESTIC_PASSWORD_COMMAND BORG_PASSCOMMAND DIFF_VIEWER
-    KUBECTL_EXTERNAL_DIFF GIT_EXEC_WRAPPER SHELL INPUTRC_COMMAND CMAKE_C_COMPILER_LAUNCHER CARGO_BUILD_RUSTC_WRAPPER""".split()
+    [
+        "PAGER",
+        "GIT_PAGER",
+        "MANPAGER",
+        "SYSTEMD_PAGER",
+        "AWS_PAGER",
+        "BAT_PAGER",
+        "GH_PAGER",
+        "PSQL_PAGER",
+        "DELTA_PAGER",
+        "EDITOR",
+        "VISUAL",
+        "GIT_EDITOR",
+        "GIT_SEQUENCE_EDITOR",
+        "FCEDIT",
+        "SUDO_EDITOR",
+        "KUBE_EDITOR",
+        "CRONTAB_EDITOR",
+        "GIT_SSH_COMMAND",
+        "GIT_SSH",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_ASKPASS",
+        "SSH_ASKPASS",
+        "SUDO_ASKPASS",
+        "GIT_PROXY_COMMAND",
+        "PROMPT_COMMAND",
+        "LESSOPEN",
+        "LESSCLOSE",
+        "BROWSER",
+        "RSYNC_RSH",
+        "RSYNC_CONNECT_PROG",
+        "CVS_RSH",
+        "SVN_SSH",
+        "HGMERGE",
+        "HGEDITOR",
+        "MAKESHELL",
+        "TAR_RSH",
+        "MANROFFOPT",
+        "MANLESS",
+        "PSQL_EDITOR",
+        "CC",
+        "CXX",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC",
+        "VAGRANT_PREFERRED_POWERSHELL",
+        "TERMINAL",
+        "BORG_RSH",
+        "RESTIC_PASSWORD_COMMAND",
+        "BORG_PASSCOMMAND",
+        "DIFF_VIEWER",
+        "KUBECTL_EXTERNAL_DIFF",
+        "GIT_EXEC_WRAPPER",
+        "SHELL",
+        "INPUTRC_COMMAND",
+        "CMAKE_C_COMPILER_LAUNCHER",
+        "CARGO_BUILD_RUSTC_WRAPPER",
+    ]
 )
 _CODE_VARIABLES = frozenset(
-    """LD_PRELOAD LD_AUDIT BASH_ENV ENV PERL5OPT PERL5DB RUBYOPT PYTHONSTARTUP PYTHONBREAKPOINT PYTHONHOME PYTHONWARNINGS NODE_OPTIONS GCONV_PATH
-    JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS MAVEN_OPTS GRADLE_OPTS GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM GIT_CONFIG
-    GIT_CONFIG_PARAMETERS GIT_EXEC_PATH GIT_TEMPLATE_DIR GIT_CONFIG_COUNT SHELLOPTS BASHOPTS BASH_LOADABLES_PATH ZDOTDIR IFS PS0 PS1 PS2 PS4
-    DYLD_INSERT_LIBRARIES PYTHONUSERBASE OPENSSL_CONF OPENSSL_MODULES VIMINIT EXINIT GVIMINIT INPUTRC EMACSLOADPATH LUA_INIT
-    COMPILER_PATH GCC_EXEC_PREFIX MAKEFLAGS MAKEFILES GNUMAKEFLAGS RUBYLIB PERL5LIB PERLLIB NPM_CONFIG_SCRIPT_SHELL npm_config_script_shell
-    npm_config_node_options PHPRC PHP_INI_SCAN_DIR LUA_CPATH CDPATH GLOBIGNORE XDG_CONFIG_HOME DOTNET_STARTUP_HOOKS CORECLR_PROFILER_PATH""".split()
+    [
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "BASH_ENV",
+        "ENV",
+        "PERL5OPT",
+        "PERL5DB",
+        "RUBYOPT",
+        "PYTHONSTARTUP",
+        "PYTHONBREAKPOINT",
+        "PYTHONHOME",
+        "PYTHONWARNINGS",
+        "NODE_OPTIONS",
+        "GCONV_PATH",
+        "JAVA_TOOL_OPTIONS",
+        "_JAVA_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "MAVEN_OPTS",
+        "GRADLE_OPTS",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_CONFIG",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_EXEC_PATH",
+        "GIT_TEMPLATE_DIR",
+        "GIT_CONFIG_COUNT",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "BASH_LOADABLES_PATH",
+        "ZDOTDIR",
+        "IFS",
+        "PS0",
+        "PS1",
+        "PS2",
+        "PS4",
+        "DYLD_INSERT_LIBRARIES",
+        "PYTHONUSERBASE",
+        "OPENSSL_CONF",
+        "OPENSSL_MODULES",
+        "VIMINIT",
+        "EXINIT",
+        "GVIMINIT",
+        "INPUTRC",
+        "EMACSLOADPATH",
+        "LUA_INIT",
+        "COMPILER_PATH",
+        "GCC_EXEC_PREFIX",
+        "MAKEFLAGS",
+        "MAKEFILES",
+        "GNUMAKEFLAGS",
+        "RUBYLIB",
+        "PERL5LIB",
+        "PERLLIB",
+        "NPM_CONFIG_SCRIPT_SHELL",
+        "npm_config_script_shell",
+        "npm_config_node_options",
+        "PHPRC",
+        "PHP_INI_SCAN_DIR",
+        "LUA_CPATH",
+        "CDPATH",
+        "GLOBIGNORE",
+        "XDG_CONFIG_HOME",
+        "DOTNET_STARTUP_HOOKS",
+        "CORECLR_PROFILER_PATH",
+    ]
 )
 _BENIGN_VALUES = re.compile(
-    r"(?:--?[A-Za-z0-9=,_.:+-]+|-X[a-z0-9]+|-j *[0-9]+|ignore|error|default|once|always|[0-9]*)(?:\s+--?[A-Za-z0-9=,_.:+-]+)*"
+    r"(?:--?[A-Za-z0-9=,_.:+-]+|-X[a-z0-9]+|-j "
+    r"*[0-9]+|ignore|error|default|once|always|[0-9]*)(?:\s+--?[A-Za-z0-9=,_.:+-]+)*"
 )
 _SIMPLE_NAMES = frozenset(
     {
@@ -101,7 +255,7 @@ _ANYONE_WRITES = re.compile(r"(?:^|:)(?:/tmp|/var/tmp|/dev/shm|\.|)(?:/[^:]*)?(?
 
 def option_runs(name: str, words: Words) -> Iterator[Inner]:
     """Programs and shell texts given to a program's options."""
-    for option in TEXTS.get(name, "").split():
+    for option in TEXTS.get(name, ()):
         for value in _values(option, words):
             if name in _BANG:
                 yield from in_language(value, f"{name} {option}")
@@ -147,9 +301,9 @@ def variable_runs(name: str, value: str | None) -> Iterator[Inner]:
         yield from in_language(value, name)
     elif name == "PATH" and value and _ANYONE_WRITES.search(value):
         yield Hidden("programs are looked for where anyone may write")
-    elif name in _CODE_VARIABLES and not _harmless(name, value):
-        yield Hidden(f"{name} makes programs run other code")
-    elif name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "BASH_FUNC_", "npm_config_")):
+    elif (name in _CODE_VARIABLES and not _harmless(name, value)) or name.startswith(
+        ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "BASH_FUNC_", "npm_config_")
+    ):
         yield Hidden(f"{name} makes programs run other code")
 
 
@@ -167,4 +321,4 @@ def _harmless(name: str, value: str | None) -> bool:
     }:
         risky = re.search(r"require|import|loader|agent|eval|-r\b|-e\b", value or "")
         return value is not None and bool(_BENIGN_VALUES.fullmatch(value)) and not risky
-    return name not in {"IFS"} and value == ""
+    return name != "IFS" and value == ""

@@ -3,9 +3,32 @@
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
 
 _SHELLS = frozenset(
-    {"sh", "bash", "dash", "zsh", "ksh", "ksh93", "mksh", "oksh", "pdksh", "ash", "yash", "posh", "rbash", "rksh", "rzsh",
-     "hush", "lksh", "loksh", "osh", "sh.distrib", "brush", "static-sh", "bash-static"}
-)  # fmt: skip
+    {
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "ksh",
+        "ksh93",
+        "mksh",
+        "oksh",
+        "pdksh",
+        "ash",
+        "yash",
+        "posh",
+        "rbash",
+        "rksh",
+        "rzsh",
+        "hush",
+        "lksh",
+        "loksh",
+        "osh",
+        "sh.distrib",
+        "brush",
+        "static-sh",
+        "bash-static",
+    }
+)
 _OTHER_SHELLS = frozenset(
     {
         "fish",
@@ -49,7 +72,7 @@ def shell_runs(name: str, words: Words) -> list[Inner]:
         text_next |= word[0] == "-" and "c" in word.lower()
         reads |= word[0] == "-" and "s" in word
         rest = rest[word.count("o") + word.count("O") :]
-        if name in {"fish"} and word[-1] == "C":
+        if name == "fish" and word[-1] == "C":
             found.append(Shell(rest.pop(0) if rest else None, "fish -C"))
     rest = rest[1:] if rest[:1] in (["--"], ["-"]) else rest
     if None in words[1 : len(words) - len(rest)] or (rest and rest[0] is None):

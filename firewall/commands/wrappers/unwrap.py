@@ -47,7 +47,7 @@ def _wrapped(name: str, words: Words) -> Iterator[Inner]:
     yield from (Shell(text, f"{key} -c") for text in options.values(*wrapper.texts))
     if key == "env":
         yield from _split_string(options)
-    if key == "su" or key == "runuser":
+    if key in {"su", "runuser"}:
         yield from _su(options)
     yield from _command(key, wrapper, options)
 
@@ -74,7 +74,7 @@ def _command(key: str, wrapper: Wrapper, options: Options) -> Iterator[Inner]:
     rest = _past_assignments(rest) if wrapper.assigns else rest
     directory = next((value for value in options.values(*wrapper.directory) if value), None)
     if not rest:
-        if wrapper.shell:
+        if wrapper.starts_shell:
             yield Hidden(f"{key} starts a shell")
     elif wrapper.joined:
         yield Shell(joined(rest), key, directory, wrapper.elsewhere)

@@ -1,8 +1,9 @@
 """Shell text, before it runs: every simple command it can run."""
 
 from firewall.commands.bash.scope import Scope
-from firewall.commands.reader import EXCERPT, Reader
+from firewall.commands.reader import Reader
 from firewall.commands.reading import Reading
+from firewall.commands.record import EXCERPT
 
 
 def read_shell(text: str, directory: str = "") -> Reading:

@@ -1,13 +1,30 @@
 """Programs whose inner commands no table of options describes."""
 
-import itertools
 import re
 from collections.abc import Callable, Iterable
 
+from firewall.commands.wrappers.boxes import (
+    ansible_runs,
+    bwrap_runs,
+    capsh_runs,
+    compose_runs,
+    container_runs,
+    screen_runs,
+    tmux_runs,
+    wait_for_runs,
+)
+from firewall.commands.wrappers.builders import (
+    apt_runs,
+    cargo_runs,
+    gcc_runs,
+    make_runs,
+    npm_runs,
+    rpm_runs,
+)
 from firewall.commands.wrappers.git import git_runs
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
-from firewall.commands.wrappers.remote import kubectl_runs, rsync_runs, ssh_runs
+from firewall.commands.wrappers.remote import kubectl_runs, ssh_runs
 from firewall.commands.wrappers.settings import in_language, variable_runs
 
 _XARGS = Grammar(
@@ -107,34 +124,6 @@ def _parallel(words: Words) -> list[Inner]:
     return [*found, Shell(" ".join(texts), "parallel")]
 
 
-def _make(words: Words) -> list[Inner]:
-    found: list[Inner] = []
-    for word in words[1:]:
-        name, equals, value = (word or "").partition("=")
-        if equals and name.rstrip(":?+") in {
-            "SHELL",
-            ".SHELLFLAGS",
-            "CC",
-            "CXX",
-            "MAKE",
-            "LD",
-            "AR",
-        }:
-            found.append(Shell(value, f"make {name}"))
-        if equals and ("$(shell" in value or "!=" in (word or "")):
-            found.append(Hidden("a command that make puts together"))
-    found += [
-        _make_eval(value)
-        for value in read_options(words[1:], Grammar("E:", "eval=")).values("E", "eval")
-    ]
-    return found
-
-
-def _make_eval(value: str | None) -> Inner:
-    inner = re.search(r"\$\(shell ([^)]*)\)", value or "")
-    return Shell(inner[1], "make --eval") if inner else Hidden("make rules given as an argument")
-
-
 def _tar(words: Words) -> list[Inner]:
     found: list[Inner] = []
     for word, after in zip(words, [*words[1:], None], strict=True):
@@ -166,151 +155,6 @@ def _vim(words: Words) -> list[Inner]:
     ]
     found += [Hidden("a script of an editor") for word in words[1:] if word in {"-S", "-s", "-u"}]
     return found
-
-
-def _gcc(words: Words) -> list[Inner]:
-    return [
-        Run(after.split(","), "gcc -wrapper")
-        for word, after in itertools.pairwise(words)
-        if word == "-wrapper" and after
-    ]
-
-
-def _rpm(words: Words) -> list[Inner]:
-    found: list[Inner] = []
-    for word in words[1:]:
-        found += [
-            Shell(each, "rpm %()") for each in re.findall(r"%\((.*)\)", word or "", re.DOTALL)
-        ]
-        if word and "%{lua:" in word:
-            found.append(Hidden("code inside a macro of rpm"))
-    return found
-
-
-def _apt(words: Words) -> list[Inner]:
-    found: list[Inner] = []
-    for word in words[1:]:
-        key, equals, value = (
-            (word or "").removeprefix("-o").removeprefix("--option=").partition("=")
-        )
-        if (
-            equals
-            and re.search(
-                r"invoke|post-|pre-|dpkg::|command|proxy-auto|::bin::|pager|solver",
-                key,
-                re.IGNORECASE,
-            )
-            and not (key.lower().startswith("dpkg::options") and value.startswith("--force-"))
-        ):
-            found.append(Shell(value, f"apt {key}"))
-    return found
-
-
-_TMUX = {
-    "run-shell",
-    "run",
-    "new-session",
-    "new",
-    "new-window",
-    "neww",
-    "split-window",
-    "splitw",
-    "respawn-pane",
-    "respawnp",
-    "respawn-window",
-    "respawnw",
-    "if-shell",
-    "if",
-    "pipe-pane",
-    "pipep",
-    "display-popup",
-    "popup",
-}
-_TMUX_OPTIONS = Grammar("bdADEPXCZhvfIklMc:e:F:n:s:t:x:y:w:p:S:T:BKN:O", "")
-
-
-def _tmux(words: Words) -> list[Inner]:
-    found: list[Inner] = []
-    for at, word in enumerate(words):
-        if word in _TMUX:
-            rest = read_options(words[at + 1 :], _TMUX_OPTIONS).rest
-            rest = rest[: rest.index(";")] if ";" in rest else rest
-            if rest:
-                found.append(
-                    Shell(
-                        " ".join(r or "" for r in rest) if None not in rest else None,
-                        f"tmux {word}",
-                    )
-                )
-        elif word in {"send-keys", "send"}:
-            keys = read_options(words[at + 1 :], _TMUX_OPTIONS).rest
-            found += [
-                Shell(key, "tmux send-keys")
-                for key in keys
-                if key and key not in {"Enter", "C-m", "C-c", "C-d", "q"}
-            ]
-    return found
-
-
-def _screen(words: Words) -> list[Inner]:
-    options = read_options(words[1:], Grammar("aAc:d:De:fh:ilLm::O::p:qQr:RsS:t:T:UvwxX", ""))
-    if options.has("X") and options.rest[:1] == ["stuff"]:
-        return [Shell(options.rest[1] if len(options.rest) > 1 else None, "screen stuff")]
-    rest = options.rest
-    shells: list[Inner] = [Run([value], "screen -s") for value in options.values("s") if value]
-    return [*shells, Run(rest, "screen")] if rest else shells
-
-
-def _capsh(words: Words) -> list[Inner]:
-    """capsh: `--` and `==` give all that follows to bash; -+ as well."""
-    for at, word in enumerate(words):
-        if word in {"--", "==", "-+", "=+"}:
-            return [Run(["bash", *words[at + 1 :]], "capsh")]
-    return []
-
-
-_ONE = frozenset(
-    {
-        "--unshare-all",
-        "--share-net",
-        "--die-with-parent",
-        "--new-session",
-        "--clearenv",
-        "--as-pid-1",
-        "--disable-userns",
-        "--assert-userns-disabled",
-    }
-)
-_THREE = frozenset(
-    {
-        "--bind",
-        "--bind-try",
-        "--dev-bind",
-        "--dev-bind-try",
-        "--ro-bind",
-        "--ro-bind-try",
-        "--setenv",
-        "--symlink",
-        "--file",
-        "--bind-data",
-        "--ro-bind-data",
-        "--chmod",
-        "--overlay-src",
-        "--bind-fd",
-        "--ro-bind-fd",
-    }
-)
-
-
-def _bwrap(words: Words) -> list[Inner]:
-    rest = list(words[1:])
-    while rest and (word := rest[0]) is not None and word.startswith("--"):
-        if word == "--":
-            rest = rest[1:]
-            break
-        single = word in _ONE or word.startswith("--unshare-")
-        rest = rest[1 if single else 3 if word in _THREE else 2 :]
-    return [Run(rest, "bwrap")] if rest else [Hidden("what bwrap runs is missing")]
 
 
 def _shell_input(words: Words) -> list[Inner]:
@@ -363,91 +207,6 @@ def _env(words: Words) -> list[Inner]:
     return found
 
 
-def _container(words: Words) -> list[Inner]:
-    """An entry point takes the image's arguments; compose has its own run and exec."""
-    options = list(zip(words, [*words[1:], None], strict=True))
-    found: list[Inner] = []
-    for word, after in options:
-        if word == "--entrypoint" or (word or "").startswith("--entrypoint="):
-            entry = after if word == "--entrypoint" else (word or "").partition("=")[2]
-            found.append(Run([entry, *_after_image(words)], "docker --entrypoint", elsewhere=True))
-    if words[1:2] in (["container"], ["compose"]) and len(words) > 2:
-        rest = list(words[2:])
-        while rest and rest[0] and rest[0].startswith("-"):
-            rest = rest[
-                2
-                if rest[0] in {"-f", "-p", "--file", "--project-name", "--profile", "--env-file"}
-                else 1 :
-            ]
-        if rest and rest[0] in {"run", "exec"}:
-            found.append(Run(["docker", *rest], "docker compose"))
-    if (words[1:2] or [""])[0] in {
-        "-H",
-        "--host",
-        "-c",
-        "--context",
-        "--config",
-        "-l",
-        "--log-level",
-    }:
-        found.append(Run(["docker", *words[3:]], "docker"))
-    elif words[1:2] and (words[1] or "").startswith("--"):
-        found.append(Run(["docker", *words[2:]], "docker"))
-    return found
-
-
-def _after_image(words: Words) -> Words:
-    from firewall.commands.wrappers.table import WRAPPERS
-
-    if words[1:2] not in (["run"], ["create"]):
-        return [None]
-    return read_options(words[2:], WRAPPERS["docker run"].options).rest[1:]
-
-
-def _compose(words: Words) -> list[Inner]:
-    return [Run(["docker", "compose", *words[1:]], "docker-compose")]
-
-
-def _ansible(words: Words) -> list[Inner]:
-    return [
-        Shell(value, "ansible", elsewhere=True)
-        for value in read_options(
-            words[1:], Grammar("m:a:i:u:bKkf:l:e:M:c:T:t:", "args= module-name= inventory= user=")
-        ).values("a", "args")
-    ]
-
-
-def _wait_for(words: Words) -> list[Inner]:
-    """Commands after a `--`, for programs that watch files or wait for ports."""
-    rest = list(words)
-    return (
-        [Run(rest[rest.index("--") + 1 :], words[0] or "")]
-        if "--" in rest and rest[-1] != "--"
-        else []
-    )
-
-
-def _npm(words: Words) -> list[Inner]:
-    at = next((i for i, word in enumerate(words) if word in {"exec", "x"}), 0)
-    return [Run(["npm", *words[at:]], "npm")] if at > 1 else []
-
-
-def _cargo(words: Words) -> list[Inner]:
-    found: list[Inner] = []
-    for word, after in zip(words, [*words[1:], None], strict=True):
-        value = after if word == "--config" else (word or "").partition("--config=")[2]
-        if value and re.search(r"runner|linker|rustc|wrapper|credential", value):
-            quoted = re.findall(r"'([^']*)'|\"([^\"]*)\"", value.partition("=")[2])
-            found.append(
-                Run([a or b for a, b in quoted], "cargo --config")
-                if quoted
-                else Hidden("a program that cargo is told to run")
-            )
-        elif value and "alias" in value:
-            found.append(Hidden("an alias that cargo is told"))
-    return found
-
-
 def _gh(words: Words) -> list[Inner]:
     return [
         Shell(word[1:], "gh alias")
@@ -477,10 +236,6 @@ def _systemctl(words: Words) -> list[Inner]:
     return [Hidden("an editor is started")] if words[1:2] == ["edit"] else []
 
 
-def _dpkg(words: Words) -> list[Inner]:
-    return _apt(words)
-
-
 def _each(
     names: str, reader: Callable[[Words], list[Inner]]
 ) -> Iterable[tuple[str, Callable[[Words], list[Inner]]]]:
@@ -493,42 +248,39 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("fd fdfind", _fd),
         *_each("xargs gxargs", _xargs),
         *_each("parallel", _parallel),
-        *_each("make gmake bmake", _make),
+        *_each("make gmake bmake", make_runs),
         *_each("tar gtar bsdtar", _tar),
         *_each("less more most man", _less),
         *_each("vim vi nvim view ex vimdiff gvim", _vim),
-        *_each("gcc g++ cc c++ clang clang++", _gcc),
-        *_each("rpm rpmbuild rpmspec", _rpm),
-        *_each("apt apt-get aptitude apt-cache", _apt),
-        *_each("tmux", _tmux),
-        *_each("screen", _screen),
-        *_each("capsh", _capsh),
-        *_each("bwrap", _bwrap),
+        *_each("gcc g++ cc c++ clang clang++", gcc_runs),
+        *_each("rpm rpmbuild rpmspec", rpm_runs),
+        *_each("apt apt-get aptitude apt-cache", apt_runs),
+        *_each("tmux", tmux_runs),
+        *_each("screen", screen_runs),
+        *_each("capsh", capsh_runs),
+        *_each("bwrap", bwrap_runs),
         *_each("at batch", _shell_input),
         *_each("crontab", _crontab),
         *_each("hash", _hash),
         *_each("enable", _enable),
         *_each("env", _env),
         *_each("export declare typeset local readonly", _sets),
-        *_each("docker", _container),
-        *_each("docker-compose podman-compose", _compose),
-        *_each("ansible", _ansible),
+        *_each("docker", container_runs),
+        *_each("docker-compose podman-compose", compose_runs),
+        *_each("ansible", ansible_runs),
         *_each(
             "wait-for-it wait-for-it.sh dockerize dotenv cross-env wrangler with-contenv op "
             "tini watchexec wait-for",
-            _wait_for,
+            wait_for_runs,
         ),
-        *_each("npm", _npm),
-        *_each("cargo", _cargo),
+        *_each("npm", npm_runs),
+        *_each("cargo", cargo_runs),
         *_each("gh glab", _gh),
         *_each("socat", _ncat),
         *_each("openssl", _openssl),
         *_each("git", git_runs),
         *_each("ssh slogin autossh scp sftp mosh", ssh_runs),
-        *_each("rsync", rsync_runs),
         *_each("kubectl oc k3s microk8s", kubectl_runs),
         *_each("systemctl", _systemctl),
-        *_each("tcsh csh", lambda words: []),
-        *_each("ed red psql mysql gdb lldb sqlite3 ftp telnet bc dc", lambda words: []),
     ]
 )

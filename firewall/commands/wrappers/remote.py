@@ -20,7 +20,7 @@ _LOADS = frozenset({"pkcs11provider", "securitykeyprovider", "include"})
 
 
 def ssh_runs(words: Words) -> list[Inner]:
-    """ssh, scp, sftp: the remote command, and the settings that start programs here (ssh_config(5))."""
+    """ssh, scp, sftp: the remote command, and what settings start here (ssh_config(5))."""
     name = (words[0] or "").rpartition("/")[2]
     if name == "mosh":
         return _mosh(words)
@@ -79,10 +79,6 @@ def _mosh(words: Words) -> list[Inner]:
     return (
         [*found, Run(options.rest[1:], "mosh", elsewhere=True)] if len(options.rest) > 1 else found
     )
-
-
-def rsync_runs(words: Words) -> list[Inner]:
-    return []
 
 
 _KUBECTL = Grammar(

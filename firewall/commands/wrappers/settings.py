@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 
 TEXTS: dict[str, list[str]] = {}
-"""Options whose value is a program or shell text, by program: the part of a manual that lists them."""
+"""Options whose value is a program or shell text, by program, from their manuals."""
 
 _TABLE = """
 split: --filter

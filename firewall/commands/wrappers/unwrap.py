@@ -9,7 +9,8 @@ from firewall.commands.wrappers.options import Options, read_options
 from firewall.commands.wrappers.programs import PROGRAMS
 from firewall.commands.wrappers.settings import option_runs
 from firewall.commands.wrappers.shells import is_shell, shell_runs
-from firewall.commands.wrappers.table import ALIASES, WRAPPERS, Wrapper
+from firewall.commands.wrappers.table import ALIASES, WRAPPERS
+from firewall.commands.wrappers.wrapper import Wrapper
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.DOTALL)
 _LOADER = re.compile(r"ld(?:-linux[^/]*|-musl[^/]*)?\.so(?:\.[0-9]+)?|ld64\.so\.[0-9]")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from firewall.commands.bash.scope import Scope
 from firewall.commands.reader import Reader
 from firewall.commands.reading import Reading
+from firewall.commands.record import ExhaustedError
 
 
 def read_argv(argv: Sequence[str], directory: str = "") -> Reading:
@@ -16,6 +17,8 @@ def read_argv(argv: Sequence[str], directory: str = "") -> Reading:
     reader = Reader()
     try:
         reader.read_words(list(argv), Scope(directory), ())
+    except ExhaustedError:
+        reader.hide("it takes too long to read", " ".join(argv))
     except Exception as error:  # whatever goes wrong, the command line counts as not understood
         reader.hide(f"reading failed: {type(error).__name__}", " ".join(argv))
     return reader.reading()

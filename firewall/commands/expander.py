@@ -40,6 +40,7 @@ class Expander(Record):
         names = [getattr(piece, "name", "") for piece in word.pieces]
         if names in (["@"], ["*"]) and scope.arguments is not None:
             return list(scope.arguments)
+        self.spend(len(word.pieces) // 4)
         return expand(word, scope.variables, lambda piece: self._written(piece, scope))
 
     def read_piece(self, piece: object, scope: Scope, via: Via) -> None:
@@ -59,6 +60,7 @@ class Expander(Record):
     def literal(self, word: Word | None, scope: Scope) -> str | None:
         if word is None:
             return ""
+        self.spend(len(word.pieces) // 4 + (len(scope.variables) > 64))
         return literal(word, scope.variables, lambda piece: self._written(piece, scope))
 
     def _written(self, piece: Substitution, scope: Scope) -> str | None:
@@ -91,7 +93,7 @@ class Expander(Record):
         if words[:1] and words[0] in scope.functions:
             return None
         if words[:1] == ["cat"] and len(words) == 2 and words[1]:
-            return scope.files.get(words[1])
+            return scope.file(words[1])
         return produce(words, stdin)
 
     def read_evaluated(self, words: Sequence[str | None], scope: Scope, via: Via) -> None:

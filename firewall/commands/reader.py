@@ -21,7 +21,7 @@ from firewall.commands.bash.syntax import (
     Text,
 )
 from firewall.commands.expander import Expander, line
-from firewall.commands.record import Via
+from firewall.commands.record import ExhaustedError, Via
 from firewall.commands.wrappers.code import texts_in
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
 from firewall.commands.wrappers.settings import in_language, variable_runs
@@ -29,7 +29,7 @@ from firewall.commands.wrappers.unwrap import program, unwrap
 
 COMMANDS = 2000
 TEXTS = 12
-SIZE = 262_144
+SIZE = 65_536
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
 _EVALUATES = frozenset(
@@ -70,6 +70,7 @@ class Reader(Expander):
 
     def read_text(self, text: str, scope: Scope, via: Via) -> None:
         self._texts += 1
+        self.spend(1 + len(text) // 64)
         if self._texts > TEXTS:
             self.hide("shell texts inside shell texts are nested too deeply", text)
         elif len(text) > SIZE:
@@ -94,6 +95,7 @@ class Reader(Expander):
             self.read_node(node, scope, via, stdin)
 
     def read_node(self, node: Node, scope: Scope, via: Via, stdin: str | None) -> None:
+        self.spend(1)
         match node:
             case Simple():
                 self._simple(node, scope, via, stdin)
@@ -176,6 +178,9 @@ class Reader(Expander):
             stdin,
             self.output(Simple((), node.words, ()), scope, stdin) if words else None,
         )
+        if stdin and words and words[0] in {"cat", "tee"}:
+            for name in [*writes, *words[1:]]:
+                scope.write(name or "", stdin, append=False)
         if words or reads or writes:
             self.read_words(words, scope, via, stdin, reads, writes, node.text)
         if words:
@@ -223,7 +228,7 @@ class Reader(Expander):
                 continue
             name = fields[0] if len(fields) == 1 else None
             if redirect.operator in {"<", "<>"}:
-                stdin = scope.files.get(name or "") if redirect.descriptor in {"", "0"} else stdin
+                stdin = scope.file(name or "") if redirect.descriptor in {"", "0"} else stdin
                 reads += [name] if name else []
             if redirect.operator == "<&" and redirect.descriptor in {"", "0"}:
                 stdin = None
@@ -252,9 +257,8 @@ class Reader(Expander):
     ) -> None:
         """Record one command and read what it runs."""
         if len(self.commands) >= COMMANDS:
-            if len(self.commands) == COMMANDS:
-                self.hide("there are too many commands to read", text)
-            return
+            raise ExhaustedError
+        self.spend(1 + len(words) // 16)
         self.record(words, scope, via, reads, writes)
         if not words:
             return
@@ -272,8 +276,8 @@ class Reader(Expander):
             alias = scope.aliases.pop(words[0])
             self.read_text(f"{alias} {rest}", scope, (*via, "alias"))
             scope.aliases[words[0]] = alias
-        if words[0] in scope.files:
-            self._script(scope.files[words[0]], scope, via)
+        if (written := scope.file(words[0])) is not None:
+            self._script(written, scope, via)
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
 

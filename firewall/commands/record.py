@@ -17,6 +17,14 @@ EXCERPT = 200
 type Via = tuple[str, ...]
 
 
+WORK = 20_000
+"""Units of work for one reading; a hostile text ends with it after a fraction of a second."""
+
+
+class ExhaustedError(Exception):
+    """A text takes more work to read than any honest one."""
+
+
 class Record:
     """Commands in the order they were found, what is opaque, and findings."""
 
@@ -25,6 +33,12 @@ class Record:
         self.opaque: list[Opaque] = []
         self.findings: list[Finding] = []
         self._connections = Sockets()
+        self._work = WORK
+
+    def spend(self, cost: int) -> None:
+        self._work -= cost
+        if self._work < 0:
+            raise ExhaustedError
 
     def reading(self) -> Reading:
         return Reading(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from firewall.commands.bash.syntax import Parameter, Substitution, Text, Word
 
 FIELDS = 64
-LENGTH = 65_536
+LENGTH = 16_384
 
 type Output = Callable[[Substitution], str | None]
 """The literal text that a substitution's script writes, if it can be told."""

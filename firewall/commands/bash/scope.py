@@ -52,8 +52,12 @@ class Scope:
         """Change the directory, where it is literal."""
         self.directory = inside(self.directory, directory)
 
+    def file(self, name: str) -> str | None:
+        return self.files.get(posixpath.normpath(name))
+
     def write(self, name: str, text: str | None, *, append: bool) -> None:
         """Remember what a file now holds, or forget it."""
+        name = posixpath.normpath(name)
         known = self.files.pop(name, "" if not append else None)
         if text is not None and (known is not None or not append) and len(self.files) < FILES:
             self.files[name] = (known or "" if append else "") + text

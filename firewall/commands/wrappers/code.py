@@ -64,6 +64,8 @@ _AWK_HIDDEN = re.compile(
 _SED_RUNS = re.compile(r"(?:^|[;{}\n0-9$/!,])\s*e(?:[ \t]+([^\n]*))?(?=$|[\n;}])")
 _SED_FLAG = re.compile(r"(?:^|[;{}\n0-9$/!, ])s([^\w\s\\]).*?\1.*?\1[gpiImM0-9]*e", re.DOTALL)
 LENGTH = 65_536
+SED_LENGTH = 1024
+"""Longer scripts of sed count as not understood: finding its flags takes quadratic time."""
 
 
 def code_runs(name: str, words: Words) -> Iterator[Inner]:
@@ -187,5 +189,5 @@ def _sed(words: Words) -> Iterator[Inner]:
     for script in (each.removeprefix("-e").removeprefix("--expression=") for each in scripts[:8]):
         for found in _SED_RUNS.finditer(script[:LENGTH]):
             yield Shell(found[1], "sed e") if found[1] else Hidden("sed runs its input")
-        if _SED_FLAG.search(script[:LENGTH]):
+        if len(script) > SED_LENGTH or _SED_FLAG.search(script):
             yield Hidden("sed runs what it substituted")

@@ -1,7 +1,7 @@
 """Programs that run commands on other machines, and what they start here to get there."""
 
 from firewall.commands.ssh import parse_ssh
-from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, Options, read_options
 
 _SSH = Grammar("b:c:e:i:l:m:o:p:B:D:E:F:I:J:L:O:P:Q:R:S:W:w:1246aAfgkKMnNqstTvVxXyYCG", "")
@@ -61,7 +61,7 @@ def _setting(value: str | None) -> list[Inner]:
 def _remote(words: Words) -> list[Inner]:
     command = parse_ssh([word if word is not None else "\0" for word in words]).command
     if not command:
-        return []
+        return [] if {"-N", "-f"} & set(words) else [Input("ssh")]
     text = " ".join(command)
     host = parse_ssh([word or "host" for word in words]).host or "host"
     return [Shell(None if "\0" in text else text, f"ssh {host}", elsewhere=True)]

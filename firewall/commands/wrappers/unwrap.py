@@ -33,7 +33,8 @@ def unwrap(words: Words) -> list[Inner]:
 
 def program(words: Words) -> str:
     """A program's name without its folder."""
-    name = (words[0] or "").replace("\\", "/").rstrip("/").rpartition("/")[2].removesuffix(".exe")
+    name = (words[0] if words else None) or ""
+    name = name.replace("\\", "/").rstrip("/").rpartition("/")[2].removesuffix(".exe")
     return ALIASES.get(name, name)
 
 
@@ -70,6 +71,9 @@ def _command(key: str, wrapper: Wrapper, options: Options) -> Iterator[Inner]:
     if None in rest[: wrapper.skip]:
         yield Hidden(f"what {key} runs is only known when it runs")
     rest = rest[wrapper.skip :]
+    if wrapper.texts and rest[:1] in (["-c"], ["--command"]):
+        yield Shell(rest[1] if len(rest) > 1 else None, f"{key} -c")
+        return
     if rest[:1] == ["--"]:
         rest = rest[1:]
     rest = _past_assignments(rest) if wrapper.assigns else rest

@@ -47,6 +47,8 @@ class Expander(Record):
         if isinstance(piece, Substitution):
             self.read_script(piece.script, scope.copy(), (*via, piece.kind))
         elif isinstance(piece, Unknown):
+            for name in _IDENTIFIER.findall(piece.arithmetic) if piece.arithmetic else ():
+                self.read_subscripts([scope.variables.get(name, "")], scope, via)
             for inner in piece.inner:
                 self.read_piece(inner, scope, via)
             if piece.sets:

@@ -68,7 +68,7 @@ class Reader(Expander):
 
     # Text
 
-    def read_text(self, text: str, scope: Scope, via: Via) -> None:
+    def read_text(self, text: str, scope: Scope, via: Via, stdin: str | None = "") -> None:
         self._texts += 1
         self.spend(1 + len(text) // 64)
         if self._texts > TEXTS:
@@ -79,7 +79,7 @@ class Reader(Expander):
             script, error = parse(text)
             if error and not (error.rejected and "\n" not in text):
                 self.hide(error.why, error.text)
-            self.read_script(script, scope, via)
+            self.read_script(script, scope, via, stdin)
             self._read_uncalled()
         self._texts -= 1
 
@@ -360,7 +360,7 @@ class Reader(Expander):
             self.hide(f"the text that {inner.via} runs is only known when it runs")
         else:
             shared = inner.via in {"eval", "source"}
-            self.read_text(inner.text, scope if shared else scope.copy(), via)
+            self.read_text(inner.text, scope if shared else scope.copy(), via, stdin)
 
     def _given(self, stdin: str | None, scope: Scope, via: Via) -> None:
         if stdin is None:

@@ -53,7 +53,7 @@ def tmux_runs(words: Words) -> list[Inner]:
 
 
 def screen_runs(words: Words) -> list[Inner]:
-    options = read_options(words[1:], Grammar("aAc:d:De:fh:ilLm::O::p:qQr:RsS:t:T:UvwxX", ""))
+    options = read_options(words[1:], Grammar("aAc:dDe:fh:ilLmO::p:qQr:RsS:t:T:UvwxX", ""))
     if options.has("X") and options.rest[:1] == ["stuff"]:
         return [Shell(options.rest[1] if len(options.rest) > 1 else None, "screen stuff")]
     rest = options.rest

@@ -242,6 +242,16 @@ def _each(
     return ((name, reader) for name in names.split())
 
 
+def _in_arguments(words: Words) -> list[Inner]:
+    return [inner for word in words[1:] if word for inner in in_language(word, words[0] or "")]
+
+
+def _own_language(words: Words) -> list[Inner]:
+    """Code of a language of its own among the arguments, which may start anything."""
+    codes = {"-c", "-e", "-f", "--eval", "-eval", "-l", "--load", "--script", "/c", "/k"}
+    return [Hidden(f"the language of {words[0]}")] if codes & set(words[1:]) else []
+
+
 PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
     [
         *_each("find gfind", _find),
@@ -279,6 +289,8 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("socat", _ncat),
         *_each("openssl", _openssl),
         *_each("git", git_runs),
+        *_each("sqlite3", _in_arguments),
+        *_each("emacs expect cmd guix pssh salt", _own_language),
         *_each("ssh slogin autossh scp sftp mosh", ssh_runs),
         *_each("kubectl oc k3s microk8s", kubectl_runs),
         *_each("systemctl", _systemctl),

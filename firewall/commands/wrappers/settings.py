@@ -22,6 +22,9 @@ go: -toolexec --toolexec -exec
 tcpdump: -z
 pandoc: --filter -F --pdf-engine
 flatpak: --command
+fly flyctl: -C --command
+gcloud: --command
+nix: -c --command
 complete compgen: -C
 fc xterm cvs konsole urxvt rxvt st mutt: -e
 git: --upload-pack --receive-pack --exec -x --extcmd -u -O

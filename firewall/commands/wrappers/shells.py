@@ -65,6 +65,8 @@ def shell_runs(name: str, words: Words) -> list[Inner]:
         and word not in {"-", "--"}
     ):
         rest.pop(0)
+        if word.lower() in {"-command", "-encodedcommand", "-file"}:
+            return [Hidden(f"the language of {name}")]
         if word.startswith("--"):
             rest = _long(word, rest, found)
             text_next |= word in {"--command", "--commands"}

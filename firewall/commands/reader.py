@@ -1,7 +1,8 @@
 """Collect every command of a shell text or a command line: a walk over what the grammar read."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from firewall.commands.bash.builtins import BUILTINS
 from firewall.commands.bash.expand import Pattern
@@ -66,7 +67,9 @@ class Reader(Expander):
         self._active: set[str] = set()
         self._uncalled: dict[str, tuple[Function, Scope, Via]] = {}
 
-    # Text
+    @staticmethod
+    def scope(directory: str) -> Scope:
+        return Scope(directory)
 
     def read_text(self, text: str, scope: Scope, via: Via, stdin: str | None = "") -> None:
         self._texts += 1
@@ -367,3 +370,14 @@ class Reader(Expander):
             self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
         elif stdin:
             self.read_text(stdin, scope.copy(), via)
+
+
+@contextmanager
+def guarded(reader: Reader, excerpt: str) -> Iterator[None]:
+    """Whatever goes wrong while reading, what was read counts as not understood."""
+    try:
+        yield
+    except ExhaustedError:
+        reader.hide("it takes too long to read", excerpt)
+    except Exception as error:
+        reader.hide(f"reading failed: {type(error).__name__}", excerpt)

@@ -9,6 +9,8 @@ from firewall.commands.wrappers.options import Grammar, read_options
 
 def make_runs(words: Words) -> list[Inner]:
     found: list[Inner] = []
+    if {"-f-", "-f", "--file"} & set(words) and {"-f-", "-"} & set(words):
+        found.append(Hidden("make rules from standard input"))
     for word in words[1:]:
         name, equals, value = (word or "").partition("=")
         if equals and name.rstrip(":?+") in {

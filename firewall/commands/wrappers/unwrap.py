@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from firewall.commands.wrappers.code import code_runs
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
@@ -51,6 +52,8 @@ def _wrapped(name: str, words: Words) -> Iterator[Inner]:
         yield from _split_string(options)
     if key in {"su", "runuser"}:
         yield from _su(options)
+    if key == "runcon" and options.given:  # the context was given by options, not by a word
+        wrapper = replace(wrapper, skip=0)
     yield from _command(key, wrapper, options)
 
 

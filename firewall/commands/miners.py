@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from firewall.requests import Finding
 
 _PROGRAMS = re.compile(
-    r"(?:xmrig|xmrigcc|xmrigdaemon|xmrigminer|xmr-stak(?:-.*)?|minerd|cpuminer|ccminer|cgminer|bfgminer|"
+    r"(?:xmrig|xmrigcc|xmrigdaemon|xmrigminer|xmr-stak(?:-.*)?|minerd|cpuminer|ccminer|cgminer|"
+    r"bfgminer|"
     r"sgminer|ethminer|kawpowminer|nbminer|lolminer|t-rex|gminer|phoenixminer|teamredminer|"
     r"srbminer(?:-multi)?|wildrig(?:-multi)?|nanominer|bminer|bzminer|rigel|nheqminer|z-enemy|"
-    r"grin-miner|p2pool|onezerominer|claymore|ethdcrminer64|nsfminer|cryptodredge)(?:[-_.][a-z0-9_.-]+)?"
+    r"grin-miner|p2pool|onezerominer|claymore|ethdcrminer64|nsfminer|"
+    r"cryptodredge)(?:[-_.][a-z0-9_.-]+)?"
 )
 
 _POOL = re.compile(
@@ -27,7 +29,8 @@ _ACCOUNT = {"-u", "--user", "--wallet", "-wal", "-w", "--userpass", "-O"}
 _ALGORITHM = {"-a", "--algo", "--algorithm", "--coin"}
 _ENDPOINT = re.compile(r"(?:[a-z]+://)?[A-Za-z0-9.-]+:[0-9]{2,5}/?")
 _ALGORITHMS = re.compile(
-    r"(?:rx/|cn/|cn-|argon2/)[a-z0-9]+|randomx|cryptonight.*|ghostrider|kawpow|firopow|progpow.*|ethash.*|"
+    r"(?:rx/|cn/|cn-|argon2/)[a-z0-9]+|randomx|cryptonight.*|ghostrider|kawpow|firopow|progpow.*|"
+    r"ethash.*|"
     r"etchash|autolykos2?|octopus|scrypt|sha256d?|x11|x16r(?:v2)?|lyra2.*|neoscrypt|equihash.*|"
     r"beamhash.*|cuckat?oo.*|kheavyhash|blake3|verushash|yescrypt.*|yespower.*|monero|nexapow",
     re.IGNORECASE,

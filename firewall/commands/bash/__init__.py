@@ -1,0 +1,1 @@
+"""Shell text: its grammar, words, expansions and builtins, as bash has them."""

@@ -1,0 +1,119 @@
+"""Builtins that change what the rest of a text means, or that run text."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from firewall.commands.bash.scope import Scope
+from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell
+
+type Builtin = Callable[[list[str | None], Scope], Iterator[Inner]]
+
+
+def _cd(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    plain = [word for word in words if word not in {"-P", "-L", "-e", "--"}]
+    scope.enter(plain[0] if plain else None)
+    yield from ()
+
+
+def _popd(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    scope.enter(None)
+    yield from ()
+
+
+def _eval(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    words = words[1:] if words[:1] == ["--"] else words
+    known = None not in words
+    yield Shell(" ".join(word or "" for word in words) if known else None, "eval")
+    if not known:
+        scope.variables.clear()
+
+
+def _source(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    words = words[1:] if words[:1] == ["--"] else words
+    if words and words[0] is None:
+        yield Hidden("which file is sourced is only known when it runs")
+    elif words:
+        yield Run(words, "source")
+    scope.variables.clear()
+
+
+def _trap(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    words = words[1:] if words[:1] == ["--"] else words
+    if len(words) > 1 and (words[0] is None or not words[0].startswith("-")):
+        yield Shell(words[0], "trap")
+
+
+def _alias(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    for word in words:
+        name, equals, text = (word or "").partition("=")
+        if word is None:
+            yield Hidden("an alias that is only known when it runs")
+        elif equals:
+            scope.aliases[name] = text
+            yield Shell(text, "alias")
+
+
+def _forget(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    scope.forget({word for word in words if word})
+    if None in words:
+        scope.variables.clear()
+    yield from ()
+
+
+def _mapfile(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    yield from _forget(words, scope)
+    for word, after in itertools.pairwise(words):
+        if word == "-C":
+            yield Shell(after, "mapfile -C")
+
+
+def _let(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    scope.forget({(word or "").partition("=")[0].rstrip("+-*/%&|^<>") for word in words})
+    yield from ()
+
+
+def _set(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    if "--" in words:
+        scope.arguments = words[words.index("--") + 1 :]
+        scope.forget({name for name in scope.variables if name.isdigit()})
+        scope.variables |= {
+            str(at): word for at, word in enumerate(scope.arguments[:9], 1) if word is not None
+        }
+    elif any(word and word[0] not in "-+" for word in words[:1]):
+        scope.arguments = None
+        scope.forget({name for name in scope.variables if name.isdigit()})
+    yield from ()
+
+
+def _shift(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    scope.arguments = None
+    scope.forget({name for name in scope.variables if name.isdigit()})
+    yield from ()
+
+
+def _bind(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    if "-x" in words:
+        yield Hidden("a command bound to a key")
+
+
+BUILTINS: dict[str, Builtin] = {
+    "cd": _cd,
+    "pushd": _cd,
+    "popd": _popd,
+    "chdir": _cd,
+    "eval": _eval,
+    "source": _source,
+    ".": _source,
+    "trap": _trap,
+    "alias": _alias,
+    "read": _forget,
+    "unset": _forget,
+    "getopts": _forget,
+    "printf": _forget,
+    "mapfile": _mapfile,
+    "readarray": _mapfile,
+    "let": _let,
+    "set": _set,
+    "shift": _shift,
+    "bind": _bind,
+}

@@ -1,0 +1,97 @@
+"""What is known at one place of a shell text: constants, functions, aliases, files, directory."""
+
+import posixpath
+from dataclasses import dataclass, field, replace
+
+from firewall.commands.bash.syntax import (
+    Chain,
+    Compound,
+    Function,
+    Node,
+    Pipeline,
+    Script,
+    Simple,
+    Unknown,
+    Word,
+)
+
+FILES = 64
+
+
+@dataclass(slots=True)
+class Scope:
+    """`variables` holds those whose value is certain; `files` texts that were written before.
+
+    `arguments` are the positional parameters, None where they are not known.
+    """
+
+    directory: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, Node] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    arguments: list[str | None] | None = None
+
+    def copy(self) -> "Scope":
+        """For a subshell, whose changes end with it; what it defines or writes may stay."""
+        return replace(self, variables=dict(self.variables))
+
+    def forget(self, names: set[str]) -> None:
+        for name in names:
+            self.variables.pop(name, None)
+
+    def keep_common(self, before: dict[str, str], directory: str) -> None:
+        """After what may or may not have run: only what is the same either way is known."""
+        self.variables = {
+            name: value for name, value in self.variables.items() if before.get(name) == value
+        }
+        if self.directory != directory:
+            self.directory = ""
+
+    def enter(self, directory: str | None) -> None:
+        """Change the directory, where it is literal."""
+        self.directory = inside(self.directory, directory)
+
+    def file(self, name: str) -> str | None:
+        return self.files.get(posixpath.normpath(name))
+
+    def write(self, name: str, text: str | None, *, append: bool) -> None:
+        """Remember what a file now holds, or forget it."""
+        name = posixpath.normpath(name)
+        known = self.files.pop(name, "" if not append else None)
+        if text is not None and (known is not None or not append) and len(self.files) < FILES:
+            self.files[name] = (known or "" if append else "") + text
+
+
+def inside(base: str, directory: str | None) -> str:
+    """`directory` as seen from `base`; "" where that is not known."""
+    if not directory or directory[0] in "~-" or (not base and directory[0] != "/"):
+        return ""
+    return posixpath.normpath(posixpath.join(base, directory))
+
+
+def names_set(node: Node | Script) -> set[str]:
+    """Every variable that a piece of shell may assign, for loops and functions."""
+    found: set[str] = set()
+    todo: list[Node | Script] = [node]
+    while todo:
+        match todo.pop():
+            case Script(commands) | Pipeline(commands) | Chain(commands):
+                todo += commands
+            case Compound() as compound:
+                todo += compound.bodies
+                found |= {compound.name} | _in_words(compound.words)
+            case Function(_, body):
+                todo.append(body)
+            case Simple() as simple:
+                found |= _in_simple(simple)
+    return found
+
+
+def _in_simple(simple: Simple) -> set[str]:
+    words = {word.bare or "" for word in simple.words[1:]}
+    return {assigned.name for assigned in simple.assignments} | words | _in_words(simple.words)
+
+
+def _in_words(words: tuple[Word, ...]) -> set[str]:
+    return {piece.sets for word in words for piece in word.pieces if isinstance(piece, Unknown)}

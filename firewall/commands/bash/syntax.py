@@ -1,0 +1,151 @@
+"""The parts of shell text, as POSIX XCU 2.9-2.10 and bash's parse.y name them.
+
+A word is a row of pieces: its literal text, parameters, substitutions, and what only running can
+tell. Commands form a tree of few kinds, because reading needs to know what can run and in which
+order, not what comes of it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+class Unreadable(Exception):  # noqa: N818
+    """Shell text that is not understood; `text` is where.
+
+    `rejected`: every shell refuses it, so that nothing of its line runs.
+    """
+
+    def __init__(self, why: str, text: str = "", *, rejected: bool = False) -> None:
+        super().__init__(why)
+        self.why, self.text, self.rejected = why, text, rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+    quoted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """$name, ${name} or ${name-default}; special parameters too."""
+
+    name: str
+    quoted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """A script that runs to make a word: `$()` and backticks, `<()`, `>()`."""
+
+    script: "Script"
+    kind: Literal["$()", "<()", ">()"] = "$()"
+    quoted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An expansion whose value is not computed; `inner` is what runs to make it.
+
+    `arithmetic` is the text of arithmetic and subscripts, which the shell evaluates again.
+    """
+
+    inner: tuple[Substitution, ...] = ()
+    arithmetic: str = ""
+    sets: str = ""
+
+
+type Piece = Text | Parameter | Substitution | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    pieces: tuple[Piece, ...]
+
+    @property
+    def bare(self) -> str | None:
+        """The text of a word without any quoting or expansion, as reserved words are written."""
+        match self.pieces:
+            case (Text(text, False),):
+                return text
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """name=value, name+=value, name[subscript]=value; an array's words are `words`."""
+
+    name: str
+    words: tuple[Word, ...]
+    plain: bool
+    subscript: Unknown | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """`operator` without descriptor. A here-document's target is its body."""
+
+    operator: str
+    target: Word
+    descriptor: str = ""
+
+
+@dataclass(slots=True)
+class HereDocument:
+    """A here-document whose body stands after the end of its line."""
+
+    delimiter: str
+    quoted: bool
+    tabs: bool
+    descriptor: str
+    body: Word | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Simple:
+    assignments: tuple[Assignment, ...]
+    words: tuple[Word, ...]
+    redirects: tuple[Redirect | HereDocument, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    commands: tuple["Node", ...]
+    errors_too: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Commands joined by && and ||: all but the first may or may not run."""
+
+    commands: tuple["Node", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """What a compound command evaluates (`words`) and runs (`bodies`).
+
+    `kind`: "group", "subshell", "if", "loop", "for", "case", "test", "arithmetic", "background".
+    `name` is the variable of a for loop.
+    """
+
+    kind: str
+    words: tuple[Word, ...] = ()
+    bodies: tuple["Script", ...] = ()
+    redirects: tuple[Redirect | HereDocument, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    name: str
+    body: "Node"
+
+
+type Node = Simple | Pipeline | Chain | Compound | Function
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    commands: tuple[Node, ...]

@@ -1,0 +1,383 @@
+"""Collect every command of a shell text or a command line: a walk over what the grammar read."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from firewall.commands.bash.builtins import BUILTINS
+from firewall.commands.bash.expand import Pattern
+from firewall.commands.bash.grammar import parse
+from firewall.commands.bash.scope import Scope, inside, names_set
+from firewall.commands.bash.syntax import (
+    Assignment,
+    Chain,
+    Compound,
+    Function,
+    HereDocument,
+    Node,
+    Pipeline,
+    Redirect,
+    Script,
+    Simple,
+    Text,
+)
+from firewall.commands.expander import Expander, line
+from firewall.commands.record import ExhaustedError, Via
+from firewall.commands.wrappers.code import texts_in
+from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
+from firewall.commands.wrappers.settings import in_language, variable_runs
+from firewall.commands.wrappers.unwrap import program, unwrap
+
+COMMANDS = 2000
+TEXTS = 12
+SIZE = 65_536
+"""Longer texts are not read to their end: no person writes them, and p99 must stay small."""
+
+_EVALUATES = frozenset(
+    [
+        "test",
+        "[",
+        "let",
+        "declare",
+        "typeset",
+        "local",
+        "export",
+        "readonly",
+        "unset",
+        "read",
+        "printf",
+        "mapfile",
+        "readarray",
+        "wait",
+        "getopts",
+    ]
+)
+_INPUT_LANGUAGES = frozenset(
+    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "ex", "vim", "vi"}
+)
+_INPUT_CODE = re.compile(r"(?:python|pypy|perl|ruby|node|php|lua|tclsh|expect|osascript)[0-9.]*")
+
+
+class Reader(Expander):
+    """One reading. Methods named `read_*` take what is to be read and record what they find."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts = 0
+        self._active: set[str] = set()
+        self._uncalled: dict[str, tuple[Function, Scope, Via]] = {}
+
+    @staticmethod
+    def scope(directory: str) -> Scope:
+        return Scope(directory)
+
+    def read_text(self, text: str, scope: Scope, via: Via, stdin: str | None = "") -> None:
+        self._texts += 1
+        self.spend(1 + len(text) // 64)
+        if self._texts > TEXTS:
+            self.hide("shell texts inside shell texts are nested too deeply", text)
+        elif len(text) > SIZE:
+            self.hide("shell text is too long", text)
+        else:
+            script, error = parse(text)
+            if error and not (error.rejected and "\n" not in text):
+                self.hide(error.why, error.text)
+            self.read_script(script, scope, via, stdin)
+            self._read_uncalled()
+        self._texts -= 1
+
+    def _read_uncalled(self) -> None:
+        while self._uncalled:
+            function, scope, via = self._uncalled.pop(next(iter(self._uncalled)))
+            inner = scope.copy()
+            inner.arguments = None
+            self.read_node(function.body, inner, (*via, "function"), None)
+
+    def read_script(self, script: Script, scope: Scope, via: Via, stdin: str | None = "") -> None:
+        for node in script.commands:
+            self.read_node(node, scope, via, stdin)
+
+    def read_node(self, node: Node, scope: Scope, via: Via, stdin: str | None) -> None:
+        self.spend(1)
+        match node:
+            case Simple():
+                self._simple(node, scope, via, stdin)
+            case Pipeline():
+                self._pipeline(node, scope, via, stdin)
+            case Chain():
+                self._chain(node, scope, via, stdin)
+            case Compound():
+                self._compound(node, scope, via, stdin)
+            case Function():
+                scope.functions[node.name] = node.body
+                self._uncalled[node.name] = (node, scope, via)
+
+    def _pipeline(self, node: Pipeline, scope: Scope, via: Via, stdin: str | None) -> None:
+        via = (*via, "pipeline")
+        firsts: list[int] = []
+        for command in node.commands:
+            firsts.append(len(self.commands))
+            self.read_node(command, scope.copy(), via, stdin)
+            stdin = self.output(command, scope, stdin)
+        self.tie(firsts)
+
+    def _chain(self, node: Chain, scope: Scope, via: Via, stdin: str | None) -> None:
+        self.read_node(node.commands[0], scope, via, stdin)
+        before, directory = dict(scope.variables), scope.directory
+        for command in node.commands[1:]:
+            self.read_node(command, scope, via, stdin)
+        scope.keep_common(before, directory)
+
+    def _compound(self, node: Compound, scope: Scope, via: Via, stdin: str | None) -> None:
+        words = [field for word in node.words for field in self.fields(word, scope, via)]
+        stdin, _, _ = self._redirects(node.redirects, scope, via, stdin)
+        if node.kind in {"test", "arithmetic"}:
+            self.read_evaluated(words, scope, via)
+        if node.kind == "for":
+            self._for(node, words, scope, via, stdin)
+            return
+        if node.kind in {"loop", "case", "if"}:
+            for body in node.bodies if node.kind == "loop" else ():
+                scope.forget(names_set(body))
+            before, directory = dict(scope.variables), scope.directory
+            for body in node.bodies:
+                self.read_script(
+                    body,
+                    scope,
+                    (*via, node.kind),
+                    stdin if node.kind != "loop" else None if stdin else "",
+                )
+                if node.kind != "loop":
+                    scope.keep_common(before, directory)
+            scope.keep_common(before, directory)
+        elif node.kind == "group":
+            self.read_script(node.bodies[0], scope, via, stdin)
+        else:
+            for body in node.bodies:
+                self.read_script(body, scope.copy(), (*via, node.kind), stdin)
+
+    def _for(
+        self, node: Compound, words: list[str | None], scope: Scope, via: Via, stdin: str | None
+    ) -> None:
+        """A loop over few literal words is read once for each, so that its variable is known."""
+        body = node.bodies[0]
+        scope.forget(names_set(body) | {node.name})
+        known = node.words and None not in words and not any(isinstance(w, Pattern) for w in words)
+        for value in words if known and len(words) <= 8 and self._texts <= 2 else [None]:
+            inner = scope.copy()
+            if value is not None:
+                inner.variables[node.name] = value
+            self.read_script(body, inner, (*via, "for"), stdin)
+
+    # Simple commands
+
+    def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
+        words = [field for word in node.words for field in self.fields(word, scope, via)]
+        self._assign(node, scope, via, lasting=not words or words[0] in _EVALUATES)
+        stdin, reads, writes = self._redirects(
+            node.redirects,
+            scope,
+            via,
+            stdin,
+            self.output(Simple((), node.words, ()), scope, stdin) if words else None,
+        )
+        if stdin and words and words[0] in {"cat", "tee"}:
+            for name in [*writes, *words[1:]]:
+                scope.write(name or "", stdin, append=False)
+        if words or reads or writes:
+            self.read_words(words, scope, via, stdin, reads, writes, node.text)
+        if words:
+            self.note_sockets(node, words)
+
+    def _assign(self, node: Simple, scope: Scope, via: Via, *, lasting: bool) -> None:
+        for assigned in node.assignments:
+            for word in assigned.words:
+                self.fields(word, scope, via)
+            if assigned.subscript:
+                self.read_piece(assigned.subscript, scope, via)
+                self.read_subscripts([assigned.subscript.arithmetic], scope, via)
+            value = self.literal(assigned.words[0], scope) if len(assigned.words) == 1 else None
+            self._setting(assigned, value, scope, via)
+            if lasting and assigned.plain and value is not None and not assigned.subscript:
+                scope.variables[assigned.name] = value
+            elif lasting:
+                scope.forget({assigned.name})
+
+    def _setting(self, assigned: Assignment, value: str | None, scope: Scope, via: Via) -> None:
+        if value is None and assigned.name == "PATH" and assigned.words:
+            pieces = assigned.words[0].pieces
+            value = "".join(p.text if isinstance(p, Text) else "/unknown" for p in pieces)
+        for inner in variable_runs(assigned.name, value):
+            self.read_inner(inner, scope, via, "")
+
+    def _redirects(
+        self,
+        redirects: Sequence[Redirect | HereDocument],
+        scope: Scope,
+        via: Via,
+        stdin: str | None,
+        output: str | None = None,
+    ) -> tuple[str | None, list[str], list[str]]:
+        """Standard input afterwards, and the files that are read and written."""
+        reads: list[str] = []
+        writes: list[str] = []
+        for redirect in redirects:
+            if isinstance(redirect, HereDocument):
+                stdin = self._heard(redirect, scope, via)
+                continue
+            fields = self.fields(redirect.target, scope, via)
+            if redirect.operator == "<<<":
+                stdin = line(self.literal(redirect.target, scope))
+                continue
+            name = fields[0] if len(fields) == 1 else None
+            if redirect.operator in {"<", "<>"}:
+                stdin = scope.file(name or "") if redirect.descriptor in {"", "0"} else stdin
+                reads += [name] if name else []
+            if redirect.operator == "<&" and redirect.descriptor in {"", "0"}:
+                stdin = None
+            if redirect.operator in {">", ">>", ">|", "&>", "&>>", "<>"} or (
+                redirect.operator == ">&" and name and not re.fullmatch(r"[0-9]*-?", name)
+            ):
+                writes += [name] if name else []
+                if name:
+                    scope.write(name, output, append=redirect.operator == ">>")
+        return stdin, reads, writes
+
+    def _heard(self, document: HereDocument, scope: Scope, via: Via) -> str | None:
+        for piece in document.body.pieces if document.body else ():
+            self.read_piece(piece, scope, via)
+        return self.literal(document.body, scope)
+
+    def read_words(
+        self,
+        words: Sequence[str | None],
+        scope: Scope,
+        via: Via,
+        stdin: str | None = "",
+        reads: Sequence[str] = (),
+        writes: Sequence[str] = (),
+        text: str = "",
+    ) -> None:
+        """Record one command and read what it runs."""
+        if len(self.commands) >= COMMANDS:
+            raise ExhaustedError
+        self.spend(1 + len(words) // 16)
+        self.record(words, scope, via, reads, writes)
+        if not words:
+            return
+        if words[0] is None or isinstance(words[0], Pattern):
+            self.hide(
+                "which program runs is only known when it runs",
+                text or " ".join(w or "?" for w in words),
+            )
+            return
+        if words[0] in scope.functions:
+            self._call(words, scope, via, stdin)
+            return
+        if words[0] in scope.aliases:
+            rest = " ".join("'" + (w or "").replace("'", "'\\''") + "'" for w in words[1:])
+            alias = scope.aliases.pop(words[0])
+            self.read_text(f"{alias} {rest}", scope, (*via, "alias"))
+            scope.aliases[words[0]] = alias
+        if (written := scope.file(words[0])) is not None:
+            self._script(written, scope, via)
+        self._builtin(words, scope, via, stdin)
+        self._inner(words, scope, via, stdin, reads)
+
+    def _script(self, text: str, scope: Scope, via: Via) -> None:
+        """A file that this text wrote before is run."""
+        first = text.partition("\n")[0]
+        if first.startswith("#!") and not re.search(r"sh\b", first):
+            for inner in texts_in(text):
+                self.read_inner(inner, scope, via, "")
+        else:
+            self.read_text(text, scope, (*via, "script"))
+
+    def _call(self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None) -> None:
+        name = words[0] or ""
+        if name in self._active or len(self._active) > 8:
+            return
+        self._uncalled.pop(name, None)
+        self._active.add(name)
+        outer, scope.arguments = scope.arguments, list(words[1:])
+        numbered = {str(at): word for at, word in enumerate(words[1:10], 1) if word is not None}
+        before = {key: scope.variables.pop(key) for key in list(scope.variables) if key.isdigit()}
+        scope.variables |= numbered
+        self.read_node(scope.functions[name], scope, (*via, "function"), stdin)
+        scope.forget(set(numbered))
+        scope.variables |= before
+        scope.arguments = outer
+        self._active.discard(name)
+
+    def _builtin(
+        self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None
+    ) -> None:
+        name = program(words)
+        if name in _EVALUATES:
+            self.read_evaluated(words[1:], scope, via)
+        if builtin := BUILTINS.get(words[0] or ""):
+            for inner in builtin(list(words[1:]), scope):
+                self.read_inner(inner, scope, via, stdin)
+
+    def _inner(
+        self,
+        words: Sequence[str | None],
+        scope: Scope,
+        via: Via,
+        stdin: str | None,
+        reads: Sequence[str],
+    ) -> None:
+        for inner in unwrap(words):
+            if isinstance(inner, Input) and stdin is None and len(reads) == 1:
+                self.read_inner(Run(list(reads), inner.via), scope, via, "")
+            else:
+                self.read_inner(inner, scope, via, stdin)
+        name = program(words)
+        if stdin and name in _INPUT_LANGUAGES:
+            for inner in in_language(stdin, name):
+                self.read_inner(inner, scope, via, "")
+        if stdin and _INPUT_CODE.fullmatch(name) and (len(words) == 1 or "-" in words):
+            for inner in texts_in(stdin):
+                self.read_inner(inner, scope, via, "")
+
+    # What commands run
+
+    def read_inner(self, inner: Inner, scope: Scope, via: Via, stdin: str | None) -> None:
+        if isinstance(inner, Hidden):
+            self.hide(inner.why)
+            return
+        via = (*via, inner.via)
+        if len(via) > 64:
+            self.hide("commands are nested too deeply")
+            return
+        if isinstance(inner, Input):
+            self._given(stdin, scope, via)
+            return
+        if inner.elsewhere or inner.directory is not None:
+            scope = scope.copy()
+            scope.directory = "" if inner.elsewhere else inside(scope.directory, inner.directory)
+        if isinstance(inner, Run):
+            if inner.words:
+                self.read_words(inner.words, scope, via, stdin)
+        elif inner.text is None:
+            self.hide(f"the text that {inner.via} runs is only known when it runs")
+        else:
+            shared = inner.via in {"eval", "source"}
+            self.read_text(inner.text, scope if shared else scope.copy(), via, stdin)
+
+    def _given(self, stdin: str | None, scope: Scope, via: Via) -> None:
+        if stdin is None:
+            self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
+        elif stdin:
+            self.read_text(stdin, scope.copy(), via)
+
+
+@contextmanager
+def guarded(reader: Reader, excerpt: str) -> Iterator[None]:
+    """Whatever goes wrong while reading, what was read counts as not understood."""
+    try:
+        yield
+    except ExhaustedError:
+        reader.hide("it takes too long to read", excerpt)
+    except Exception as error:
+        reader.hide(f"reading failed: {type(error).__name__}", excerpt)

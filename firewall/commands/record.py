@@ -1,0 +1,123 @@
+"""What a reading found so far, and what it means that commands stand together."""
+
+from collections.abc import Sequence
+
+from firewall.commands.bash.expand import literal
+from firewall.commands.bash.scope import Scope
+from firewall.commands.bash.syntax import Redirect, Simple
+from firewall.commands.intents import facts_of
+from firewall.commands.reading import Reading
+from firewall.commands.sockets import CARRIERS, Sockets, host_of
+from firewall.commands.wrappers.shells import is_shell
+from firewall.commands.wrappers.unwrap import program
+from firewall.requests import Command, Finding, Intent, Opaque
+
+EXCERPT = 200
+
+type Via = tuple[str, ...]
+
+
+WORK = 20_000
+"""Units of work for one reading; a hostile text ends with it after a fraction of a second."""
+
+
+class ExhaustedError(Exception):
+    """A text takes more work to read than any honest one."""
+
+
+class Record:
+    """Commands in the order they were found, what is opaque, and findings."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.opaque: list[Opaque] = []
+        self.findings: list[Finding] = []
+        self._connections = Sockets()
+        self._work = WORK
+
+    def spend(self, cost: int) -> None:
+        self._work -= cost
+        if self._work < 0:
+            raise ExhaustedError
+
+    def reading(self) -> Reading:
+        return Reading(
+            tuple(self.commands),
+            tuple(dict.fromkeys(self.opaque)),
+            tuple(dict.fromkeys(self.findings)),
+        )
+
+    def hide(self, why: str, text: str = "") -> None:
+        self.opaque.append(Opaque(why, text[:EXCERPT]))
+
+    def tie(self, firsts: list[int]) -> None:
+        """A shell beside a program that carries bytes to a host: a shell for who is there."""
+        stages = [self.commands[first] for first in firsts if first < len(self.commands)]
+        names = [program(stage.words) for stage in stages]
+        for at, first in enumerate(firsts):
+            others = [stage for stage, name in zip(stages, names, strict=True) if name in CARRIERS]
+            if at < len(names) and is_shell(names[at]) and others:
+                downloads = all(program(other.words) in {"curl", "wget"} for other in others)
+                if not downloads:
+                    self._add_intent(
+                        first,
+                        Intent(
+                            "reverse-shell",
+                            host_of(others[0].words),
+                            "a shell joined to a connection",
+                        ),
+                    )
+            if 0 < at < len(names) and is_shell(names[at]):
+                fetched = [
+                    i for stage in stages[:at] for i in stage.intents if i.name == "download"
+                ]
+                if fetched:
+                    self._add_intent(
+                        first,
+                        Intent("remote-code", fetched[0].target, "a download is run by a shell"),
+                    )
+
+    def _add_intent(self, index: int, intent: Intent) -> None:
+        old = self.commands[index]
+        self.commands[index] = Command(
+            old.words, old.via, old.directory, (*old.intents, intent), old.reads, old.writes
+        )
+
+    def note_sockets(self, node: Simple, words: Sequence[str | None]) -> None:
+        ties = [
+            literal(r.target, {}, _nothing) or "" for r in node.redirects if isinstance(r, Redirect)
+        ]
+        fds = [r.descriptor.strip("{}") for r in node.redirects if isinstance(r, Redirect)]
+        host = self._connections.note(words, fds, ties)
+        shell = words[0] is None or is_shell(program(words)) or program(words) == "eval"
+        if host and shell and self.commands:
+            self._add_intent(
+                len(self.commands) - 1,
+                Intent("reverse-shell", host, "a shell tied to a connection"),
+            )
+
+    def record(
+        self,
+        words: Sequence[str | None],
+        scope: Scope,
+        via: Via,
+        reads: Sequence[str],
+        writes: Sequence[str],
+    ) -> None:
+        facts = facts_of([str(word) if word is not None else None for word in words])
+        self.findings += facts.findings
+        plain = tuple(str(word) if word is not None else None for word in words)
+        self.commands.append(
+            Command(
+                plain,
+                via,
+                scope.directory,
+                facts.intents,
+                (*facts.reads, *reads),
+                (*facts.writes, *writes),
+            )
+        )
+
+
+def _nothing(piece: object) -> None:
+    return None

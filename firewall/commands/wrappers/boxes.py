@@ -1,0 +1,177 @@
+"""Containers, sandboxes and terminals: programs that start commands inside of them."""
+
+from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+from firewall.commands.wrappers.options import Grammar, read_options
+from firewall.commands.wrappers.tools import TOOLS
+
+_TMUX = {
+    "run-shell",
+    "run",
+    "new-session",
+    "new",
+    "new-window",
+    "neww",
+    "split-window",
+    "splitw",
+    "respawn-pane",
+    "respawnp",
+    "respawn-window",
+    "respawnw",
+    "if-shell",
+    "if",
+    "pipe-pane",
+    "pipep",
+    "display-popup",
+    "popup",
+}
+
+
+_TMUX_OPTIONS = Grammar("bdADEPXCZhvfIklMc:e:F:n:s:t:x:y:w:p:S:T:BKN:O", "")
+
+
+def tmux_runs(words: Words) -> list[Inner]:
+    found: list[Inner] = []
+    for at, word in enumerate(words):
+        if word in _TMUX:
+            rest = read_options(words[at + 1 :], _TMUX_OPTIONS).rest
+            rest = rest[: rest.index(";")] if ";" in rest else rest
+            if rest:
+                found.append(
+                    Shell(
+                        " ".join(r or "" for r in rest) if None not in rest else None,
+                        f"tmux {word}",
+                    )
+                )
+        elif word in {"send-keys", "send"}:
+            keys = read_options(words[at + 1 :], _TMUX_OPTIONS).rest
+            found += [
+                Shell(key, "tmux send-keys")
+                for key in keys
+                if key and key not in {"Enter", "C-m", "C-c", "C-d", "q"}
+            ]
+    return found
+
+
+def screen_runs(words: Words) -> list[Inner]:
+    options = read_options(words[1:], Grammar("aAc:dDe:fh:ilLmO::p:qQr:RsS:t:T:UvwxX", ""))
+    if options.has("X") and options.rest[:1] == ["stuff"]:
+        return [Shell(options.rest[1] if len(options.rest) > 1 else None, "screen stuff")]
+    rest = options.rest
+    shells: list[Inner] = [Run([value], "screen -s") for value in options.values("s") if value]
+    return [*shells, Run(rest, "screen")] if rest else shells
+
+
+def capsh_runs(words: Words) -> list[Inner]:
+    """capsh: `--` and `==` give all that follows to bash; -+ as well."""
+    for at, word in enumerate(words):
+        if word in {"--", "==", "-+", "=+"}:
+            return [Run(["bash", *words[at + 1 :]], "capsh")]
+    return []
+
+
+_ONE = frozenset(
+    {
+        "--unshare-all",
+        "--share-net",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+        "--as-pid-1",
+        "--disable-userns",
+        "--assert-userns-disabled",
+    }
+)
+
+
+_THREE = frozenset(
+    {
+        "--bind",
+        "--bind-try",
+        "--dev-bind",
+        "--dev-bind-try",
+        "--ro-bind",
+        "--ro-bind-try",
+        "--setenv",
+        "--symlink",
+        "--file",
+        "--bind-data",
+        "--ro-bind-data",
+        "--chmod",
+        "--overlay-src",
+        "--bind-fd",
+        "--ro-bind-fd",
+    }
+)
+
+
+def bwrap_runs(words: Words) -> list[Inner]:
+    rest = list(words[1:])
+    while rest and (word := rest[0]) is not None and word.startswith("--"):
+        if word == "--":
+            rest = rest[1:]
+            break
+        single = word in _ONE or word.startswith("--unshare-")
+        rest = rest[1 if single else 3 if word in _THREE else 2 :]
+    return [Run(rest, "bwrap")] if rest else [Hidden("what bwrap runs is missing")]
+
+
+def container_runs(words: Words) -> list[Inner]:
+    """An entry point takes the image's arguments; compose has its own run and exec."""
+    options = list(zip(words, [*words[1:], None], strict=True))
+    found: list[Inner] = []
+    for word, after in options:
+        if word == "--entrypoint" or (word or "").startswith("--entrypoint="):
+            entry = after if word == "--entrypoint" else (word or "").partition("=")[2]
+            found.append(Run([entry, *_after_image(words)], "docker --entrypoint", elsewhere=True))
+    if words[1:2] in (["container"], ["compose"]) and len(words) > 2:
+        rest = list(words[2:])
+        while rest and rest[0] and rest[0].startswith("-"):
+            rest = rest[
+                2
+                if rest[0] in {"-f", "-p", "--file", "--project-name", "--profile", "--env-file"}
+                else 1 :
+            ]
+        if rest and rest[0] in {"run", "exec"}:
+            found.append(Run(["docker", *rest], "docker compose"))
+    if (words[1:2] or [""])[0] in {
+        "-H",
+        "--host",
+        "-c",
+        "--context",
+        "--config",
+        "-l",
+        "--log-level",
+    }:
+        found.append(Run(["docker", *words[3:]], "docker"))
+    elif words[1:2] and (words[1] or "").startswith("--"):
+        found.append(Run(["docker", *words[2:]], "docker"))
+    return found
+
+
+def _after_image(words: Words) -> Words:
+    if words[1:2] not in (["run"], ["create"]):
+        return [None]
+    return read_options(words[2:], TOOLS["docker run"].options).rest[1:]
+
+
+def compose_runs(words: Words) -> list[Inner]:
+    return [Run(["docker", "compose", *words[1:]], "docker-compose")]
+
+
+def ansible_runs(words: Words) -> list[Inner]:
+    return [
+        Shell(value, "ansible", elsewhere=True)
+        for value in read_options(
+            words[1:], Grammar("m:a:i:u:bKkf:l:e:M:c:T:t:", "args= module-name= inventory= user=")
+        ).values("a", "args")
+    ]
+
+
+def wait_for_runs(words: Words) -> list[Inner]:
+    """Commands after a `--`, for programs that watch files or wait for ports."""
+    rest = list(words)
+    return (
+        [Run(rest[rest.index("--") + 1 :], words[0] or "")]
+        if "--" in rest and rest[-1] != "--"
+        else []
+    )

@@ -1,0 +1,96 @@
+"""Compilers, builders and package managers: what their arguments make them run."""
+
+import itertools
+import re
+
+from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+from firewall.commands.wrappers.options import Grammar, read_options
+
+
+def make_runs(words: Words) -> list[Inner]:
+    found: list[Inner] = []
+    if {"-f-", "-f", "--file"} & set(words) and {"-f-", "-"} & set(words):
+        found.append(Hidden("make rules from standard input"))
+    for word in words[1:]:
+        name, equals, value = (word or "").partition("=")
+        if equals and name.rstrip(":?+") in {
+            "SHELL",
+            ".SHELLFLAGS",
+            "CC",
+            "CXX",
+            "MAKE",
+            "LD",
+            "AR",
+        }:
+            found.append(Shell(value, f"make {name}"))
+        if equals and ("$(shell" in value or "!=" in (word or "")):
+            found.append(Hidden("a command that make puts together"))
+    found += [
+        _make_eval(value)
+        for value in read_options(words[1:], Grammar("E:", "eval=")).values("E", "eval")
+    ]
+    return found
+
+
+def _make_eval(value: str | None) -> Inner:
+    inner = re.search(r"\$\(shell ([^)]*)\)", value or "")
+    return Shell(inner[1], "make --eval") if inner else Hidden("make rules given as an argument")
+
+
+def gcc_runs(words: Words) -> list[Inner]:
+    return [
+        Run(after.split(","), "gcc -wrapper")
+        for word, after in itertools.pairwise(words)
+        if word == "-wrapper" and after
+    ]
+
+
+def rpm_runs(words: Words) -> list[Inner]:
+    found: list[Inner] = []
+    for word in words[1:]:
+        found += [
+            Shell(each, "rpm %()") for each in re.findall(r"%\((.*)\)", word or "", re.DOTALL)
+        ]
+        if word and "%{lua:" in word:
+            found.append(Hidden("code inside a macro of rpm"))
+    return found
+
+
+def apt_runs(words: Words) -> list[Inner]:
+    found: list[Inner] = []
+    for word in words[1:]:
+        key, equals, value = (
+            (word or "").removeprefix("-o").removeprefix("--option=").partition("=")
+        )
+        if (
+            equals
+            and re.search(
+                r"invoke|post-|pre-|dpkg::|command|proxy-auto|::bin::|pager|solver",
+                key,
+                re.IGNORECASE,
+            )
+            and not (key.lower().startswith("dpkg::options") and value.startswith("--force-"))
+        ):
+            found.append(Shell(value, f"apt {key}"))
+    return found
+
+
+def npm_runs(words: Words) -> list[Inner]:
+    at = next((i for i, word in enumerate(words) if word in {"exec", "x"}), 0)
+    return [Run(["npm", *words[at:]], "npm")] if at > 1 else []
+
+
+def cargo_runs(words: Words) -> list[Inner]:
+    found: list[Inner] = []
+    for word, after in zip(words, [*words[1:], None], strict=True):
+        value = after if word == "--config" else (word or "").partition("--config=")[2]
+        if value and re.search(r"runner|linker|rustc|wrapper|credential", value):
+            quoted = re.findall(r"'([^']*)'|\"([^\"]*)\"", value.partition("=")[2])
+            found.append(
+                Run([a or b for a, b in quoted], "cargo --config")
+                if quoted
+                else Hidden("a program that cargo is told to run")
+            )
+        elif value and "alias" in value:
+            found.append(Hidden("an alias that cargo is told"))
+    return found

@@ -1,0 +1,193 @@
+"""Literal command lines inside the code of other languages, found by simple means.
+
+Code itself is not read: that a program runs code given on its command line is an intent of its
+own. What is found here is what such code plainly hands to a shell or to execve.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+
+_LANGUAGES = re.compile(
+    r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|"
+    r"ipython|groovy|osascript|"
+    r"expect|guile|scala|elixir|erl|jruby|jshell|micropython)[0-9.]*w?"
+)
+_CODE_OPTIONS = {
+    "python": "c",
+    "pypy": "c",
+    "ipython": "c",
+    "micropython": "c",
+    "perl": "eEMm",
+    "ruby": "e",
+    "irb": "e",
+    "node": "ep",
+    "nodejs": "ep",
+    "bun": "ep",
+    "php": "rBRE",
+    "lua": "e",
+    "luajit": "e",
+    "Rscript": "e",
+    "R": "e",
+    "julia": "eE",
+    "groovy": "e",
+    "osascript": "e",
+    "expect": "c",
+    "guile": "c",
+    "elixir": "e",
+    "jruby": "e",
+    "scala": "e",
+}
+_LONG = frozenset({"--eval", "--print", "--exec", "--run", "-eval", "-exec"})
+_CALL = re.compile(
+    r"(?:system|popen[234]?|getoutput|getstatusoutput|execSync|exec|passthru|shell_exec|"
+    r"proc_open|spawn(?:Sync|lp|vp|l|v)?|"
+    r"execl[pe]?|execv[pe]*|execFile(?:Sync)?|run|call|check_call|check_output|Popen|execute|"
+    r"exec_command|sh|do\s+shell\s+script)"
+    r"\s*[(\[ "
+    r"]\s*\[?\s*[brfu]*(?P<quote>['\"])(?P<text>(?:\\.|"
+    r"(?!(?P=quote)).)*)(?P=quote)(?P<more>[^)\]]*)",
+    re.DOTALL,
+)
+_QUOTED = re.compile(r"[brfu]*(['\"])((?:\\.|(?!\1).)*)\1", re.DOTALL)
+_BACKTICKS = re.compile(r"`([^`]*)`|\b(?:qx|%x)\s*([/{(\[|!])(.*?)[/})\]|!]", re.DOTALL)
+_AWK = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk", "goawk"})
+_AWK_RUNS = re.compile(
+    r'system\s*\(\s*"((?:\\.|[^"\\])*)"|"((?:\\.|[^"\\])*)"\s*\|&?\s*getline|\|&?\s*"((?:\\.|'
+    r'[^"\\])*)"'
+)
+_AWK_HIDDEN = re.compile(
+    r'system\s*\((?!\s*"(?:\\.|[^"\\])*"\s*\))|[^"|\s]\s*\|&?\s*getline|\|&?\s*[A-Za-z_$(]'
+)
+_SED_RUNS = re.compile(r"(?:^|[;{}\n0-9$/!,])\s*e(?:[ \t]+([^\n]*))?(?=$|[\n;}])")
+_SED_FLAG = re.compile(r"(?:^|[;{}\n0-9$/!, ])s([^\w\s\\]).*?\1.*?\1[gpiImM0-9]*e", re.DOTALL)
+LENGTH = 65_536
+SED_LENGTH = 1024
+"""Longer scripts of sed count as not understood: finding its flags takes quadratic time."""
+
+
+def code_runs(name: str, words: Words) -> Iterator[Inner]:
+    """What code among the words of an interpreter, awk or sed runs."""
+    if language := _LANGUAGES.fullmatch(name):
+        yield from _interpreter(language[1], words)
+    elif name in _AWK:
+        yield from _awk(words)
+    elif name in {"sed", "gsed", "ssed"}:
+        yield from _sed(words)
+
+
+def texts_in(code: str) -> Iterator[Inner]:
+    """Command lines that code hands out in literal strings."""
+    for found in _CALL.finditer(code[:LENGTH]):
+        more = [_unescape(quoted[2]) for quoted in _QUOTED.finditer(found["more"])]
+        text = _unescape(found["text"])
+        yield Run([text, *more], "code") if more else Shell(text, "code")
+
+
+def _backticks(code: str) -> Iterator[Inner]:
+    for found in _BACKTICKS.finditer(code[:LENGTH]):
+        yield Shell(found[1] if found[1] is not None else found[3], "code")
+
+
+def _interpreter(language: str, words: Words) -> Iterator[Inner]:
+    script = True
+    for code, is_code in _arguments(language, words):
+        if is_code and code is None:
+            yield Hidden(f"the code that {language} runs is only known when it runs")
+        elif is_code and code is not None:
+            script = False
+            yield from texts_in(code)
+            yield from _backticks(code) if language in {"perl", "ruby", "php", "jruby"} else ()
+        elif script and not is_code:
+            script = False
+            yield Run([code], language)
+
+
+def _arguments(language: str, words: Words) -> Iterator[tuple[str | None, bool]]:
+    """The code given by options, or the script: the first word that is no option."""
+    letters, rest = _CODE_OPTIONS.get(language, ""), list(words[1:])
+    while rest:
+        word = rest.pop(0)
+        if word is None or not word.startswith("-") or word == "-":
+            if word != "-" and word is not None:
+                yield word, False
+            return
+        name, equals, value = word.partition("=")
+        if name in _LONG:
+            yield value if equals else (rest.pop(0) if rest else ""), True
+        elif word[1:2] != "-":
+            yield from _cluster(language, word, letters, rest)
+            if language in {"python", "pypy"} and re.fullmatch(r"-[A-Za-z]*m", word):
+                rest = _module(rest)
+
+
+def _module(rest: list[str | None]) -> list[str | None]:
+    """python -m MODULE: those that run another script take it after their own options."""
+    runs = {
+        "trace",
+        "cProfile",
+        "profile",
+        "pdb",
+        "runpy",
+        "coverage",
+        "timeit",
+        "debugpy",
+        "doctest",
+        "pyinstrument",
+        "viztracer",
+        "memory_profiler",
+        "kernprof",
+        "scalene",
+    }
+    if rest[:1] and rest[0] in runs:
+        return [word for word in rest[1:] if word is None or not word.startswith("-")]
+    return []
+
+
+def _cluster(
+    language: str, word: str, letters: str, rest: list[str | None]
+) -> Iterator[tuple[str | None, bool]]:
+    for at, letter in enumerate(word[1:], 2):
+        if letter in letters:
+            yield word[at:] or (rest.pop(0) if rest else ""), True
+            return
+        if letter in "WX" and language in {"python", "pypy"}:
+            if at == len(word) and rest:
+                rest.pop(0)
+            return
+        if letter in "ImMrd" and language not in {"python", "pypy"}:
+            return
+
+
+def _unescape(text: str) -> str:
+    try:
+        return str(
+            ast.literal_eval(
+                '"' + text.replace('\\"', '"').replace('"', '\\"').replace("\n", "\\n") + '"'
+            )
+        )
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _awk(words: Words) -> Iterator[Inner]:
+    for word in words[1:]:
+        if word is None or ("|" not in word and "system" not in word):
+            continue
+        for found in _AWK_RUNS.finditer(word[:LENGTH]):
+            yield Shell(next(_unescape(text) for text in found.groups() if text is not None), "awk")
+        if _AWK_HIDDEN.search(
+            re.sub(r"\|\|", "", re.sub(r"/(?:\\.|[^/\n\\])*/", "", word[:LENGTH]))
+        ):
+            yield Hidden("a command that awk puts together")
+
+
+def _sed(words: Words) -> Iterator[Inner]:
+    scripts = [word for word in words[1:] if word and not re.match(r"-[a-zA-Z]*[nEriszu]+$", word)]
+    for script in (each.removeprefix("-e").removeprefix("--expression=") for each in scripts[:8]):
+        for found in _SED_RUNS.finditer(script[:LENGTH]):
+            yield Shell(found[1], "sed e") if found[1] else Hidden("sed runs its input")
+        if len(script) > SED_LENGTH or _SED_FLAG.search(script):
+            yield Hidden("sed runs what it substituted")

@@ -1,0 +1,103 @@
+"""Programs that run commands on other machines, and what they start here to get there."""
+
+from firewall.commands.ssh import parse_ssh
+from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
+from firewall.commands.wrappers.options import Grammar, Options, read_options
+
+_SSH = Grammar("b:c:e:i:l:m:o:p:B:D:E:F:I:J:L:O:P:Q:R:S:W:w:1246aAfgkKMnNqstTvVxXyYCG", "")
+_SCP = Grammar("c:D:F:i:J:l:o:P:S:X:b:B:R:s:1234ABCOpqrTvafN", "")
+_RUNS = frozenset(
+    {
+        "proxycommand",
+        "localcommand",
+        "knownhostscommand",
+        "remotecommand",
+        "xauthlocation",
+        "proxyusefdpass",
+    }
+)
+_LOADS = frozenset({"pkcs11provider", "securitykeyprovider", "include"})
+
+
+def ssh_runs(words: Words) -> list[Inner]:
+    """ssh, scp, sftp: the remote command, and what settings start here (ssh_config(5))."""
+    name = (words[0] or "").rpartition("/")[2]
+    if name == "mosh":
+        return _mosh(words)
+    copies = name in {"scp", "sftp"}
+    options = _interleaved(words[1:], _SCP if copies else _SSH)
+    found = [inner for value in options.values("o") for inner in _setting(value)]
+    found += [
+        Hidden("a configuration file of ssh")
+        for value in options.values("F")
+        if value not in {"none", "/dev/null"}
+    ]
+    if not copies:
+        found += [Hidden("code is loaded into ssh") for _ in options.values("I")]
+        found += _remote(words)
+    return found
+
+
+def _interleaved(words: Words, grammar: Grammar) -> Options:
+    """Options before and after the host; what follows it is scanned once more, as ssh does."""
+    options = read_options(words, grammar)
+    more = read_options(options.rest[1:], grammar)
+    options.given += more.given
+    return options
+
+
+def _setting(value: str | None) -> list[Inner]:
+    if value is None:
+        return [Hidden("a setting of ssh that is only known when it runs")]
+    name, _, text = value.strip().replace("=", " ", 1).partition(" ")
+    name, text = name.strip(' "').lower(), text.strip().strip('"')
+    if name in _LOADS and text.lower() not in {"none", ""}:
+        return [Hidden(f"{name} makes ssh run other code")]
+    if name in _RUNS and text.lower() not in {"none", "yes", "no", ""}:
+        return [Shell(text.removeprefix("exec "), f"ssh {name}", elsewhere=name == "remotecommand")]
+    return []
+
+
+def _remote(words: Words) -> list[Inner]:
+    command = parse_ssh([word if word is not None else "\0" for word in words]).command
+    if not command:
+        return [] if {"-N", "-f"} & set(words) else [Input("ssh")]
+    text = " ".join(command)
+    host = parse_ssh([word or "host" for word in words]).host or "host"
+    return [Shell(None if "\0" in text else text, f"ssh {host}", elsewhere=True)]
+
+
+def _mosh(words: Words) -> list[Inner]:
+    options = read_options(
+        words[1:],
+        Grammar(
+            "p:n46a",
+            "ssh= server= client= predict= port= no-init local no-ssh-pty family= bind-server=",
+        ),
+    )
+    found: list[Inner] = [Shell(value, "mosh --ssh") for value in options.values("ssh", "client")]
+    return (
+        [*found, Run(options.rest[1:], "mosh", elsewhere=True)] if len(options.rest) > 1 else found
+    )
+
+
+_KUBECTL = Grammar(
+    "n:c:itqf:s:p",
+    "namespace= container= stdin tty quiet filename= context= cluster= "
+    "kubeconfig= user= server= token= image= "
+    "pod-running-timeout= request-timeout= command restart= rm labels= env= overrides= target= "
+    "copy-to= profile= share-processes port= dry-run=",
+)
+
+
+def kubectl_runs(words: Words) -> list[Inner]:
+    """exec POD -- COMMAND; run and debug alike. Without `--` all after the pod is the command."""
+    rest = list(words[1:])
+    verb = next((word for word in rest if word in {"exec", "run", "debug", "rsh"}), None)
+    if verb is None:
+        return []
+    after = rest[rest.index(verb) + 1 :]
+    if "--" in after:
+        return [Run(after[after.index("--") + 1 :], f"kubectl {verb}", elsewhere=True)]
+    more = read_options(after, _KUBECTL).rest[1:]
+    return [Run(more, f"kubectl {verb}", elsewhere=True)] if more and verb != "debug" else []

@@ -1,0 +1,327 @@
+"""Options and variables that name what else a program runs: pagers, editors, transports, hooks."""
+
+import re
+from collections.abc import Iterator
+
+from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+
+TEXTS: dict[str, list[str]] = {}
+"""Options whose value is a program or shell text, by program, from their manuals."""
+
+_TABLE = """
+split: --filter
+tar: --to-command -I --use-compress-program --rsh-command -F
+tar: --info-script --new-volume-script
+bsdtar: --use-compress-program
+zip: -TT --unzip-command
+man: -P --pager -H --html
+wget: --use-askpass
+rsync: -e --rsh --rsync-path
+scp sftp: -S
+go: -toolexec --toolexec -exec
+tcpdump: -z
+pandoc: --filter -F --pdf-engine
+flatpak: --command
+fly flyctl: -C --command
+gcloud: --command
+nix: -c --command
+complete compgen: -C
+fc xterm cvs konsole urxvt rxvt st mutt: -e
+git: --upload-pack --receive-pack --exec -x --extcmd -u -O
+git: --open-files-in-pager --tree-filter --index-filter
+git: --msg-filter --env-filter --commit-filter --parent-filter
+git: --tag-name-filter --setup -S
+make gmake: --eval -E
+sort: --compress-program
+dpkg: --pre-invoke --post-invoke
+gdb: -ex --ex -iex -eval-command --eval-command
+lldb: -o --one-line -O
+vim nvim vimdiff: -c --cmd
+vi ex view: -c
+psql: -c --command
+mysql: -e --execute
+sqlite3: -cmd
+hg: --ssh -e
+cpio mt: --rsh-command
+dump: -F
+lftp nc netcat nc.traditional: -c -e
+ncat: -c --sh-exec -e --exec
+alacritty gnome-terminal: -e --command
+xfce4-terminal: -e --command -x
+ansible: -a
+openvpn: --up --down --route-up --tls-verify --auth-user-pass-verify
+openvpn: --client-connect
+nodemon: -x --exec
+ag ack bat delta: --pager
+rg: --pre
+gpg: --photo-viewer
+fzf: --preview
+certbot: --pre-hook --post-hook --deploy-hook --manual-auth-hook
+certbot: --manual-cleanup-hook --renew-hook
+restic: --password-command
+borg: --rsh
+duplicity: --ssh-askpass
+chromium chromium-browser google-chrome: --renderer-cmd-prefix --utility-cmd-prefix --gpu-launcher
+"""
+
+for _line in _TABLE.split("\n")[1:-1]:
+    _programs, _, _options = _line.partition(":")
+    for _program in _programs.split():
+        TEXTS.setdefault(_program, []).extend(_options.split())
+
+_BANG = frozenset(
+    {
+        "vim",
+        "vi",
+        "nvim",
+        "ex",
+        "view",
+        "vimdiff",
+        "psql",
+        "mysql",
+        "gdb",
+        "lldb",
+        "lftp",
+        "sqlite3",
+        "mutt",
+    }
+)
+"""Programs with a language of their own, in which `!`, `shell` or `system` starts a command."""
+_IN_LANGUAGE = re.compile(
+    r"(?:^|[:;|\n\\\s])(?:(?:silent\s+)?[rw]?\s*!|\\!|\.?shell\s+|pipe\s+|system\s+|\.system\s+|"
+    r"platform shell\s+|make\s+)\s*(.+)",
+    re.DOTALL,
+)
+_IN_CALL = re.compile(
+    r"(?:system(?:list)?|os\.system|popen|jobstart|termopen)\s*\(\s*\[?['\"]([^'\"]*)['\"]"
+)
+
+_TEXT_VARIABLES = frozenset(
+    [
+        "PAGER",
+        "GIT_PAGER",
+        "MANPAGER",
+        "SYSTEMD_PAGER",
+        "AWS_PAGER",
+        "BAT_PAGER",
+        "GH_PAGER",
+        "PSQL_PAGER",
+        "DELTA_PAGER",
+        "EDITOR",
+        "VISUAL",
+        "GIT_EDITOR",
+        "GIT_SEQUENCE_EDITOR",
+        "FCEDIT",
+        "SUDO_EDITOR",
+        "KUBE_EDITOR",
+        "CRONTAB_EDITOR",
+        "GIT_SSH_COMMAND",
+        "GIT_SSH",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_ASKPASS",
+        "SSH_ASKPASS",
+        "SUDO_ASKPASS",
+        "GIT_PROXY_COMMAND",
+        "PROMPT_COMMAND",
+        "LESSOPEN",
+        "LESSCLOSE",
+        "BROWSER",
+        "RSYNC_RSH",
+        "RSYNC_CONNECT_PROG",
+        "CVS_RSH",
+        "SVN_SSH",
+        "HGMERGE",
+        "HGEDITOR",
+        "MAKESHELL",
+        "TAR_RSH",
+        "MANROFFOPT",
+        "MANLESS",
+        "PSQL_EDITOR",
+        "CC",
+        "CXX",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC",
+        "VAGRANT_PREFERRED_POWERSHELL",
+        "TERMINAL",
+        "BORG_RSH",
+        "RESTIC_PASSWORD_COMMAND",
+        "BORG_PASSCOMMAND",
+        "DIFF_VIEWER",
+        "KUBECTL_EXTERNAL_DIFF",
+        "GIT_EXEC_WRAPPER",
+        "SHELL",
+        "INPUTRC_COMMAND",
+        "CMAKE_C_COMPILER_LAUNCHER",
+        "CARGO_BUILD_RUSTC_WRAPPER",
+    ]
+)
+_CODE_VARIABLES = frozenset(
+    [
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "BASH_ENV",
+        "ENV",
+        "PERL5OPT",
+        "PERL5DB",
+        "RUBYOPT",
+        "PYTHONSTARTUP",
+        "PYTHONBREAKPOINT",
+        "PYTHONHOME",
+        "PYTHONWARNINGS",
+        "NODE_OPTIONS",
+        "GCONV_PATH",
+        "JAVA_TOOL_OPTIONS",
+        "_JAVA_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "MAVEN_OPTS",
+        "GRADLE_OPTS",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_CONFIG",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_EXEC_PATH",
+        "GIT_TEMPLATE_DIR",
+        "GIT_CONFIG_COUNT",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "BASH_LOADABLES_PATH",
+        "ZDOTDIR",
+        "IFS",
+        "PS0",
+        "PS1",
+        "PS2",
+        "PS4",
+        "DYLD_INSERT_LIBRARIES",
+        "PYTHONUSERBASE",
+        "OPENSSL_CONF",
+        "OPENSSL_MODULES",
+        "VIMINIT",
+        "EXINIT",
+        "GVIMINIT",
+        "INPUTRC",
+        "EMACSLOADPATH",
+        "LUA_INIT",
+        "COMPILER_PATH",
+        "GCC_EXEC_PREFIX",
+        "MAKEFLAGS",
+        "MAKEFILES",
+        "GNUMAKEFLAGS",
+        "RUBYLIB",
+        "PERL5LIB",
+        "PERLLIB",
+        "NPM_CONFIG_SCRIPT_SHELL",
+        "npm_config_script_shell",
+        "npm_config_node_options",
+        "PHPRC",
+        "PHP_INI_SCAN_DIR",
+        "LUA_CPATH",
+        "CDPATH",
+        "GLOBIGNORE",
+        "XDG_CONFIG_HOME",
+        "DOTNET_STARTUP_HOOKS",
+        "CORECLR_PROFILER_PATH",
+    ]
+)
+_BENIGN_VALUES = re.compile(
+    r"(?:--?[A-Za-z0-9=,_.:+-]+|-X[a-z0-9]+|-j "
+    r"*[0-9]+|ignore|error|default|once|always|[0-9]*)(?:\s+--?[A-Za-z0-9=,_.:+-]+)*"
+)
+_SIMPLE_NAMES = frozenset(
+    {
+        "cat",
+        "less",
+        "more",
+        "vi",
+        "vim",
+        "nano",
+        "gcc",
+        "g++",
+        "clang",
+        "clang++",
+        "cc",
+        "true",
+        "false",
+        "ssh",
+        "",
+        "never",
+        "emacs",
+        "code",
+        "/bin/bash",
+        "/bin/sh",
+        "sccache",
+        "ccache",
+    }
+)
+_ANYONE_WRITES = re.compile(r"(?:^|:)(?:/tmp|/var/tmp|/dev/shm|\.|)(?:/[^:]*)?(?=:|$)")
+
+
+def option_runs(name: str, words: Words) -> Iterator[Inner]:
+    """Programs and shell texts given to a program's options."""
+    for option in TEXTS.get(name, ()):
+        for value in _values(option, words):
+            if name in _BANG:
+                yield from in_language(value, f"{name} {option}")
+            else:
+                yield Shell(value, f"{name} {option}")
+
+
+def _values(option: str, words: Words) -> Iterator[str | None]:
+    for word, after in zip(words[1:], [*words[2:], None], strict=False):
+        if word is None:
+            continue
+        if word == option:
+            yield after
+        elif option.startswith("--") and word.startswith(option + "="):
+            yield word[len(option) + 1 :]
+        elif len(option) == 2 and word.startswith(option) and word[1] != "-":
+            yield word[2:].removeprefix("=")
+        elif len(option) == 2 and re.fullmatch(r"-[A-Za-z]+", word) and word.endswith(option[1]):
+            yield after
+
+
+def in_language(value: str | None, via: str) -> Iterator[Inner]:
+    """Commands in the language of an editor, debugger or database shell."""
+    if value is None:
+        yield Hidden(f"what {via} runs is only known when it runs")
+        return
+    for found in _IN_LANGUAGE.finditer(value):
+        yield Shell(found[1], via)
+    for found in _IN_CALL.finditer(value):
+        yield Shell(found[1], via)
+
+
+def variable_runs(name: str, value: str | None) -> Iterator[Inner]:
+    """What an environment variable makes programs run (their manuals, "ENVIRONMENT")."""
+    if name in _TEXT_VARIABLES:
+        if value is None:
+            yield Hidden(f"the program that {name} names is only known when it runs")
+        elif value not in _SIMPLE_NAMES:
+            yield Shell(value.lstrip("|-"), name)
+    elif name == "TAR_OPTIONS":
+        yield Run(["tar", *(value.split() if value is not None else [None])], name)
+    elif name in {"LESS", "MORE"} and value and "!" in value:
+        yield from in_language(value, name)
+    elif name == "PATH" and value and _ANYONE_WRITES.search(value):
+        yield Hidden("programs are looked for where anyone may write")
+    elif (name in _CODE_VARIABLES and not _harmless(name, value)) or name.startswith(
+        ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "BASH_FUNC_", "npm_config_")
+    ):
+        yield Hidden(f"{name} makes programs run other code")
+
+
+def _harmless(name: str, value: str | None) -> bool:
+    if name in {"PS1", "PS2", "PS4", "PS0"}:
+        return value is not None and "$(" not in value and "`" not in value
+    if name in {
+        "MAKEFLAGS",
+        "PYTHONWARNINGS",
+        "NODE_OPTIONS",
+        "MAVEN_OPTS",
+        "GRADLE_OPTS",
+        "_JAVA_OPTIONS",
+        "JAVA_TOOL_OPTIONS",
+    }:
+        risky = re.search(r"require|import|loader|agent|eval|-r\b|-e\b", value or "")
+        return value is not None and bool(_BENIGN_VALUES.fullmatch(value)) and not risky
+    return name != "IFS" and value == ""

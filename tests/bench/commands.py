@@ -1,0 +1,80 @@
+"""How much of what commands hide is found, and what reading costs.
+
+    uv run python -m tests.bench.commands FOLDER
+
+FOLDER holds shell_bypasses.jsonl and benign_commands.jsonl (one JSON object a line with "command",
+and in the first "category" and "expect_inner"). Prints one table; `SECTIONS` lists what fills it.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from firewall.commands import Reading, read_shell
+
+type Row = tuple[str, str, str]
+"""What was measured, on how many, and the result."""
+
+
+def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
+    path = folder / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _programs(reading: Reading) -> set[str]:
+    names = [command.words[0] or "" for command in reading.commands if command.words]
+    return {name.rpartition("/")[2] for name in names}
+
+
+def bypasses(folder: Path) -> Iterator[Row]:
+    """Inner commands found or called opaque, by category."""
+    cases: dict[str, list[bool]] = defaultdict(list)
+    for row in rows_of(folder, "shell_bypasses"):
+        reading = read_shell(row["command"])
+        want = row["expect_inner"]
+        if want is not None:
+            cases[row["category"]].append(set(want) <= _programs(reading) or bool(reading.opaque))
+    for category, found in sorted(cases.items()):
+        yield (
+            f"bypass {category}: found or opaque",
+            str(len(found)),
+            f"{statistics.mean(found):.1%}",
+        )
+
+
+def benign(folder: Path) -> Iterator[Row]:
+    """Opaque share of harmless commands, and the best of three times that reading one takes."""
+    texts = [row["command"] for row in rows_of(folder, "benign_commands")]
+    if not texts:
+        return
+    opaque = statistics.mean(bool(read_shell(text).opaque) for text in texts)
+    took = sorted(min(_microseconds(text) for _ in range(3)) for text in texts)
+    yield "benign: opaque", str(len(texts)), f"{opaque:.2%}"
+    yield "benign: p50", str(len(texts)), f"{took[len(took) // 2]:.0f} us"
+    yield "benign: p99", str(len(texts)), f"{took[len(took) * 99 // 100]:.0f} us"
+
+
+def _microseconds(text: str) -> float:
+    began = time.perf_counter()
+    read_shell(text)
+    return (time.perf_counter() - began) * 1e6
+
+
+SECTIONS: tuple[Callable[[Path], Iterator[Row]], ...] = (bypasses, benign)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ["FIREWALL_CORPORA"])
+    for section in SECTIONS:
+        for what, count, result in section(folder):
+            print(f"{what:<45}{count:>6}{result:>12}")
+
+
+if __name__ == "__main__":
+    main()

@@ -63,7 +63,7 @@ def open_house(
         upstream_ca=plan.upstream_ca,
         known_hosts=plan.known_hosts,
         release=release,
-        addons=("addons.model_tool_calls",),
+        addons=("firewall.toolcalls.wire.addon",),
     )
     gate = Gate(loop, judge, teller, metrics, setup, Actors(plan.name, finder, loop.post))
     reload = Reload(

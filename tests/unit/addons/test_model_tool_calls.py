@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from addons.model_tool_calls import ModelToolCalls
+from addons.model_tool_calls import addons
 from firewall.requests import HttpRequest, Request, ToolCall
 from firewall.verdict import Action, Obligations, Severity, Verdict
 from tests.unit.proxy.http.stage import ALLOW, Serve, Stage
@@ -29,7 +29,7 @@ def policy(request: Request) -> Verdict:
 
 
 def reading(decide: Callable[[Request], Verdict] = policy) -> Stage:
-    return Stage(decide, [ModelToolCalls()])
+    return Stage(decide, addons)
 
 
 def model(

@@ -10,7 +10,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.proxy.http.watching import FREE, BodyWatch, decoders
+from firewall.protocols.codings import decoders
+from firewall.proxy.http.watching import FREE, BodyWatch
 from tests.unit.protocols.test_grpc import wrap
 from tests.unit.proxy.http.stage import LOGIN
 

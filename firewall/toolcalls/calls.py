@@ -21,6 +21,7 @@ SHELL_ARGUMENTS: Mapping[str, str] = {
     "terminal": "command",
 }
 """The tools whose argument is a command: text for a shell, or a list of words."""
+NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,10 @@ class Call:
     directory: str = ""
 
 
-def request_of(call: Call) -> ToolCall:
-    """What the judge is asked. Never raises."""
-    reading = _read(call)
+def request_of(call: Call, commands: Mapping[str, str] = NONE) -> ToolCall:
+    """What the judge is asked. `commands` names more tools whose argument is a command, as the
+    policy does. Never raises."""
+    reading = _read(call, {**SHELL_ARGUMENTS, **commands})
     return ToolCall(
         call.tool,
         json.dumps(call.arguments, ensure_ascii=False, default=str),
@@ -61,8 +63,8 @@ def explain(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def _read(call: Call) -> Reading:
-    name = SHELL_ARGUMENTS.get(call.tool)
+def _read(call: Call, commands: Mapping[str, str]) -> Reading:
+    name = commands.get(call.tool)
     match call.arguments.get(name) if name else None:
         case str(text):
             return read_shell(text, call.directory)

@@ -1,0 +1,156 @@
+"""The service's sockets: HTTP/1.1 over a Unix socket, or over TCP for who has the token.
+
+A thread a connection, so that a slow client or a person who thinks holds up nobody else. Bounded in
+connections, in the size of a request, and in the time that a client may take to send one.
+"""
+
+import hmac
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import BaseServer, ThreadingMixIn
+from typing import Any
+
+from firewall.actor import Actor
+from firewall.toolcalls.service import Answer, Service
+
+CONNECTIONS = 64
+BODY_LIMIT = 4 << 20
+SECONDS = 10.0
+
+type Describe = Callable[[int], Actor]
+type Identify = Callable[[socket.socket, str], Actor | None]
+"""Who is behind a connection, by the socket and the Authorization header; None for nobody known."""
+
+
+class Server(ThreadingMixIn, BaseServer):
+    """Serves a listener on threads of its own from its making until `close`."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listener: socket.socket, service: Service, identify: Identify) -> None:
+        super().__init__(listener.getsockname(), _Handler)
+        listener.setblocking(True)
+        self.socket = listener
+        self.service = service
+        self.identify = identify
+        self._room = threading.BoundedSemaphore(CONNECTIONS)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.socket.close()
+
+    # What socketserver asks of a server
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        return self.socket.accept()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Turn a client away where too many are served."""
+        return self._room.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def shutdown_request(self, request: Any) -> None:
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+        request.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is gone, or too slow, gets no answer, which means no."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection; requests one after the other."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = SECONDS
+    server: Server
+
+    def do_GET(self) -> None:
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isascii() or not length.isdigit() or int(length) > BODY_LIMIT:
+            self.close_connection = True
+            why = f"Content-Length must say how long the body is, up to {BODY_LIMIT} bytes"
+            self._send(Answer(413, f'{{"error": "{why}"}}'.encode()))
+            return
+        self._answer(self.rfile.read(int(length)))
+
+    def _answer(self, body: bytes) -> None:
+        actor = self.server.identify(self.connection, self.headers.get("Authorization", ""))
+        if actor is None:
+            self.close_connection = True
+            self._send(Answer(401, b'{"error": "the token is missing or wrong"}'))
+            return
+        self._send(self.server.service.answer(self.command, self.path, body, actor))
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response_only(answer.status)
+        headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
+        for name, value in {**headers, **answer.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, *_: Any) -> None:
+        """Verdicts are recorded; requests are not."""
+
+
+def by_credentials(describe: Describe, users: frozenset[int] | None) -> Identify:
+    """The process at the other end of a Unix socket (SO_PEERCRED, unix(7)), if it is one of these
+    users; of anybody where there are none, as inside a sandbox."""
+
+    def identify(client: socket.socket, _: str) -> Actor | None:
+        size = struct.calcsize("3i")
+        found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        pid, uid, _gid = struct.unpack("3i", found)
+        return describe(pid) if users is None or uid in users else None
+
+    return identify
+
+
+def by_token(token: str, actor: Actor) -> Identify:
+    """Whoever has the token (RFC 6750, 2.1)."""
+
+    def identify(_: socket.socket, authorization: str) -> Actor | None:
+        given = authorization.encode(errors="replace")
+        right = hmac.compare_digest(given, f"Bearer {token}".encode())
+        return actor if right else None
+
+    return identify
+
+
+def unix_listener(path: Path) -> socket.socket:
+    """Listen at a path that only this user reaches. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as other:
+        other.connect(str(path))
+        raise FileExistsError(f"{path} is served already")
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(CONNECTIONS)
+    return listener

@@ -1,0 +1,80 @@
+"""Ask the tool-call service on its Unix socket: POST /v1/tool-calls, JSON over HTTP/1.1."""
+
+import http.client
+import json
+import socket
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from firewall.toolcalls.calls import Call
+
+REPLY_LIMIT = 1 << 20
+"""Bytes of an answer; the service's are a few lines."""
+
+START = "start it with `firewall run`, or `firewall tools serve --policy POLICY`"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service says of a call: "allow", "deny" or "ask", and `text` for the agent."""
+
+    action: str
+    rule: str = ""
+    reason: str = ""
+    remedy: str = ""
+    text: str = ""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the call may run."""
+        return self.action == "allow"
+
+
+def refusal(point: str, error: object) -> Answer:
+    """The deny that stands for whatever failed."""
+    reason = f"the tool-call service did not judge this: {error}"
+    rule = f"fail-closed.{point}"
+    return Answer("deny", rule, reason, START, f"Blocked by the firewall: {reason}\n{START}")
+
+
+def check(call: Call, socket_path: str, *, wait: bool = False, timeout: float = 30.0) -> Answer:
+    """The service's answer, within `timeout` seconds; a deny where there is none. Never raises."""
+    try:
+        return _answer(_post(call, socket_path, wait, timeout))
+    except Exception as error:
+        return refusal("tool-calls.client", repr(error))
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("firewall", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _post(call: Call, path: str, wait: bool, timeout: float) -> Any:
+    fields = {**asdict(call), "id": call.call_id}
+    del fields["call_id"]
+    connection = _Connection(path, timeout)
+    try:
+        target = "/v1/tool-calls" + ("?wait=1" if wait else "")
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", target, json.dumps(fields), headers)
+        reply = connection.getresponse()
+        if reply.status != 200:
+            raise OSError(f"HTTP status {reply.status}")
+        return json.loads(reply.read(REPLY_LIMIT))
+    finally:
+        connection.close()
+
+
+def _answer(fields: Any) -> Answer:
+    names = ("rule", "reason", "remedy", "text")
+    action = fields["action"]
+    if action not in ("allow", "deny", "ask"):
+        raise ValueError(f"unknown action {action!r}")
+    return Answer(action, *(str(fields.get(name) or "") for name in names))

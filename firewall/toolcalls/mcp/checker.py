@@ -3,10 +3,12 @@
 import asyncio
 from typing import Protocol
 
+from firewall import judge as door
 from firewall.actor import Actor
-from firewall.judge import Judge
+from firewall.judge import Judge, fail_closed
 from firewall.toolcalls.calls import Call, explain, request_of
-from firewall.toolcalls.client import Answer, check, refusal
+from firewall.toolcalls.client import Answer, check
+from firewall.verdict import Verdict
 
 HOLD = 3600.0
 """Seconds that a person has to answer, at most; the service itself gives up earlier."""
@@ -37,11 +39,15 @@ class LocalChecker:
         self._actor = actor
 
     async def check(self, call: Call) -> Answer:
-        """The judge's answer; a deny where it fails."""
-        try:
-            verdict = await self._judge.ask(request_of(call), self._actor, {})
-        except Exception as error:
-            return refusal("mcp", repr(error))
-        if verdict.allowed:
-            return Answer("allow", verdict.rule, verdict.reason)
-        return Answer("deny", verdict.rule, verdict.reason, verdict.remedy, explain(verdict))
+        """The judge's answer; a recorded deny where it fails."""
+        verdicts: list[Verdict] = []
+        with fail_closed(self._judge, "mcp.call", verdicts.append, actor=self._actor):
+            door.probe("mcp.call")
+            verdicts.append(await self._judge.ask(request_of(call), self._actor, {}))
+        return _answer(verdicts[0])
+
+
+def _answer(verdict: Verdict) -> Answer:
+    if verdict.allowed:
+        return Answer("allow", verdict.rule, verdict.reason)
+    return Answer("deny", verdict.rule, verdict.reason, verdict.remedy, explain(verdict))

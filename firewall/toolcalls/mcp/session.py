@@ -87,15 +87,20 @@ class Session:
         return Reply(_dump(replies if ask.batch else replies[0]))
 
     def from_server(self, raw: bytes) -> bytes:
-        """What the client gets: the same bytes, unless they list tools that have changed."""
+        """What the client gets: the same bytes, unless they list tools that have changed.
+
+        What cannot be read is withheld; an error stands for it where its id shows. Never raises.
+        """
         try:
             self._bound(raw)
             value = strict.read(raw)
-        except strict.UnreadableError:
-            return b""
-        messages = value if isinstance(value, list) else [value]
-        changed = [self._pins.filter(message) for message in messages]
-        return _dump(value) if any(changed) else raw
+            messages = value if isinstance(value, list) else [value]
+            changed = [self._pins.filter(message) for message in messages]
+            return _dump(value) if any(changed) else raw
+        except Exception as error:
+            identity = _identity(raw)
+            text = f"the server's message was withheld by the firewall: {error}"
+            return b"" if identity is None else _dump(_problem(identity, text))
 
     def _bound(self, raw: bytes) -> None:
         if len(raw) > LIMIT:

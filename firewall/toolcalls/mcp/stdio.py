@@ -24,11 +24,23 @@ async def serve_stdio(command: Sequence[str], session: Session, checker: Checker
     for number in _PASSED_ON:
         loop.add_signal_handler(number, server.send_signal, number)
     shell = _Shell(server, session, checker)
-    reading = asyncio.create_task(shell.client())
-    await shell.server()
-    reading.cancel()
+    client = asyncio.create_task(shell.client())
+    client.add_done_callback(lambda task: _end_where_failed(task, server))
+    try:
+        await shell.server()
+    except BaseException:
+        server.kill()
+        raise
+    finally:
+        client.cancel()
     status = await server.wait()
     return status if status >= 0 else 128 - status
+
+
+def _end_where_failed(task: asyncio.Task[None], server: asyncio.subprocess.Process) -> None:
+    """A server that nobody can talk to any more ends, so that its client hears of it."""
+    if not task.cancelled() and task.exception() is not None and server.returncode is None:
+        server.terminate()
 
 
 class _Shell:

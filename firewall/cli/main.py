@@ -81,6 +81,29 @@ def serve(
     raise typer.Exit(serve_proxy(policy, listen, log, metrics, live=live))
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def mcp(
+    command: Annotated[
+        list[str],
+        typer.Argument(help="The MCP server and its arguments after --, or: trust SERVER [TOOL]"),
+    ],
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", "-p", help="Judge here, not by the service in FIREWALL_TOOLS."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What policies call this server (default: its program).")
+    ] = None,
+    log: LogOption = None,
+) -> None:
+    """Start an MCP server (stdio) and judge every tool call that its client makes."""
+    from firewall.cli.mcp import run_server, trust
+
+    if command[0] == "trust":
+        raise typer.Exit(trust(command[1:]))
+    raise typer.Exit(run_server(command, policy, name, log))
+
+
 @app.command()
 def doctor() -> None:
     """Say what this machine can and cannot do, and what to do about it."""

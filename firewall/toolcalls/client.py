@@ -1,45 +1,36 @@
-"""Asks the tool-call service over its Unix socket. Whatever goes wrong is a deny."""
+"""Ask the tool-call service on its Unix socket: POST /v1/tool-calls, JSON over HTTP/1.1."""
 
+import http.client
 import json
 import os
 import socket
 from dataclasses import asdict, dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
 from firewall.toolcalls.calls import Call
 
+REPLY_LIMIT = 1 << 20
+"""Bytes of an answer; the service's are a few lines."""
+
 VARIABLE = "FIREWALL_TOOLS"
-SECONDS = 30.0
-PERSON_SECONDS = 340.0
-START = "start it with `firewall tools serve --policy POLICY`, or the agent with `firewall run`"
+START = "start it with `firewall run`, or `firewall tools serve --policy POLICY`"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the service decided; `text` is what to tell the agent."""
+    """What the service says of a call: "allow", "deny" or "ask", and `text` for the agent."""
 
     action: str
-    rule: str
-    reason: str
-    remedy: str
-    text: str
+    rule: str = ""
+    reason: str = ""
+    remedy: str = ""
+    text: str = ""
 
     @property
     def allowed(self) -> bool:
+        """Whether the call may run."""
         return self.action == "allow"
-
-
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: str, seconds: float) -> None:
-        super().__init__("firewall", timeout=seconds)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def socket_path() -> str:
@@ -50,34 +41,51 @@ def socket_path() -> str:
     return str(Path(runtime) / "agent-firewall" / "tools.sock")
 
 
-def check(
-    call: Call, path: str | None = None, *, wait: bool = False, seconds: float | None = None
-) -> Answer:
-    """Have a call judged. `wait` holds it until a person has answered. Never raises."""
-    patience = seconds or (PERSON_SECONDS if wait else SECONDS)
+def refusal(point: str, error: object) -> Answer:
+    """The deny that stands for whatever failed."""
+    reason = f"the tool-call service did not judge this: {error}"
+    rule = f"fail-closed.{point}"
+    return Answer("deny", rule, reason, START, f"Blocked by the firewall: {reason}\n{START}")
+
+
+def check(call: Call, socket_path: str, *, wait: bool = False, timeout: float = 30.0) -> Answer:
+    """The service's answer, within `timeout` seconds; a deny where there is none. Never raises."""
     try:
-        return _ask(call, path or socket_path(), patience, wait=wait)
-    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
-        return unreachable(f"the firewall could not be asked: {error}")
+        return _answer(_post(call, socket_path, wait, timeout))
+    except Exception as error:
+        return refusal("tool-calls.client", repr(error))
 
 
-def unreachable(reason: str) -> Answer:
-    """The answer where there is none."""
-    text = f"Blocked by the firewall: {reason}; {START}"
-    return Answer("deny", "fail-closed.toolcalls", reason, START, text)
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("firewall", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
-def _ask(call: Call, path: str, seconds: float, *, wait: bool) -> Answer:
-    body: dict[str, Any] = asdict(call)
-    body["id"] = body.pop("call_id")
-    connection = _UnixConnection(path, seconds)
+def _post(call: Call, path: str, wait: bool, timeout: float) -> Any:
+    fields = {**asdict(call), "id": call.call_id}
+    del fields["call_id"]
+    connection = _Connection(path, timeout)
     try:
-        data = json.dumps(body, default=str).encode()
-        connection.request("POST", "/v1/tool-calls" + ("?wait=1" if wait else ""), data)
-        response = connection.getresponse()
-        answer = json.loads(response.read())
+        target = "/v1/tool-calls" + ("?wait=1" if wait else "")
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", target, json.dumps(fields), headers)
+        reply = connection.getresponse()
+        if reply.status != 200:
+            raise OSError(f"HTTP status {reply.status}: {reply.read(REPLY_LIMIT)!r}")
+        return json.loads(reply.read(REPLY_LIMIT))
     finally:
         connection.close()
-    if response.status != 200:
-        raise ValueError(answer.get("error", f"status {response.status}"))
-    return Answer(**{name: str(answer[name]) for name in Answer.__slots__})
+
+
+def _answer(fields: Any) -> Answer:
+    names = ("rule", "reason", "remedy", "text")
+    action = fields["action"]
+    if action not in ("allow", "deny", "ask"):
+        raise ValueError(f"unknown action {action!r}")
+    return Answer(action, *(str(fields.get(name) or "") for name in names))

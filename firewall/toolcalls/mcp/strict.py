@@ -1,0 +1,55 @@
+"""JSON that every parser reads alike: what two readers could understand differently is refused."""
+
+import json
+import re
+from typing import Any
+
+SPELLED = frozenset({"jsonrpc", "id", "method", "params", "name", "arguments", "result", "error"})
+"""Keys that some parsers (Go's encoding/json) match whatever their case."""
+
+_METHOD = re.compile(r"[A-Za-z0-9_$./-]{1,256}")
+
+
+class UnreadableError(ValueError):
+    """The message cannot be judged; the text says why."""
+
+
+def read(raw: bytes) -> Any:
+    """The one value in `raw`. Raises UnreadableError."""
+    try:
+        value = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+    except UnreadableError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"no JSON: {error}") from None
+    for message in value if isinstance(value, list) else [value]:
+        _check(message)
+    return value
+
+
+def _check(message: Any) -> None:
+    if not isinstance(message, dict):
+        raise UnreadableError("a message is a JSON object")
+    if "method" in message and not _is_method(message["method"]):
+        raise UnreadableError("the method is not a plain name")
+    if type(message.get("id")) not in (str, int, float, type(None)):
+        raise UnreadableError("an id is text or a number")
+    for part in (message, message.get("params")):
+        for key in part if isinstance(part, dict) else ():
+            if key not in SPELLED and key.casefold() in SPELLED:
+                raise UnreadableError(f"the key {key!r} looks like {key.casefold()!r}")
+
+
+def _is_method(value: Any) -> bool:
+    return isinstance(value, str) and _METHOD.fullmatch(value) is not None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise UnreadableError("a key stands twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise UnreadableError(f"{name} is no JSON")

@@ -1,0 +1,133 @@
+"""The Python API against a real Unix socket: allowed runs, all else is denied."""
+
+import asyncio
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firewall.toolcalls.python import Denied, Firewall, guard_environment
+
+BROKEN = [b"no json", b'{"action":"perhaps"}', b"[]", b"{}"]
+
+
+class Service(socketserver.ThreadingUnixStreamServer):
+    """Denies whatever mentions "rm", allows the rest; `body` replaces the answer."""
+
+    daemon_threads = True
+    body: bytes | None = None
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, _Handler)
+        self.asked: list[dict[str, Any]] = []
+        self.targets: list[str] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_POST(self) -> None:
+        text = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.targets.append(self.path)
+        self.server.asked.append(json.loads(text))
+        action = "deny" if b"rm" in text else "allow"
+        body = self.server.body or json.dumps({"action": action, "text": "not rm"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with Service(str(tmp_path / "tools")) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def firewall(service: Service) -> Firewall:
+    return Firewall(str(service.server_address))
+
+
+def test_what_is_asked_is_the_whole_call(firewall: Firewall, service: Service) -> None:
+    assert firewall.check("bash", {"command": "ls"}, call_id="c1", directory="/srv").allowed
+    assert service.targets == ["/v1/tool-calls?wait=1"]
+    asked = service.asked[0]
+    assert (asked["tool"], asked["id"], asked["directory"]) == ("bash", "c1", "/srv")
+    assert asked["arguments"] == {"command": "ls"}
+
+
+def test_a_service_that_is_down_denies(tmp_path: Path) -> None:
+    answer = Firewall(str(tmp_path / "nobody")).check("bash", {})
+    assert not answer.allowed
+    assert "firewall tools serve" in answer.text
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_an_answer_that_makes_no_sense_denies(
+    firewall: Firewall, service: Service, body: bytes
+) -> None:
+    service.body = body
+    assert firewall.check("bash", {}).rule == "fail-closed.tool-calls.client"
+
+
+def test_a_guarded_function_runs_only_when_allowed(firewall: Firewall, service: Service) -> None:
+    ran: list[str] = []
+
+    @firewall.guard
+    def remove(what: str, how: str = "soft") -> None:
+        ran.append(what)
+
+    remove("a")
+    assert service.asked[0]["arguments"] == {"what": "a", "how": "soft"}
+    with pytest.raises(Denied, match="not rm"):
+        remove("rm")
+    assert ran == ["a"]
+
+
+def test_a_guarded_coroutine_runs_only_when_allowed(firewall: Firewall) -> None:
+    @firewall.guard
+    async def run(what: str) -> str:
+        return what
+
+    assert asyncio.run(run("ls")) == "ls"
+    with pytest.raises(Denied, match="not rm"):
+        asyncio.run(run("rm"))
+
+
+class _Environment:
+    def execute(self, command: Any, cwd: str = "") -> dict[str, Any]:
+        return {"output": "ran", "returncode": 0}
+
+    async def run(self, argv: list[str]) -> dict[str, Any]:
+        return {"output": "ran", "returncode": 0}
+
+
+@pytest.mark.parametrize("command", ["rm x", {"command": "rm x"}, ("rm", "x")])
+def test_an_environment_returns_the_refusal_as_output(firewall: Firewall, command: Any) -> None:
+    environment = guard_environment(_Environment(), firewall)
+    assert environment.execute("ls", cwd="/")["output"] == "ran"
+    assert environment.execute(command) == {"output": "not rm", "returncode": 126}
+
+
+def test_an_environment_of_coroutines_is_guarded_too(firewall: Firewall) -> None:
+    environment = guard_environment(_Environment(), firewall, {"run": "argv"})
+    assert asyncio.run(environment.run(["rm"]))["returncode"] == 126
+    assert asyncio.run(environment.run(["ls"]))["returncode"] == 0
+
+
+def test_a_parameter_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match="no parameter 'script'"):
+        guard_environment(_Environment(), Firewall(""), {"execute": "script"})

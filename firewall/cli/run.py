@@ -15,6 +15,8 @@ from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
 from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError
+from firewall.toolcalls.server import Server, by_credentials
+from firewall.toolcalls.service import Service
 
 FAILED = 125
 """The exit status when the firewall itself fails, as container runtimes have it."""
@@ -71,8 +73,10 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         sources.seal()
         _keep_masked(house, sandbox)
         if (listener := sandbox.start()) is not None:
-            with closing(_exec_gate(house, sandbox, plan.name, listener)):
-                house.loop.run()
+            with closing(_exec_gate(house, sandbox, plan.name, listener)) as gate:
+                service = Service(house.gate.judge, house.loop.post)
+                with closing(Server(sandbox.tools, service, by_credentials(gate.actor, None))):
+                    house.loop.run()
         house.metrics.sandbox(-1)
         status = sandbox.poll()
     house.teller.summarise(str(plan.audit))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.sandbox.netlink import NETLINK_SOCK_DIAG, NLMSG_ERROR, Message, error_of, replies
-from firewall.sandbox.procfs import describe, family, socket_inodes
+from firewall.sandbox.procfs import ancestry, describe, family, socket_inodes
 
 type Address = tuple[Any, ...]
 
@@ -67,6 +67,14 @@ class ActorFinder:
         parents = family(self._pid) if wanted else {}
         holders, unreadable = _holders(parents, wanted)
         return [self._actor(inode, holders, unreadable, parents) for inode in inodes]
+
+    def process(self, pid: int) -> Actor:
+        """The actor that is a process, which need not be inside. Never raises."""
+        try:
+            chain = list(ancestry(pid, 1))
+        except (OSError, ValueError, IndexError) as error:
+            return self._unknown(f"the process could not be read: {error}")
+        return Actor(self._sandbox, chain[0], tuple(chain[1:]), self._namespace)
 
     def _inode(self, client: Address, destination: Address, transport: str) -> int | str:
         try:

@@ -55,6 +55,10 @@ class ExecGate:
         self._thread = threading.Thread(target=self._work, name="exec gate", daemon=True)
         self._thread.start()
 
+    def actor(self, pid: int) -> Actor:
+        """Who a process of this sandbox is. Never raises."""
+        return self._callers.actor(pid)
+
     def close(self) -> None:
         """Stop. What still waits fails when the listener is closed (ENOSYS, seccomp_unotify(2))."""
         self._closing = True

@@ -14,7 +14,7 @@ from firewall.cli.plan import Plan, make_plan
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
-from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError
+from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError, Threads
 from firewall.toolcalls.server import Server, by_credentials
 from firewall.toolcalls.service import Service
 
@@ -63,9 +63,10 @@ def run_agent(
 
 
 def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int:
-    finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag)
+    threads = Threads()
+    finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag, threads)
     freezer = Freezer(sandbox.pid)
-    with open_house(plan, finder, _warn, live=live, freezer=freezer) as house:
+    with open_house(plan, finder, _warn, live=live, freezer=freezer, threads=threads) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))
         signals.listen(lambda number, typed: _signalled(house, sandbox, number, typed))
@@ -73,7 +74,7 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         sources.seal()
         _keep_masked(house, sandbox)
         if (listener := sandbox.start()) is not None:
-            with closing(_exec_gate(house, sandbox, plan.name, listener)) as gate:
+            with closing(_exec_gate(house, sandbox, plan.name, listener, threads)) as gate:
                 service = Service(house.gate.judge, house.loop.post)
                 with closing(Server(sandbox.tools, service, by_credentials(gate.actor, None))):
                     house.loop.run()
@@ -85,9 +86,11 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
     return FAILED if status is None else status
 
 
-def _exec_gate(house: House, sandbox: Sandbox, name: str, listener: int) -> ExecGate:
+def _exec_gate(
+    house: House, sandbox: Sandbox, name: str, listener: int, threads: Threads
+) -> ExecGate:
     place = (name, sandbox.pid, sandbox.namespace)
-    return ExecGate(listener, house.gate.judge, house.loop.post, *place)
+    return ExecGate(listener, house.gate.judge, house.loop.post, *place, threads)
 
 
 def _keep_masked(house: House, sandbox: Sandbox) -> None:

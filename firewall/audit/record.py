@@ -13,10 +13,12 @@ keeps leaves apart from the inner nodes of a tree over them (RFC 6962 section 2.
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from firewall.audit.describe import plain, text
@@ -99,12 +101,22 @@ class Stamp:
     wall_ns: int
     monotonic_ns: int
 
+    @classmethod
+    def now(cls) -> "Stamp":
+        """This moment."""
+        return cls(time.time_ns(), time.monotonic_ns())
+
     @property
     def time(self) -> str:
         """RFC 3339 in UTC with microseconds."""
         seconds, rest = divmod(self.wall_ns, 1_000_000_000)
         moment = datetime.fromtimestamp(seconds, UTC)
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+
+
+def boot_id() -> str:
+    """Which start of this machine it is: monotonic clocks of two starts do not compare."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def seal(seq: int, stamp: Stamp, origin: str, event: str, prev: str) -> tuple[bytes, str]:

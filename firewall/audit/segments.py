@@ -145,5 +145,5 @@ def damaged(path: Path, line: int | str, what: str) -> AuditError:
     return AuditError(
         f"{path}:{line}: {what}. The audit log was changed after it was written, so nothing is "
         f"added to it. See all of it with `firewall audit verify --log {path.parent.parent}`; keep "
-        f"{path.parent} as evidence by moving it elsewhere, and a new chain begins"
+        f"{path.parent.parent} as evidence by moving it elsewhere, and a new log begins"
     )

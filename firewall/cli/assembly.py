@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.audit import AuditBusy, AuditLog
+from firewall.audit import AuditBusy, AuditLog, Keeper
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
@@ -51,6 +51,7 @@ def open_house(
     gpu = GpuMonitor()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)
+    keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints)
     teller = Teller(metrics, live=live)
     release = f"firewall sandbox release {plan.name}"
     judge = Judge(plan.policy, log, gpu, teller, release)
@@ -70,6 +71,7 @@ def open_house(
     )
     quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer)
     gpu.start()
+    keeper.start()
     metrics.policy(plan.policy.name, plan.policy.digest)
     try:
         if plan.metrics is not None:
@@ -81,6 +83,7 @@ def open_house(
         reload.close()
         gpu.stop()
         log.close()
+        keeper.close()
         loop.close()
 
 

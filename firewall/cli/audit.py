@@ -1,4 +1,4 @@
-"""`firewall audit`: read the records, tell one, check them all."""
+"""`firewall audit`: read the records, tell one, check them all, replace the key that signs them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,22 +7,28 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from firewall.cli.places import LOG_HELP, state_directory
+from firewall.cli.places import LOG_HELP, authority_directory, state_directory
 from firewall.verdict import Action
 
 if TYPE_CHECKING:
+    from firewall.audit import Key, Report, Seen
     from firewall.audit.verify import ChainReport
 
 app = typer.Typer(no_args_is_help=True, help="Read and check the audit log.")
 
-EXIT_INTACT, EXIT_TAMPERED, EXIT_UNREADABLE, EXIT_TORN = 0, 1, 2, 3
+EXIT_UNREADABLE = 2
 
-_EXITS = {
-    "intact": EXIT_INTACT,
-    "torn": EXIT_TORN,
-    "missing": EXIT_TAMPERED,
-    "tampered": EXIT_TAMPERED,
+EXITS = {
+    "intact": 0,
+    "tampered": 1,
+    "missing": 1,
+    "torn": 3,
+    "truncated": 4,
+    "unsigned": 5,
+    "gap": 6,
+    "backwards": 7,
 }
+"""What `verify` ends with; 2 is a log that cannot be read."""
 
 Log = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
 
@@ -68,16 +74,82 @@ def show(
 
 
 @app.command()
-def verify(log: Log = None) -> None:
-    """Check every record. Exit status: 0 intact, 1 changed or missing, 3 only a torn end."""
+def verify(
+    log: Log = None,
+    *,
+    key: Annotated[
+        str | None,
+        typer.Option(help="The public key, or its file (default: this machine's audit-key.pub)."),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="Checkpoints that were kept elsewhere, as a file.")
+    ] = None,
+) -> None:
+    """Check every record and every signature, offline.
+
+    Exit status: 0 intact, 1 changed or missing, 2 unreadable, 3 only a torn end, 4 cut off against
+    a checkpoint, 5 not signed by the key, 6 records or checkpoints without a checkpoint, 7 times
+    that run backwards.
+    """
     from firewall.audit import verify as check
 
     directory = _directory(log)
     with _readable(directory):
-        report = check(directory)
+        report = check(directory, _key(key), _seen(checkpoint or []))
     for chain in report.chains:
         typer.echo(_told(chain))
-    raise typer.Exit(_EXITS[report.status])
+    typer.echo(_told_checkpoints(report))
+    raise typer.Exit(EXITS[report.status])
+
+
+@app.command("rotate-key")
+def rotate_key() -> None:
+    """Replace the key that signs checkpoints by a new one, in a note that both sign."""
+    from firewall.audit import AuditError, keys
+
+    try:
+        keys.ensure(authority_directory())
+        old, new = keys.rotate(authority_directory())
+    except (AuditError, OSError) as error:
+        _fail(f"the key cannot be replaced: {error}")
+    typer.echo(f"was {old}\nnow {new}")
+
+
+def _key(text: str | None) -> "Key | None":
+    """The key asked for, or that of this machine, or none."""
+    from firewall.audit import Key, keys
+
+    given = text or keys.public_file(authority_directory())
+    if given is None:
+        return None
+    path = Path(given)
+    try:
+        return Key.parse(path.read_text().strip() if "+" not in given else given)
+    except (OSError, ValueError) as error:
+        _fail(f"--key: {error}; give NAME+ID+KEY or the file that holds it, such as audit-key.pub")
+
+
+def _seen(paths: list[Path]) -> "list[Seen]":
+    from firewall.audit import read_seen
+
+    try:
+        return [each for path in paths for each in read_seen(path)]
+    except (OSError, ValueError) as error:
+        _fail(f"--checkpoint: {error}")
+
+
+def _told_checkpoints(report: "Report") -> str:
+    from firewall.cli.lines import printable
+
+    found = report.checkpoints
+    if found.status != "intact":
+        holds = f"checkpoints 1 to {found.count} hold" if found.count else "no checkpoint holds"
+        why = f"{found.status} at {printable(found.where)}: {printable(found.why)}"
+        return f"checkpoints: {why}; {holds}"
+    if not found.count:
+        return "checkpoints: none, so a log cut at its end or written anew would look like this too"
+    by = f"signed by {printable(found.key)}" if found.key else "signatures not checked: no --key"
+    return f"checkpoints: intact, {found.count}, the last of {printable(found.newest)}, {by}"
 
 
 def _told(chain: "ChainReport") -> str:
@@ -90,7 +162,8 @@ def _told(chain: "ChainReport") -> str:
             f"{name}: {chain.status} at {printable(chain.where)}: {printable(chain.why)}; {holds}"
         )
     end = "" if chain.closed else " (not closed: still running, killed, or its end was cut off)"
-    return f"{name}: intact, {chain.records} records{end}"
+    signed = f", signed to {chain.signed}" if chain.signed else ""
+    return f"{name}: intact, {chain.records} records{signed}{end}"
 
 
 def _directory(log: Path | None) -> Path:

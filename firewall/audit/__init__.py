@@ -6,6 +6,7 @@ the disk. One process signs where all chains end, again and again (checkpoint.py
 are one log, of which nothing that was signed can be changed or cut unseen.
 """
 
+from firewall.audit.archive import Keep
 from firewall.audit.describe import describe
 from firewall.audit.errors import AuditBusy, AuditError
 from firewall.audit.keeper import Keeper
@@ -20,6 +21,7 @@ __all__ = [
     "AuditBusy",
     "AuditError",
     "AuditLog",
+    "Keep",
     "Keeper",
     "Key",
     "Place",

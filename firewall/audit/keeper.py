@@ -1,4 +1,4 @@
-"""The thread that signs checkpoints for a whole log while a firewall runs.
+"""The thread that signs checkpoints for a whole log while a firewall runs, and tidies it.
 
 Every process that could do it tries; one at a time holds the lock and does. Nothing here is on the
 road of a verdict: a log that cannot be signed still denies and allows as its records say, and the
@@ -8,11 +8,12 @@ gap that remains is found when the log is verified.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.audit.checkpoint import Checkpoint
+from firewall.audit.archive import Keep, compress_next, kept_from, surplus
+from firewall.audit.checkpoint import Checkpoint, Head
 from firewall.audit.errors import AuditBusy
 from firewall.audit.record import Stamp, boot_id
 from firewall.audit.signer import Signer, durable_heads
@@ -38,7 +39,7 @@ class Pace:
 class Keeper:
     """Signs the checkpoints of `directory` with the key in `authority`, once `start` is called.
 
-    `places` are told each one.
+    `places` are told each one. Older segments are compressed, and removed beyond what `keep` says.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Keeper:
         places: Sequence[Place] = (),
         storage: Storage | None = None,
         pace: Pace | None = None,
+        keep: Keep | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._directory = directory
@@ -56,6 +58,7 @@ class Keeper:
         self._places = places
         self._storage = storage or Disk()
         self._pace = pace or Pace()
+        self._keep = keep
         self._poll_seconds = poll_seconds
         self._signer: Signer | None = None
         self._signed_at = time.monotonic()
@@ -114,6 +117,23 @@ class Keeper:
         self._lock()
         if self._is_due():
             self._sign()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Compress a segment, and remove those that a checkpoint has given up."""
+        compress_next(self._directory)
+        if self._keep is None or self._signer is None or self._signer.last is None:
+            return
+        given_up = surplus(self._directory, self._keep, self._signer.last.heads)
+        paths = {name: each for name, each in given_up.items() if each}
+        if not paths:
+            return
+        wanted = {name: kept_from(each) for name, each in paths.items()}
+        made = self._sign(wanted)
+        for name, each in paths.items():
+            if made is not None and made.heads[name].first == wanted[name].first:
+                for path in each:
+                    path.unlink()
 
     def _finish(self) -> None:
         if self._signer is not None and self._unsigned():
@@ -134,12 +154,13 @@ class Keeper:
             for name, head in heads.items()
         )
 
-    def _sign(self) -> None:
+    def _sign(self, trimmed: Mapping[str, Head] | None = None) -> Checkpoint | None:
         assert self._signer is not None
-        made = self._signer.sign()
+        made = self._signer.sign(trimmed)
         self._signed_at = time.monotonic()
         if made is not None:
             self._tell(made)
+        return made
 
     def _tell(self, made: Checkpoint) -> None:
         for place in self._places:

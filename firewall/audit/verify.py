@@ -9,12 +9,13 @@ a checkpoint that was kept elsewhere.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from firewall.audit.note import Key
+from firewall.audit.segments import open_segment
 from firewall.audit.status import BATCH, ORDER, Problem, Status, torn
 from firewall.audit.verify_checkpoints import (
     CheckpointReport,
@@ -85,7 +86,9 @@ def _gone(folder: Path) -> ChainReport:
 
 
 def _segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]" * 20 + ".log"))
+    found = {path.name[:20]: path for path in sorted(folder.glob("[0-9]" * 20 + ".log.zst"))}
+    found |= {path.name[:20]: path for path in folder.glob("[0-9]" * 20 + ".log")}
+    return sorted(found.values())
 
 
 class _Check:
@@ -129,12 +132,12 @@ class _Check:
 
     def _begin(self, first: Path) -> None:
         """Begin after the part that a checkpoint says was removed, where the start is not there."""
-        seq = int(first.stem)
+        seq = int(first.name[:20])
         if any(kept >= seq > 1 for kept in self._marks.trimmed):
             self._seq, self._hash = seq - 1, None
 
     def _check_segment(self, segment: Path, *, is_last: bool) -> None:
-        first = int(segment.stem)
+        first = int(segment.name[:20])
         if first > self._seq + 1:
             why = f"records {self._seq + 1} to {first - 1} are missing, with their segments"
             raise Problem("missing", f"{segment}:1", why)
@@ -142,8 +145,8 @@ class _Check:
             why = f"the segment's name says {first}, but record {self._seq} came before"
             raise Problem("tampered", f"{segment}:1", why)
         offset = 0
-        with segment.open("rb") as file:
-            for number, line in enumerate(file, 1):
+        with open_segment(segment) as file:
+            for number, line in enumerate(_lines(file, segment), 1):
                 place = f"{segment}:{number}"
                 record, digest, why = self._read(line)
                 if why:
@@ -213,6 +216,19 @@ class _Check:
             number = self._marks.heads[newest][1]
             why = f"the chain ends at record {self._seq}, but checkpoint {number} signed {newest}"
             self._found.append(Problem("truncated", str(last), why))
+
+
+def _lines(file: BinaryIO, segment: Path) -> Iterator[bytes]:
+    """The lines of a segment, whose compressed form may be damaged too."""
+    if segment.suffix == ".log":
+        yield from file
+        return
+    from zstandard import ZstdError
+
+    try:
+        yield from file
+    except ZstdError as error:
+        raise Problem("tampered", str(segment), f"it cannot be unpacked: {error}") from None
 
 
 _INTACT = Problem("intact", "", "")

@@ -51,7 +51,7 @@ def open_house(
     gpu = GpuMonitor()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)
-    keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints)
+    keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=live)
     release = f"firewall sandbox release {plan.name}"
     judge = Judge(plan.policy, log, gpu, teller, release)

@@ -32,6 +32,10 @@ CheckpointsOption = Annotated[
         "--checkpoints", help="Tell the log's signed checkpoints to a file, a URL, or - too."
     ),
 ]
+KeepOption = Annotated[
+    str | None,
+    typer.Option("--keep", help="How much of the log to keep, as 90d, 10GB or 90d,10GB."),
+]
 
 
 def _version(asked: bool) -> None:
@@ -66,13 +70,16 @@ def run(
         ),
     ] = None,
     checkpoints: CheckpointsOption = None,
+    keep: KeepOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Run an agent in a sandbox whose only way out is the firewall."""
     from firewall.cli.run import run_agent
 
     places = tuple(checkpoints or ())
-    status = run_agent(tuple(command), policy, log, metrics, user, live=live, checkpoints=places)
+    status = run_agent(
+        tuple(command), policy, log, metrics, user, live=live, checkpoints=places, keep=keep
+    )
     raise typer.Exit(status)
 
 
@@ -83,13 +90,14 @@ def serve(
     log: LogOption = None,
     metrics: MetricsOption = None,
     checkpoints: CheckpointsOption = None,
+    keep: KeepOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""
     from firewall.cli.serve import serve_proxy
 
     places = tuple(checkpoints or ())
-    status = serve_proxy(policy, listen, log, metrics, live=live, checkpoints=places)
+    status = serve_proxy(policy, listen, log, metrics, live=live, checkpoints=places, keep=keep)
     raise typer.Exit(status)
 
 

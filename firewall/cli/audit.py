@@ -1,13 +1,14 @@
 """`firewall audit`: read the records, tell one, check them all, replace the key that signs them."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firewall.cli.places import LOG_HELP, authority_directory, state_directory
+from firewall.cli.logs import Log, fail, log_directory, readable
+from firewall.cli.places import authority_directory
+from firewall.cli.query import query, stats
 from firewall.verdict import Action
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from firewall.audit.verify import ChainReport
 
 app = typer.Typer(no_args_is_help=True, help="Read and check the audit log.")
-
-EXIT_UNREADABLE = 2
 
 EXITS = {
     "intact": 0,
@@ -30,7 +29,8 @@ EXITS = {
 }
 """What `verify` ends with; 2 is a log that cannot be read."""
 
-Log = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
+app.command()(query)
+app.command()(stats)
 
 
 @app.command()
@@ -43,8 +43,8 @@ def tail(
     """Show the newest records, a line each."""
     from firewall.audit import heads, last, read
 
-    directory = _directory(log)
-    with _readable(directory):
+    directory = log_directory(log)
+    with readable(directory):
         known = heads(directory)
         for record in last(directory, count):
             if record.get("seq", 0) <= known.get(str(record.get("chain")), 0):
@@ -63,13 +63,13 @@ def show(
     rule: Annotated[str | None, typer.Option(help="The rule's name.")] = None,
 ) -> None:
     """Tell one record: that of --seq, or the newest that matches (by default, the newest deny)."""
-    directory = _directory(log)
+    directory = log_directory(log)
     if seq is None and verdict is None and rule is None:
         verdict = Action.DENY
-    with _readable(directory):
+    with readable(directory):
         found = _by_seq(directory, seq) if seq else _newest(directory, verdict, rule)
     if found is None:
-        _fail(f"{directory}: no such record")
+        fail(f"{directory}: no such record")
     _print_story(found)
 
 
@@ -93,8 +93,8 @@ def verify(
     """
     from firewall.audit import verify as check
 
-    directory = _directory(log)
-    with _readable(directory):
+    directory = log_directory(log)
+    with readable(directory):
         report = check(directory, _key(key), _seen(checkpoint or []))
     for chain in report.chains:
         typer.echo(_told(chain))
@@ -111,7 +111,7 @@ def rotate_key() -> None:
         keys.ensure(authority_directory())
         old, new = keys.rotate(authority_directory())
     except (AuditError, OSError) as error:
-        _fail(f"the key cannot be replaced: {error}")
+        fail(f"the key cannot be replaced: {error}")
     typer.echo(f"was {old}\nnow {new}")
 
 
@@ -126,7 +126,7 @@ def _key(text: str | None) -> "Key | None":
     try:
         return Key.parse(path.read_text().strip() if "+" not in given else given)
     except (OSError, ValueError) as error:
-        _fail(f"--key: {error}; give NAME+ID+KEY or the file that holds it, such as audit-key.pub")
+        fail(f"--key: {error}; give NAME+ID+KEY or the file that holds it, such as audit-key.pub")
 
 
 def _seen(paths: list[Path]) -> "list[Seen]":
@@ -135,7 +135,7 @@ def _seen(paths: list[Path]) -> "list[Seen]":
     try:
         return [each for path in paths for each in read_seen(path)]
     except (OSError, ValueError) as error:
-        _fail(f"--checkpoint: {error}")
+        fail(f"--checkpoint: {error}")
 
 
 def _told_checkpoints(report: "Report") -> str:
@@ -164,26 +164,6 @@ def _told(chain: "ChainReport") -> str:
     end = "" if chain.closed else " (not closed: still running, killed, or its end was cut off)"
     signed = f", signed to {chain.signed}" if chain.signed else ""
     return f"{name}: intact, {chain.records} records{signed}{end}"
-
-
-def _directory(log: Path | None) -> Path:
-    return log if log is not None else state_directory() / "audit"
-
-
-@contextmanager
-def _readable(directory: Path) -> Iterator[None]:
-    """Turn what keeps the log from being read into a message and exit status 2."""
-    try:
-        yield
-    except OSError as error:
-        _fail(f"the audit log in {directory} cannot be read: {error}")
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(EXIT_UNREADABLE)
 
 
 def _by_seq(directory: Path, seq: str) -> Mapping[str, Any] | None:

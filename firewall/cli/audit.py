@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from firewall.cli.logs import Log, fail, log_directory, readable
 from firewall.cli.places import authority_directory
 from firewall.cli.query import query, stats
+from firewall.cli.report import report
 from firewall.verdict import Action
-
-if TYPE_CHECKING:
-    from firewall.audit import Key, Report, Seen
-    from firewall.audit.verify import ChainReport
 
 app = typer.Typer(no_args_is_help=True, help="Read and check the audit log.")
 
@@ -31,6 +28,7 @@ EXITS = {
 
 app.command()(query)
 app.command()(stats)
+app.command()(report)
 
 
 @app.command()
@@ -92,14 +90,15 @@ def verify(
     that run backwards.
     """
     from firewall.audit import verify as check
+    from firewall.cli.verification import public_key, seen, told, told_checkpoints
 
     directory = log_directory(log)
     with readable(directory):
-        report = check(directory, _key(key), _seen(checkpoint or []))
-    for chain in report.chains:
-        typer.echo(_told(chain))
-    typer.echo(_told_checkpoints(report))
-    raise typer.Exit(EXITS[report.status])
+        found = check(directory, public_key(key), seen(checkpoint or []))
+    for chain in found.chains:
+        typer.echo(told(chain))
+    typer.echo(told_checkpoints(found))
+    raise typer.Exit(EXITS[found.status])
 
 
 @app.command("rotate-key")
@@ -113,57 +112,6 @@ def rotate_key() -> None:
     except (AuditError, OSError) as error:
         fail(f"the key cannot be replaced: {error}")
     typer.echo(f"was {old}\nnow {new}")
-
-
-def _key(text: str | None) -> "Key | None":
-    """The key asked for, or that of this machine, or none."""
-    from firewall.audit import Key, keys
-
-    given = text or keys.public_file(authority_directory())
-    if given is None:
-        return None
-    path = Path(given)
-    try:
-        return Key.parse(path.read_text().strip() if "+" not in given else given)
-    except (OSError, ValueError) as error:
-        fail(f"--key: {error}; give NAME+ID+KEY or the file that holds it, such as audit-key.pub")
-
-
-def _seen(paths: list[Path]) -> "list[Seen]":
-    from firewall.audit import read_seen
-
-    try:
-        return [each for path in paths for each in read_seen(path)]
-    except (OSError, ValueError) as error:
-        fail(f"--checkpoint: {error}")
-
-
-def _told_checkpoints(report: "Report") -> str:
-    from firewall.cli.lines import printable
-
-    found = report.checkpoints
-    if found.status != "intact":
-        holds = f"checkpoints 1 to {found.count} hold" if found.count else "no checkpoint holds"
-        why = f"{found.status} at {printable(found.where)}: {printable(found.why)}"
-        return f"checkpoints: {why}; {holds}"
-    if not found.count:
-        return "checkpoints: none, so a log cut at its end or written anew would look like this too"
-    by = f"signed by {printable(found.key)}" if found.key else "signatures not checked: no --key"
-    return f"checkpoints: intact, {found.count}, the last of {printable(found.newest)}, {by}"
-
-
-def _told(chain: "ChainReport") -> str:
-    from firewall.cli.lines import printable
-
-    name = printable(chain.chain)
-    if chain.status != "intact":
-        holds = f"records 1 to {chain.records} hold" if chain.records else "no record holds"
-        return (
-            f"{name}: {chain.status} at {printable(chain.where)}: {printable(chain.why)}; {holds}"
-        )
-    end = "" if chain.closed else " (not closed: still running, killed, or its end was cut off)"
-    signed = f", signed to {chain.signed}" if chain.signed else ""
-    return f"{name}: intact, {chain.records} records{signed}{end}"
 
 
 def _by_seq(directory: Path, seq: str) -> Mapping[str, Any] | None:

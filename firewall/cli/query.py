@@ -45,7 +45,7 @@ def query(
 
     try:
         conditions = parse(terms or [])
-        with _index(log_directory(log)) as index:
+        with open_index(log_directory(log)) as index:
             if sql is not None:
                 _print_table(*index.sql(sql))
                 return
@@ -62,7 +62,7 @@ def stats(terms: Terms = None, log: Log = None) -> None:
 
     try:
         conditions = parse([*(terms or []), "kind=verdict"])
-        with _index(log_directory(log)) as index:
+        with open_index(log_directory(log)) as index:
             for title, column in _STATS.items():
                 _print_counts(title, index.count(column, conditions))
     except ValueError as error:
@@ -70,7 +70,7 @@ def stats(terms: Terms = None, log: Log = None) -> None:
 
 
 @contextmanager
-def _index(directory: Path) -> "Iterator[Index]":
+def open_index(directory: Path) -> "Iterator[Index]":
     """The log's index, up to date."""
     import sqlite3
 

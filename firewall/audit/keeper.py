@@ -23,7 +23,7 @@ from firewall.audit.witness import Place
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-LOCK_SECONDS = 0.02
+LOCK_SECONDS = 0.2
 CLOSE_SECONDS = 3.0
 
 
@@ -85,9 +85,10 @@ class Keeper:
     def _run(self) -> None:
         while not self._closing.wait(self._poll_seconds):
             self._attempt(self._tick)
-        until = time.monotonic() + CLOSE_SECONDS / 3
+        # Whoever holds the lock signs for this process too, unless it ends at this moment as well.
+        until = time.monotonic() + LOCK_SECONDS
         while not self._attempt(self._lock) and time.monotonic() < until:
-            time.sleep(LOCK_SECONDS)
+            time.sleep(LOCK_SECONDS / 10)
         self._attempt(self._finish)
         if self._signer is not None:
             self._signer.close()

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.audit import AuditBusy, AuditLog
+from firewall.audit import AuditBusy, AuditLog, Keeper
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
@@ -54,6 +54,7 @@ def open_house(
     gpu = GpuMonitor()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)
+    keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=live, heard=threads.verdict if threads else None)
     release = f"firewall sandbox release {plan.name}"
     judge = Judge(plan.policy, log, gpu, teller, release)
@@ -74,6 +75,7 @@ def open_house(
     )
     quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer)
     gpu.start()
+    keeper.start()
     metrics.policy(plan.policy.name, plan.policy.digest)
     try:
         if plan.metrics is not None:
@@ -85,6 +87,7 @@ def open_house(
         reload.close()
         gpu.stop()
         log.close()
+        keeper.close()
         loop.close()
 
 

@@ -35,10 +35,13 @@ def run_agent(
     *,
     live: bool,
     upstream_ca: str | None = None,
+    checkpoints: tuple[str, ...] = (),
+    keep: str | None = None,
 ) -> int:
     """Run the command and return its exit status as a shell would.
 
-    `upstream_ca` is the bundle trusted towards servers instead of the machine's own.
+    `upstream_ca` is the bundle trusted towards servers instead of the machine's own, `checkpoints`
+    the second places of the log's checkpoints, `keep` how much of it is kept.
     """
     signals.block()
     # An agent that made itself the terminal's foreground could otherwise have the firewall stopped
@@ -48,7 +51,9 @@ def run_agent(
         must_be_possible_here()
         path = str(find(policy_path).absolute())
         policy = load_policy(path)
-        plan = make_plan(path, policy, log, metrics, upstream_ca=upstream_ca)
+        plan = make_plan(
+            path, policy, log, metrics, upstream_ca=upstream_ca, checkpoints=checkpoints, keep=keep
+        )
         sandbox = Sandbox.launch(specify(command, policy, plan, user))
     except (PolicyError, SandboxError, OSError, ValueError) as error:
         return _fail(error)

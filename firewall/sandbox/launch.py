@@ -167,7 +167,7 @@ class Sandbox:
         with suppress(ChildProcessError):
             os.waitpid(self._keeper, 0)
         self._news.close()
-        for name in ("tcp", "udp", "diag"):
+        for name in ("tcp", "udp", "diag", "tools"):
             if hasattr(self, name):
                 getattr(self, name).close()
         _take_terminal_back()

@@ -79,7 +79,8 @@ def test_the_newest_of_two_like_calls_counts() -> None:
 
 def test_what_is_kept_is_bounded_and_odd_arguments_do_no_harm() -> None:
     found = threads()
-    for each in ([], "x", {"command": 1}, {"command": []}):
+    odd: list[Any] = [[], "x", {"command": 1}, {"command": []}]
+    for each in odd:
         found.verdict(called(each))
     for _ in range(CALLS):
         found.verdict(called({"command": "other"}))

@@ -23,9 +23,10 @@ FILE = "index.sqlite"
 BATCH = 10_000
 _VERSION = 1
 _COLUMNS = (
-    "chain", "seq", "time", "kind", "verdict", "rule", "severity", "reason", "request", "host",
-    "port", "protocol", "sandbox", "program", "pid", "tool", "segment", "offset", "length",
+    "seq", "port", "pid", "chain", "time", "kind", "verdict", "rule", "severity", "reason",
+    "request", "host", "protocol", "sandbox", "program", "tool", "segment", "offset", "length",
 )  # fmt: skip
+_TEXT = frozenset({str, type(None)})
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS records ({", ".join(_COLUMNS)}, PRIMARY KEY (chain, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ends (chain PRIMARY KEY, segment, offset, seq, hash);
@@ -208,16 +209,22 @@ def _columns(record: Record) -> tuple[Any, ...]:
     verdict, request = _part(record, "verdict"), _part(record, "request")
     actor = _part(record, "actor")
     process = _part(actor, "process")
-    values = (
-        record.get("chain"), record["seq"], record.get("time"), record.get("kind"),
-        verdict.get("action"), verdict.get("rule"), verdict.get("severity"), verdict.get("reason"),
-        request.get("type"), request.get("host", request.get("name")), request.get("port"),
-        request.get("protocol"), actor.get("sandbox"), process.get("exe"), process.get("pid"),
-        actor.get("tool_call"),
+    numbers = (record["seq"], request.get("port"), process.get("pid"))
+    texts = (
+        record.get("chain"), record.get("time"), record.get("kind"), verdict.get("action"),
+        verdict.get("rule"), verdict.get("severity"), verdict.get("reason"), request.get("type"),
+        request.get("host", request.get("name")), request.get("protocol"), actor.get("sandbox"),
+        process.get("exe"), actor.get("tool_call"),
     )  # fmt: skip
-    return tuple(
-        each if isinstance(each, str | int | float | None) else str(each) for each in values
-    )
+    usual = _TEXT.issuperset(map(type, texts))
+    return (*map(_storable, numbers), *(texts if usual else map(_storable, texts)))
+
+
+def _storable(value: Any) -> str | float | None:
+    """What a column can hold; a number beyond SQLite's 64 bits as text, as anything else."""
+    if type(value) is int and -(1 << 63) <= value < 1 << 63:
+        return value
+    return value if value is None or type(value) in (str, float) else str(value)
 
 
 def _part(record: Record, name: str) -> Record:

@@ -153,6 +153,16 @@ def test_sql_reads_and_changes_nothing(log: Path) -> None:
         assert index.sql("SELECT count(*) FROM records")[1] == [(44,)]
 
 
+def test_odd_values_are_held_as_text(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, "a")
+    log.append({"kind": 1 << 63, "request": {"host": ["x"], "port": 1 << 63}, "verdict": 7})
+    log.append({"kind": True, "request": {"port": "https"}})
+    log.close()
+    with indexed(tmp_path) as index:
+        rows = index.sql("SELECT kind, host, port FROM records ORDER BY seq")[1]
+    assert rows[1:3] == [(str(1 << 63), "['x']", str(1 << 63)), ("True", None, "https")]
+
+
 def test_counts(log: Path) -> None:
     with indexed(log) as index:
         assert index.count("verdict", parse(["kind=verdict"])) == [("allow", 30), ("deny", 10)]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from firewall.actor import Actor, Process
-from firewall.commands import read_argv
+from firewall.commands import left_to_the_network, read_argv
 from firewall.requests import Execute
 from firewall.sandbox import procfs
 from firewall.sandbox.execgate.files import Files, Program
@@ -61,7 +61,7 @@ def execute(program: Program, names: Names) -> Execute:
         path=program.path,
         argv=argv,
         directory=program.directory,
-        findings=reading.findings,
+        findings=tuple(each for each in reading.findings if not left_to_the_network(each)),
         script=program.script,
         digest=program.digest,
         commands=reading.commands,

@@ -106,3 +106,17 @@ def test_no_forwarding(spelling: dict[str, str]) -> None:
 )
 def test_raises_on_nothing(argv: list[str]) -> None:
     inspect_argv(argv)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("docker run -d --name web pool.test/acme/xmrig:6 -o pool.test:3333", True),
+        ("podman run acme/xmrig", True),
+        ("docker run -d acme/web", False),
+        ("docker logs acme/xmrig", False),
+        ("docker run --name xmrig postgres", False),
+    ],
+)
+def test_a_container_of_a_miner(line: str, found: bool) -> None:
+    assert any(each.kind == "mining" for each in inspect_argv(line.split())) == found

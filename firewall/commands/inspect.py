@@ -12,6 +12,7 @@ from firewall.requests import Finding
 
 _SSH = {"ssh", "slogin", "autossh"}
 SSH_CLIENTS = frozenset({"ssh", "dbclient", "klink", "lsh", "plink", "putty"})
+_STARTS = re.compile(r"ExecStart(?:Pre|Post)?=[-@:+!]*([^\s\\][^\n\\]*)")
 _INTERPRETERS = re.compile(r"(?:python|pypy)[0-9.]*")
 
 
@@ -25,6 +26,8 @@ def _inspect(argv: tuple[str, ...]) -> tuple[Finding, ...]:
     """Remembered, because a program opens many flows and a command line may be very long."""
     program, arguments = program_of(argv)
     findings = [*inspect_tunnels(program, arguments), *inspect_miners(program, arguments)]
+    if program in ("echo", "printf"):
+        findings += _inspect_units(arguments)
     if program in _SSH:
         findings += _inspect_ssh([program, *arguments])
     return tuple(dict.fromkeys(findings))
@@ -41,6 +44,12 @@ def program_of(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
         case ["ssh", *_] if name == "kitten":
             return "ssh", argv[2:]
     return name, argv[1:]
+
+
+def _inspect_units(texts: Sequence[str]) -> list[Finding]:
+    """A service that is written down to be started later (systemd.service(5), ExecStart=)."""
+    lines = (each[1] for text in texts for each in _STARTS.finditer(text))
+    return [finding for line in lines for finding in inspect_argv(line.split())]
 
 
 def _inspect_ssh(argv: Sequence[str]) -> list[Finding]:

@@ -22,7 +22,7 @@ _ANCESTORS = 32
 _ANCESTOR_BYTES = 2 << 10
 _REMEMBERED = 4096
 _MOMENT = 0.5
-"""Seconds; the kernel gives a number to another process only after all the others had their turn."""
+"""Seconds; the kernel gives a number away again only after all others had their turn."""
 
 
 class Names:

@@ -95,12 +95,13 @@ def mcp(
         str | None, typer.Option(help="What policies call this server (default: its program).")
     ] = None,
     log: LogOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Before trust: accept unasked.")] = False,
 ) -> None:
     """Start an MCP server (stdio) and judge every tool call that its client makes."""
     from firewall.cli.mcp import run_server, trust
 
     if command[0] == "trust":
-        raise typer.Exit(trust(command[1:]))
+        raise typer.Exit(trust(command[1:], yes=yes))
     raise typer.Exit(run_server(command, policy, name, log))
 
 

@@ -1,8 +1,8 @@
 """An MCP server of the official SDK, for tests: two tools over stdio."""
 
-from mcp.server.fastmcp import FastMCP
+from mcp.server.mcpserver import MCPServer
 
-server = FastMCP("demo")
+server = MCPServer("demo")
 
 
 @server.tool()

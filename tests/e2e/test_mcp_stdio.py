@@ -34,7 +34,7 @@ def _text(result: CallToolResult) -> str:
 def test_without_a_service_tools_are_listed_and_calls_denied(tmp_path: Path) -> None:
     tools, result = asyncio.run(_session(tmp_path))
     assert tools == ["add"]
-    assert result.isError
+    assert result.is_error
     assert "did not judge this" in _text(result)
 
 
@@ -43,7 +43,7 @@ def test_a_policy_judges_in_this_process_and_records_the_call(tmp_path: Path) ->
     _, result = asyncio.run(_session(tmp_path, "--policy", "base", "--log", str(log)))
     written = b"".join(path.read_bytes() for path in log.rglob("*") if path.is_file())
     assert b'"tool":"add"' in written.replace(b": ", b":")
-    assert (result.isError, _text(result)) == (False, "3")
+    assert (result.is_error, _text(result)) == (False, "3")
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -TERM $$", 143)])

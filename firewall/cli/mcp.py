@@ -5,12 +5,15 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from firewall.actor import Actor
 from firewall.audit import AuditError
 from firewall.cli.assembly import open_chain
 from firewall.cli.places import state_directory
+from firewall.cli.plan import host_and_port
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
@@ -19,6 +22,9 @@ from firewall.metrics import Metrics
 from firewall.policy import PolicyError, load_policy
 from firewall.toolcalls.client import socket_path
 from firewall.toolcalls.mcp.checker import Checker, LocalChecker, RemoteChecker
+from firewall.toolcalls.mcp.endpoint import Endpoint
+from firewall.toolcalls.mcp.http import Gateway
+from firewall.toolcalls.mcp.listener import serve_http
 from firewall.toolcalls.mcp.pins import Pins, difference
 from firewall.toolcalls.mcp.session import Session
 from firewall.toolcalls.mcp.stdio import serve_stdio
@@ -36,6 +42,28 @@ def run_server(command: list[str], policy: str | None, name: str | None, log: Pa
             return asyncio.run(serve_stdio(command, session, checker))
     except (PolicyError, AuditError, OSError, ValueError) as error:
         return _fail(str(error))
+
+
+def run_gateway(
+    url: str, listen: str, policy: str | None, name: str | None, log: Path | None
+) -> int:
+    """Serve the server at `url` to clients of `listen` until SIGINT or SIGTERM."""
+    try:
+        host, port = host_and_port(listen)
+        endpoint = Endpoint(url, host)
+        server = name or re.sub(r"[^A-Za-z0-9_-]", "-", endpoint.host)
+        with _checker(policy, log) as checker:
+            gateway = Gateway(endpoint, server, _pins(server), checker)
+            asyncio.run(serve_http(gateway, host, port, partial(_ready, endpoint, server)))
+    except (PolicyError, AuditError, OSError, ValueError) as error:
+        return _fail(str(error))
+    return 0
+
+
+def _ready(endpoint: Endpoint, server: str, address: tuple[Any, ...]) -> None:
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    url = f"http://{host}:{address[1]}{endpoint.target}"
+    print(f"firewall: the MCP server {server} is at {url}", file=sys.stderr, flush=True)
 
 
 def trust(words: list[str], *, yes: bool = False) -> int:

@@ -2,24 +2,37 @@
 
 Every judging process writes its own chain of records (record.py) into segments of a folder of
 its own: `directory/<chain>/<first seq, 20 digits>.log`. Nothing is acknowledged before it is on
-the disk.
+the disk. One process signs where all chains end, again and again (checkpoint.py): so all of them
+are one log, of which nothing that was signed can be changed or cut unseen.
 """
 
+from firewall.audit.archive import Keep
 from firewall.audit.describe import describe
 from firewall.audit.errors import AuditBusy, AuditError
+from firewall.audit.keeper import Keeper
 from firewall.audit.log import AuditLog
+from firewall.audit.note import Key
 from firewall.audit.read import find, heads, last, read
 from firewall.audit.verify import Report, verify
+from firewall.audit.verify_checkpoints import Seen, read_seen
+from firewall.audit.witness import Place, place
 
 __all__ = [
     "AuditBusy",
     "AuditError",
     "AuditLog",
+    "Keep",
+    "Keeper",
+    "Key",
+    "Place",
     "Report",
+    "Seen",
     "describe",
     "find",
     "heads",
     "last",
+    "place",
     "read",
+    "read_seen",
     "verify",
 ]

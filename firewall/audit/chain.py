@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit.errors import AuditBusy, AuditError
+from firewall.audit.head import HeadFile, read_head
 from firewall.audit.record import GENESIS, Seal, Stamp, seal
 from firewall.audit.segments import Tail, chain_folder, damaged, find_tail, segment_path
 from firewall.audit.storage import Storage, write_all
@@ -59,6 +60,11 @@ class Chain:
                 f"{self.folder}: another process is writing this chain; end it, or give this one "
                 "a chain name of its own"
             ) from None
+        try:
+            self._told = HeadFile(self.folder)
+        except OSError:
+            storage.close(self._lock)
+            raise
 
     def attach(self, *, keep: bool = True) -> Torn | None:
         """Open the chain at its end, first or again; returns what was torn off.
@@ -72,6 +78,7 @@ class Chain:
         if tail is None:
             self._begin()
             return None
+        self._must_reach_what_was_told(tail)
         self._path, self._length = tail.segment, tail.length
         self._file = self._storage.open(tail.segment, create=False)
         torn = self._set_aside(tail) if tail.rest and keep else None
@@ -92,14 +99,24 @@ class Chain:
             lines.append(line)
         self._append(b"".join(lines))
         self._head = head
+        with contextlib.suppress(OSError):  # the records are durable, whoever hears of them
+            self._told.put(head)
 
     def close(self) -> None:
         """Close the segment and release the lock."""
         self._release()
+        self._told.close()
         self._storage.close(self._lock)
 
+    def _must_reach_what_was_told(self, tail: Tail) -> None:
+        """An acknowledged record that is gone was taken away, or the disk lied about a sync."""
+        told, end = read_head(self.folder), tail.seal
+        if told and (told.seq > end.seq or (told.seq == end.seq and told.hash != end.hash)):
+            what = f"record {told.seq}, known to be written, is not there"
+            raise damaged(tail.segment, "end", what)
+
     def _begin(self) -> None:
-        if self._head is not None and self._head.seq:
+        if (self._head is not None and self._head.seq) or read_head(self.folder):
             raise damaged(segment_path(self.folder, 1), 1, "the chain's files are gone")
         self._head = Seal(seq=0, prev="", hash=GENESIS)
         self._create(1)

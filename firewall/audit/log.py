@@ -18,7 +18,7 @@ from typing import Any
 from firewall import __version__
 from firewall.audit.chain import SEGMENT_LIMIT, Chain, Torn
 from firewall.audit.errors import AuditError
-from firewall.audit.record import Stamp, encode_event
+from firewall.audit.record import Stamp, boot_id, encode_event
 from firewall.audit.segments import BATCH_LIMIT
 from firewall.audit.storage import Disk, Storage
 
@@ -89,7 +89,7 @@ class AuditLog:
         with self._changed:
             problem = self._refusal()
             if problem is None:
-                stamp = Stamp(time.time_ns(), time.monotonic_ns())
+                stamp = Stamp.now()
                 self._queue.append(_Entry(stamp, encoded, done))
                 self._queued_bytes += len(encoded)
                 self._changed.notify()
@@ -192,9 +192,8 @@ class AuditLog:
 
 def _open(directory: Path, name: str, storage: Storage, segment_limit: int) -> Chain:
     """The chain, opened at its end with the records that say so."""
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     try:
-        chain = Chain(directory, name, boot_id, storage, segment_limit)
+        chain = Chain(directory, name, boot_id(), storage, segment_limit)
         try:
             torn = chain.attach()
             found = [_recovered(torn, "a torn tail was found at the start", 0)] if torn else []
@@ -232,7 +231,7 @@ def _recovered(torn: Torn | None, reason: str, lost: int) -> tuple[Stamp, str]:
 
 
 def _stamped(event: dict[str, Any]) -> tuple[Stamp, str]:
-    return Stamp(time.time_ns(), time.monotonic_ns()), encode_event(event)
+    return Stamp.now(), encode_event(event)
 
 
 def _call[Told](listener: Callable[[Told], None] | None, told: Told) -> None:

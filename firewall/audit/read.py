@@ -12,7 +12,7 @@ from itertools import chain as concatenated
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from firewall.audit.segments import chains, first_seq, segments
+from firewall.audit.segments import chains, first_seq, open_segment, segments
 
 POLL_SECONDS = 0.2
 
@@ -72,7 +72,7 @@ def _moment(record: Record) -> str:
 def _last_of_chain(folder: Path, count: int) -> list[Record]:
     lines: list[tuple[bytes, Path, int]] = []
     for segment in reversed(segments(folder)):
-        with segment.open("rb") as file:
+        with open_segment(segment) as file:
             found = [(line, segment, number) for number, line in enumerate(file, 1)]
         lines = [each for each in found if each[0].endswith(b"\n")][-count:] + lines
         if len(lines) >= count:
@@ -89,6 +89,7 @@ class _Cursor:
         self._file: BinaryIO | None = None
         self._segment = folder
         self._line = 0
+        self._half = b""
 
     def __iter__(self) -> Iterator[Record]:
         while (line := self._next()) is not None:
@@ -118,16 +119,17 @@ class _Cursor:
         """A line with its end; half a line may be one that is being written."""
         if self._file is None:
             return None
-        position = self._file.tell()
-        line = self._file.readline()
+        line = self._half + self._file.readline()
         if not line.endswith(b"\n"):
-            self._file.seek(position)
+            self._half = line
             return None
+        self._half = b""
         self._line += 1
         return line
 
     def _later(self) -> list[Path]:
-        return [each for each in segments(self._folder) if each.name > self._segment.name]
+        files = segments(self._folder)
+        return [each for each in files if first_seq(each) > first_seq(self._segment)]
 
     def _advance(self) -> bool:
         """Open the segment to read next, if there is one."""
@@ -140,8 +142,8 @@ class _Cursor:
         if not files:
             return False
         self.close()
-        self._segment, self._line = files[0], 0
-        self._file = self._segment.open("rb")
+        self._segment, self._line, self._half = files[0], 0, b""
+        self._file = open_segment(self._segment)
         return True
 
 

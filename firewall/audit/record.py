@@ -13,10 +13,13 @@ keeps leaves apart from the inner nodes of a tree over them (RFC 6962 section 2.
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from firewall.audit.describe import plain, text
@@ -31,6 +34,7 @@ RESERVED = frozenset(
     {"seq", "time", "monotonic_ns", "boot_id", "chain", "truncated", "prev", "hash"}
 )
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=plain, allow_nan=False)
 _TAIL = re.compile(rb',"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"}')
 _TAIL_LENGTH = len(',"prev":"","hash":""}') + 2 * 64
 _HASH_LENGTH = len(',"hash":""}') + 64
@@ -54,7 +58,7 @@ def encode_event(event: Mapping[str, Any]) -> str:
 
 def _dumps(event: Mapping[str, Any]) -> str:
     try:
-        encoded = json.dumps(event, separators=(",", ":"), default=plain, allow_nan=False)
+        encoded = _ENCODER.encode(event)
     except (TypeError, ValueError, RecursionError):
         return json.dumps(plain(event), separators=(",", ":"))
     # A lone surrogate is no text: JSON can spell it, but strict readers refuse the whole line.
@@ -99,12 +103,27 @@ class Stamp:
     wall_ns: int
     monotonic_ns: int
 
+    @classmethod
+    def now(cls) -> "Stamp":
+        """This moment."""
+        return cls(time.time_ns(), time.monotonic_ns())
+
     @property
     def time(self) -> str:
         """RFC 3339 in UTC with microseconds."""
         seconds, rest = divmod(self.wall_ns, 1_000_000_000)
-        moment = datetime.fromtimestamp(seconds, UTC)
-        return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+        return f"{_second(seconds)}.{rest // 1000:06d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    """A second since the epoch in words: the same for all records of it, and dear to make."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def boot_id() -> str:
+    """Which start of this machine it is: monotonic clocks of two starts do not compare."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def seal(seq: int, stamp: Stamp, origin: str, event: str, prev: str) -> tuple[bytes, str]:

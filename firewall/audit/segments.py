@@ -1,8 +1,10 @@
 """The files of one chain: their names, and where the good records in them end."""
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from firewall.audit.errors import AuditError
 from firewall.audit.record import GENESIS, RECORD_LIMIT, Seal, check
@@ -17,7 +19,7 @@ PAGE = 4096
 """Bytes that reach the disk together or not at all, at the least."""
 
 _ZEROS = re.compile(rb"\0+")
-_NAME = re.compile(r"[0-9]{20}\.log")
+_NAME = re.compile(r"[0-9]{20}\.log(\.zst)?")
 _CHAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _START = Seal(seq=0, prev="", hash=GENESIS)
 
@@ -35,8 +37,19 @@ def chains(directory: Path) -> list[Path]:
 
 
 def segments(folder: Path) -> list[Path]:
-    """A chain's segments, oldest first."""
-    return sorted(each for each in folder.iterdir() if _NAME.fullmatch(each.name))
+    """A chain's segments, oldest first. One that stands there compressed too counts as it is."""
+    files = sorted((each for each in folder.iterdir() if _NAME.fullmatch(each.name)), reverse=True)
+    return sorted({first_seq(each): each for each in files}.values())
+
+
+def open_segment(path: Path) -> BinaryIO:
+    """A segment's bytes, compressed or not. Raises OSError where they cannot be read."""
+    if path.suffix != ".zst":
+        return path.open("rb")
+    import zstandard
+
+    reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
+    return io.BufferedReader(reader)
 
 
 def segment_path(folder: Path, first: int) -> Path:
@@ -46,7 +59,7 @@ def segment_path(folder: Path, first: int) -> Path:
 
 def first_seq(segment: Path) -> int:
     """The record that a segment begins with, by its name."""
-    return int(segment.stem)
+    return int(segment.name[:20])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +101,16 @@ def _before(files: list[Path]) -> Seal:
 
 def _last_line(path: Path) -> bytes:
     """The last line of a file, or what stands after it."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - 2 * RECORD_LIMIT))
+    with open_segment(path) as file:
+        if path.suffix == ".log":
+            file.seek(max(0, path.stat().st_size - 2 * RECORD_LIMIT))
         end = file.read()
     return end[end.rfind(b"\n", 0, -1) + 1 :]
 
 
 def _scan(path: Path, before: Seal, acknowledged: Seal | None) -> Tail:
     seal, length = before, 0
-    with path.open("rb") as file:
+    with open_segment(path) as file:
         for number, line in enumerate(file, 1):
             if acknowledged is not None and seal.seq == acknowledged.seq:
                 return Tail(path, _same(seal, acknowledged, path), length, line + file.read())
@@ -145,5 +158,5 @@ def damaged(path: Path, line: int | str, what: str) -> AuditError:
     return AuditError(
         f"{path}:{line}: {what}. The audit log was changed after it was written, so nothing is "
         f"added to it. See all of it with `firewall audit verify --log {path.parent.parent}`; keep "
-        f"{path.parent} as evidence by moving it elsewhere, and a new chain begins"
+        f"{path.parent.parent} as evidence by moving it elsewhere, and a new log begins"
     )

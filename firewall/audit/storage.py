@@ -68,6 +68,7 @@ class Disk:
             sync_directory(path.parent)
         except OSError:
             os.close(descriptor)
+            os.unlink(path)
             raise
         return descriptor
 

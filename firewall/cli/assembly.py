@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.audit import AuditBusy, AuditLog
+from firewall.audit import AuditBusy, AuditLog, Keeper
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
@@ -18,6 +18,7 @@ from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.quarantine import Freezer, Quarantine
 from firewall.proxy.reload import Reload
+from firewall.sandbox import Threads
 
 CHAINS = 1024
 
@@ -42,16 +43,19 @@ def open_house(
     *,
     live: bool,
     freezer: Freezer | None = None,
+    threads: Threads | None = None,
 ) -> Iterator[House]:
     """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted.
 
-    `freezer` stops the sandbox's processes; without a sandbox there is none.
+    `freezer` stops the sandbox's processes, `threads` learns of its tool calls; without a sandbox
+    there are none.
     """
     set_limits()
     gpu = GpuMonitor()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)
-    teller = Teller(metrics, live=live)
+    keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
+    teller = Teller(metrics, live=live, heard=threads.verdict if threads else None)
     release = f"firewall sandbox release {plan.name}"
     judge = Judge(plan.policy, log, gpu, teller, release)
     loop = Loop()
@@ -71,6 +75,7 @@ def open_house(
     )
     quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer)
     gpu.start()
+    keeper.start()
     metrics.policy(plan.policy.name, plan.policy.digest)
     try:
         if plan.metrics is not None:
@@ -82,6 +87,7 @@ def open_house(
         reload.close()
         gpu.stop()
         log.close()
+        keeper.close()
         loop.close()
 
 

@@ -1,30 +1,34 @@
-"""`firewall audit`: read the records, tell one, check them all."""
+"""`firewall audit`: read the records, tell one, check them all, replace the key that signs them."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from firewall.cli.places import LOG_HELP, state_directory
+from firewall.cli.logs import Log, fail, log_directory, readable
+from firewall.cli.places import authority_directory
+from firewall.cli.query import query, stats
+from firewall.cli.report import report
 from firewall.verdict import Action
-
-if TYPE_CHECKING:
-    from firewall.audit.verify import ChainReport
 
 app = typer.Typer(no_args_is_help=True, help="Read and check the audit log.")
 
-EXIT_INTACT, EXIT_TAMPERED, EXIT_UNREADABLE, EXIT_TORN = 0, 1, 2, 3
-
-_EXITS = {
-    "intact": EXIT_INTACT,
-    "torn": EXIT_TORN,
-    "missing": EXIT_TAMPERED,
-    "tampered": EXIT_TAMPERED,
+EXITS = {
+    "intact": 0,
+    "tampered": 1,
+    "missing": 1,
+    "torn": 3,
+    "truncated": 4,
+    "unsigned": 5,
+    "gap": 6,
+    "backwards": 7,
 }
+"""What `verify` ends with; 2 is a log that cannot be read."""
 
-Log = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
+app.command()(query)
+app.command()(stats)
+app.command()(report)
 
 
 @app.command()
@@ -37,8 +41,8 @@ def tail(
     """Show the newest records, a line each."""
     from firewall.audit import heads, last, read
 
-    directory = _directory(log)
-    with _readable(directory):
+    directory = log_directory(log)
+    with readable(directory):
         known = heads(directory)
         for record in last(directory, count):
             if record.get("seq", 0) <= known.get(str(record.get("chain")), 0):
@@ -57,60 +61,57 @@ def show(
     rule: Annotated[str | None, typer.Option(help="The rule's name.")] = None,
 ) -> None:
     """Tell one record: that of --seq, or the newest that matches (by default, the newest deny)."""
-    directory = _directory(log)
+    directory = log_directory(log)
     if seq is None and verdict is None and rule is None:
         verdict = Action.DENY
-    with _readable(directory):
+    with readable(directory):
         found = _by_seq(directory, seq) if seq else _newest(directory, verdict, rule)
     if found is None:
-        _fail(f"{directory}: no such record")
+        fail(f"{directory}: no such record")
     _print_story(found)
 
 
 @app.command()
-def verify(log: Log = None) -> None:
-    """Check every record. Exit status: 0 intact, 1 changed or missing, 3 only a torn end."""
+def verify(
+    log: Log = None,
+    *,
+    key: Annotated[
+        str | None,
+        typer.Option(help="The public key, or its file (default: this machine's audit-key.pub)."),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="Checkpoints that were kept elsewhere, as a file.")
+    ] = None,
+) -> None:
+    """Check every record and every signature, offline.
+
+    Exit status: 0 intact, 1 changed or missing, 2 unreadable, 3 only a torn end, 4 cut off against
+    a checkpoint, 5 not signed by the key, 6 records or checkpoints without a checkpoint, 7 times
+    that run backwards.
+    """
     from firewall.audit import verify as check
+    from firewall.cli.verification import public_key, seen, told, told_checkpoints
 
-    directory = _directory(log)
-    with _readable(directory):
-        report = check(directory)
-    for chain in report.chains:
-        typer.echo(_told(chain))
-    raise typer.Exit(_EXITS[report.status])
-
-
-def _told(chain: "ChainReport") -> str:
-    from firewall.cli.lines import printable
-
-    name = printable(chain.chain)
-    if chain.status != "intact":
-        holds = f"records 1 to {chain.records} hold" if chain.records else "no record holds"
-        return (
-            f"{name}: {chain.status} at {printable(chain.where)}: {printable(chain.why)}; {holds}"
-        )
-    end = "" if chain.closed else " (not closed: still running, killed, or its end was cut off)"
-    return f"{name}: intact, {chain.records} records{end}"
+    directory = log_directory(log)
+    with readable(directory):
+        found = check(directory, public_key(key), seen(checkpoint or []))
+    for chain in found.chains:
+        typer.echo(told(chain))
+    typer.echo(told_checkpoints(found))
+    raise typer.Exit(EXITS[found.status])
 
 
-def _directory(log: Path | None) -> Path:
-    return log if log is not None else state_directory() / "audit"
+@app.command("rotate-key")
+def rotate_key() -> None:
+    """Replace the key that signs checkpoints by a new one, in a note that both sign."""
+    from firewall.audit import AuditError, keys
 
-
-@contextmanager
-def _readable(directory: Path) -> Iterator[None]:
-    """Turn what keeps the log from being read into a message and exit status 2."""
     try:
-        yield
-    except OSError as error:
-        _fail(f"the audit log in {directory} cannot be read: {error}")
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(EXIT_UNREADABLE)
+        keys.ensure(authority_directory())
+        old, new = keys.rotate(authority_directory())
+    except (AuditError, OSError) as error:
+        fail(f"the key cannot be replaced: {error}")
+    typer.echo(f"was {old}\nnow {new}")
 
 
 def _by_seq(directory: Path, seq: str) -> Mapping[str, Any] | None:

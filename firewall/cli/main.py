@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli import audit, policy, protocols, sandbox
+from firewall.cli import audit, policy, protocols, sandbox, tools
 from firewall.cli.places import LOG_HELP
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(protocols.app, name="protocols")
+app.add_typer(tools.app, name="tools")
 
 PolicyOption = Annotated[
     str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")
@@ -25,6 +26,16 @@ PolicyOption = Annotated[
 LogOption = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
 MetricsOption = Annotated[
     str | None, typer.Option(help="Serve Prometheus metrics on HOST:PORT, or on a local PORT.")
+]
+CheckpointsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--checkpoints", help="Tell the log's signed checkpoints to a file, a URL, or - too."
+    ),
+]
+KeepOption = Annotated[
+    str | None,
+    typer.Option("--keep", help="How much of the log to keep, as 90d, 10GB or 90d,10GB."),
 ]
 
 
@@ -59,12 +70,18 @@ def run(
             help="As root: run the agent as this user (default: who called sudo, or nobody)."
         ),
     ] = None,
+    checkpoints: CheckpointsOption = None,
+    keep: KeepOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Run an agent in a sandbox whose only way out is the firewall."""
     from firewall.cli.run import run_agent
 
-    raise typer.Exit(run_agent(tuple(command), policy, log, metrics, user, live=live))
+    places = tuple(checkpoints or ())
+    status = run_agent(
+        tuple(command), policy, log, metrics, user, live=live, checkpoints=places, keep=keep
+    )
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -73,12 +90,16 @@ def serve(
     listen: Annotated[str, typer.Option(help="HOST:PORT to listen on.")] = "127.0.0.1:3128",
     log: LogOption = None,
     metrics: MetricsOption = None,
+    checkpoints: CheckpointsOption = None,
+    keep: KeepOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""
     from firewall.cli.serve import serve_proxy
 
-    raise typer.Exit(serve_proxy(policy, listen, log, metrics, live=live))
+    places = tuple(checkpoints or ())
+    status = serve_proxy(policy, listen, log, metrics, live=live, checkpoints=places, keep=keep)
+    raise typer.Exit(status)
 
 
 @app.command(context_settings={"allow_interspersed_args": False})

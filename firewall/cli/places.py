@@ -19,6 +19,11 @@ def state_directory() -> Path:
     return (shared if shared.is_absolute() else Path.home() / ".local/state") / "firewall"
 
 
+def authority_directory() -> Path:
+    """The folder of the firewall's keys: its certificate authority's, and that of its log."""
+    return state_directory() / "authority"
+
+
 def control_directory() -> Path:
     """The folder of the running firewalls' control sockets, without symbolic links."""
     return state_directory().resolve() / "run"

@@ -2,9 +2,11 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firewall.audit import Keep, Place, place
 from firewall.cli.places import control_directory, state_directory
 from firewall.policy import Policy
 from firewall.sandbox import Authority
@@ -18,7 +20,8 @@ class Plan:
     `name` names the sandbox in records and commands, `control` is the folder of its control socket,
     `authority` that of the certificate authority, `ssh_ca` the public key of its SSH host keys,
     `upstream_ca` the bundle of authorities trusted towards servers, `known_hosts` the SSH host keys
-    known of them, `watched` whether the policy's files may be reloaded without being asked to.
+    known of them, `watched` whether the policy's files may be reloaded without being asked to,
+    `checkpoints` the second places of the log's checkpoints, `keep` how much of it is kept.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Plan:
     known_hosts: str
     metrics: tuple[str, int] | None
     watched: bool
+    checkpoints: tuple[Place, ...] = ()
+    keep: Keep | None = None
 
 
 def make_plan(
@@ -42,6 +47,8 @@ def make_plan(
     *,
     kind: str = "run",
     upstream_ca: str | None = None,
+    checkpoints: Sequence[str] = (),
+    keep: str | None = None,
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 
@@ -70,6 +77,8 @@ def make_plan(
         known_hosts=known_hosts(),
         metrics=None if metrics is None else host_and_port(metrics),
         watched=not works_beside(policy),
+        checkpoints=tuple(place(each) for each in checkpoints),
+        keep=None if keep is None else Keep.parse(keep),
     )
 
 

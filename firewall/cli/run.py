@@ -14,7 +14,9 @@ from firewall.cli.plan import Plan, make_plan
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
-from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError
+from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError, Threads
+from firewall.toolcalls.server import Server, by_credentials
+from firewall.toolcalls.service import Service
 
 FAILED = 125
 """The exit status when the firewall itself fails, as container runtimes have it."""
@@ -33,10 +35,13 @@ def run_agent(
     *,
     live: bool,
     upstream_ca: str | None = None,
+    checkpoints: tuple[str, ...] = (),
+    keep: str | None = None,
 ) -> int:
     """Run the command and return its exit status as a shell would.
 
-    `upstream_ca` is the bundle trusted towards servers instead of the machine's own.
+    `upstream_ca` is the bundle trusted towards servers instead of the machine's own, `checkpoints`
+    the second places of the log's checkpoints, `keep` how much of it is kept.
     """
     signals.block()
     # An agent that made itself the terminal's foreground could otherwise have the firewall stopped
@@ -46,7 +51,9 @@ def run_agent(
         must_be_possible_here()
         path = str(find(policy_path).absolute())
         policy = load_policy(path)
-        plan = make_plan(path, policy, log, metrics, upstream_ca=upstream_ca)
+        plan = make_plan(
+            path, policy, log, metrics, upstream_ca=upstream_ca, checkpoints=checkpoints, keep=keep
+        )
         sandbox = Sandbox.launch(specify(command, policy, plan, user))
     except (PolicyError, SandboxError, OSError, ValueError) as error:
         return _fail(error)
@@ -61,9 +68,10 @@ def run_agent(
 
 
 def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int:
-    finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag)
+    threads = Threads()
+    finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag, threads)
     freezer = Freezer(sandbox.pid)
-    with open_house(plan, finder, _warn, live=live, freezer=freezer) as house:
+    with open_house(plan, finder, _warn, live=live, freezer=freezer, threads=threads) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))
         signals.listen(lambda number, typed: _signalled(house, sandbox, number, typed))
@@ -71,8 +79,10 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         sources.seal()
         _keep_masked(house, sandbox)
         if (listener := sandbox.start()) is not None:
-            with closing(_exec_gate(house, sandbox, plan.name, listener)):
-                house.loop.run()
+            with closing(_exec_gate(house, sandbox, plan.name, listener, threads)) as gate:
+                service = Service(house.gate.judge, house.loop.post)
+                with closing(Server(sandbox.tools, service, by_credentials(gate.actor, None))):
+                    house.loop.run()
         house.metrics.sandbox(-1)
         status = sandbox.poll()
     house.teller.summarise(str(plan.audit))
@@ -81,9 +91,11 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
     return FAILED if status is None else status
 
 
-def _exec_gate(house: House, sandbox: Sandbox, name: str, listener: int) -> ExecGate:
+def _exec_gate(
+    house: House, sandbox: Sandbox, name: str, listener: int, threads: Threads
+) -> ExecGate:
     place = (name, sandbox.pid, sandbox.namespace)
-    return ExecGate(listener, house.gate.judge, house.loop.post, *place)
+    return ExecGate(listener, house.gate.judge, house.loop.post, *place, threads)
 
 
 def _keep_masked(house: House, sandbox: Sandbox) -> None:

@@ -15,13 +15,22 @@ from firewall.sandbox import ActorFinder, SandboxError
 
 
 def serve_proxy(
-    policy_path: str, listen: str, log: Path | None, metrics: str | None, *, live: bool
+    policy_path: str,
+    listen: str,
+    log: Path | None,
+    metrics: str | None,
+    *,
+    live: bool,
+    checkpoints: tuple[str, ...] = (),
+    keep: str | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
     signals.block()
     try:
         policy = load_policy(policy_path)
-        plan = make_plan(policy_path, policy, log, metrics, kind="serve")
+        plan = make_plan(
+            policy_path, policy, log, metrics, kind="serve", checkpoints=checkpoints, keep=keep
+        )
         with _listener(*host_and_port(listen)) as listener:
             return _serve(plan, listener, live=live)
     except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:

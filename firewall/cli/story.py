@@ -17,17 +17,22 @@ def story(record: Mapping[str, Any]) -> Iterator[str]:
     where = f"{printable(record.get('chain', '?'))}:{printable(record.get('seq', '?'))}"
     yield f"{decision(verdict)}  {printable(verdict.get('rule', '?'))}"
     yield f"record {where}, {printable(record.get('time', '?'))}"
-    chapters = {
+    for title, lines in chapters(record).items():
+        yield ""
+        yield title
+        yield from (f"  {printable(line, LONG)}" for line in lines)
+
+
+def chapters(record: Mapping[str, Any]) -> Mapping[str, Iterator[str]]:
+    """What a verdict's story tells, by title; the lines are not escaped."""
+    verdict = part(record, "verdict")
+    return {
         "What": _what(record),
         "Who": _who(part(record, "actor")),
         "Why": _why(verdict),
         "GPU": _gpu(record),
         "To allow it": _remedy(verdict),
     }
-    for title, lines in chapters.items():
-        yield ""
-        yield title
-        yield from (f"  {printable(line, LONG)}" for line in lines)
 
 
 def _what(record: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import queue
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -52,10 +52,21 @@ class Printer:
 
 
 class Teller:
-    """The judge's witness: counts for Prometheus and remembers what a person wants to know."""
+    """The judge's witness: counts for Prometheus and remembers what a person wants to know.
 
-    def __init__(self, metrics: Metrics, *, live: bool, out: TextIO = sys.stderr) -> None:
+    `heard` is told of every verdict as well.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        live: bool,
+        out: TextIO = sys.stderr,
+        heard: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self._metrics = metrics
+        self._heard = heard
         self._out = out
         self._live = live
         self._printer = Printer(out)
@@ -65,6 +76,8 @@ class Teller:
 
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None:
         self._metrics.verdict(event, seconds)
+        if self._heard is not None:
+            self._heard(event)
         event = {**event, "time": datetime.now(UTC).isoformat()}
         verdict = event["verdict"]
         with self._lock:

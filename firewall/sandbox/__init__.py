@@ -7,6 +7,7 @@ from firewall.sandbox.execgate import ExecGate
 from firewall.sandbox.freeze import Freezer
 from firewall.sandbox.launch import Sandbox
 from firewall.sandbox.spec import SandboxSpec
+from firewall.sandbox.threads import Threads
 
 __all__ = [
     "ActorFinder",
@@ -16,4 +17,5 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SandboxSpec",
+    "Threads",
 ]

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.sandbox.netlink import NETLINK_SOCK_DIAG, NLMSG_ERROR, Message, error_of, replies
-from firewall.sandbox.procfs import describe, family, socket_inodes
+from firewall.sandbox.procfs import ancestry, describe, family, socket_inodes
+from firewall.sandbox.threads import Threads
 
 type Address = tuple[Any, ...]
 
@@ -34,10 +35,18 @@ _ANCESTOR_BYTES = 2 << 10
 class ActorFinder:
     """Finds the actors of one sandbox's flows. May be used by several threads."""
 
-    def __init__(self, sandbox: str, pid: int, namespace: int, diag: socket.socket) -> None:
+    def __init__(
+        self,
+        sandbox: str,
+        pid: int,
+        namespace: int,
+        diag: socket.socket,
+        threads: Threads | None = None,
+    ) -> None:
         self._sandbox = sandbox
         self._pid = pid
         self._namespace = namespace
+        self._threads = threads or Threads()
         self._diag = diag
         self._diag.settimeout(_PATIENCE_S)
         self._lock = threading.Lock()
@@ -67,6 +76,14 @@ class ActorFinder:
         parents = family(self._pid) if wanted else {}
         holders, unreadable = _holders(parents, wanted)
         return [self._actor(inode, holders, unreadable, parents) for inode in inodes]
+
+    def process(self, pid: int) -> Actor:
+        """The actor that is a process, which need not be inside. Never raises."""
+        try:
+            chain = list(ancestry(pid, 1))
+        except (OSError, ValueError, IndexError) as error:
+            return self._unknown(f"the process could not be read: {error}")
+        return Actor(self._sandbox, chain[0], tuple(chain[1:]), self._namespace)
 
     def _inode(self, client: Address, destination: Address, transport: str) -> int | str:
         try:
@@ -99,12 +116,8 @@ class ActorFinder:
             chain = list(self._chain(holders[inode], parents))
         except OSError as error:
             return self._unknown(f"the process ended before it could be read: {error}")
-        return Actor(
-            self._sandbox,
-            process=chain[0],
-            ancestors=tuple(chain[1:]),
-            namespace=self._namespace,
-        )
+        actor = Actor(self._sandbox, chain[0], tuple(chain[1:]), self._namespace)
+        return self._threads.of(actor)
 
     def _chain(self, pid: int, parents: Mapping[int, int]) -> Iterable[Process]:
         yield describe(pid)

@@ -56,10 +56,10 @@ class Broker:
         self.step = "set up its network"
         sockets = network.configure()
         self.step = "set up its file system"
-        mounts.build(view)
+        tools = mounts.build(view)
         self.step = f"start in {self._program.directory}"
         os.chdir(self._program.directory)
-        exits = (sockets.tcp, sockets.udp, sockets.diag)
+        exits = (sockets.tcp, sockets.udp, sockets.diag, tools)
         namespace = os.stat("/proc/self/ns/net").st_ino
         handles = tuple(each.fileno() for each in exits)
         channel.send(self._news, "ready", namespace, fds=handles)

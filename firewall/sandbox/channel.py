@@ -5,7 +5,7 @@ import socket
 from typing import Any
 
 _LIMIT = 1 << 16
-_DESCRIPTORS = 3
+_DESCRIPTORS = 4
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

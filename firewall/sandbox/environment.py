@@ -69,10 +69,14 @@ _PROXIES = frozenset(
 _OF_A_HOME = ("MAIL", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
-def agent_environment(environment: Mapping[str, str], bundle: str) -> dict[str, str]:
+TOOLS_VARIABLE = "FIREWALL_TOOLS"
+"""Names the socket of the tool-call service (toolcalls/client.py)."""
+
+
+def agent_environment(environment: Mapping[str, str], bundle: str, tools: str) -> dict[str, str]:
     """The environment inside: no sockets of the host, no proxies, every bundle variable set."""
     kept = {name: value for name, value in environment.items() if not _leads_out(name)}
-    return kept | dict.fromkeys(BUNDLE_VARIABLES, bundle)
+    return kept | dict.fromkeys(BUNDLE_VARIABLES, bundle) | {TOOLS_VARIABLE: tools}
 
 
 def moved_home(environment: Mapping[str, str], uid: int, private: str) -> dict[str, str]:

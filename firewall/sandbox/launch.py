@@ -25,7 +25,7 @@ class Sandbox:
 
     `tcp` and `udp` are the listeners that everything inside ends up in (nonblocking): an accepted
     socket's own address is the destination the agent asked for. `diag` is a NETLINK_SOCK_DIAG
-    socket of the sandbox's network.
+    socket of the sandbox's network, `tools` listens for questions about tool calls.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Sandbox:
         self.tcp: socket.socket
         self.udp: socket.socket
         self.diag: socket.socket
+        self.tools: socket.socket
 
     @classmethod
     def launch(cls, wanted: SandboxSpec) -> "Sandbox":
@@ -166,7 +167,7 @@ class Sandbox:
         with suppress(ChildProcessError):
             os.waitpid(self._keeper, 0)
         self._news.close()
-        for name in ("tcp", "udp", "diag"):
+        for name in ("tcp", "udp", "diag", "tools"):
             if hasattr(self, name):
                 getattr(self, name).close()
         _take_terminal_back()
@@ -188,7 +189,7 @@ class Sandbox:
         self._handle = os.pidfd_open(self.pid)
         self._tell("prepare")
         (self.namespace,), fds = self._await("ready")
-        self.tcp, self.udp, self.diag = (socket.socket(fileno=fd) for fd in fds)
+        self.tcp, self.udp, self.diag, self.tools = (socket.socket(fileno=fd) for fd in fds)
         self._requests.settimeout(_PATIENCE_S)
 
     def _await(self, kind: str) -> tuple[list[Any], list[int]]:
@@ -212,7 +213,7 @@ def _plan(wanted: SandboxSpec, identity: Identity) -> tuple[Program, mounts.View
         environment = moved_home(environment, identity.uid, mounts.HOME)
     program = Program(
         argv=wanted.argv,
-        environment=agent_environment(environment, mounts.BUNDLE),
+        environment=agent_environment(environment, mounts.BUNDLE, mounts.TOOLS),
         directory=wanted.directory,
         umask=umask,
         hangup_ignored=signal.getsignal(signal.SIGHUP) == signal.SIG_IGN,

@@ -7,6 +7,7 @@ for itself inherits these mounts locked (mount_namespaces(7)): it can neither li
 
 import glob
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,8 +21,11 @@ FILES = "/run/agent-firewall"
 HOME = "/run/agent-home"
 """A folder for the files of a user who has no home of its own; gone with the sandbox."""
 BUNDLE = f"{FILES}/ca-certificates.crt"
+TOOLS = f"{FILES}/tools.sock"
+"""Where programs inside ask about tool calls."""
 _MASK = f"{FILES}/masked"
 _RESOLV = f"{FILES}/resolv.conf"
+_BACKLOG = 64
 _NAMESERVERS = b"nameserver 198.18.0.1\noptions edns0 trust-ad\n"
 
 _PRIVATE = ("/run", "/var/run", "/tmp/.X11-unix", "/tmp/.ICE-unix")  # noqa: S108
@@ -59,8 +63,11 @@ class View:
     root: bool
 
 
-def build(view: View) -> None:
-    """Make the view in this process's mount namespace. Raises OSError."""
+def build(view: View) -> socket.socket:
+    """Make the view in this process's mount namespace. Raises OSError.
+
+    Returns a listener at `TOOLS`, where nobody inside can put another.
+    """
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
     for path in (*view.read_only, *view.hide):
         _pin_ancestors(path)
@@ -79,7 +86,11 @@ def build(view: View) -> None:
     _resolver()
     for path in filter(_reachable, view.hide):
         _hide(path)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(TOOLS)
+    listener.listen(_BACKLOG)
     linux.mount("none", FILES, flags=linux.MS_REMOUNT | linux.MS_RDONLY | _NO_PROGRAMS)
+    return listener
 
 
 def _hide(path: str) -> None:

@@ -95,3 +95,11 @@ def leader(thread: int) -> int:
     """The process that a thread belongs to. Raises OSError when it is gone."""
     _, _, rest = _read(f"/proc/{thread}/status").partition(b"\nTgid:")
     return int(rest.split(maxsplit=1)[0])
+
+
+def ancestry(pid: int, first: int, limit: int = 32, argument_bytes: int = 2 << 10) -> list[Process]:
+    """A process and its ancestors up to `first`, at most `limit`. Raises OSError."""
+    chain = [describe(pid)]
+    while pid != first and len(chain) <= limit and (pid := parent(pid)) > 0:
+        chain.append(describe(pid, argument_bytes))
+    return chain

@@ -148,6 +148,22 @@ def test_two_firewalls_at_once_write_two_chains(workplace: Workplace, policy: Pa
     assert verify(workplace.log).status == "intact"
 
 
+def test_every_run_leaves_a_signed_log_and_tells_it_elsewhere(
+    workplace: Workplace, policy: Path
+) -> None:
+    copy = workplace.folder / "copy"
+    for _ in range(2):
+        command = [*FIREWALL, "run", "-p", str(policy), "--checkpoints", str(copy), "--", "true"]
+        subprocess.run(command, cwd=workplace.work, env=workplace.environment, check=True)
+    command = [*FIREWALL, "audit", "verify", "--checkpoint", str(copy)]
+    checked = subprocess.run(
+        command, env=workplace.environment, check=False, capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "checkpoints: intact, 2, " in checked.stdout
+    assert "signed by " in checked.stdout
+
+
 def test_serve_ends_by_a_signal(workplace: Workplace, policy: Path) -> None:
     process = subprocess.Popen(
         [*FIREWALL, "serve", "--policy", str(policy), "--listen", "127.0.0.1:0"],

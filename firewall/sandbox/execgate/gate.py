@@ -20,6 +20,7 @@ from firewall.sandbox.execgate.files import Files, Program
 from firewall.sandbox.execgate.notify import Notice
 from firewall.sandbox.execgate.tell import tell
 from firewall.sandbox.execgate.verify import Judged, Verifier
+from firewall.sandbox.threads import Threads
 from firewall.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class ExecGate:
     """Judges every program that starts in one sandbox, from its making until `close`.
 
     `listener` is the sandbox's, `first` the pid of its first process and `namespace` the inode of
-    its network. `post` runs work on the thread that owns the judge.
+    its network. `post` runs work on the thread that owns the judge, `threads` knows the tool calls.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ExecGate:
         sandbox: str,
         first: int,
         namespace: int,
+        threads: Threads,
     ) -> None:
         self._listener = listener
         self._judge = door
@@ -48,12 +50,17 @@ class ExecGate:
         self._names = Names(self._files)
         self._callers = Callers(sandbox, first, namespace)
         self._sandbox = sandbox
+        self._threads = threads
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._verifier = Verifier(self._files, self._rejudge, self._ring)
         self._told: tuple[int, Verdict] | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="exec gate", daemon=True)
         self._thread.start()
+
+    def actor(self, pid: int) -> Actor:
+        """Who a process of this sandbox is. Never raises."""
+        return self._threads.of(self._callers.actor(pid))
 
     def close(self) -> None:
         """Stop. What still waits fails when the listener is closed (ENOSYS, seccomp_unotify(2))."""
@@ -119,7 +126,7 @@ class ExecGate:
             notify.fail(self._listener, notice, error.code)
 
     def _ask(self, notice: Notice, pid: int, program: Program) -> None:
-        actor = self._callers.actor(pid)
+        actor = self._threads.started(self._callers.actor(pid), program.argv)
         request = execute(program, self._names)
         judged = Judged(notice.thread, pid, program, self._verifier.before(pid))
 
@@ -153,7 +160,7 @@ class ExecGate:
 
     def _rejudge(self, judged: Judged, found: Execute, kill: Callable[[], None]) -> None:
         """Something else runs than what was judged: judge it now, and end it where it may not."""
-        actor = self._callers.actor(judged.pid)
+        actor = self.actor(judged.pid)
 
         def answer(verdict: Verdict) -> None:
             if not verdict.allowed:

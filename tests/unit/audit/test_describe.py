@@ -41,7 +41,11 @@ def test_enums_stand_as_their_plain_values() -> None:
     described = describe(Verdict(Action.DENY, "default", "why", Severity.CRITICAL))
     assert (described["action"], described["severity"]) == ("deny", "critical")
     assert type(described["action"]) is str
-    assert described["obligations"] == {"tls": "inspect", "ssh": "none"}
+    assert described["obligations"] == {
+        "tls": "inspect",
+        "ssh": "none",
+        "tool_calls": False,
+    }
 
 
 def test_findings_become_a_list_of_objects() -> None:

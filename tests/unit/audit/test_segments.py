@@ -3,7 +3,7 @@
 import pytest
 
 from firewall.audit.segments import PAGE, TORN_LIMIT, could_be_torn
-from firewall.audit.verify import _torn
+from firewall.audit.status import torn as verifiers_torn
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from firewall.audit.verify import _torn
 )
 def test_could_be_torn(rest: bytes, offset: int, torn: bool) -> None:
     assert could_be_torn(rest, offset) is torn
-    assert _torn(rest, offset) is torn
+    assert verifiers_torn(rest, offset) is torn

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from firewall.audit import storage
 from firewall.audit.storage import Disk, write_all
 
 
@@ -75,3 +76,16 @@ def test_a_deleted_file_has_no_size(tmp_path: Path) -> None:
     (tmp_path / "a").unlink()
     assert disk.size(file) is None
     os.close(file)
+
+
+def test_a_file_whose_name_is_not_durable_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise OSError("no name is durable")
+
+    monkeypatch.setattr(storage, "sync_directory", fail)
+    with pytest.raises(OSError, match="no name is durable"):
+        Disk().open(tmp_path / "a", create=True)
+    monkeypatch.undo()
+    Disk().close(Disk().open(tmp_path / "a", create=True))

@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from firewall.actor import Actor
-from firewall.audit import AuditLog, describe
+from firewall.audit import AuditLog, describe, keys
 from firewall.cli.audit import app
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
+from tests.unit.audit.signing import signed_log
 from tests.waiting import PATIENCE
 
 
@@ -33,6 +34,14 @@ def append(log: AuditLog, host: str, action: Action, rule: str) -> None:
     }
     log.append(event, lambda error: written.set())
     assert written.wait(PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state of its own, without a key."""
+    directory = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("FIREWALL_STATE", str(directory))
+    return directory
 
 
 @pytest.fixture
@@ -140,7 +149,9 @@ class TestShow:
 
 class TestVerify:
     def test_intact(self, log: Path) -> None:
-        assert run("verify", "--log", str(log)) == (0, "gate: intact, 6 records\n")
+        code, output = run("verify", "--log", str(log))
+        assert code == 0
+        assert output.startswith("gate: intact, 6 records\ncheckpoints: none, so a log cut")
 
     def test_not_closed(self, log: Path) -> None:
         path = segment(log)
@@ -168,6 +179,63 @@ class TestVerify:
         assert code == 1
         assert "records 1 to 6 are missing" in output
         assert "no record holds" in output
+
+
+class TestSigned:
+    @pytest.fixture
+    def signed(self, state: Path) -> Path:
+        signed_log(state)
+        return state / "audit"
+
+    def test_intact(self, signed: Path, state: Path) -> None:
+        key = (state / "authority/audit-key.pub").read_text().strip()
+        for arguments in ((), ("--key", key), ("--key", str(state / "authority/audit-key.pub"))):
+            code, output = run("verify", *arguments)
+            assert code == 0
+            assert "a: intact, 4 records, signed to 4\n" in output
+            assert "checkpoints: intact, 4, the last of 2" in output
+            assert output.endswith(f"signed by {key}\n")
+
+    def test_without_a_key_it_says_so(self, signed: Path, tmp_path: Path) -> None:
+        (signed.parent / "authority/audit-key.pub").unlink()
+        code, output = run("verify")
+        assert code == 0
+        assert "signatures not checked: no --key" in output
+
+    def test_a_foreign_key(self, signed: Path, tmp_path: Path) -> None:
+        other = str(keys.ensure(tmp_path).public)
+        code, output = run("verify", "--key", other)
+        assert code == 5
+        assert "checkpoints: unsigned at " in output
+        assert "no checkpoint holds" in output
+
+    def test_a_copy(self, signed: Path, tmp_path: Path) -> None:
+        *_, last = sorted((signed / "checkpoints").iterdir())
+        last.rename(tmp_path / "copy")
+        code, output = run("verify", "--checkpoint", str(tmp_path / "copy"))
+        assert code == 4
+        assert "truncated at " in output
+        assert "checkpoints 1 to 3 hold" in output
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (("--key", "nothing"), "give NAME+ID+KEY or the file"),
+            (("--key", "a+b+c"), "give NAME+ID+KEY or the file"),
+            (("--checkpoint", "/nowhere"), "--checkpoint: "),
+        ],
+    )
+    def test_what_cannot_be_read(self, signed: Path, arguments: tuple[str, ...], told: str) -> None:
+        code, output = run("verify", *arguments)
+        assert code == 2
+        assert told in output
+
+    def test_a_new_key(self, signed: Path) -> None:
+        code, output = run("rotate-key")
+        assert code == 0
+        was, now = (line.split()[1] for line in output.splitlines())
+        assert was != now
+        assert run("verify", "--key", was)[0] == 0
 
 
 @pytest.mark.parametrize("command", ["tail", "show", "verify"])

@@ -7,6 +7,7 @@ import pytest
 from firewall.sandbox.environment import BUNDLE_VARIABLES, agent_environment, moved_home
 
 BUNDLE = "/run/agent-firewall/ca-certificates.crt"
+TOOLS = "/run/tools.sock"
 
 
 @pytest.mark.parametrize(
@@ -30,25 +31,25 @@ BUNDLE = "/run/agent-firewall/ca-certificates.crt"
     ],
 )
 def test_what_leads_out_is_removed(name: str) -> None:
-    kept = agent_environment({name: "x", "OWN": "y"}, BUNDLE)
+    kept = agent_environment({name: "x", "OWN": "y"}, BUNDLE, TOOLS)
     assert name not in kept
     assert kept["OWN"] == "y"
 
 
 @pytest.mark.parametrize("name", ["PATH", "HOME", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"])
 def test_the_rest_stays(name: str) -> None:
-    assert agent_environment({name: "value"}, BUNDLE)[name] == "value"
+    assert agent_environment({name: "value"}, BUNDLE, TOOLS)[name] == "value"
 
 
 def test_every_bundle_variable_names_the_merged_bundle() -> None:
-    kept = agent_environment({"REQUESTS_CA_BUNDLE": "/private.pem"}, BUNDLE)
+    kept = agent_environment({"REQUESTS_CA_BUNDLE": "/private.pem"}, BUNDLE, TOOLS)
     assert {kept[name] for name in BUNDLE_VARIABLES} == {BUNDLE}
     assert {"SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"} <= kept.keys()
 
 
 def test_the_callers_environment_is_left_as_it_is() -> None:
     own = {"DISPLAY": ":0"}
-    agent_environment(own, BUNDLE)
+    agent_environment(own, BUNDLE, TOOLS)
     assert own == {"DISPLAY": ":0"}
 
 

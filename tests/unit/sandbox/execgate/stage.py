@@ -14,6 +14,7 @@ from firewall.policy import Policy
 from firewall.requests import Execute, Request
 from firewall.sandbox import linux
 from firewall.sandbox.execgate import ExecGate, notify
+from firewall.sandbox.threads import Threads
 from firewall.verdict import Action, Severity, Verdict
 from tests.unit.proxy.stage import Memory
 
@@ -73,7 +74,7 @@ class Stage:
         theirs.close()
         with ours:
             _, (listener, *_), _, _ = socket.recv_fds(ours, 1, 1)
-        gate = ExecGate(listener, self.judge, lambda work: work(), "test", 1, 0)
+        gate = ExecGate(listener, self.judge, lambda work: work(), "test", 1, 0, Threads())
         try:
             with os.fdopen(reader, errors="replace") as output:
                 self.stderr = output.read()

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
+from tests.waiting import eventually
+
 SERVER = Path(__file__).with_name("mcp_server.py")
 COMMAND = [sys.executable, "-m", "firewall.cli", "mcp"]
 
@@ -102,3 +104,34 @@ def test_signals_reach_the_server(tmp_path: Path) -> None:
         assert proxy.stdout.readline() == b"{}\n"
         proxy.terminate()
         assert proxy.wait(20) == 9
+
+
+def test_the_service_judges_and_says_what_can_never_be_called(tmp_path: Path) -> None:
+    policy, where = tmp_path / "p.yaml", tmp_path / "tools.sock"
+    rule = '{name: no-drop, deny: ["mcp__demo__drop"]}'
+    policy.write_text(f"version: 1\nname: p\ntools:\n  rules:\n    - {rule}\n")
+    environment = {"FIREWALL_STATE": str(tmp_path / "state"), "FIREWALL_TOOLS": str(where)}
+    serve = [sys.executable, "-m", "firewall.cli", "tools", "serve"]
+    with subprocess.Popen(
+        [*serve, "--policy", str(policy), "--socket", str(where)],
+        env={**os.environ, **environment},
+        stderr=subprocess.DEVNULL,
+    ) as service:
+        eventually(where.exists, 30)
+        parameters = StdioServerParameters(
+            command=sys.executable,
+            args=[*COMMAND[1:], "--name", "demo", "--", sys.executable, str(SERVER)],
+            env=environment,
+        )
+        tools, allowed, denied = asyncio.run(_both(parameters))
+        service.terminate()
+    assert tools == ["add"]
+    assert (allowed.is_error, allowed.content[0].text) == (False, "3")
+    assert (denied.is_error, "rule: no-drop" in denied.content[0].text) == (True, True)
+
+
+async def _both(parameters: StdioServerParameters) -> tuple[list[str], Any, Any]:
+    async with Client(parameters, mode="legacy") as client:
+        tools = [tool.name for tool in (await client.list_tools()).tools]
+        allowed = await client.call_tool("add", {"one": 1, "two": 2})
+        return tools, allowed, await client.call_tool("drop", {"table": "users"})

@@ -89,7 +89,7 @@ class Session:
             self._bound(raw)
             value = strict.read(raw)
             return self._step(raw, value)
-        except strict.UnreadableError as error:
+        except Exception as error:
             return Reply(_dump(_problem(_identity(raw), f"refused by the firewall: {error}")))
 
     def settle(self, ask: Ask, answers: Sequence[Answer]) -> Forward | Reply:
@@ -134,15 +134,9 @@ class Session:
         """A list of tools without those that are unusable, or changed since they were approved."""
         try:
             hidden = {*unusable, *self._pins.hidden(listing.tools)}
+            return _without(hidden, listing)
         except Exception as error:
             return self._withheld(listing.raw, error)
-        changed = False
-        for message in listing.value if isinstance(listing.value, list) else [listing.value]:
-            if (tools := _tools(message)) is not None:
-                kept = [each for each in tools if _is_tool(each) and each["name"] not in hidden]
-                changed = changed or len(kept) < len(tools)
-                message["result"]["tools"] = kept
-        return _dump(listing.value) if changed else listing.raw
 
     def end(self, why: str) -> list[bytes]:
         """The server is gone: an error for each request that waits."""
@@ -229,6 +223,17 @@ def _refusal(message: dict[str, Any], answer: Answer | None) -> dict[str, Any]:
 
 def _problem(identity: Any, text: str, code: int = _INVALID) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": identity, "error": {"code": code, "message": text}}
+
+
+def _without(hidden: Collection[str], listing: Listing) -> bytes:
+    """The listing without some tools; its own bytes where none of them is in it."""
+    changed = False
+    for message in listing.value if isinstance(listing.value, list) else [listing.value]:
+        if (tools := _tools(message)) is not None:
+            kept = [each for each in tools if _is_tool(each) and each["name"] not in hidden]
+            changed = changed or len(kept) < len(tools)
+            message["result"]["tools"] = kept
+    return _dump(listing.value) if changed else listing.raw
 
 
 def _is_request(message: dict[str, Any]) -> bool:

@@ -5,9 +5,17 @@ what wraps another command (env, timeout, `bash -c`), and `read_shell` reads a w
 """
 
 from firewall.commands.argv import read_argv
-from firewall.commands.inspect import inspect_argv
+from firewall.commands.inspect import inspect_argv, left_to_the_network
 from firewall.commands.reading import Reading
 from firewall.commands.shell import read_shell
 from firewall.commands.ssh import SshInvocation, parse_ssh
 
-__all__ = ["Reading", "SshInvocation", "inspect_argv", "parse_ssh", "read_argv", "read_shell"]
+__all__ = [
+    "Reading",
+    "SshInvocation",
+    "inspect_argv",
+    "left_to_the_network",
+    "parse_ssh",
+    "read_argv",
+    "read_shell",
+]

@@ -11,6 +11,8 @@ from firewall.commands.tunnels import inspect_tunnels
 from firewall.requests import Finding
 
 _SSH = {"ssh", "slogin", "autossh"}
+SSH_CLIENTS = frozenset({"ssh", "dbclient", "klink", "lsh", "plink", "putty"})
+_STARTS = re.compile(r"ExecStart(?:Pre|Post)?=[-@:+!]*([^\s\\][^\n\\]*)")
 _INTERPRETERS = re.compile(r"(?:python|pypy)[0-9.]*")
 
 
@@ -22,14 +24,16 @@ def inspect_argv(argv: Sequence[str]) -> tuple[Finding, ...]:
 @lru_cache(maxsize=1024)
 def _inspect(argv: tuple[str, ...]) -> tuple[Finding, ...]:
     """Remembered, because a program opens many flows and a command line may be very long."""
-    program, arguments = _program(argv)
+    program, arguments = program_of(argv)
     findings = [*inspect_tunnels(program, arguments), *inspect_miners(program, arguments)]
+    if program in ("echo", "printf"):
+        findings += _inspect_units(arguments)
     if program in _SSH:
         findings += _inspect_ssh([program, *arguments])
     return tuple(dict.fromkeys(findings))
 
 
-def _program(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+def program_of(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The program's name and arguments, looking through `python -m` and kitty's ssh kitten."""
     name = PurePath(argv[0].replace("\\", "/")).name.lower().removesuffix(".exe")
     match list(argv[1:4]):
@@ -40,6 +44,12 @@ def _program(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
         case ["ssh", *_] if name == "kitten":
             return "ssh", argv[2:]
     return name, argv[1:]
+
+
+def _inspect_units(texts: Sequence[str]) -> list[Finding]:
+    """A service that is written down to be started later (systemd.service(5), ExecStart=)."""
+    lines = (each[1] for text in texts for each in _STARTS.finditer(text))
+    return [finding for line in lines for finding in inspect_argv(line.split())]
 
 
 def _inspect_ssh(argv: Sequence[str]) -> list[Finding]:
@@ -64,3 +74,11 @@ def _judge_ssh(ssh: SshInvocation) -> list[Finding]:
         Finding("tunnel", "ssh", f"{what} {value} through {host}", where)
         for where, what, value in tunnels
     ]
+
+
+def left_to_the_network(finding: Finding) -> bool:
+    """Whether it is a forward of an SSH client, which the gateway judges channel by channel.
+
+    A rule of the network may allow it; the arguments alone do not tell.
+    """
+    return finding.name in SSH_CLIENTS and finding.kind in ("tunnel", "ssh-reverse-forwarding")

@@ -22,6 +22,12 @@ _POOL = re.compile(
 """xmrig Url.cpp, ethminer PoolURI.cpp, NBMiner and bzminer's readmes. A host must follow and the
 word must end with it: a search for such addresses, or a text about one, is not their use."""
 
+_ENGINES = frozenset({"docker", "podman", "nerdctl"})
+_IMAGE = re.compile(
+    r"(?:[a-z0-9.-]+(?::[0-9]+)?/)(?:[a-z0-9._-]+/)*([a-z0-9._-]+)(?:[:@][\w.:-]+)?"
+)
+"""An image's name with at least one folder, as those of a public registry's users have."""
+
 _PLAIN_SCHEMES = {"daemon://", "solo://"}
 
 _SERVER = {"-o", "--url", "--server", "--pool", "-pool", "-s", "-P"}
@@ -39,7 +45,12 @@ _ALGORITHMS = re.compile(
 
 def inspect_miners(program: str, arguments: Sequence[str]) -> list[Finding]:
     """What gives a miner away. `program` is its name without path, in lower case."""
-    found = _by_name(program) or _by_address(arguments) or _by_options(arguments)
+    found = (
+        _by_name(program)
+        or _by_image(program, arguments)
+        or _by_address(arguments)
+        or _by_options(arguments)
+    )
     return [found] if found else []
 
 
@@ -47,6 +58,17 @@ def _by_name(program: str) -> Finding | None:
     if not _PROGRAMS.fullmatch(program):
         return None
     return Finding("mining", "miner", f"mining program {program}", "argument 0")
+
+
+def _by_image(program: str, arguments: Sequence[str]) -> Finding | None:
+    """A container whose image is called as a miner: docker run OPTIONS IMAGE[:TAG] ..."""
+    if program not in _ENGINES or not {"run", "create"} & set(arguments[:3]):
+        return None
+    for place, word in enumerate(arguments, 1):
+        image = _IMAGE.fullmatch(word)
+        if image and _PROGRAMS.fullmatch(image[1]):
+            return Finding("mining", "miner", f"container image {word}", f"argument {place}")
+    return None
 
 
 def _by_address(arguments: Sequence[str]) -> Finding | None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from firewall.commands import Reading, read_argv, read_shell
-from firewall.requests import ToolCall
+from firewall.commands import Reading, left_to_the_network, read_argv, read_shell
+from firewall.requests import Finding, ToolCall
 from firewall.verdict import Verdict
 
 SHELL_ARGUMENTS: Mapping[str, str] = {
@@ -45,7 +45,7 @@ def request_of(call: Call, commands: Mapping[str, str] = NONE) -> ToolCall:
         call.tool,
         json.dumps(call.arguments, ensure_ascii=False, default=str),
         call.call_id,
-        reading.findings,
+        tuple(each for each in reading.findings if _is_told_here(each)),
         call.agent,
         call.server,
         call.session,
@@ -61,6 +61,11 @@ def explain(verdict: Verdict) -> str:
     if verdict.remedy:
         lines.append(f"to allow it: {verdict.remedy}")
     return "\n".join(lines)
+
+
+def _is_told_here(finding: Finding) -> bool:
+    """A forward out may be allowed where it leads; a door back in never is, and is told at once."""
+    return finding.kind == "ssh-reverse-forwarding" or not left_to_the_network(finding)
 
 
 def _read(call: Call, commands: Mapping[str, str]) -> Reading:

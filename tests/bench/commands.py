@@ -66,7 +66,48 @@ def _microseconds(text: str) -> float:
     return (time.perf_counter() - began) * 1e6
 
 
-SECTIONS: tuple[Callable[[Path], Iterator[Row]], ...] = (bypasses, benign)
+def ssh_spellings(folder: Path) -> Iterator[Row]:
+    """Remote forwards that `ssh -G` names: named as an intent too; and look-alikes that are not."""
+    wanted, named, silent = 0, 0, []
+    for row in rows_of(folder, "ssh_spellings"):
+        reading = read_shell(row["command"])
+        intents = [each.name for command in reading.commands for each in command.intents]
+        if (row.get("ssh_G") or {}).get("remoteforward"):
+            wanted += 1
+            named += "ssh.forward-remote" in intents
+        if row["category"] == "benign_no_forward":
+            silent.append(not any(each.startswith("ssh.forward") for each in intents))
+    if wanted:
+        yield "ssh -G remote forwards: named", str(wanted), f"{named / wanted:.1%}"
+        yield "ssh look-alikes: silent", str(len(silent)), f"{statistics.mean(silent):.1%}"
+
+
+def mining(folder: Path) -> Iterator[Row]:
+    """Miners' own command lines, and findings in harmless commands."""
+    miners = [row["command"] for row in rows_of(folder, "mining_commands")]
+    if miners:
+        share = statistics.mean(_mines(each) for each in miners)
+        yield "mining: found", str(len(miners)), f"{share:.1%}"
+    harmless = [row["command"] for row in rows_of(folder, "benign_commands")]
+    if harmless:
+        false = sum(map(_mines, harmless))
+        yield (
+            "mining in harmless commands, per 1,000",
+            str(len(harmless)),
+            (f"{false / len(harmless) * 1000:.2f}"),
+        )
+
+
+def _mines(text: str) -> bool:
+    return any(each.kind == "mining" for each in read_shell(text).findings)
+
+
+SECTIONS: tuple[Callable[[Path], Iterator[Row]], ...] = (
+    bypasses,
+    benign,
+    ssh_spellings,
+    mining,
+)
 
 
 def main() -> None:

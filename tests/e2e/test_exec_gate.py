@@ -17,6 +17,9 @@ POLICY = """
 version: 1
 name: test
 extends: [base]
+shell:
+  rules:
+    - {name: no-back-doors, deny: any, intents: [ssh.forward-remote], reason: nobody needs one}
 """
 
 REVERSE = "-R 8080:localhost:80 host.test"
@@ -89,11 +92,11 @@ def executed(step: Step) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("way", [*EVERY_WAY, *(PYTHON_WAYS if has_python() else ())])
 def test_a_denied_program_does_not_run(steps: Steps, way: str) -> None:
     step = steps[way]
-    assert "firewall: blocked: ssh: remote forwarding" in step.err, step
-    assert "(rule guards.ssh-reverse-forwarding)" in step.err
+    assert "firewall: blocked: rule no-back-doors denies" in step.err, step
+    assert "nobody needs one" in step.err
     assert step.err.count("firewall: blocked") == 1
     denied = step.blocked[0]
-    assert denied["verdict"]["rule"] == "guards.ssh-reverse-forwarding"
+    assert denied["verdict"]["rule"] == "no-back-doors"
     assert denied["request"]["type"] == "Execute"
     assert denied["request"]["digest"]
     assert denied["actor"]["ancestors"]
@@ -161,5 +164,5 @@ def test_a_raced_program_is_ended_and_told_of(workplace: Workplace) -> None:
     result = workplace.shell(policy, "./race; echo over")
     assert result.out == "over\n", "a program that was not judged would hang in its connection"
     swapped = [each for each in result.denied() if "judged" in each["flow"]]
-    assert {each["verdict"]["rule"] for each in swapped} <= {"guards.ssh-reverse-forwarding"}
+    assert {each["verdict"]["rule"] for each in swapped} <= {"no-back-doors"}
     assert all(each["flow"]["judged"] == "/usr/bin/true" for each in swapped)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from firewall.commands import read_argv
+from firewall.commands import left_to_the_network, read_argv
 from firewall.requests import Execute
 from firewall.sandbox.execgate.files import Files, Image, Program, text
 
@@ -131,6 +131,5 @@ def _running(pid: int, image: Image) -> Execute:
         argv = tuple(map(text, file.read(ARGUMENTS).rstrip(b"\0").split(b"\0")))
         directory = text(os.readlink(f"/proc/{pid}/cwd".encode()))
     reading = read_argv((image.path, *argv[1:]), directory)
-    return Execute(
-        image.path, argv, directory, reading.findings, "", image.digest, reading.commands
-    )
+    findings = tuple(each for each in reading.findings if not left_to_the_network(each))
+    return Execute(image.path, argv, directory, findings, "", image.digest, reading.commands)

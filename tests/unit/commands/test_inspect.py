@@ -106,3 +106,24 @@ def test_no_forwarding(spelling: dict[str, str]) -> None:
 )
 def test_raises_on_nothing(argv: list[str]) -> None:
     inspect_argv(argv)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("docker run -d --name web pool.test/acme/xmrig:6 -o pool.test:3333", True),
+        ("podman run acme/xmrig", True),
+        ("docker run -d acme/web", False),
+        ("docker logs acme/xmrig", False),
+        ("docker run --name xmrig postgres", False),
+    ],
+)
+def test_a_container_of_a_miner(line: str, found: bool) -> None:
+    assert any(each.kind == "mining" for each in inspect_argv(line.split())) == found
+
+
+def test_a_service_that_is_written_down() -> None:
+    unit = "[Service]\\nExecStart=/opt/bin/xmrig -o pool.test:3333 -u w\\nRestart=always"
+    (found,) = inspect_argv(["echo", "-e", unit])
+    assert (found.kind, found.evidence) == ("mining", "mining program xmrig")
+    assert inspect_argv(["echo", "ExecStart=/usr/sbin/nginx -g daemon"]) == ()

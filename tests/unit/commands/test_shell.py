@@ -146,7 +146,7 @@ def test_no_bytes_make_reading_fail(data: bytes) -> None:
 COMMANDS = st.sampled_from(["alpha", "beta -x", "gamma 'a b'", "\\delta", "'epsilon'", "A=1 zeta"])
 WRAPS = st.sampled_from(
     [
-        "( {} )", "{{ {}; }}", "if {}; then :; fi", "echo $({})", 'echo "$({})"',
+        "true; ( {} )", "{{ {}; }}", "if {}; then :; fi", "echo $({})", 'echo "$({})"',
         "echo ${{x:-$({})}}",
         "cat <({})", "while {}; do :; done", "case x in x) {};; esac", "f() {{ {}; }}", "! {}",
         "time {}", "cat <<E\n$({})\nE\n", "{} | cat", "cat | {}", "true && {}", "{} &", "x=$({})",

@@ -1,0 +1,55 @@
+"""Readers of single programs: what their arguments say that they are about to do."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from firewall.commands.programs import git, network, remote, transfer
+from firewall.commands.programs.files import FILES
+from firewall.commands.programs.interpreters import interpreter, is_interpreter
+from firewall.commands.programs.packages import MANAGERS, manager
+from firewall.commands.programs.told import NOTHING, Told
+
+type Reader = Callable[[Sequence[str]], Told]
+
+_READERS: Mapping[str, Reader] = {
+    "curl": transfer.curl,
+    "wget": transfer.wget,
+    "wget2": transfer.wget,
+    **dict.fromkeys(("http", "https", "xh", "xhs"), transfer.httpie),
+    **dict.fromkeys(("aria2c", "axel", "fetch", "lwp-download", "snarf"), transfer.fetcher),
+    "git": git.git,
+    **dict.fromkeys(("gh", "glab"), git.forge),
+    **dict.fromkeys(("hg", "svn", "bzr"), git.other),
+    "scp": remote.scp,
+    "sftp": remote.sftp,
+    "rsync": remote.rsync,
+    **dict.fromkeys(("mosh", "ssh-copy-id", "sshfs", "et", "sshuttle"), remote.by_name),
+    **dict.fromkeys(
+        ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "nmap-ncat"), network.nc
+    ),
+    "socat": network.socat,
+    "openssl": network.openssl,
+    "telnet": network.telnet,
+    "fping": network.fping,
+    **dict.fromkeys(
+        ("nmap", "masscan", "zmap", "rustscan", "arp-scan", "unicornscan", "naabu"),
+        network.scanner,
+    ),
+}
+_SSH = frozenset({"ssh", "slogin", "autossh", "dbclient", "plink", "putty", "klink", "tsh"})
+DOWNLOADERS = frozenset({"curl", "wget", "wget2", "aria2c", "axel", "fetch", "http", "https", "xh"})
+
+
+def is_downloader(name: str) -> bool:
+    return name in DOWNLOADERS
+
+
+def read(name: str, arguments: Sequence[str]) -> Told:
+    """What a program does. `name` is without its folder."""
+    reader = _READERS.get(name) or FILES.get(name)
+    if reader is not None:
+        return reader(arguments)
+    if name in _SSH:
+        return remote.ssh(name, arguments)
+    if name in MANAGERS:
+        return manager(name, arguments)
+    return interpreter(name, arguments) if is_interpreter(name) else NOTHING

@@ -1,0 +1,87 @@
+"""git, and the programs that reach code hosts: what is fetched, and what is pushed where."""
+
+from collections.abc import Sequence
+
+from firewall.commands.programs.options import take
+from firewall.commands.programs.told import NOTHING, Told
+from firewall.requests import Intent, IntentName
+
+_GLOBAL_SHORT = "Cc"
+_GLOBAL_LONG = frozenset({
+    "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env", "--super-prefix",
+    "--attr-source",
+})  # fmt: skip
+_WITH_VALUE = frozenset({
+    "--depth", "--branch", "--origin", "--upload-pack", "--receive-pack", "--exec", "--repo",
+    "--reference", "--separate-git-dir", "--template", "--config", "--jobs", "--filter",
+    "--shallow-since", "--shallow-exclude", "--push-option", "--server-option", "--refmap",
+    "--strategy", "--strategy-option", "--remote", "--format", "--output", "--bundle-uri",
+})  # fmt: skip
+_FETCHES = frozenset({"clone", "fetch", "pull", "ls-remote", "fetch-pack", "http-fetch"})
+_PUSHES = frozenset({"push", "send-pack", "http-push"})
+_SUBCOMMANDS: dict[tuple[str, str], IntentName] = {
+    ("submodule", "update"): "git.fetch",
+    ("submodule", "add"): "git.fetch",
+    ("remote", "update"): "git.fetch",
+    ("lfs", "fetch"): "git.fetch",
+    ("lfs", "pull"): "git.fetch",
+    ("lfs", "push"): "git.push",
+    ("subtree", "push"): "git.push",
+    ("subtree", "pull"): "git.fetch",
+    ("svn", "dcommit"): "git.push",
+    ("svn", "fetch"): "git.fetch",
+}
+DEFAULT = "the default remote"
+
+
+def git(arguments: Sequence[str]) -> Told:
+    """git(1)."""
+    options = take(arguments, _GLOBAL_SHORT, _GLOBAL_LONG, stop=True)
+    if not options.rest:
+        return NOTHING
+    command, *rest = options.rest
+    inner = take(rest, "buocj", _WITH_VALUE)
+    target = inner.rest[0] if inner.rest else ""
+    detail = " ".join(inner.rest[1:])
+    if command in _PUSHES:
+        named = next(iter(inner.values("--repo")), "")
+        return _one("git.push", target or named or DEFAULT, detail)
+    if command in _FETCHES:
+        writes = tuple(inner.rest[1:2]) if command == "clone" else ()
+        return Told((Intent("git.fetch", target or DEFAULT, detail),), (), writes)
+    if command == "archive" and inner.has("--remote"):
+        return _one("git.fetch", inner.values("--remote")[0])
+    name = _SUBCOMMANDS.get((command, target))
+    return _one(name, detail or DEFAULT) if name else NOTHING
+
+
+def forge(arguments: Sequence[str]) -> Told:
+    """gh(1) and glab(1): what changes something at the code host counts as a push."""
+    words = [each for each in arguments if not each.startswith("-")][:3]
+    match words:
+        case ["repo", "clone" | "fork" | "sync", *_] | ["pr" | "mr", "checkout", *_]:
+            return _one("git.fetch", " ".join(words[2:]))
+        case ["repo", "create" | "delete" | "edit", *_] | [
+            "pr" | "mr" | "issue" | "release" | "gist" | "secret" | "variable" | "workflow" | "api",
+            "create" | "merge" | "close" | "edit" | "upload" | "delete" | "set" | "run" | "comment",
+            *_,
+        ]:
+            return _one("git.push", " ".join(words))
+        case ["release" | "run", "download", *_]:
+            return _one("download", " ".join(words[2:]))
+    return NOTHING
+
+
+def other(arguments: Sequence[str]) -> Told:
+    """hg(1), svn(1), bzr(1)."""
+    words = [each for each in arguments if not each.startswith("-")]
+    match words:
+        case ["clone" | "pull" | "checkout" | "co" | "update" | "export" | "incoming", *rest]:
+            return _one("git.fetch", rest[0] if rest else DEFAULT)
+        case ["push" | "commit" | "ci" | "import", *rest]:
+            return _one("git.push", rest[0] if rest else DEFAULT)
+    return NOTHING
+
+
+def _one(name: IntentName, target: str, detail: str = "") -> Told:
+    return Told((Intent(name, target, detail),))

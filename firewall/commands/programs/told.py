@@ -1,0 +1,40 @@
+"""What a reader of one program tells."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from firewall.requests import Finding, Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Intents, the files that the program reads and writes, and what is always to be judged."""
+
+    intents: tuple[Intent, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+NOTHING = Told()
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_REMOTE = re.compile(r"(?:[^/:@\s]+@)?(?:\[[^]]+\]|[^/:@\s-][^/:@\s]*):(?!//)")
+
+
+def is_url(text: str) -> bool:
+    return _SCHEME.match(text) is not None
+
+
+def is_remote(text: str) -> bool:
+    """Whether it names a host as scp and rsync do: [user@]host:path."""
+    return _REMOTE.match(text) is not None and not re.match(r"[A-Za-z]:\\", text)
+
+
+def file_of(url: str) -> str:
+    """The file name that a download gets where none is given; "" where the URL has none."""
+    try:
+        path = urlsplit(url if is_url(url) else f"http://{url}").path
+    except ValueError:
+        return ""
+    return path.rpartition("/")[2]

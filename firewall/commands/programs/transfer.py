@@ -1,0 +1,123 @@
+"""Programs that fetch from a URL, or send to one."""
+
+import os
+from collections.abc import Sequence
+
+from firewall.commands.programs.options import Options, take
+from firewall.commands.programs.told import Told, file_of, is_url
+from firewall.requests import Intent
+
+_CURL_SHORT = "AbcCdDeEFHhKmoPQrtTuUwxXYyz"
+_CURL_LONG = frozenset({
+    "--abstract-unix-socket", "--cacert", "--capath", "--cert", "--cert-type", "--ciphers",
+    "--config", "--connect-timeout", "--connect-to", "--cookie", "--cookie-jar", "--crlfile",
+    "--data", "--data-ascii", "--data-binary", "--data-raw", "--data-urlencode", "--dns-servers",
+    "--doh-url", "--dump-header", "--form", "--form-string", "--header", "--interface", "--json",
+    "--key", "--keepalive-time", "--limit-rate", "--max-filesize", "--max-redirs", "--max-time",
+    "--netrc-file", "--noproxy", "--oauth2-bearer", "--output", "--output-dir", "--pass",
+    "--proto", "--proto-redir", "--proxy", "--proxy-header", "--proxy-user", "--pubkey", "--quote",
+    "--range", "--referer", "--request", "--request-target", "--resolve", "--retry",
+    "--retry-delay", "--retry-max-time", "--socks4", "--socks4a", "--socks5", "--socks5-hostname",
+    "--speed-limit", "--speed-time", "--stderr", "--tls-max", "--trace", "--trace-ascii",
+    "--unix-socket", "--upload-file", "--url", "--url-query", "--user", "--user-agent",
+    "--write-out",
+})  # fmt: skip
+_CURL_DATA = ("-d", "--data", "--data-ascii", "--data-binary", "--data-urlencode", "--json")
+_CURL_SENDS = (*_CURL_DATA, "--data-raw", "-F", "--form", "--form-string", "-T", "--upload-file")
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+_WGET_SHORT = "aAbBeDgGiIloOPQRtTUwX"
+_WGET_LONG = frozenset({
+    "--append-output", "--base", "--body-data", "--body-file", "--ca-certificate",
+    "--certificate", "--directory-prefix", "--execute", "--header", "--http-password",
+    "--http-user", "--input-file", "--level", "--limit-rate", "--load-cookies", "--method",
+    "--output-document", "--output-file", "--password", "--post-data", "--post-file", "--quota",
+    "--referer", "--reject", "--accept", "--save-cookies", "--timeout", "--tries", "--user",
+    "--user-agent", "--wait", "--domains", "--exclude-directories",
+})  # fmt: skip
+
+_ARIA_LONG = frozenset({"--dir", "--out", "--input-file", "--header", "--checksum", "--split"})
+_HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def curl(arguments: Sequence[str]) -> Told:
+    """curl(1)."""
+    options = take(arguments, _CURL_SHORT, _CURL_LONG)
+    urls = [*options.values("--url"), *options.rest]
+    reads = _sent_files(options)
+    outputs = options.values("-o", "--output")
+    folder = next(iter(options.values("--output-dir")), "")
+    if options.has("-O", "--remote-name", "--remote-name-all"):
+        outputs += [file_of(url) for url in urls]
+    writes = [os.path.join(folder, each) for each in outputs if each and each != "-"]
+    writes += options.values("-D", "--dump-header", "-c", "--cookie-jar", "--trace")
+    method = next(iter(options.values("-X", "--request")), "").upper()
+    sends = options.has(*_CURL_SENDS) and not options.has("-G", "--get")
+    intents = [_intent(url, writes, sends=sends or method in _BODY_METHODS) for url in urls]
+    return Told(tuple(intents), tuple(reads), tuple(each for each in writes if each))
+
+
+def _sent_files(options: Options) -> list[str]:
+    """What curl reads: @FILE in data, =@FILE and =<FILE in forms, -T FILE, -K FILE."""
+    found = options.values("-T", "--upload-file", "-K", "--config")
+    found += [each[1:] for each in options.values(*_CURL_DATA) if each.startswith("@")]
+    for each in options.values("-F", "--form"):
+        _, _, value = each.partition("=")
+        if value[:1] in ("@", "<"):
+            found.append(value[1:].partition(";")[0])
+    for each in options.values("--data-urlencode"):
+        _, at, name = each.partition("@")
+        if at and not each.startswith("@"):
+            found.append(name)
+    return [each for each in found if each not in ("-", ".", "")]
+
+
+def _intent(url: str, writes: Sequence[str], *, sends: bool) -> Intent:
+    if sends:
+        return Intent("upload", url)
+    return Intent("download", url, next(iter(writes), ""))
+
+
+def wget(arguments: Sequence[str]) -> Told:
+    """wget(1), and wget2(1) as far as they agree."""
+    options = take(arguments, _WGET_SHORT, _WGET_LONG)
+    folder = next(iter(options.values("-P", "--directory-prefix")), "")
+    named = options.values("-O", "--output-document")
+    sends = options.has("--post-data", "--post-file", "--body-data", "--body-file")
+    method = next(iter(options.values("--method")), "").upper()
+    reads = options.values("--post-file", "--body-file", "-i", "--input-file")
+    intents, writes = [], list(named)
+    for url in options.rest:
+        wrote = named or [os.path.join(folder, file_of(url) or "index.html")]
+        writes += [] if named else wrote
+        intents.append(_intent(url, wrote, sends=sends or method in _BODY_METHODS))
+    return Told(tuple(intents), tuple(reads), tuple(each for each in writes if each != "-"))
+
+
+def fetcher(arguments: Sequence[str]) -> Told:
+    """Downloaders with -o FILE and -d or --dir FOLDER: aria2c, axel, fetch, lftp's mirror."""
+    options = take(arguments, "odsxnU", _ARIA_LONG)
+    folder = next(iter(options.values("-d", "--dir")), "")
+    named = options.values("-o", "--out", "--output")
+    intents, writes = [], []
+    for url in options.rest:
+        if is_url(url) or "." in url:
+            wrote = [os.path.join(folder, each) for each in named or [file_of(url)] if each]
+            writes += wrote
+            intents.append(Intent("download", url, next(iter(wrote), "")))
+    return Told(tuple(intents), (), tuple(dict.fromkeys(writes)))
+
+
+def httpie(arguments: Sequence[str]) -> Told:
+    """http(1) and xh: [METHOD] URL [ITEM...]; items with = or := or @ make it a POST."""
+    options = take(arguments, "aAobsvhf", {"--output", "--auth", "--session", "--verify"})
+    words = list(options.rest)
+    method = words.pop(0) if words and words[0].upper() in _HTTP_METHODS else ""
+    if not words:
+        return Told()
+    url, items = words[0], words[1:]
+    reads = [each.partition("@")[2] for each in items if "@" in each]
+    data = any("=" in each.replace("==", "") or "@" in each for each in items)
+    sends = method.upper() in _BODY_METHODS or (not method and data)
+    writes = options.values("-o", "--output")
+    return Told((_intent(url, writes, sends=sends),), tuple(reads), tuple(writes))

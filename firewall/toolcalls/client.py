@@ -51,9 +51,16 @@ def refusal(point: str, error: object) -> Answer:
 def check(call: Call, socket_path: str, *, wait: bool = False, timeout: float = 30.0) -> Answer:
     """The service's answer, within `timeout` seconds; a deny where there is none. Never raises."""
     try:
-        return _answer(_post(call, socket_path, wait, timeout))
+        return answer_of(_post(call, socket_path, wait, timeout))
     except Exception as error:
         return refusal("tool-calls.client", repr(error))
+
+
+def fields_of(call: Call) -> dict[str, Any]:
+    """A call as the service reads it."""
+    fields = {**asdict(call), "id": call.call_id}
+    del fields["call_id"]
+    return fields
 
 
 class _Connection(http.client.HTTPConnection):
@@ -68,13 +75,11 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _post(call: Call, path: str, wait: bool, timeout: float) -> Any:
-    fields = {**asdict(call), "id": call.call_id}
-    del fields["call_id"]
     connection = _Connection(path, timeout)
     try:
         target = "/v1/tool-calls" + ("?wait=1" if wait else "")
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", target, json.dumps(fields), headers)
+        connection.request("POST", target, json.dumps(fields_of(call)), headers)
         reply = connection.getresponse()
         if reply.status != 200:
             raise OSError(f"HTTP status {reply.status}: {reply.read(REPLY_LIMIT)!r}")
@@ -83,7 +88,8 @@ def _post(call: Call, path: str, wait: bool, timeout: float) -> Any:
         connection.close()
 
 
-def _answer(fields: Any) -> Answer:
+def answer_of(fields: Any) -> Answer:
+    """The answer in the service's JSON. Raises where it is none."""
     names = ("rule", "reason", "remedy", "text")
     action = fields["action"]
     if action not in ("allow", "deny", "ask"):

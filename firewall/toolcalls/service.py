@@ -1,6 +1,7 @@
 """The tool-call service: asks the judge about calls that come over HTTP.
 
     POST /v1/tool-calls        a call as JSON; answers what was decided
+    POST /v1/tools             names of an MCP server's tools; answers which can never be called
     POST /v1/hooks/AGENT       what an agent's hook was given; answers what the hook is to do
     GET  /v1/openapi.json      all of this, for machines
 
@@ -20,6 +21,7 @@ from firewall.judge import Judge, fail_closed
 from firewall.toolcalls.calls import Call, explain, request_of
 from firewall.toolcalls.dialects import DIALECTS, HookError, event_of
 from firewall.toolcalls.dialects.reply import BLOCK, Reply
+from firewall.toolcalls.listing import unusable
 from firewall.toolcalls.openapi import DOCUMENT
 from firewall.verdict import Action, Verdict
 
@@ -60,19 +62,24 @@ class Service:
     def answer(self, method: str, target: str, body: bytes, actor: Actor) -> Answer:
         """Answer one request from `actor`. Never raises."""
         path, _, query = target.partition("?")
-        hook = path.removeprefix("/v1/hooks/")
         try:
             if (method, path) == ("GET", "/v1/openapi.json"):
                 return _json(200, DOCUMENT)
             if method != "POST":
                 return _error(405, f"{method} is not served; use POST")
-            if path == "/v1/tool-calls":
-                wait = parse_qs(query).get("wait") == ["1"]
-                return self._call(read_call(body), actor, wait=wait)
-            if hook in DIALECTS:
-                return self._hook(hook, body, actor)
+            return self._posted(path, query, body, actor)
         except BadRequestError as error:
             return _error(400, str(error))
+
+    def _posted(self, path: str, query: str, body: bytes, actor: Actor) -> Answer:
+        hook = path.removeprefix("/v1/hooks/")
+        if path == "/v1/tool-calls":
+            wait = parse_qs(query).get("wait") == ["1"]
+            return self._call(read_call(body), actor, wait=wait)
+        if path == "/v1/tools":
+            return self._tools(body)
+        if hook in DIALECTS:
+            return self._hook(hook, body, actor)
         return _error(404, f"there is no {path}; see /v1/openapi.json")
 
     def _call(self, call: Call, actor: Actor, *, wait: bool) -> Answer:
@@ -88,6 +95,11 @@ class Service:
                 "text": "" if action is Action.ALLOW else explain(verdict),
             },
         )
+
+    def _tools(self, body: bytes) -> Answer:
+        """What an agent need not be shown. No call is judged here, so nothing is recorded."""
+        server, tools = read_tools(body)
+        return _json(200, {"unusable": sorted(unusable(self._judge.policy, server, tools))})
 
     def _hook(self, agent: str, body: bytes, actor: Actor) -> Answer:
         dialect = DIALECTS[agent]
@@ -140,6 +152,14 @@ def read_call(body: bytes) -> Call:
         raise BadRequestError("id must be text")
     texts = {name: given.get(name, "") for name in TEXTS}
     return Call(arguments=arguments, call_id=call_id, **texts)
+
+
+def read_tools(body: bytes) -> tuple[str, list[str]]:
+    """A server and the names of its tools, as the service is sent them. Raises BadRequestError."""
+    match _parsed(body):
+        case {"server": str(server), "tools": [*tools]} if all(isinstance(t, str) for t in tools):
+            return server, tools
+    raise BadRequestError('the body is not {"server": NAME, "tools": [NAME, ...]}')
 
 
 def _known() -> str:

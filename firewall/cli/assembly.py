@@ -18,6 +18,7 @@ from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.quarantine import Freezer, Quarantine
 from firewall.proxy.reload import Reload
+from firewall.toolcalls.approvals import Approvals
 
 CHAINS = 1024
 
@@ -53,8 +54,9 @@ def open_house(
     log, number = open_chain(plan.audit, metrics)
     teller = Teller(metrics, live=live)
     release = f"firewall sandbox release {plan.name}"
-    judge = Judge(plan.policy, log, gpu, teller, release)
     loop = Loop()
+    judge = Judge(plan.policy, log, gpu, teller, release)
+    judge.desk = desk = Approvals(plan.approvals, judge.note, teller.say, loop.post)
     setup = Setup(
         policy="",
         audit=str(plan.audit),
@@ -64,6 +66,8 @@ def open_house(
         known_hosts=plan.known_hosts,
         release=release,
         addons=("firewall.toolcalls.wire.addon",),
+        desk="firewall.toolcalls.approvals:desk",
+        approvals=str(plan.approvals),
     )
     gate = Gate(loop, judge, teller, metrics, setup, Actors(plan.name, finder, loop.post))
     reload = Reload(
@@ -78,6 +82,7 @@ def open_house(
         with closing(_control(loop, judge, quarantine, plan)):
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
+        desk.close()
         gate.close()
         reload.close()
         gpu.stop()

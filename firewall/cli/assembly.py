@@ -56,7 +56,7 @@ def open_house(
     release = f"firewall sandbox release {plan.name}"
     loop = Loop()
     judge = Judge(plan.policy, log, gpu, teller, release)
-    judge.desk = desk = Approvals(plan.approvals, judge.note, teller.say, loop.post)
+    judge.desk = desk = Approvals(plan.approvals, judge, teller.say, loop.post)
     setup = Setup(
         policy="",
         audit=str(plan.audit),

@@ -178,7 +178,7 @@ class Depth:
             return None
         module, _, function = setup.desk.partition(":")
         make: Callable[..., Desk] = getattr(import_module(module), function)
-        return make(setup.approvals, judge.note, self._loop.call_soon_threadsafe)
+        return make(setup.approvals, judge, self._loop.call_soon_threadsafe)
 
     def _replace_policy(self, judge: Judge, setup: Setup) -> None:
         """Judge by the gate's new policy; a process that cannot must not go on by the old one."""

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from firewall import judge
 from firewall.actor import Actor
 from firewall.audit import describe
+from firewall.judge import Answer as Reply
+from firewall.judge import Judge
 from firewall.requests import Request
 from firewall.toolcalls.grants import Grants
 from firewall.toolcalls.spool import Answer, Owner, Question, Spool
@@ -35,7 +36,6 @@ WHOLE_LIMIT = 64 << 10
 TEXT_LIMIT = 1000
 ITEMS_LIMIT = 64
 
-type Note = Callable[[str, Mapping[str, Any]], None]
 type Say = Callable[[str], None]
 type Post = Callable[[Callable[[], None]], None]
 
@@ -48,21 +48,22 @@ class _Waiting:
     request: Request
     actor: Actor
     verdict: Verdict
-    answer: judge.Answer
+    answer: Reply
     deadline: float
 
 
 class Approvals:
     """Implements `judge.Desk` over a folder. Raises OSError where the folder cannot be used.
 
-    `note` records a person's decision, `say` tells the terminal that something waits, `post` runs
-    an answer on the thread that owns the judge. Grants end with the process `owner`.
+    `door` is the judge whose desk this is, which records what a person decided. `say` tells the
+    terminal that something waits, `post` runs an answer on the thread that owns the judge. Grants
+    end with the process `owner`.
     """
 
     def __init__(
         self,
         folder: Path,
-        note: Note,
+        door: Judge,
         say: Say = logger.warning,
         post: Post | None = None,
         owner: int | None = None,
@@ -74,7 +75,7 @@ class Approvals:
         self._own = Owner.of(os.getpid())
         self._grants = Grants(folder / "grants", Owner.of(owner or os.getpid()))
         self._grants.prepare()
-        self._note, self._say = note, say
+        self._judge, self._say = door, say
         self._post: Post = post or _at_once
         self._seconds = seconds
         self._lock = threading.Lock()
@@ -93,7 +94,7 @@ class Approvals:
         how = "for this session" if session else "with the call that runs it"
         return _allowed(verdict, by, how)
 
-    def ask(self, request: Request, actor: Actor, verdict: Verdict, answer: judge.Answer) -> None:
+    def ask(self, request: Request, actor: Actor, verdict: Verdict, answer: Reply) -> None:
         """Put the question; `answer` is called when a person has decided, or time is up."""
         with self._lock:
             why = self._why_not()
@@ -136,7 +137,7 @@ class Approvals:
             id=self._spool.new_id(),
             rule=verdict.rule,
             reason=verdict.reason,
-            source=verdict.source,
+            sources=[str(each.absolute()) for each in self._judge.policy.sources],
             sandbox=actor.sandbox,
             process=_shortened(describe(actor.process)) if actor.process else {},
             request=body if whole else _shortened(body),
@@ -189,7 +190,7 @@ class Approvals:
         question = waiting.question
         common = {"sandbox": question.sandbox, "id": question.id, "rule": question.rule}
         seconds = round(time.time() - question.asked, 1)
-        self._note(
+        self._judge.note(
             "approval",
             {**common, **facts, "seconds": seconds, "request": _shortened(question.request)},
         )
@@ -206,9 +207,9 @@ class Approvals:
         (post or self._post)(lambda: waiting.answer(verdict))
 
 
-def desk(folder: str, note: Note, post: Post) -> Approvals:
+def desk(folder: str, door: Judge, post: Post) -> Approvals:
     """The desk of a process whose parent is the firewall itself."""
-    return Approvals(Path(folder), note, post=post, owner=os.getppid())
+    return Approvals(Path(folder), door, post=post, owner=os.getppid())
 
 
 _HOW = {"once": "once", "session": "for this session", "rule": "by a new rule"}

@@ -10,7 +10,7 @@ A file is complete when it has its name. The folder is the user's own (0700), an
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,13 +45,13 @@ class Owner:
 class Question:
     """What waits for a person. `asked` and `until` are seconds since the epoch, `process` is who
     asked, `request` what for; `whole` is False where the request was too large to be kept whole.
-    `source` says where the rule stands.
+    `sources` are the files of the policy, the last one extends the others.
     """
 
     id: str
     rule: str
     reason: str
-    source: str
+    sources: Sequence[str]
     sandbox: str
     process: Mapping[str, Any]
     request: Mapping[str, Any]

@@ -6,6 +6,7 @@ for once, or for this session (grants.py); once approved, a call's own programs 
 minutes under the same rule, so that nobody is asked twice about one thing.
 """
 
+import json
 import logging
 import os
 import threading
@@ -32,9 +33,12 @@ POLL_SECONDS = 0.2
 WAITING = 256
 """Questions of one process that may wait: nobody answers more, and an agent chooses how many."""
 WHOLE_LIMIT = 64 << 10
-"""Characters of a request that is kept whole."""
+"""Characters of a request that is kept whole, as JSON."""
 TEXT_LIMIT = 1000
-ITEMS_LIMIT = 64
+ITEMS_LIMIT = 16
+"""Of every text and list of one that is not."""
+DERIVED = {"commands", "opaque", "findings"}
+"""What is read from the rest of a request, and read anew where it is needed."""
 
 type Say = Callable[[str], None]
 type Post = Callable[[Callable[[], None]], None]
@@ -42,7 +46,8 @@ type Post = Callable[[Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A question and whom to tell. `deadline` is on the monotonic clock."""
+    """A question and whom to tell. `deadline` is on the monotonic clock; `caller` is who asked, with
+    no start where that is not known."""
 
     question: Question
     request: Request
@@ -50,6 +55,7 @@ class _Waiting:
     verdict: Verdict
     answer: Reply
     deadline: float
+    caller: Owner
 
 
 class Approvals:
@@ -101,7 +107,8 @@ class Approvals:
             if not why:
                 question = self._put(request, actor, verdict)
                 deadline = time.monotonic() + self._seconds
-                waiting = _Waiting(question, request, actor, verdict, answer, deadline)
+                caller = Owner.of(actor.process.pid if actor.process else 0)
+                waiting = _Waiting(question, request, actor, verdict, answer, deadline, caller)
                 self._waiting[question.id] = waiting
                 if not self._thread.is_alive():
                     self._thread.start()
@@ -130,8 +137,9 @@ class Approvals:
         return ""
 
     def _put(self, request: Request, actor: Actor, verdict: Verdict) -> Question:
-        body = {"type": type(request).__name__, **describe(request)}
-        whole = sum(len(str(each)) for each in body.values()) <= WHOLE_LIMIT
+        described = {"type": type(request).__name__, **describe(request)}
+        body = {key: value for key, value in described.items() if key not in DERIVED}
+        whole = len(json.dumps(body)) <= WHOLE_LIMIT
         now = time.time()
         question = Question(
             id=self._spool.new_id(),
@@ -162,10 +170,15 @@ class Approvals:
         answer = self._spool.answer_to(waiting.question.id)
         if answer is not None:
             self._settle(waiting, self._decided(waiting, answer))
+        elif waiting.caller.started and not waiting.caller.lives:
+            self._give_up(waiting, "who asked has ended", "its caller ended")
         elif time.monotonic() >= waiting.deadline:
             why = f"nobody approved it within {self._seconds:.0f} s"
-            self._record(waiting, {"action": "deny", "how": "time is up", "by": "nobody"})
-            self._settle(waiting, _denied(waiting.verdict, why))
+            self._give_up(waiting, why, "time is up")
+
+    def _give_up(self, waiting: _Waiting, why: str, how: str) -> None:
+        self._record(waiting, {"action": "deny", "how": how, "by": "nobody"})
+        self._settle(waiting, _denied(waiting.verdict, why))
 
     def _decided(self, waiting: _Waiting, answer: Answer) -> Verdict:
         by = f"{answer.by} (uid {answer.uid})"

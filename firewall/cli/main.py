@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli import audit, policy, protocols, sandbox
+from firewall.cli import audit, hook, policy, protocols, sandbox
 from firewall.cli.places import LOG_HELP
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(protocols.app, name="protocols")
+app.add_typer(hook.app, name="hook")
 
 PolicyOption = Annotated[
     str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")

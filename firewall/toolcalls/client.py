@@ -1,19 +1,16 @@
 """Asks the tool-call service over its Unix socket. Whatever goes wrong is a deny."""
 
 import json
-import os
 import socket
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import Any
 
 from firewall.toolcalls.calls import Call
+from firewall.toolcalls.places import START, socket_path
 
-VARIABLE = "FIREWALL_TOOLS"
 SECONDS = 30.0
 PERSON_SECONDS = 340.0
-START = "start it with `firewall tools serve --policy POLICY`, or the agent with `firewall run`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,6 @@ class _UnixConnection(HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
-
-
-def socket_path() -> str:
-    """Where the service listens: $FIREWALL_TOOLS, else in the user's runtime folder."""
-    if named := os.environ.get(VARIABLE):
-        return named
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return str(Path(runtime) / "agent-firewall" / "tools.sock")
 
 
 def check(

@@ -3,7 +3,7 @@
 import json
 import socket
 from dataclasses import asdict, dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from typing import Any
 
 from firewall.toolcalls.calls import Call
@@ -46,7 +46,7 @@ def check(
     patience = seconds or (PERSON_SECONDS if wait else SECONDS)
     try:
         return _ask(call, path or socket_path(), patience, wait=wait)
-    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+    except Exception as error:
         return unreachable(f"the firewall could not be asked: {error}")
 
 

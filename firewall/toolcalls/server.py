@@ -148,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         self.send_response_only(answer.status)
         headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
+        if self.close_connection:
+            headers["Connection"] = "close"
         for name, value in {**headers, **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -184,8 +186,7 @@ def by_token(token: str, actor: Actor) -> Identify:
 def unix_listener(path: Path) -> socket.socket:
     """Listen at a path that only this user reaches. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as other:
-        other.connect(str(path))
+    if _is_served(path):
         raise FileExistsError(f"{path} is served already")
     if path.is_socket():
         path.unlink()
@@ -193,7 +194,15 @@ def unix_listener(path: Path) -> socket.socket:
     before = os.umask(0o177)
     try:
         listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
     finally:
         os.umask(before)
     listener.listen(CONNECTIONS)
     return listener
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as other:
+        return other.connect_ex(str(path)) == 0

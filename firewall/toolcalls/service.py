@@ -62,7 +62,7 @@ class Service:
     def answer(self, method: str, target: str, body: bytes, actor: Actor) -> Answer:
         """Answer one request from `actor`. Never raises."""
         path, _, query = target.partition("?")
-        hook = path.removeprefix("/v1/hooks/")
+        folder, _, agent = path.rpartition("/")
         try:
             if (method, path) == ("GET", "/v1/openapi.json"):
                 return _json(200, DOCUMENT)
@@ -71,8 +71,8 @@ class Service:
             if path == "/v1/tool-calls":
                 wait = parse_qs(query).get("wait") == ["1"]
                 return self._call(read_call(body), actor, wait=wait)
-            if hook in DIALECTS:
-                return self._hook(hook, body, actor)
+            if folder == "/v1/hooks" and agent in DIALECTS:
+                return self._hook(agent, body, actor)
         except BadRequestError as error:
             return _error(400, str(error))
         return _error(404, f"there is no {path}; see /v1/openapi.json")

@@ -45,12 +45,12 @@ def run(agent: str) -> int:
 def read_answer(data: bytes) -> tuple[int, bytes]:
     """The exit status and the text of the service's answer (RFC 9112). Raises ValueError for all
     that is not a whole answer of this service."""
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, end, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     fields = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
     if first.split(" ")[1:2] != ["200"]:
         raise ValueError(f"the service answered {first!r} {body[:500].decode(errors='replace')}")
-    if fields.get("content-length") != str(len(body)):
+    if not end or fields.get("content-length") != str(len(body)):
         raise ValueError("the service's answer is cut off")
     status = fields.get("x-hook-exit", "")
     if status not in ("0", "2") or (status == "2" and not body.strip()):
@@ -75,10 +75,21 @@ def _read(until: float) -> bytes:
 
 def _exchange(path: str, agent: str, body: bytes, until: float) -> bytes:
     link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    link.settimeout(_left(until))
-    link.connect(path)
+    try:
+        link.settimeout(_left(until))
+        link.connect(path)
+        link.sendall(_request(agent, body))
+        return _answer(link, until)
+    finally:
+        link.close()
+
+
+def _request(agent: str, body: bytes) -> bytes:
     head = f"POST /v1/hooks/{agent} HTTP/1.1\r\nHost: firewall\r\nConnection: close\r\n"
-    link.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _answer(link: _socket.socket, until: float) -> bytes:
     answer = b""
     while chunk := link.recv(1 << 16):
         answer += chunk

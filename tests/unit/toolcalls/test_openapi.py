@@ -42,7 +42,7 @@ def test_it_names_what_a_call_may_hold_and_the_agents() -> None:
 
 @pytest.mark.parametrize("verdict", [ALLOW, DENY, ASK])
 def test_answers_are_as_it_says(verdict: Verdict) -> None:
-    call = {"tool": "Bash", "arguments": {}, "id": None}
+    call: dict[str, Any] = {"tool": "Bash", "arguments": {}, "id": None}
     valid(call, "ToolCall")
     body = json.dumps(call).encode()
     answer = Court(verdict).service.answer("POST", "/v1/tool-calls", body, ACTOR)

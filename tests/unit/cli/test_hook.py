@@ -1,13 +1,12 @@
 """`firewall hook install` and `uninstall`: files, backups, and what is told."""
 
 import json
+import sysconfig
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from firewall.cli import hook
 from firewall.cli.main import app
 from firewall.toolcalls.install import EVERYONE, TARGETS
 
@@ -136,7 +135,7 @@ def test_a_folder_that_cannot_be_written_is_said() -> None:
 
 
 def test_without_a_script_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hook.sysconfig, "get_path", lambda name: "/nowhere")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
     result = run("install", "cursor")
     assert (result.exit_code, "install the package" in result.stderr) == (1, True)

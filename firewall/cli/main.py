@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli import approvals, audit, policy, protocols, sandbox, tools
+from firewall.cli import approvals, audit, hook, policy, protocols, sandbox, tools
 from firewall.cli.places import LOG_HELP
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(tools.app, name="tools")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(hook.app, name="hook")
 
 PolicyOption = Annotated[
     str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")

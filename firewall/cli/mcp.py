@@ -20,7 +20,6 @@ from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.policy import PolicyError, load_policy
-from firewall.toolcalls.client import socket_path
 from firewall.toolcalls.mcp.checker import Checker, LocalChecker, RemoteChecker
 from firewall.toolcalls.mcp.endpoint import Endpoint
 from firewall.toolcalls.mcp.http import Gateway
@@ -28,6 +27,7 @@ from firewall.toolcalls.mcp.listener import serve_http
 from firewall.toolcalls.mcp.pins import Pins, difference
 from firewall.toolcalls.mcp.session import Session
 from firewall.toolcalls.mcp.stdio import serve_stdio
+from firewall.toolcalls.places import socket_path
 
 _LAUNCHER = re.compile(r"npx|uvx?|bunx?|node|deno|docker|podman|python[0-9.]*|run|tool|exec")
 """Words of a command line that do not tell which server it starts."""

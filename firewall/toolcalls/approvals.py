@@ -46,8 +46,11 @@ type Post = Callable[[Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A question and whom to tell. `deadline` is on the monotonic clock; `caller` is who asked, with
-    no start where that is not known."""
+    """A question and whom to tell.
+
+    `deadline` is on the monotonic clock; `caller` is who asked, with no start where that is not
+    known.
+    """
 
     question: Question
     request: Request

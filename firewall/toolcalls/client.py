@@ -2,19 +2,15 @@
 
 import http.client
 import json
-import os
 import socket
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from firewall.toolcalls.calls import Call
+from firewall.toolcalls.places import START, socket_path
 
 REPLY_LIMIT = 1 << 20
 """Bytes of an answer; the service's are a few lines."""
-
-VARIABLE = "FIREWALL_TOOLS"
-START = "start it with `firewall run`, or `firewall tools serve --policy POLICY`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +29,6 @@ class Answer:
         return self.action == "allow"
 
 
-def socket_path() -> str:
-    """Where the service listens: $FIREWALL_TOOLS, else in the user's runtime folder."""
-    if named := os.environ.get(VARIABLE):
-        return named
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return str(Path(runtime) / "agent-firewall" / "tools.sock")
-
-
 def refusal(point: str, error: object) -> Answer:
     """The deny that stands for whatever failed."""
     reason = f"the tool-call service did not judge this: {error}"
@@ -48,10 +36,12 @@ def refusal(point: str, error: object) -> Answer:
     return Answer("deny", rule, reason, START, f"Blocked by the firewall: {reason}\n{START}")
 
 
-def check(call: Call, socket_path: str, *, wait: bool = False, timeout: float = 30.0) -> Answer:
+def check(
+    call: Call, path: str | None = None, *, wait: bool = False, timeout: float = 30.0
+) -> Answer:
     """The service's answer, within `timeout` seconds; a deny where there is none. Never raises."""
     try:
-        return answer_of(_post(call, socket_path, wait, timeout))
+        return answer_of(_post(call, path or socket_path(), wait, timeout))
     except Exception as error:
         return refusal("tool-calls.client", repr(error))
 

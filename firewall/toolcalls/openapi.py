@@ -56,6 +56,10 @@ def _named(name: str) -> dict[str, str]:
 
 _REFUSED = {
     "400": {"description": "The body cannot be read.", **_body(_named("Error"))},
+    "413": {
+        "description": "The body is too large.",
+        **_body(_named("Error")),
+    },
     "401": {"description": "The token is missing or wrong.", **_body(_named("Error"))},
 }
 
@@ -69,6 +73,16 @@ DOCUMENT: dict[str, Any] = {
     },
     "security": [{}, {"token": []}],
     "paths": {
+        "/v1/openapi.json": {
+            "get": {
+                "operationId": "describe",
+                "summary": "This document.",
+                "responses": {
+                    "200": {"description": "OpenAPI 3.1.", **_body({"type": "object"})},
+                    "401": _REFUSED["401"],
+                },
+            }
+        },
         "/v1/tool-calls": {
             "post": {
                 "operationId": "checkToolCall",

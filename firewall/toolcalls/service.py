@@ -10,7 +10,8 @@
 
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -23,6 +24,7 @@ from firewall.toolcalls.dialects import DIALECTS, HookError, event_of
 from firewall.toolcalls.dialects.reply import BLOCK, Reply
 from firewall.toolcalls.listing import unusable
 from firewall.toolcalls.openapi import DOCUMENT
+from firewall.toolcalls.parsing import parse
 from firewall.verdict import Action, Verdict
 
 ANSWER_SECONDS = 20.0
@@ -72,14 +74,14 @@ class Service:
             return _error(400, str(error))
 
     def _posted(self, path: str, query: str, body: bytes, actor: Actor) -> Answer:
-        hook = path.removeprefix("/v1/hooks/")
+        folder, _, agent = path.rpartition("/")
         if path == "/v1/tool-calls":
             wait = parse_qs(query).get("wait") == ["1"]
             return self._call(read_call(body), actor, wait=wait)
         if path == "/v1/tools":
             return self._tools(body)
-        if hook in DIALECTS:
-            return self._hook(hook, body, actor)
+        if folder == "/v1/hooks" and agent in DIALECTS:
+            return self._hook(agent, body, actor)
         return _error(404, f"there is no {path}; see /v1/openapi.json")
 
     def _call(self, call: Call, actor: Actor, *, wait: bool) -> Answer:
@@ -118,7 +120,7 @@ class Service:
         future: Future[Verdict] = Future()
 
         def refuse(verdict: Verdict) -> None:
-            if not future.done():
+            with suppress(InvalidStateError):  # too late: the caller has been told no
                 future.set_result(verdict)
 
         with fail_closed(self._judge, "toolcalls.decide", refuse, actor=actor):
@@ -168,17 +170,9 @@ def _known() -> str:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
+        return parse(body)
+    except ValueError as error:
         raise BadRequestError(f"the body is no JSON: {error}") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are all different: parsers differ on which of two counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
 
 
 def _action(verdict: Verdict) -> Action:
@@ -188,15 +182,13 @@ def _action(verdict: Verdict) -> Action:
 
 def _reply(reply: Reply) -> Answer:
     """What a hook is to do: print the body, or complain with it, and exit with a status."""
-    blocks = reply.status == BLOCK
-    body = reply.complaint if blocks else reply.output
-    return Answer(
-        200, body.encode(), {"X-Hook-Exit": str(reply.status)}, "text/plain; charset=utf-8"
-    )
+    text = reply.complaint if reply.status == BLOCK else reply.output
+    exit_status = {"X-Hook-Exit": str(reply.status)}
+    return Answer(200, text.encode(errors="replace"), exit_status, "text/plain; charset=utf-8")
 
 
 def _json(status: int, document: Any) -> Answer:
-    return Answer(status, json.dumps(document, ensure_ascii=False).encode())
+    return Answer(status, json.dumps(document).encode())
 
 
 def _error(status: int, why: str) -> Answer:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from firewall.toolcalls.calls import Call
-from firewall.toolcalls.client import Answer, check, refusal, socket_path
+from firewall.toolcalls.client import Answer, check, refusal
+from firewall.toolcalls.places import socket_path
 
 if TYPE_CHECKING:
     from firewall.toolcalls.python.local import LocalJudge

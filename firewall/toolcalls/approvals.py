@@ -46,11 +46,8 @@ type Post = Callable[[Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A question and whom to tell.
-
-    `deadline` is on the monotonic clock; `caller` is who asked, with no start where that is not
-    known.
-    """
+    """A question and whom to tell. `deadline` is on the monotonic clock; `caller` is who asked, of
+    whom no start is known where there is no such process."""
 
     question: Question
     request: Request
@@ -66,7 +63,7 @@ class Approvals:
 
     `door` is the judge whose desk this is, which records what a person decided. `say` tells the
     terminal that something waits, `post` runs an answer on the thread that owns the judge. Grants
-    end with the process `owner`.
+    end with the process `owner`. A person may take `seconds`, or SECONDS.
     """
 
     def __init__(
@@ -76,7 +73,7 @@ class Approvals:
         say: Say = logger.warning,
         post: Post | None = None,
         owner: int | None = None,
-        seconds: float = SECONDS,
+        seconds: float | None = None,
     ) -> None:
         self._spool = Spool(folder)
         self._spool.prepare()
@@ -86,7 +83,7 @@ class Approvals:
         self._grants.prepare()
         self._judge, self._say = door, say
         self._post: Post = post or _at_once
-        self._seconds = seconds
+        self._seconds = SECONDS if seconds is None else seconds
         self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
         self._over = threading.Event()

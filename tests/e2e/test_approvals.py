@@ -3,8 +3,6 @@
 import subprocess
 from typing import Any
 
-import pytest
-
 from tests.e2e.conftest import FIREWALL, Workplace, needs
 from tests.waiting import PATIENCE, eventually
 
@@ -121,13 +119,10 @@ def test_the_agent_sees_no_questions_and_answers_none(workplace: Workplace) -> N
     assert not (workplace.folder / "state" / "x").exists()
 
 
-@pytest.mark.parametrize("patience", ["0.3"])
-def test_what_nobody_answers_is_denied(workplace: Workplace, patience: str) -> None:
-    """The time that a person has is a constant; this firewall is started with a shorter one."""
+def test_what_nobody_answers_is_denied(workplace: Workplace) -> None:
+    """This firewall gives a person less time than others do."""
     short = (
-        "import sys; from firewall.toolcalls import approvals;"
-        f" approvals.Approvals.__init__.__defaults__ = "
-        f"(*approvals.Approvals.__init__.__defaults__[:-1], {patience});"
+        "from firewall.toolcalls import approvals; approvals.SECONDS = 0.3;"
         " from firewall.cli.main import app; app()"
     )
     command = workplace.command(workplace.policy(POLICY), "bash", "-c", "id; echo over")

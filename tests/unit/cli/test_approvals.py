@@ -243,7 +243,7 @@ def test_what_a_change_loosens_is_said(desk: Desk) -> None:
     assert "rule careful asks about no use of id any more" in note
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "any program": ("shell: {rules: [{name: careful, ask: any, intents: [git.push]}]}\n", {}),
     "a glob": ('shell: {rules: [{name: careful, ask: ["i*"]}]}\n', {}),
     "another rule asks too": (

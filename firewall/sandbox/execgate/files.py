@@ -193,9 +193,12 @@ def _open_path(thread: int, path: bytes, flags: int = 0) -> int:
 
 
 def _own(path: str) -> int:
-    """A file that the caller holds open, or its own image."""
+    """A file that the caller holds open, or its own image.
+
+    A pipe without a writer must not hold up the gate, nor a terminal become the firewall's own.
+    """
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         pass
     try:

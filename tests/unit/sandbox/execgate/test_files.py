@@ -129,3 +129,14 @@ def test_a_digest_follows_the_content(tmp_path: Path) -> None:
     assert files.find(ME, call).digest == first
     path.write_text("\x7fELF two")
     assert files.find(ME, call).digest != first
+
+
+def test_a_copied_loader_is_one(tmp_path: Path) -> None:
+    loader = next(iter(Path("/lib64").glob("ld-linux-*.so.*")), None)
+    if loader is None:
+        pytest.skip("no glibc here")
+    tool = tmp_path / "tool"
+    shutil.copy(os.path.realpath(loader), tool)
+    found = find(str(tool), str(tool), "/bin/true")
+    assert found.path == os.path.realpath("/bin/true")
+    assert found.words == (str(tool), "/bin/true")

@@ -30,6 +30,20 @@ _IMAGE = re.compile(
 
 _PLAIN_SCHEMES = {"daemon://", "solo://"}
 
+_TEXT = frozenset({
+    "echo", "printf", "logger", "grep", "egrep", "fgrep", "zgrep", "rg", "ag", "ack", "git",
+    "test", "[", "expr", "jq", "sed", "awk", "gawk", "nslookup", "dig", "host",
+})  # fmt: skip
+"""Programs that print, search or look up whatever word they are given."""
+_USER = {"-u", "--user", "--userpass", "--wallet", "-wal"}
+
+_OWN = {
+    "--donate-level", "--donate-over-proxy", "--randomx-mode", "--randomx-init",
+    "--randomx-1gb-pages", "--randomx-wrmsr", "--randomx-cache-qos", "--cpu-max-threads-hint",
+    "--cuda-loader", "--rig-id", "--nicehash",
+}  # fmt: skip
+"""Options that only miners have: xmrig's Config_platform.h and its kin."""
+
 _SERVER = {"-o", "--url", "--server", "--pool", "-pool", "-s", "-P"}
 _ACCOUNT = {"-u", "--user", "--wallet", "-wal", "-w", "--userpass", "-O"}
 _ALGORITHM = {"-a", "--algo", "--algorithm", "--coin"}
@@ -48,7 +62,7 @@ def inspect_miners(program: str, arguments: Sequence[str]) -> list[Finding]:
     found = (
         _by_name(program)
         or _by_image(program, arguments)
-        or _by_address(arguments)
+        or _by_address(program, arguments)
         or _by_options(arguments)
     )
     return [found] if found else []
@@ -71,7 +85,10 @@ def _by_image(program: str, arguments: Sequence[str]) -> Finding | None:
     return None
 
 
-def _by_address(arguments: Sequence[str]) -> Finding | None:
+def _by_address(program: str, arguments: Sequence[str]) -> Finding | None:
+    """A pool's address; with an account too where the program may only print or search it."""
+    if program in _TEXT and not _USER & dict(_options(arguments)).keys():
+        return None
     for place, word in enumerate(arguments, 1):
         pool = _POOL.fullmatch(word)
         if pool and pool[1] not in _PLAIN_SCHEMES:
@@ -89,9 +106,11 @@ def _by_options(arguments: Sequence[str]) -> Finding | None:
         (value for name in _ALGORITHM if _ALGORITHMS.fullmatch(value := options.get(name, ""))),
         None,
     )
-    if not (server and algorithm and _ACCOUNT & options.keys()):
+    own = next((name for name in options if name in _OWN), None)
+    if not (server and (algorithm or own) and _ACCOUNT & options.keys()):
         return None
-    evidence = f"options for a pool, an account and the algorithm {algorithm}"
+    what = f"the algorithm {algorithm}" if algorithm else f"the miners' option {own}"
+    evidence = f"options for a pool, an account and {what}"
     return Finding("mining", "miner", evidence, "arguments")
 
 

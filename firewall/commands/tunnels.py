@@ -29,6 +29,7 @@ _TOOLS: dict[str, frozenset[str]] = {
     "localtunnel": _ANY_USE,
     "lt": _ANY_USE,
     "ngrok": frozenset({"http", "tcp", "tls", "start", "tunnel", "service"}),
+    "ptunnel": _ANY_USE,
     "ptunnel-ng": _ANY_USE,
     "rathole": _ANY_USE,
     "sshuttle": _ANY_USE,
@@ -38,6 +39,9 @@ _TOOLS: dict[str, frozenset[str]] = {
     "wstunnel": frozenset({"client"}),
     "zrok": frozenset({"share", "access"}),
 }
+
+_ONLY_ASKS = {"-h", "--help", "-V", "--version"}
+"""Alone on a command line these tools print something, and open nothing."""
 
 _SSH_LIKE = {"dbclient", "klink", "lsh", "plink", "putty"}
 """Clients with ssh's options for forwarding: dropbear cli-runopts.c, PuTTY cmdline.c, lsh.c."""
@@ -52,6 +56,8 @@ def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
     if program not in _TOOLS:
         return []
     subcommands = _TOOLS[program]
+    if not subcommands and _only_asks(program, arguments):
+        return []
     place = next((i for i, word in enumerate(arguments, 1) if word in subcommands), None)
     if subcommands and place is None:
         return []
@@ -59,6 +65,13 @@ def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
         return [_inspect_chisel(arguments)]
     named = f"{program} {arguments[place - 1]}" if place else program
     return [Finding("tunnel", program, f"tunnel tool {named}", f"argument {place or 0}")]
+
+
+def _only_asks(program: str, arguments: Sequence[str]) -> bool:
+    """`gost --help`, and `frpc verify -c FILE`."""
+    if program == "frpc" and list(arguments[:1]) == ["verify"]:
+        return True
+    return len(arguments) == 1 and arguments[0] in _ONLY_ASKS
 
 
 def _inspect_chisel(arguments: Sequence[str]) -> Finding:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from firewall.commands.programs import git, network, remote, transfer
 from firewall.commands.programs.files import FILES
-from firewall.commands.programs.interpreters import interpreter, is_interpreter
+from firewall.commands.programs.interpreters import awk, base_name, interpreter, is_interpreter
 from firewall.commands.programs.packages import MANAGERS, manager
 from firewall.commands.programs.told import NOTHING, Told
 
@@ -15,8 +15,12 @@ _READERS: Mapping[str, Reader] = {
     "wget": transfer.wget,
     "wget2": transfer.wget,
     **dict.fromkeys(("http", "https", "xh", "xhs"), transfer.httpie),
-    **dict.fromkeys(("aria2c", "axel", "fetch", "lwp-download", "snarf"), transfer.fetcher),
+    **dict.fromkeys(("aria2c", "axel", "fetch", "snarf"), transfer.fetcher),
+    "lwp-download": transfer.lwp_download,
+    "lftp": transfer.lftp,
+    **dict.fromkeys(("awk", "gawk"), awk),
     "git": git.git,
+    "jj": git.jujutsu,
     **dict.fromkeys(("gh", "glab"), git.forge),
     **dict.fromkeys(("hg", "svn", "bzr"), git.other),
     "scp": remote.scp,
@@ -50,6 +54,9 @@ def read(name: str, arguments: Sequence[str]) -> Told:
         return reader(arguments)
     if name in _SSH:
         return remote.ssh(name, arguments)
-    if name in MANAGERS:
-        return manager(name, arguments)
-    return interpreter(name, arguments) if is_interpreter(name) else NOTHING
+    if name in network.VPNS:
+        return network.vpn(name, arguments)
+    known = name if name in MANAGERS else base_name(name)
+    told = manager(known, arguments) if known in MANAGERS else NOTHING
+    # deno and bun are both: they install packages and run code.
+    return interpreter(name, arguments) if told == NOTHING and is_interpreter(name) else told

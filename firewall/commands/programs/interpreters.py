@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from firewall.commands.programs.told import NOTHING, Told
-from firewall.requests import Finding, Intent
+from firewall.commands.programs.files import FILES
+from firewall.commands.programs.told import NOTHING, Told, is_url
+from firewall.requests import Finding, Intent, IntentName
 
 _CODE_OPTIONS = {
     "python": ("-c",),
@@ -18,7 +19,7 @@ _CODE_OPTIONS = {
     "php": ("-r",),
     "lua": ("-e",),
     "luajit": ("-e",),
-    "Rscript": ("-e",),
+    "rscript": ("-e",),
     "osascript": ("-e",),
     "tclsh": (),
     "julia": ("-e", "-E"),
@@ -28,16 +29,16 @@ _CODE_OPTIONS = {
 }
 _CLUSTER = re.compile(r"-[a-zA-Z]*[ceEr]")
 _CONNECTS = re.compile(
-    r"socket|TCPSocket|fsockopen|pfsockopen|net\.connect|net\.Socket|createConnection|IO::Socket"
-    r"|/inet/tcp/|TCPClient|socket\.tcp|Net::"
+    r"socket|TCPSocket|fsockopen|pfsockopen|net\.connect|require\([\"']net[\"']\)|net\.Socket|createConnection|IO::Socket"
+    r"|/inet/tcp/|TCPClient|socket\.tcp|require\([\"']socket[\"']\)|Net::"
 )
 _GIVES_SHELL = re.compile(
     r"dup2|pty\.spawn|subprocess|os\.system|exec\b|exec\(|spawn|proc_open|shell_exec|popen|system\("
-    r"|/bin/(?:ba|z|da|k)?sh|open\s*STDIN"
+    r"|/bin/(?:ba|z|da|k)?sh|open\s*STDIN|os\.execute|getline"
 )
 _SHELL_NAMED = re.compile(r"/bin/(?:ba|z|da|k)?sh|[\"'](?:ba|z|da|k)?sh[\"' ]|cmd\.exe|powershell")
 _FETCHES = re.compile(
-    r"urlopen|urlretrieve|requests\.get|httpx\.get|https?\.get|fetch\(|LWP::Simple|Net::HTTP|open-uri"
+    r"urlopen|urlretrieve|requests\.get|httpx\.get|https?\.get|fetch\(|URI\.open|LWP::Simple|Net::HTTP|open-uri"
     r"|file_get_contents\(\s*[\"']https?|DownloadString|Invoke-WebRequest|\biwr\b"
 )
 _EXECUTES = re.compile(
@@ -59,7 +60,7 @@ def interpreter(name: str, arguments: Sequence[str]) -> Told:
     """What the code on the command line does, as far as its words tell."""
     code = _code(base_name(name), arguments)
     if code is None:
-        return NOTHING
+        return _remote_script(name, arguments)
     excerpt = " ".join(code.split())[:200]
     inline = Intent("inline-code", name, excerpt)
     if _CONNECTS.search(code) and _GIVES_SHELL.search(code) and _SHELL_NAMED.search(code):
@@ -71,10 +72,31 @@ def interpreter(name: str, arguments: Sequence[str]) -> Told:
     return Told((inline,))
 
 
+def _remote_script(name: str, arguments: Sequence[str]) -> Told:
+    """`deno run URL`: the script itself is fetched."""
+    runs = name == "deno" and list(arguments[:1]) == ["run"]
+    url = next((each for each in arguments if not each.startswith("-") and is_url(each)), None)
+    return Told((Intent("remote-code", url),)) if runs and url else NOTHING
+
+
+def awk(arguments: Sequence[str]) -> Told:
+    """gawk's /inet: a program that talks to the network, and runs what it hears as commands."""
+    files = FILES["awk"](arguments)
+    code = next((each for each in arguments if "/inet/" in each), "")
+    if not code:
+        return files
+    excerpt = " ".join(code.split())[:200]
+    runs = "|getline" in re.sub(r"\s", "", code) and re.search(r"\|&|print", code)
+    name: IntentName = "reverse-shell" if runs else "tunnel"
+    return Told((Intent(name, "", excerpt),), files.reads)
+
+
 def _code(name: str, arguments: Sequence[str]) -> str | None:
     """The code after -c, -e and the like, also in a cluster ("-lne CODE")."""
     options = _CODE_OPTIONS.get(name, ())
     for at, word in enumerate(arguments):
+        if word in options and word[:1] != "-":
+            return " ".join(arguments[at + 1 :])
         if word in options or (_CLUSTER.fullmatch(word) and f"-{word[-1]}" in options):
             return arguments[at + 1] if at + 1 < len(arguments) else None
         glued = next((each for each in options if len(each) == 2 and word.startswith(each)), None)

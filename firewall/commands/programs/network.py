@@ -53,13 +53,37 @@ def socat(arguments: Sequence[str]) -> Told:
 
 
 def openssl(arguments: Sequence[str]) -> Told:
-    """openssl s_client(1)."""
-    if not arguments or arguments[0] != "s_client":
-        return NOTHING
+    """openssl s_client(1), and the files of all its other commands."""
     words = list(arguments)
+    if words[:1] != ["s_client"]:
+        files = [(a, b) for a, b in pairwise(words) if a in ("-in", "-inkey", "-out")]
+        reads = tuple(b for a, b in files if a != "-out")
+        return Told((), reads, tuple(b for a, b in files if a == "-out"))
     named = ("-connect", "-host")
     found = [b for a, b in pairwise(words) if a in named]
     return Told((Intent("tunnel", found[0] if found else words[-1], "a raw TLS connection"),))
+
+
+_OPENS_TUNNEL: dict[str, frozenset[str]] = {
+    "openvpn": frozenset(),
+    "stunnel": frozenset(),
+    "stunnel4": frozenset(),
+    "tor": frozenset(),
+    "wg-quick": frozenset({"up"}),
+    "zerotier-one": frozenset(),
+    "zerotier-cli": frozenset({"join"}),
+}
+"""Tunnels that much honest work goes through: rules may name them, guards do not."""
+VPNS = frozenset(_OPENS_TUNNEL)
+
+
+def vpn(name: str, arguments: Sequence[str]) -> Told:
+    """A program of VPNS, where it does more than print. `name` is a key of it."""
+    verbs = _OPENS_TUNNEL[name]
+    asks = len(arguments) == 1 and arguments[0] in ("-h", "--help", "--version", "-version")
+    if asks or (verbs and not verbs & set(arguments[:1])):
+        return NOTHING
+    return Told((Intent("tunnel", name, " ".join(arguments)),))
 
 
 def telnet(arguments: Sequence[str]) -> Told:

@@ -1,5 +1,6 @@
 """Options as most programs take them: getopt_long(3) with permutation."""
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -34,9 +35,9 @@ def take(
     `short` lists the letters that take a value, `long` the options with two dashes (or one, where
     the program has such) that do. With `stop` the first word that is no option ends the options.
     """
-    taking, waiting = _Taking(), list(arguments)
+    taking, waiting = _Taking(), deque(arguments)
     while waiting:
-        word = waiting.pop(0)
+        word = waiting.popleft()
         if word == "--":
             taking.rest += waiting
             break
@@ -52,18 +53,18 @@ def take(
     return Options(tuple(taking.given), tuple(taking.rest))
 
 
-def _long(taking: _Taking, word: str, waiting: list[str], long: Collection[str]) -> None:
+def _long(taking: _Taking, word: str, waiting: deque[str], long: Collection[str]) -> None:
     name, equals, value = word.partition("=")
     if not equals and name in long and waiting:
-        value = waiting.pop(0)
+        value = waiting.popleft()
     taking.given.append((name, value))
 
 
-def _short(taking: _Taking, word: str, waiting: list[str], short: str) -> None:
+def _short(taking: _Taking, word: str, waiting: deque[str], short: str) -> None:
     """A cluster; the first letter that takes a value takes the rest of it, or the next word."""
     for at, letter in enumerate(word[1:], 2):
         if letter in short:
-            value = word[at:] or (waiting.pop(0) if waiting else "")
+            value = word[at:] or (waiting.popleft() if waiting else "")
             taking.given.append((f"-{letter}", value))
             return
         taking.given.append((f"-{letter}", ""))

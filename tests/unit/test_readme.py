@@ -11,17 +11,19 @@ from typer.testing import CliRunner
 from firewall.actor import Actor
 from firewall.cli.main import app
 from firewall.policy import load_policy
-from firewall.requests import HttpRequest
+from firewall.requests import Command, Execute, HttpRequest, Intent, ToolCall
 from tests.unit.proxy.stage import CURL
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
+ACTOR = Actor("test", CURL)
+
 
 def _policy() -> str:
-    """The policy in one page, with the rule of the section on SSH."""
-    page, rule = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    return str(page.replace("\nguards:", f"{rule}\nguards:"))
+    """The policy in one page, with what the sections on SSH and on programs add."""
+    page, rule, programs = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    return str(page.replace("\nguards:", f"{rule}\nguards:")) + str(programs)
 
 
 def test_its_table_of_ssh_clients_is_that_of_the_tests() -> None:
@@ -51,8 +53,13 @@ def test_its_policy_loads_and_does_what_it_says(tmp_path: Path) -> None:
     path.write_text(_policy())
     policy = load_policy(path)
     push = HttpRequest("POST", "https", "github.com", 443, "/o/r/git-receive-pack", "github.com")
-    verdict = policy.decide(push, Actor("test", CURL))
+    verdict = policy.decide(push, ACTOR)
     assert (verdict.allowed, verdict.rule) == (False, "default")
+    words = Command(("/usr/bin/git", "push"), intents=(Intent("git.push"),))
+    run = policy.decide(Execute("/usr/bin/git", ("git", "push"), "/", commands=(words,)), ACTOR)
+    assert (run.action, run.rule) == ("deny", "no-push")
+    drop = ToolCall("mcp__db__query", '{"query": "DROP TABLE x"}')
+    assert policy.decide(drop, ACTOR).rule == "no-drop"
 
 
 @pytest.mark.parametrize(
@@ -62,13 +69,26 @@ def test_its_commands_exist(command: str) -> None:
     assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
 
 
+COMMANDS = (
+    ["run"],
+    ["serve"],
+    ["protocols", "identify"],
+    ["audit", "show"],
+    ["audit", "verify"],
+    ["hook", "install"],
+    ["mcp"],
+    ["approvals", "allow"],
+)
+
+
 @pytest.mark.parametrize(
-    "option", sorted(set(re.findall(r"(?<=[ `])(--[a-z]+)", README)) - {"--set", "--policy"})
+    "option",
+    sorted(set(re.findall(r"(?<=[ `])(--[a-z]+(?:-[a-z]+)*)", README)) - {"--set", "--policy"}),
 )
 def test_its_options_exist(option: str) -> None:
     pages = [
         CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).output
-        for command in (["run"], ["serve"], ["protocols", "identify"])
+        for command in COMMANDS
     ]
     assert any(option in page for page in pages)
 

@@ -22,7 +22,13 @@ _READERS: Mapping[str, Reader] = {
     "scp": remote.scp,
     "sftp": remote.sftp,
     "rsync": remote.rsync,
-    **dict.fromkeys(("mosh", "ssh-copy-id", "sshfs", "et", "sshuttle"), remote.by_name),
+    **dict.fromkeys(("mosh", "et"), remote.by_name),
+    "ssh-copy-id": remote.copy_key,
+    "sshfs": remote.mount,
+    "sshuttle": remote.sshuttle,
+    "dbclient": remote.dropbear,
+    **dict.fromkeys(("plink", "putty", "klink"), remote.putty),
+    "tsh": remote.teleport,
     **dict.fromkeys(
         ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "nmap-ncat"), network.nc
     ),
@@ -35,7 +41,7 @@ _READERS: Mapping[str, Reader] = {
         network.scanner,
     ),
 }
-_SSH = frozenset({"ssh", "slogin", "autossh", "dbclient", "plink", "putty", "klink", "tsh"})
+_SSH = frozenset({"ssh", "slogin", "autossh", "lsh"})
 DOWNLOADERS = frozenset({"curl", "wget", "wget2", "aria2c", "axel", "fetch", "http", "https", "xh"})
 
 

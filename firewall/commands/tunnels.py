@@ -15,6 +15,7 @@ _TOOLS: dict[str, frozenset[str]] = {
     "cloudflared": frozenset({"tunnel", "access"}),
     "code": frozenset({"tunnel"}),
     "devtunnel": frozenset({"host", "connect"}),
+    "dns2tcpc": _ANY_USE,
     "dnscat": _ANY_USE,
     "dnscat2": _ANY_USE,
     "et": _ANY_USE,
@@ -29,6 +30,7 @@ _TOOLS: dict[str, frozenset[str]] = {
     "localtunnel": _ANY_USE,
     "lt": _ANY_USE,
     "ngrok": frozenset({"http", "tcp", "tls", "start", "tunnel", "service"}),
+    "ptunnel": _ANY_USE,
     "ptunnel-ng": _ANY_USE,
     "rathole": _ANY_USE,
     "sshuttle": _ANY_USE,
@@ -38,6 +40,8 @@ _TOOLS: dict[str, frozenset[str]] = {
     "wstunnel": frozenset({"client"}),
     "zrok": frozenset({"share", "access"}),
 }
+
+_ABOUT = {"--help", "--version", "-h", "-V", "help", "version"}
 
 _SSH_LIKE = {"dbclient", "klink", "lsh", "plink", "putty"}
 """Clients with ssh's options for forwarding: dropbear cli-runopts.c, PuTTY cmdline.c, lsh.c."""
@@ -49,7 +53,7 @@ def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
     """What a tunnel tool is told to do. `program` is its name without path."""
     if program in _SSH_LIKE:
         return _inspect_ssh_like(program, arguments)
-    if program not in _TOOLS:
+    if program not in _TOOLS or (len(arguments) == 1 and arguments[0] in _ABOUT):
         return []
     subcommands = _TOOLS[program]
     place = next((i for i, word in enumerate(arguments, 1) if word in subcommands), None)

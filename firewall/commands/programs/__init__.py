@@ -1,5 +1,6 @@
 """Readers of single programs: what their arguments say that they are about to do."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from firewall.commands.programs import git, network, remote, transfer
@@ -30,17 +31,20 @@ _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(("plink", "putty", "klink"), remote.putty),
     "tsh": remote.teleport,
     **dict.fromkeys(
-        ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "nmap-ncat"), network.nc
+        ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "nmap-ncat", "pwncat", "nc64"),
+        network.nc,
     ),
     "socat": network.socat,
     "openssl": network.openssl,
     "telnet": network.telnet,
     "fping": network.fping,
+    **dict.fromkeys(("xterm", "uxterm"), network.xterm),
     **dict.fromkeys(
         ("nmap", "masscan", "zmap", "rustscan", "arp-scan", "unicornscan", "naabu"),
         network.scanner,
     ),
 }
+_VERSION = re.compile(r"[-_.]?[0-9][0-9.]*\Z")
 _SSH = frozenset({"ssh", "slogin", "autossh", "lsh"})
 DOWNLOADERS = frozenset({"curl", "wget", "wget2", "aria2c", "axel", "fetch", "http", "https", "xh"})
 
@@ -50,12 +54,23 @@ def is_downloader(name: str) -> bool:
 
 
 def read(name: str, arguments: Sequence[str]) -> Told:
-    """What a program does. `name` is without its folder."""
+    """What a program does. `name` is without its folder, perhaps with a version ("pip3.12")."""
+    if name[-1:].isdigit() and not _is_known(name) and _is_known(plain := _VERSION.sub("", name)):
+        name = plain
     reader = _READERS.get(name) or FILES.get(name)
-    if reader is not None:
-        return reader(arguments)
+    told = reader(arguments) if reader else _by_kind(name, arguments)
+    return told + interpreter(name, arguments) if reader and is_interpreter(name) else told
+
+
+def _is_known(name: str) -> bool:
+    return any(name in names for names in (_READERS, FILES, MANAGERS, _SSH, network.CARRIERS))
+
+
+def _by_kind(name: str, arguments: Sequence[str]) -> Told:
     if name in _SSH:
         return remote.ssh(name, arguments)
     if name in MANAGERS:
         return manager(name, arguments)
+    if name in network.CARRIERS:
+        return network.carrier(name, arguments)
     return interpreter(name, arguments) if is_interpreter(name) else NOTHING

@@ -19,6 +19,7 @@ _SHELL = re.compile(
     r"(?:^|[\s/'\":,=])(?:ba|z|da|k|c|tc|fi|a)?sh(?:$|[\s'\":,;-])|cmd\.exe|powershell"
 )
 _NETWORKS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9*-]+(?:/[0-9]{1,2})?")
+_LOOPBACK = ("localhost", "127.", "[::1]", "::1")
 _SOCAT_OPENS = ("tcp", "ssl", "openssl", "udp", "socks", "proxy", "vsock", "sctp")
 
 
@@ -45,11 +46,17 @@ def socat(arguments: Sequence[str]) -> Told:
     runs = [at for at, kind in enumerate(kinds) if kind in ("exec", "system", "shell")]
     if far and runs:
         return _reverse(addresses[far[0]], addresses[runs[0]])
-    if len(far) > 1:
+    if len(far) > 1 and not all(map(_is_near, addresses)):
         detail = " ".join(addresses)
         found = Finding("tunnel", "socat", f"relays {detail}", "arguments", "likely")
         return Told((Intent("tunnel", addresses[far[-1]], detail),), findings=(found,))
     return Told((Intent("tunnel", addresses[far[0]]),)) if far else NOTHING
+
+
+def _is_near(address: str) -> bool:
+    """Whether it listens, or leads to this machine itself."""
+    kind, _, rest = address.partition(":")
+    return "listen" in kind.lower() or rest.lower().startswith(_LOOPBACK)
 
 
 def openssl(arguments: Sequence[str]) -> Told:
@@ -74,6 +81,40 @@ def scanner(arguments: Sequence[str]) -> Told:
     if any(each in ("-h", "--help", "--version", "-V") for each in arguments):
         return NOTHING
     return Told((Intent("scan", " ".join(targets) or " ".join(words)),))
+
+
+def carrier(name: str, arguments: Sequence[str]) -> Told:
+    """VPN clients, proxies and what sends a program's traffic through them.
+
+    Many are used honestly: an intent that a rule can name, and no finding.
+    """
+    verbs = CARRIERS[name]
+    if (verbs and not verbs & set(arguments)) or _ABOUT & set(arguments):
+        return NOTHING
+    return Told((Intent("tunnel", name, " ".join(arguments)[:200]),))
+
+
+_ABOUT = {"--help", "--version"}
+CARRIERS = {
+    **dict.fromkeys(
+        ("openvpn", "openconnect", "vpnc", "tor", "torsocks", "torify", "proxychains", "nebula",
+         "proxychains4", "stunnel", "stunnel4", "hysteria", "ss-local", "sslocal", "trojan",
+         "trojan-go", "brook", "websocat", "redsocks", "tun2socks", "sing-box", "v2ray", "xray",
+         "mihomo", "clash", "zerotier-one", "pagekite", "udp2raw", "expose"),
+        frozenset[str](),
+    ),
+    "wg-quick": frozenset({"up"}),
+    "zerotier-cli": frozenset({"join"}),
+    "netbird": frozenset({"up"}),
+    "warp-cli": frozenset({"connect"}),
+}  # fmt: skip
+
+
+def xterm(arguments: Sequence[str]) -> Told:
+    """xterm(1) on another machine's display: whoever sits there has a shell here."""
+    displays = [b for a, b in pairwise(arguments) if a in ("-display", "-d")]
+    far = [each for each in displays if each[:1] not in (":", "") and "unix" not in each]
+    return Told(tuple(Intent("reverse-shell", each, "xterm") for each in far))
 
 
 def fping(arguments: Sequence[str]) -> Told:

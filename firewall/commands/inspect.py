@@ -79,7 +79,9 @@ def _after_dashes(arguments: Sequence[str], *, apart: bool) -> Sequence[str]:
 
 def _inspect_ssh(argv: Sequence[str]) -> list[Finding]:
     """Both readings of -P count: it takes a value since OpenSSH 9.4 only."""
-    readings = (parse_ssh(argv), parse_ssh(argv, tags=False))
+    readings = [parse_ssh(argv)]
+    if any("P" in word for word in argv):
+        readings.append(parse_ssh(argv, tags=False))
     return [finding for reading in readings for finding in _judge_ssh(reading)]
 
 

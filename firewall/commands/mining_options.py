@@ -43,6 +43,8 @@ _WALLETS = re.compile(
 def by_options(program: str, arguments: Sequence[str]) -> Finding | None:
     """What a miner's options give away, whatever the program is called."""
     options = options_of(arguments)
+    if len(options) < 2:
+        return None
     own = sorted(_OWN & options.keys())
     pool = _pool(options)
     account = next((options[name] for name in _ACCOUNT if options.get(name)), "")
@@ -52,10 +54,9 @@ def by_options(program: str, arguments: Sequence[str]) -> Finding | None:
     if pool and is_wallet(account) and _is_for_mining(pool, account, options):
         return _found(f"options for a pool and the wallet {account[:12]}...", "likely")
     if len(own) > 1 or (own and pool and account):
-        return _found(f"a miner's options {', '.join(own) or pool}", "likely")
-    if pool and program == "miner" and account and algorithm:
-        return _found("options for a pool, an account and an algorithm", "likely")
-    if all(names & options.keys() for names in _LONG) and _is_given(options):
+        return _found(f"a miner's options {', '.join(own)}", "likely")
+    named = program == "miner" and pool and account and algorithm
+    if named or (all(names & options.keys() for names in _LONG) and _is_given(options)):
         return _found("the options of a pool, a wallet and an algorithm", "likely")
     return None
 
@@ -90,10 +91,10 @@ def _is_given(options: Mapping[str, str]) -> bool:
 def options_of(arguments: Sequence[str]) -> dict[str, str]:
     """Options with their values, "--name value" and "--name=value" alike; the last counts."""
     pairs = {}
-    for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
+    for at, word in enumerate(arguments, 1):
         if word[:1] == "-":
             name, equals, value = word.partition("=")
-            pairs[name] = value if equals else after
+            pairs[name] = value if equals else "".join(arguments[at : at + 1])
     return pairs
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from firewall.commands.programs import git, network, remote, transfer
 from firewall.commands.programs.files import FILES
@@ -17,6 +18,10 @@ _READERS: Mapping[str, Reader] = {
     "wget2": transfer.wget,
     **dict.fromkeys(("http", "https", "xh", "xhs"), transfer.httpie),
     **dict.fromkeys(("aria2c", "axel", "fetch", "lwp-download", "snarf"), transfer.fetcher),
+    **{
+        name: partial(transfer.cloud, name)
+        for name in ("aws", "gsutil", "gcloud", "rclone", "s3cmd")
+    },
     "git": git.git,
     **dict.fromkeys(("gh", "glab"), git.forge),
     **dict.fromkeys(("hg", "svn", "bzr"), git.other),

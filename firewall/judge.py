@@ -112,7 +112,7 @@ class Judge:
         desk: Desk | None = None,
     ) -> None:
         self.policy = policy
-        self._desk = desk
+        self.desk = desk
         self.quarantined: Verdict | None = None
         self.alarm: Alarm = _unheard
         self.on_deeds: Callable[[tuple[Deed, ...]], None] = _untold
@@ -130,8 +130,8 @@ class Judge:
         try:
             past = self._history.past(self.policy.remembers)
             verdict = self.policy.decide(request, actor, past)
-            if verdict.action is Action.ASK and self._desk is not None:
-                return self._desk.standing(request, actor, verdict)
+            if verdict.action is Action.ASK and self.desk is not None:
+                return self.desk.standing(request, actor, verdict)
             return verdict
         except Exception as error:
             logger.exception("the policy failed to decide")
@@ -187,12 +187,12 @@ class Judge:
             self._learn(request, final)
             self._settle(event, final, actor, answer)
 
-        if self._desk is None:
+        if self.desk is None:
             answered(replace(verdict, action=Action.DENY, reason=f"{verdict.reason}; {NOBODY}"))
             return
         with fail_closed(self, "judge.desk", answer, request=request, actor=actor):
             probe("judge.desk")
-            self._desk.ask(request, actor, verdict, answered)
+            self.desk.ask(request, actor, verdict, answered)
 
     def _learn(self, request: Request, verdict: Verdict) -> None:
         """Remember what an allowed request does, where a rule may refer to it."""

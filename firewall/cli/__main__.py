@@ -1,5 +1,5 @@
 """`python -m firewall.cli` is the `firewall` command."""
 
-from firewall.cli.main import app
+from firewall.cli.entry import main
 
-app()
+main()

@@ -19,6 +19,7 @@ from firewall.proxy.loop import Loop
 from firewall.proxy.quarantine import Freezer, Quarantine
 from firewall.proxy.reload import Reload
 from firewall.sandbox import Threads
+from firewall.toolcalls.approvals import Approvals
 
 CHAINS = 1024
 
@@ -57,8 +58,9 @@ def open_house(
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=live, heard=threads.verdict if threads else None)
     release = f"firewall sandbox release {plan.name}"
-    judge = Judge(plan.policy, log, gpu, teller, release)
     loop = Loop()
+    judge = Judge(plan.policy, log, gpu, teller, release)
+    judge.desk = desk = Approvals(plan.approvals, judge, teller.say, loop.post)
     setup = Setup(
         policy="",
         audit=str(plan.audit),
@@ -68,6 +70,8 @@ def open_house(
         known_hosts=plan.known_hosts,
         release=release,
         addons=("firewall.toolcalls.wire.addon",),
+        desk="firewall.toolcalls.approvals:desk",
+        approvals=str(plan.approvals),
     )
     gate = Gate(loop, judge, teller, metrics, setup, Actors(plan.name, finder, loop.post))
     reload = Reload(
@@ -83,6 +87,7 @@ def open_house(
         with closing(_control(loop, judge, quarantine, plan)):
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
+        desk.close()
         gate.close()
         reload.close()
         gpu.stop()

@@ -59,9 +59,18 @@ def show(
     seq: Annotated[str | None, typer.Option(help="One record, as CHAIN:NUMBER.")] = None,
     verdict: Annotated[Action | None, typer.Option(help="What was decided.")] = None,
     rule: Annotated[str | None, typer.Option(help="The rule's name.")] = None,
+    tool_call: Annotated[
+        str | None, typer.Option(help="All that one tool call led to, by its id.")
+    ] = None,
 ) -> None:
-    """Tell one record: that of --seq, or the newest that matches (by default, the newest deny)."""
+    """Tell one record: that of --seq, or the newest that matches (by default, the newest deny).
+
+    With --tool-call, tell the call, the programs it started, and what they reached.
+    """
     directory = log_directory(log)
+    if tool_call is not None:
+        _print_thread(directory, tool_call)
+        return
     if seq is None and verdict is None and rule is None:
         verdict = Action.DENY
     with readable(directory):
@@ -69,6 +78,29 @@ def show(
     if found is None:
         fail(f"{directory}: no such record")
     _print_story(found)
+
+
+def _print_thread(directory: Path, call_id: str) -> None:
+    """A call and what followed from it, in order; what was blocked is told whole."""
+    from firewall.audit import read
+
+    with readable(directory):
+        found = [each for each in read(directory) if _is_of_call(each, call_id)]
+    if not found:
+        fail(f"{directory}: no record of a tool call {call_id}")
+    for record in found:
+        _print_line(record)
+    for record in found:
+        if record["verdict"]["action"] == Action.DENY:
+            typer.echo()
+            _print_story(record)
+
+
+def _is_of_call(record: Mapping[str, Any], call_id: str) -> bool:
+    if record.get("kind") != "verdict":
+        return False
+    request, actor = record.get("request", {}), record.get("actor", {})
+    return call_id in (request.get("call_id"), actor.get("tool_call"))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import select
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.text import Text
 from firewall.cli.places import state_directory
 from firewall.gpu.backend import Nvml, UnavailableError
 from firewall.sandbox import Authority, Sandbox, SandboxError, SandboxSpec
+from firewall.sandbox.execgate import notify
 from firewall.sandbox.linux import LANDLOCK_WITH_SCOPES, landlock_version
 from firewall.sandbox.seccomp import supported
 from firewall.sandbox.support import refusals
@@ -59,6 +61,7 @@ def examine() -> Iterator[Finding]:
         _kernel,
         _processor,
         _namespaces,
+        _exec_gate,
         _sandbox,
         _landlock,
         _ipv6,
@@ -109,11 +112,24 @@ def _sandbox() -> Finding:
 
 def _try(sandbox: Sandbox) -> int | None:
     try:
-        sandbox.start()
-        select.select([sandbox], [], [], _PATIENCE_S)
+        listener = sandbox.start()
+        if listener is not None:
+            threading.Thread(target=notify.let_all_go_on, args=(listener,), daemon=True).start()
+            select.select([sandbox], [], [], _PATIENCE_S)
         return sandbox.poll()
     finally:
         sandbox.close()
+
+
+def _exec_gate() -> Finding:
+    if notify.supported():
+        return Finding("ok", "exec gate", "every program that an agent starts can be judged")
+    return Finding(
+        "fail",
+        "exec gate",
+        "this kernel cannot tell of the programs that an agent starts (seccomp user notification);"
+        " Linux 5.12 or later can, unless a container runtime forbids it",
+    )
 
 
 def _landlock() -> Finding:

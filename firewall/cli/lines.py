@@ -188,9 +188,15 @@ def _release(record: _Words) -> tuple[str, str]:
     return what, f"it was {record['was']} since {record['since']} because of {record['rule']}"
 
 
+def _approval(record: _Words) -> tuple[str, str]:
+    what = f"{record['action']} by {record['by']} ({record['how']})"
+    return what, f"{asked(part(record, 'request'))} (rule {record['rule']})"
+
+
 _TOLD: Mapping[str, Callable[[_Words], tuple[str, str]]] = {
     "quarantine": _quarantine,
     "release": _release,
+    "approval": _approval,
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli import audit, policy, protocols, sandbox, tools
+from firewall.cli import approvals, audit, hook, policy, protocols, sandbox, tools
 from firewall.cli.places import LOG_HELP
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(tools.app, name="tools")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(hook.app, name="hook")
 
 PolicyOption = Annotated[
     str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")
@@ -105,9 +107,9 @@ def serve(
 @app.command(context_settings={"allow_interspersed_args": False})
 def mcp(
     command: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(help="The MCP server and its arguments after --, or: trust SERVER [TOOL]"),
-    ],
+    ] = None,
     policy: Annotated[
         str | None,
         typer.Option("--policy", "-p", help="Judge here, not by the service in FIREWALL_TOOLS."),
@@ -115,14 +117,24 @@ def mcp(
     name: Annotated[
         str | None, typer.Option(help="What policies call this server (default: its program).")
     ] = None,
+    url: Annotated[str | None, typer.Option(help="An MCP server that is reached by HTTP.")] = None,
+    listen: Annotated[
+        str, typer.Option(help="With --url: HOST:PORT where clients reach it.")
+    ] = "127.0.0.1:3180",
     log: LogOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Before trust: accept unasked.")] = False,
 ) -> None:
-    """Start an MCP server (stdio) and judge every tool call that its client makes."""
-    from firewall.cli.mcp import run_server, trust
+    """Judge every tool call between MCP clients and a server, started here or reached by HTTP."""
+    from firewall.cli.mcp import run_gateway, run_server, trust
 
-    if command[0] == "trust":
-        raise typer.Exit(trust(command[1:]))
-    raise typer.Exit(run_server(command, policy, name, log))
+    words = command or []
+    if words[:1] == ["trust"]:
+        raise typer.Exit(trust(words[1:], yes=yes))
+    if bool(words) == bool(url):
+        raise typer.BadParameter("write the server's command after --, or its URL after --url")
+    if url:
+        raise typer.Exit(run_gateway(url, listen, policy, name, log))
+    raise typer.Exit(run_server(words, policy, name, log))
 
 
 @app.command()

@@ -27,3 +27,8 @@ def authority_directory() -> Path:
 def control_directory() -> Path:
     """The folder of the running firewalls' control sockets, without symbolic links."""
     return state_directory().resolve() / "run"
+
+
+def approvals_directory() -> Path:
+    """The folder of what waits for a person, without symbolic links."""
+    return state_directory().resolve() / "approvals"

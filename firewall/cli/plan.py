@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit import Keep, Place, place
-from firewall.cli.places import control_directory, state_directory
+from firewall.cli.places import approvals_directory, control_directory, state_directory
 from firewall.policy import Policy
 from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found
@@ -18,6 +18,7 @@ class Plan:
     """What a gate is put together from.
 
     `name` names the sandbox in records and commands, `control` is the folder of its control socket,
+    `approvals` that of the questions that wait for a person,
     `authority` that of the certificate authority, `ssh_ca` the public key of its SSH host keys,
     `upstream_ca` the bundle of authorities trusted towards servers, `known_hosts` the SSH host keys
     known of them, `watched` whether the policy's files may be reloaded without being asked to,
@@ -29,6 +30,7 @@ class Plan:
     policy: Policy
     audit: Path
     control: Path
+    approvals: Path
     authority: Path
     ssh_ca: str
     upstream_ca: str
@@ -71,6 +73,7 @@ def make_plan(
         policy=policy,
         audit=audit,
         control=control_directory(),
+        approvals=approvals_directory(),
         authority=authority.directory,
         ssh_ca=authority.ssh,
         upstream_ca=upstream_ca or upstream_bundle(),

@@ -73,7 +73,7 @@ def _serve(
     from firewall.policy import load_policy, sources
     from firewall.sandbox import ActorFinder
     from firewall.toolcalls import server
-    from firewall.toolcalls.client import socket_path
+    from firewall.toolcalls.places import socket_path
     from firewall.toolcalls.service import Service
 
     if listen is not None and token_file is None:

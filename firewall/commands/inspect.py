@@ -23,6 +23,7 @@ _STARTS_SSH: dict[str, tuple[tuple[str, ...], ...]] = {
     "vagrant": (("ssh",),),
 }
 """Programs that hand options to ssh, by their own documentation: behind "--", but for kitty."""
+_STARTS = re.compile(r"ExecStart(?:Pre|Post)?=[-@:+!]*([^\s\\][^\n\\]*)")
 
 
 def inspect_argv(argv: Sequence[str]) -> tuple[Finding, ...]:
@@ -35,6 +36,8 @@ def _inspect(argv: tuple[str, ...]) -> tuple[Finding, ...]:
     """Remembered, because a program opens many flows and a command line may be very long."""
     program, arguments = program_of(argv)
     findings = [*inspect_tunnels(program, arguments), *inspect_miners(program, arguments)]
+    if program in ("echo", "printf"):
+        findings += _inspect_units(arguments)
     if program in _SSH:
         findings += _inspect_ssh([program, *arguments])
     return tuple(dict.fromkeys(findings))
@@ -75,6 +78,12 @@ def _after_dashes(arguments: Sequence[str], *, apart: bool) -> Sequence[str]:
     dashes = list(arguments).index("--") if "--" in arguments else len(arguments)
     host = next((each for each in arguments[:dashes] if not each.startswith("-")), "unnamed")
     return [*arguments[dashes + 1 :], host]
+
+
+def _inspect_units(texts: Sequence[str]) -> list[Finding]:
+    """A service that is written down to be started later (systemd.service(5), ExecStart=)."""
+    lines = (each[1] for text in texts for each in _STARTS.finditer(text))
+    return [finding for line in lines for finding in inspect_argv(line.split())]
 
 
 def _inspect_ssh(argv: Sequence[str]) -> list[Finding]:

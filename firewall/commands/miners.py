@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
-from firewall.commands.mining_options import by_options, is_endpoint, is_wallet
+from firewall.commands.mining_options import by_options, is_endpoint, is_wallet, options_of
 from firewall.requests import Finding
 
 _PROGRAMS = re.compile(
@@ -32,7 +31,6 @@ _IMAGE = re.compile(
 )
 """An image's name with at least one folder, as those of a public registry's users have."""
 
-_UNIT = re.compile(r"ExecStart=([^\s\\]+)[ \t]+([^\n\\]+)")
 _VARIABLE = re.compile(r"(?:-e|--env=)?[A-Z][A-Z0-9_]*=")
 _PLAIN_SCHEMES = {"daemon://", "solo://", "node://"}
 
@@ -40,9 +38,11 @@ _SPEAKERS = frozenset({
     "ag", "ack", "awk", "cat", "cut", "dig", "diff", "echo", "egrep", "fgrep", "find", "firewall",
     "gawk", "git", "grep", "head", "host", "ip", "iptables", "ip6tables", "jq", "less", "logger",
     "ls", "man", "more", "nft", "printf", "rg", "sed", "sort", "sqlite3", "tail", "tee", "test",
-    "tr", "ufw", "yq",
+    "tr", "ufw", "yq", "zgrep", "[", "expr", "nslookup",
 })  # fmt: skip
 """Programs that look for an address or speak of one, and never mine at it."""
+
+_USER = {"-u", "--user", "--userpass", "--wallet", "-wal"}
 
 
 def inspect_miners(program: str, arguments: Sequence[str]) -> list[Finding]:
@@ -77,24 +77,13 @@ def _by_image(program: str, arguments: Sequence[str]) -> Finding | None:
 
 
 def _by_address(program: str, arguments: Sequence[str]) -> Finding | None:
-    if program in _SPEAKERS:
-        return _by_unit(program, arguments)
+    """A pool's address; with an account too where the program may only print or search it."""
+    if program in _SPEAKERS and not _USER & options_of(arguments).keys():
+        return None
     for place, word in enumerate(arguments, 1):
         pool = _POOL.fullmatch(word) if "://" in word else None
         if pool and pool[1] not in _PLAIN_SCHEMES:
             return Finding(
                 "mining", "pool-address", f"mining pool address {pool[1]}", f"argument {place}"
             )
-    return None
-
-
-def _by_unit(program: str, arguments: Sequence[str]) -> Finding | None:
-    """A service of systemd that is written to run a miner."""
-    if program not in ("echo", "printf"):
-        return None
-    for word in arguments:
-        for path, rest in _UNIT.findall(word):
-            found = inspect_miners(path.rpartition("/")[2].lower(), rest.split())
-            if found:
-                return replace(found[0], where="a unit's ExecStart", confidence="likely")
     return None

@@ -29,7 +29,7 @@ _ALGORITHMS = re.compile(
     r"sha256d?|sha256dt|sha512256d|x11|x16r(?:v2)?|x17|x21s|x25x|lyra2.*|neoscrypt.*|equihash.*|"
     r"beamhash.*|beamv[0-9]|cuckat?oo.*|cuckaroo.*|kheavyhash|karlsenhash.*|pyrinhash|blake3.*|"
     r"verushash|yescrypt.*|yespower.*|minotaurx?|power2b|cpupower|mike|gr|astrobwt.*|dynexsolve|"
-    r"nexapow|heavyhash|qhash|pearlhash|allium|groestl|skydoge|zelhash|zhash|monero|sha3x",
+    r"nexapow|heavyhash|allium|groestl|skydoge|zelhash|zhash|monero|sha3x",
     re.IGNORECASE,
 )
 _WALLETS = re.compile(

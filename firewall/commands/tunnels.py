@@ -41,7 +41,8 @@ _TOOLS: dict[str, frozenset[str]] = {
     "zrok": frozenset({"share", "access"}),
 }
 
-_ABOUT = {"--help", "--version", "-h", "-V", "help", "version"}
+_ONLY_ASKS = {"-h", "--help", "-V", "--version"}
+"""Alone on a command line these tools print something, and open nothing."""
 
 _SSH_LIKE = {"dbclient", "klink", "lsh", "plink", "putty"}
 """Clients with ssh's options for forwarding: dropbear cli-runopts.c, PuTTY cmdline.c, lsh.c."""
@@ -53,9 +54,11 @@ def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
     """What a tunnel tool is told to do. `program` is its name without path."""
     if program in _SSH_LIKE:
         return _inspect_ssh_like(program, arguments)
-    if program not in _TOOLS or (len(arguments) == 1 and arguments[0] in _ABOUT):
+    if program not in _TOOLS:
         return []
     subcommands = _TOOLS[program]
+    if not subcommands and _only_asks(program, arguments):
+        return []
     place = next((i for i, word in enumerate(arguments, 1) if word in subcommands), None)
     if subcommands and place is None:
         return []
@@ -63,6 +66,13 @@ def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
         return [_inspect_chisel(arguments)]
     named = f"{program} {arguments[place - 1]}" if place else program
     return [Finding("tunnel", program, f"tunnel tool {named}", f"argument {place or 0}")]
+
+
+def _only_asks(program: str, arguments: Sequence[str]) -> bool:
+    """`gost --help`, and `frpc verify -c FILE`."""
+    if program == "frpc" and list(arguments[:1]) == ["verify"]:
+        return True
+    return len(arguments) == 1 and arguments[0] in _ONLY_ASKS
 
 
 def _inspect_chisel(arguments: Sequence[str]) -> Finding:

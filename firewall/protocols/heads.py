@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from firewall.requests import Confidence, Finding, FindingKind
 
@@ -20,6 +20,12 @@ _H2C = "h2c", "Upgrade: h2c, which hides requests from proxies"
 
 _MINING_HEADERS = {b"x-mining-extensions", b"x-mining-hashrate", b"x-stratum"}
 """Sent by cpuminer (cpu-miner.c), cgminer and bfgminer (util.c), and by getwork pools."""
+
+_ANSWERED_HEADERS = {
+    b"x-stratum", b"x-long-polling", b"x-roll-ntime", b"x-reject-reason", b"x-mining-extensions",
+    b"x-mining-hashrate", b"x-is-p2pool",
+}  # fmt: skip
+"""Of getwork pools (cgminer util.c, cpuminer util.c): where to mine, why a share was refused."""
 
 _MINERS = re.compile(
     rb"(?i:xmrig|xmr-stak|xmrigcc|cgminer|bfgminer|sgminer|cpuminer|ccminer|ethminer|nbminer|lolminer|"
@@ -54,6 +60,16 @@ def inspect_request(
     for name, value in headers:
         findings += _inspect_header(name.lower(), value)
     return tuple(dict.fromkeys(findings))
+
+
+def inspect_response(headers: Iterable[tuple[bytes, bytes]]) -> tuple[Finding, ...]:
+    """What the head of an HTTP response gives away. Header names may be in any case."""
+    names = dict.fromkeys(name.strip().lower() for name, _ in headers)
+    return tuple(
+        Finding("mining", "http-getwork", f"header {name.decode()}", "response head")
+        for name in names
+        if name in _ANSWERED_HEADERS
+    )
 
 
 def _inspect_line(method: str, target: str) -> list[Finding]:

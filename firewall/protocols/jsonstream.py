@@ -7,9 +7,9 @@ cannot hide the lines after it.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 LIMIT = 64 << 10
 """Bytes of one value. Longer ones are skipped unread: no mining message comes near."""
@@ -37,6 +37,16 @@ _MAY_BEGIN = re.compile(rb"\n%b*+(?:[{\[]|\Z)" % _BLANK)
 def may_begin(data: bytes) -> bool:
     """Whether a value begins at a line's start in `data`, or may after it."""
     return _MAY_BEGIN.search(data) is not None
+
+
+_NEXT = re.compile(rb"[}\]]%b*+(?:[{\[]|\Z)" % _BLANK)
+"""Where one value may end and another begin: inside a value a comma parts them."""
+
+
+class Hints(Protocol):
+    """Says cheaply whether the bytes so far may hold anything: False is certain."""
+
+    def feed(self, data: bytes) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +151,27 @@ def _blanks_end(text: bytearray, at: int) -> int:
 
 
 class Documents(_Reader):
-    """Values by their brackets, wherever they may begin."""
+    """Values by their brackets, wherever they may begin.
 
-    def __init__(self, *, anywhere: bool, start: int = 0) -> None:
+    With `hints`, which makes one who gives them, brackets are counted only from the first hint on:
+    a body with a single value and without a hint is not cut at all.
+    """
+
+    def __init__(
+        self, *, anywhere: bool, start: int = 0, hints: Callable[[], Hints] | None = None
+    ) -> None:
         super().__init__(anywhere=anywhere, start=start)
         self._depth = 0
         self._scanned: int | None = None
+        self._make_hints = hints
+        self._hints = hints() if hints else None
 
     def restart(self) -> None:
         """Begin anew: another message or body follows."""
         self._drop(len(self._text))
         self._open = True
         self._depth, self._scanned = 0, None
+        self._hints = self._make_hints() if self._make_hints else None
 
     def feed(self, data: bytes) -> list[Cut]:
         """The values that end in `data`."""
@@ -160,6 +179,8 @@ class Documents(_Reader):
             self._offset += len(data)
             return []
         self._text += data
+        if self._hints and self._may_wait(self._hints, data):
+            return []
         cuts = []
         at = 0
         while self._scanned is not None or (at := self._find(at)) < len(self._text):
@@ -174,6 +195,20 @@ class Documents(_Reader):
             self._scanned -= at
         return cuts
 
+    def _may_wait(self, hints: Hints, data: bytes) -> bool:
+        """Whether the value at hand need not be read yet, or, beyond the limit, not at all."""
+        if not hints.feed(data):
+            if self._scanned is None:
+                return False
+            if len(self._text) < LIMIT:
+                return True
+            if not _NEXT.search(self._text, 0, LIMIT):
+                self._open, self._scanned = False, None
+                self._drop(len(self._text))
+                return True
+        self._hints = None
+        return False
+
     def _scan(self, start: int) -> int | None:
         """Where the value at `start` ends, or where it proves to be none: then `_open` is False.
 
@@ -186,6 +221,8 @@ class Documents(_Reader):
                     start + 1, unless=_BEGIN_CUT.match(self._text, start), limit=limit
                 )
             self._scanned = start
+        if self._hints:
+            return None
         return self._balance(self._scanned, limit)
 
     def _balance(self, at: int, limit: int) -> int | None:

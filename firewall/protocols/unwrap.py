@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from firewall.protocols import http1, http2, openings, socks, tls
+from firewall.protocols.heads import inspect_response
 from firewall.protocols.identity import MORE, Answer, Identity, More
 from firewall.protocols.marks import Mark
 from firewall.protocols.websocket import Frames
@@ -38,7 +39,13 @@ def recognise_answer(data: bytes) -> Answer:
     """An HTTP server's answer, which may agree to an upgrade or to CONNECT (RFC 9110 9.3.6)."""
     if not _ANSWER.match(data):
         return MORE if b"HTTP/1.".startswith(data[:7]) and len(data) < 13 else None
-    return MORE if http1.find_head_end(data) is None else Identity("http")
+    end = http1.find_head_end(data)
+    return MORE if end is None else Identity("http", findings=_inspect_answer(data[:end]))
+
+
+def _inspect_answer(head: bytes) -> tuple[Finding, ...]:
+    fields = (line.partition(b":") for line in head.split(b"\n")[1:])
+    return inspect_response((name, value) for name, _, value in fields)
 
 
 def recognise_socks_server(data: bytes) -> Answer:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from firewall.protocols.early import Early
 from firewall.protocols.jsonstream import Cut, Documents, Lines, may_begin
 from firewall.protocols.marks import Mark
+from firewall.protocols.mining.hints import Hints
 from firewall.protocols.mining.messages import inspect_json
 from firewall.protocols.unwrap import Opening
 from firewall.requests import Direction, Finding
@@ -39,7 +40,8 @@ class Watch:
         self._raw = carrier.endswith("stream")
         self._depth = depth
         self._message = 1
-        self._documents = Documents(anywhere=self._raw, start=start)
+        hints = None if self._raw else Hints
+        self._documents = Documents(anywhere=self._raw, start=start, hints=hints)
         self._lines = Lines(start=start) if self._raw else None
         self._latest = -1
         self._early = Early(anywhere=self._raw, start=start)

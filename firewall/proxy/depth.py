@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from firewall import judge as door
 from firewall.audit import AuditLog
 from firewall.gpu import GpuMonitor
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.judge import Cause, Desk, Judge, fail_closed
 from firewall.policy import Policy
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup, Traffic
@@ -163,6 +163,7 @@ class Depth:
         policy = Policy.parse(setup.policy)
         self._log = AuditLog(Path(setup.audit), setup.chain)
         judge = Judge(policy, self._log, self._gpu, self._reports, setup.release)
+        judge.desk = self._desk(setup, judge)
         judge.quarantined = self._imposed = setup.quarantined
         judge.alarm = lambda cause: self._alarmed(judge, cause)
         addons = [each for name in setup.addons for each in import_module(name).addons]
@@ -170,6 +171,14 @@ class Depth:
         self._interceptor = Interceptor(judge, authority, setup.upstream_ca, addons)
         self._judge = judge
         self._setup = setup
+
+    def _desk(self, setup: Setup, judge: Judge) -> Desk | None:
+        """Where this process asks a person: of a room that this one does not know."""
+        if not setup.desk:
+            return None
+        module, _, function = setup.desk.partition(":")
+        make: Callable[..., Desk] = getattr(import_module(module), function)
+        return make(setup.approvals, judge, self._loop.call_soon_threadsafe)
 
     def _replace_policy(self, judge: Judge, setup: Setup) -> None:
         """Judge by the gate's new policy; a process that cannot must not go on by the old one."""

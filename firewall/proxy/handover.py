@@ -34,7 +34,9 @@ class Setup:
     of the authorities trusted upstream, `known_hosts` the SSH host keys known upstream, as
     sshd(8) lays them out. `quarantined` is the deny that answers everything while the sandbox is in
     quarantine, and `release` the command that ends it (judge.Judge). `addons` names the modules
-    whose `addons` mitmproxy is to load besides, as its option --scripts does.
+    whose `addons` mitmproxy is to load besides, as its option --scripts does. `desk` names what
+    makes the judge's desk, "module:function", which is given `approvals`, the folder where
+    questions wait for a person; without it nobody is asked.
     """
 
     policy: str
@@ -46,6 +48,8 @@ class Setup:
     release: str = ""
     quarantined: Verdict | None = None
     addons: tuple[str, ...] = ()
+    desk: str = ""
+    approvals: str = ""
 
 
 @dataclass(frozen=True, slots=True)

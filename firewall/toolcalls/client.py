@@ -2,19 +2,15 @@
 
 import http.client
 import json
-import os
 import socket
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from firewall.toolcalls.calls import Call
+from firewall.toolcalls.places import START, socket_path
 
 REPLY_LIMIT = 1 << 20
 """Bytes of an answer; the service's are a few lines."""
-
-VARIABLE = "FIREWALL_TOOLS"
-START = "start it with `firewall run`, or `firewall tools serve --policy POLICY`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +29,6 @@ class Answer:
         return self.action == "allow"
 
 
-def socket_path() -> str:
-    """Where the service listens: $FIREWALL_TOOLS, else in the user's runtime folder."""
-    if named := os.environ.get(VARIABLE):
-        return named
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return str(Path(runtime) / "agent-firewall" / "tools.sock")
-
-
 def refusal(point: str, error: object) -> Answer:
     """The deny that stands for whatever failed."""
     reason = f"the tool-call service did not judge this: {error}"
@@ -48,12 +36,21 @@ def refusal(point: str, error: object) -> Answer:
     return Answer("deny", rule, reason, START, f"Blocked by the firewall: {reason}\n{START}")
 
 
-def check(call: Call, socket_path: str, *, wait: bool = False, timeout: float = 30.0) -> Answer:
+def check(
+    call: Call, path: str | None = None, *, wait: bool = False, timeout: float = 30.0
+) -> Answer:
     """The service's answer, within `timeout` seconds; a deny where there is none. Never raises."""
     try:
-        return _answer(_post(call, socket_path, wait, timeout))
+        return answer_of(_post(call, path or socket_path(), wait, timeout))
     except Exception as error:
         return refusal("tool-calls.client", repr(error))
+
+
+def fields_of(call: Call) -> dict[str, Any]:
+    """A call as the service reads it."""
+    fields = {**asdict(call), "id": call.call_id}
+    del fields["call_id"]
+    return fields
 
 
 class _Connection(http.client.HTTPConnection):
@@ -68,13 +65,11 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _post(call: Call, path: str, wait: bool, timeout: float) -> Any:
-    fields = {**asdict(call), "id": call.call_id}
-    del fields["call_id"]
     connection = _Connection(path, timeout)
     try:
         target = "/v1/tool-calls" + ("?wait=1" if wait else "")
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", target, json.dumps(fields), headers)
+        connection.request("POST", target, json.dumps(fields_of(call)), headers)
         reply = connection.getresponse()
         if reply.status != 200:
             raise OSError(f"HTTP status {reply.status}: {reply.read(REPLY_LIMIT)!r}")
@@ -83,7 +78,8 @@ def _post(call: Call, path: str, wait: bool, timeout: float) -> Any:
         connection.close()
 
 
-def _answer(fields: Any) -> Answer:
+def answer_of(fields: Any) -> Answer:
+    """The answer in the service's JSON. Raises where it is none."""
     names = ("rule", "reason", "remedy", "text")
     action = fields["action"]
     if action not in ("allow", "deny", "ask"):

@@ -33,6 +33,18 @@ _ANSWER: dict[str, Any] = {
     },
 }
 
+_NAMES: dict[str, Any] = {"type": "array", "items": _TEXT}
+_TOOLS: dict[str, Any] = {
+    "type": "object",
+    "required": ["server", "tools"],
+    "properties": {"server": _TEXT, "tools": _NAMES},
+}
+_UNUSABLE: dict[str, Any] = {
+    "type": "object",
+    "required": ["unusable"],
+    "properties": {"unusable": _NAMES},
+}
+
 
 def _body(schema: Any, kind: str = "application/json") -> dict[str, Any]:
     return {"content": {kind: {"schema": schema}}}
@@ -44,6 +56,10 @@ def _named(name: str) -> dict[str, str]:
 
 _REFUSED = {
     "400": {"description": "The body cannot be read.", **_body(_named("Error"))},
+    "413": {
+        "description": "The body is too large.",
+        **_body(_named("Error")),
+    },
     "401": {"description": "The token is missing or wrong.", **_body(_named("Error"))},
 }
 
@@ -57,6 +73,16 @@ DOCUMENT: dict[str, Any] = {
     },
     "security": [{}, {"token": []}],
     "paths": {
+        "/v1/openapi.json": {
+            "get": {
+                "operationId": "describe",
+                "summary": "This document.",
+                "responses": {
+                    "200": {"description": "OpenAPI 3.1.", **_body({"type": "object"})},
+                    "401": _REFUSED["401"],
+                },
+            }
+        },
         "/v1/tool-calls": {
             "post": {
                 "operationId": "checkToolCall",
@@ -72,6 +98,17 @@ DOCUMENT: dict[str, Any] = {
                 "requestBody": {"required": True, **_body(_named("ToolCall"))},
                 "responses": {
                     "200": {"description": "What was decided.", **_body(_named("Answer"))},
+                    **_REFUSED,
+                },
+            }
+        },
+        "/v1/tools": {
+            "post": {
+                "operationId": "listUnusableTools",
+                "summary": "Say which tools of an MCP server are denied whatever their arguments.",
+                "requestBody": {"required": True, **_body(_TOOLS)},
+                "responses": {
+                    "200": {"description": "Tools to leave out.", **_body(_UNUSABLE)},
                     **_REFUSED,
                 },
             }

@@ -5,16 +5,20 @@ connections, in the size of a request, and in the time that a client may take to
 """
 
 import hmac
+import io
+import json
 import os
+import re
 import socket
 import struct
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Buffer, Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import BaseServer, ThreadingMixIn
-from typing import Any
+from typing import Any, Literal
 
 from firewall.actor import Actor
 from firewall.toolcalls.service import Answer, Service
@@ -61,6 +65,13 @@ class Server(ThreadingMixIn, BaseServer):
         """Turn a client away where too many are served."""
         return self._room.acquire(blocking=False)
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request(request, client_address)
+        except Exception:  # no thread could be started
+            self._room.release()
+            raise
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
@@ -76,6 +87,20 @@ class Server(ThreadingMixIn, BaseServer):
         """A client that is gone, or too slow, gets no answer, which means no."""
 
 
+class _Hurried(socket.SocketIO):
+    """Reads from a client that has time `until` then for its whole request."""
+
+    until = 0.0
+
+    def __init__(self, client: socket.socket, mode: Literal["r"]) -> None:
+        super().__init__(client, mode)
+        self._client = client
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        self._client.settimeout(max(self.until - time.monotonic(), 0.001))
+        return super().readinto(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
     """One connection; requests one after the other."""
 
@@ -83,29 +108,48 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = SECONDS
     server: Server
 
+    def setup(self) -> None:
+        super().setup()
+        self._source = _Hurried(self.connection, "r")
+        self.rfile = io.BufferedReader(self._source)
+
+    def handle_one_request(self) -> None:
+        self._source.until = time.monotonic() + SECONDS
+        super().handle_one_request()
+
     def do_GET(self) -> None:
-        self._answer(b"")
+        if actor := self._actor():
+            self._answer(b"", actor)
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdigit() or int(length) > BODY_LIMIT:
-            self.close_connection = True
-            why = f"Content-Length must say how long the body is, up to {BODY_LIMIT} bytes"
-            self._send(Answer(413, f'{{"error": "{why}"}}'.encode()))
+        if not (actor := self._actor()):
             return
-        self._answer(self.rfile.read(int(length)))
+        length = self.headers.get("Content-Length", "")
+        if not re.fullmatch("[0-9]{1,9}", length) or int(length) > BODY_LIMIT:
+            why = f"Content-Length must say how long the body is, up to {BODY_LIMIT} bytes"
+            self._refuse(413, why)
+        elif len(body := self.rfile.read(int(length))) == int(length):
+            self._answer(body, actor)
 
-    def _answer(self, body: bytes) -> None:
+    def _actor(self) -> Actor | None:
+        """Who asks; nobody unknown is read any further."""
         actor = self.server.identify(self.connection, self.headers.get("Authorization", ""))
         if actor is None:
-            self.close_connection = True
-            self._send(Answer(401, b'{"error": "the token is missing or wrong"}'))
-            return
+            self._refuse(401, "the token is missing or wrong")
+        return actor
+
+    def _refuse(self, status: int, why: str) -> None:
+        self.close_connection = True
+        self._send(Answer(status, json.dumps({"error": why}).encode()))
+
+    def _answer(self, body: bytes, actor: Actor) -> None:
         self._send(self.server.service.answer(self.command, self.path, body, actor))
 
     def _send(self, answer: Answer) -> None:
         self.send_response_only(answer.status)
         headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
+        if self.close_connection:
+            headers["Connection"] = "close"
         for name, value in {**headers, **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -142,15 +186,23 @@ def by_token(token: str, actor: Actor) -> Identify:
 def unix_listener(path: Path) -> socket.socket:
     """Listen at a path that only this user reaches. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as other:
-        other.connect(str(path))
+    if _is_served(path):
         raise FileExistsError(f"{path} is served already")
-    path.unlink(missing_ok=True)
+    if path.is_socket():
+        path.unlink()
     listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
     try:
         listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
     finally:
         os.umask(before)
     listener.listen(CONNECTIONS)
     return listener
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as other:
+        return other.connect_ex(str(path)) == 0

@@ -1,6 +1,7 @@
 """The tool-call service: asks the judge about calls that come over HTTP.
 
     POST /v1/tool-calls        a call as JSON; answers what was decided
+    POST /v1/tools             names of an MCP server's tools; answers which can never be called
     POST /v1/hooks/AGENT       what an agent's hook was given; answers what the hook is to do
     GET  /v1/openapi.json      all of this, for machines
 
@@ -9,7 +10,8 @@
 
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,7 +22,9 @@ from firewall.judge import Judge, fail_closed
 from firewall.toolcalls.calls import Call, explain, request_of
 from firewall.toolcalls.dialects import DIALECTS, HookError, event_of
 from firewall.toolcalls.dialects.reply import BLOCK, Reply
+from firewall.toolcalls.listing import unusable
 from firewall.toolcalls.openapi import DOCUMENT
+from firewall.toolcalls.parsing import parse
 from firewall.verdict import Action, Verdict
 
 ANSWER_SECONDS = 20.0
@@ -60,19 +64,24 @@ class Service:
     def answer(self, method: str, target: str, body: bytes, actor: Actor) -> Answer:
         """Answer one request from `actor`. Never raises."""
         path, _, query = target.partition("?")
-        hook = path.removeprefix("/v1/hooks/")
         try:
             if (method, path) == ("GET", "/v1/openapi.json"):
                 return _json(200, DOCUMENT)
             if method != "POST":
                 return _error(405, f"{method} is not served; use POST")
-            if path == "/v1/tool-calls":
-                wait = parse_qs(query).get("wait") == ["1"]
-                return self._call(read_call(body), actor, wait=wait)
-            if hook in DIALECTS:
-                return self._hook(hook, body, actor)
+            return self._posted(path, query, body, actor)
         except BadRequestError as error:
             return _error(400, str(error))
+
+    def _posted(self, path: str, query: str, body: bytes, actor: Actor) -> Answer:
+        folder, _, agent = path.rpartition("/")
+        if path == "/v1/tool-calls":
+            wait = parse_qs(query).get("wait") == ["1"]
+            return self._call(read_call(body), actor, wait=wait)
+        if path == "/v1/tools":
+            return self._tools(body)
+        if folder == "/v1/hooks" and agent in DIALECTS:
+            return self._hook(agent, body, actor)
         return _error(404, f"there is no {path}; see /v1/openapi.json")
 
     def _call(self, call: Call, actor: Actor, *, wait: bool) -> Answer:
@@ -88,6 +97,11 @@ class Service:
                 "text": "" if action is Action.ALLOW else explain(verdict),
             },
         )
+
+    def _tools(self, body: bytes) -> Answer:
+        """What an agent need not be shown. No call is judged here, so nothing is recorded."""
+        server, tools = read_tools(body)
+        return _json(200, {"unusable": sorted(unusable(self._judge.policy, server, tools))})
 
     def _hook(self, agent: str, body: bytes, actor: Actor) -> Answer:
         dialect = DIALECTS[agent]
@@ -106,7 +120,7 @@ class Service:
         future: Future[Verdict] = Future()
 
         def refuse(verdict: Verdict) -> None:
-            if not future.done():
+            with suppress(InvalidStateError):  # too late: the caller has been told no
                 future.set_result(verdict)
 
         with fail_closed(self._judge, "toolcalls.decide", refuse, actor=actor):
@@ -142,23 +156,23 @@ def read_call(body: bytes) -> Call:
     return Call(arguments=arguments, call_id=call_id, **texts)
 
 
+def read_tools(body: bytes) -> tuple[str, list[str]]:
+    """A server and the names of its tools, as the service is sent them. Raises BadRequestError."""
+    match _parsed(body):
+        case {"server": str(server), "tools": [*tools]} if all(isinstance(t, str) for t in tools):
+            return server, tools
+    raise BadRequestError('the body is not {"server": NAME, "tools": [NAME, ...]}')
+
+
 def _known() -> str:
     return ", ".join(sorted(NAMES))
 
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
+        return parse(body)
+    except ValueError as error:
         raise BadRequestError(f"the body is no JSON: {error}") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are all different: parsers differ on which of two counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
 
 
 def _action(verdict: Verdict) -> Action:
@@ -168,15 +182,13 @@ def _action(verdict: Verdict) -> Action:
 
 def _reply(reply: Reply) -> Answer:
     """What a hook is to do: print the body, or complain with it, and exit with a status."""
-    blocks = reply.status == BLOCK
-    body = reply.complaint if blocks else reply.output
-    return Answer(
-        200, body.encode(), {"X-Hook-Exit": str(reply.status)}, "text/plain; charset=utf-8"
-    )
+    text = reply.complaint if reply.status == BLOCK else reply.output
+    exit_status = {"X-Hook-Exit": str(reply.status)}
+    return Answer(200, text.encode(errors="replace"), exit_status, "text/plain; charset=utf-8")
 
 
 def _json(status: int, document: Any) -> Answer:
-    return Answer(status, json.dumps(document, ensure_ascii=False).encode())
+    return Answer(status, json.dumps(document).encode())
 
 
 def _error(status: int, why: str) -> Answer:

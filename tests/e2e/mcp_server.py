@@ -1,15 +1,27 @@
-"""An MCP server of the official SDK, for tests: two tools over stdio."""
+"""An MCP server of the official SDK, for tests: over stdio, or over HTTP on the port given."""
 
-from mcp.server.fastmcp import FastMCP
+import sys
 
-server = FastMCP("demo")
+from mcp.server.mcpserver import Context, MCPServer
+
+server = MCPServer("demo")
 
 
 @server.tool()
-def add(one: int, two: int) -> int:
+async def add(one: int, two: int, context: Context) -> int:
     """Add two numbers."""
+    await context.report_progress(1, 2)
     return one + two
 
 
+@server.tool()
+def drop(table: str) -> str:
+    """Drop a table."""
+    return f"dropped {table}"
+
+
 if __name__ == "__main__":
-    server.run("stdio")
+    if sys.argv[1:]:
+        server.run("streamable-http", port=int(sys.argv[1]), json_response=sys.argv[2] == "json")
+    else:
+        server.run("stdio")

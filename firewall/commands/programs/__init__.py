@@ -6,7 +6,7 @@ from functools import partial
 
 from firewall.commands.programs import git, network, remote, transfer
 from firewall.commands.programs.files import FILES
-from firewall.commands.programs.interpreters import interpreter, is_interpreter
+from firewall.commands.programs.interpreters import awk, interpreter, is_interpreter
 from firewall.commands.programs.packages import MANAGERS, manager
 from firewall.commands.programs.told import NOTHING, Told
 
@@ -17,12 +17,16 @@ _READERS: Mapping[str, Reader] = {
     "wget": transfer.wget,
     "wget2": transfer.wget,
     **dict.fromkeys(("http", "https", "xh", "xhs"), transfer.httpie),
-    **dict.fromkeys(("aria2c", "axel", "fetch", "lwp-download", "snarf"), transfer.fetcher),
+    **dict.fromkeys(("aria2c", "axel", "fetch", "snarf"), transfer.fetcher),
+    "lwp-download": transfer.lwp_download,
+    "lftp": transfer.lftp,
     **{
         name: partial(transfer.cloud, name)
         for name in ("aws", "gsutil", "gcloud", "rclone", "s3cmd")
     },
+    **dict.fromkeys(("awk", "gawk", "nawk", "mawk"), awk),
     "git": git.git,
+    "jj": git.jujutsu,
     **dict.fromkeys(("gh", "glab"), git.forge),
     **dict.fromkeys(("hg", "svn", "bzr"), git.other),
     "scp": remote.scp,
@@ -68,14 +72,14 @@ def read(name: str, arguments: Sequence[str]) -> Told:
 
 
 def _is_known(name: str) -> bool:
-    return any(name in names for names in (_READERS, FILES, MANAGERS, _SSH, network.CARRIERS))
+    return any(name in names for names in (_READERS, FILES, MANAGERS, _SSH, network.VPNS))
 
 
 def _by_kind(name: str, arguments: Sequence[str]) -> Told:
     if name in _SSH:
         return remote.ssh(name, arguments)
-    if name in MANAGERS:
-        return manager(name, arguments)
-    if name in network.CARRIERS:
-        return network.carrier(name, arguments)
-    return interpreter(name, arguments) if is_interpreter(name) else NOTHING
+    if name in network.VPNS:
+        return network.vpn(name, arguments)
+    told = manager(name, arguments) if name in MANAGERS else NOTHING
+    # deno and bun are both: they install packages and run code.
+    return interpreter(name, arguments) if told == NOTHING and is_interpreter(name) else told

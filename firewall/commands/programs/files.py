@@ -1,5 +1,6 @@
 """Programs that read and write the files that they name: what a rule about files can know."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from firewall.commands.programs.options import take
@@ -16,12 +17,41 @@ def _reads(short: str = "", long: frozenset[str] = frozenset()) -> Reader:
     return read
 
 
-def _pattern_first(arguments: Sequence[str]) -> Told:
+def _pattern_first(arguments: Sequence[str], *, in_place: bool = False) -> Told:
     """grep(1), sed(1) and awk(1): the first word is no file unless -e or -f gave the pattern."""
     options = take(arguments, "efmABCdDvF", frozenset({"--regexp", "--file", "--expression"}))
     rest = options.rest
     given = options.has("-e", "-f", "--regexp", "--file", "--expression")
-    return Told((), tuple(rest if given else rest[1:]))
+    files = tuple(rest if given else rest[1:])
+    return Told((), files, files if in_place else ())
+
+
+def _sed(arguments: Sequence[str]) -> Told:
+    """sed(1), which writes its files with -i."""
+    in_place = any(re.match(r"-[nErsuz]*i|--in-place", each) for each in arguments)
+    return _pattern_first(arguments, in_place=in_place)
+
+
+def _sort(arguments: Sequence[str]) -> Told:
+    options = take(arguments, "kotST", frozenset({"--output", "--key"}))
+    return Told((), options.rest, tuple(options.values("-o", "--output")))
+
+
+def _gpg(arguments: Sequence[str]) -> Told:
+    options = take(arguments, "oru", frozenset({"--output", "--recipient", "--local-user"}))
+    return Told((), options.rest, tuple(options.values("-o", "--output")))
+
+
+def _in_place(arguments: Sequence[str]) -> Told:
+    """gzip(1) and its kin replace what they read."""
+    options = take(arguments, "STb", frozenset({"--suffix"}))
+    to_stdout = options.has("-c", "--stdout", "--to-stdout", "-t", "--test", "-l", "--list")
+    return Told((), options.rest, () if to_stdout else options.rest)
+
+
+def _truncate(arguments: Sequence[str]) -> Told:
+    options = take(arguments, "sr", frozenset({"--size", "--reference"}))
+    return Told((), (), options.rest)
 
 
 def _copy(arguments: Sequence[str]) -> Told:
@@ -65,18 +95,22 @@ def _archive(arguments: Sequence[str]) -> Told:
 
 
 _PLAIN = (
-    "cat tac nl head tail less more bat batcat xxd od hexdump strings wc sort uniq cut fold rev"
+    "cat tac nl head tail less more bat batcat xxd od hexdump strings wc uniq cut fold rev"
     " base64 base32 md5sum sha1sum sha256sum sha512sum cksum file stat diff cmp comm paste join"
-    " zcat bzcat xzcat zless gunzip unzip jq yq vim vi nano emacs view source"
+    " zcat bzcat xzcat zless gunzip unzip yq vim vi nano emacs view source"
 )
 FILES: Mapping[str, Reader] = {
     **dict.fromkeys(_PLAIN.split(), _reads("ncdfks")),
-    **dict.fromkeys(("grep", "egrep", "fgrep", "rg", "ag", "sed", "awk", "gawk"), _pattern_first),
+    **dict.fromkeys(("grep", "egrep", "fgrep", "rg", "ag", "awk", "gawk", "jq"), _pattern_first),
     **dict.fromkeys(("cp", "mv", "install", "ln"), _copy),
     **dict.fromkeys(("zip", "7z", "7za"), _archive),
     "dd": _dd,
     "tee": _tee,
     "tar": _tar,
     "touch": _tee,
-    "gpg": _reads("or", frozenset({"--output", "--recipient"})),
+    "sed": _sed,
+    "sort": _sort,
+    "truncate": _truncate,
+    **dict.fromkeys(("gpg", "gpg2"), _gpg),
+    **dict.fromkeys(("gzip", "bzip2", "xz", "zstd"), _in_place),
 }

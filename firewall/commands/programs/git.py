@@ -28,9 +28,14 @@ _SUBCOMMANDS: dict[tuple[str, str], IntentName] = {
     ("lfs", "push"): "git.push",
     ("subtree", "push"): "git.push",
     ("subtree", "pull"): "git.fetch",
+    ("svn", "clone"): "git.fetch",
+    ("p4", "clone"): "git.fetch",
+    ("p4", "sync"): "git.fetch",
+    ("p4", "submit"): "git.push",
     ("svn", "dcommit"): "git.push",
     ("svn", "fetch"): "git.fetch",
 }
+_PREFIXED = _WITH_VALUE | {"--prefix"}
 DEFAULT = "the default remote"
 
 
@@ -52,7 +57,24 @@ def git(arguments: Sequence[str]) -> Told:
     if command == "archive" and inner.has("--remote"):
         return _one("git.fetch", inner.values("--remote")[0])
     name = _SUBCOMMANDS.get((command, target))
-    return _one(name, detail or DEFAULT) if name else NOTHING
+    return _named(name, command, rest[1:]) if name else NOTHING
+
+
+def _named(name: IntentName, command: str, arguments: Sequence[str]) -> Told:
+    """A command of two words, and the remote after it; -P of subtree(1) takes a folder."""
+    words = take(arguments, "P" if command == "subtree" else "b", _PREFIXED).rest
+    return _one(name, words[0] if words else DEFAULT, " ".join(words[1:]))
+
+
+def jujutsu(arguments: Sequence[str]) -> Told:
+    """jj(1), through its own git."""
+    match take(arguments, "R", frozenset({"--remote", "--repository", "-b", "--bookmark"})):
+        case Options(rest=("git", "push", *_)) as options:
+            return _one("git.push", next(iter(options.values("--remote")), DEFAULT))
+        case Options(rest=("git", "fetch" | "clone", *rest)) as options:
+            named = [*options.values("--remote"), *rest]
+            return _one("git.fetch", named[0] if named else DEFAULT)
+    return NOTHING
 
 
 def _aliased(options: Options) -> Sequence[str]:

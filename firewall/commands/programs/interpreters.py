@@ -4,9 +4,9 @@ import re
 from base64 import b64decode
 from collections.abc import Sequence
 
-from firewall.commands.programs.options import take
+from firewall.commands.programs.files import FILES
 from firewall.commands.programs.reverse_shells import gives_shell
-from firewall.commands.programs.told import NOTHING, Told
+from firewall.commands.programs.told import NOTHING, Told, is_url
 from firewall.requests import Finding, Intent
 
 _CODE_OPTIONS = {
@@ -23,9 +23,6 @@ _CODE_OPTIONS = {
     "luajit": ("-e",),
     "rscript": ("-e",),
     "osascript": ("-e",),
-    "awk": (),
-    "gawk": (),
-    "mawk": (),
     "gdb": ("-ex", "-eval-command"),
     **dict.fromkeys(("vim", "vi", "nvim", "view", "rvim", "rview", "vimdiff"), ("-c", "--cmd")),
     "julia": ("-e", "-E"),
@@ -34,13 +31,12 @@ _CODE_OPTIONS = {
 }
 _CLUSTER = re.compile(r"-[a-zA-HJ-LN-Za-qs-z]*[ceEr]")
 """A cluster holds no -M, -I or -r: what follows those is a module's name."""
-_AWK = {"awk", "gawk", "mawk", "nawk"}
 _POWERSHELL = {"pwsh", "powershell"}
 _ENCODED = "encodedcommand"
-_COMMANDS = {*_AWK, "gdb", "vim", "vi", "nvim", "view", "rvim", "rview", "vimdiff"}
+_COMMANDS = {"gdb", "vim", "vi", "nvim", "view", "rvim", "rview", "vimdiff"}
 """Programs of which every use has commands of its own language: that alone says nothing."""
 _FETCHES = re.compile(
-    r"urlopen|urlretrieve|requests\.get|httpx\.get|https?\.get|fetch\(|LWP::Simple|Net::HTTP|open-uri"
+    r"urlopen|urlretrieve|requests\.get|httpx\.get|https?\.get|fetch\(|URI\.open|LWP::Simple|Net::HTTP|open-uri"
     r"|file_get_contents\(\s*[\"']https?|DownloadString|Invoke-WebRequest|\biwr\b"
 )
 _EXECUTES = re.compile(
@@ -63,7 +59,7 @@ def interpreter(name: str, arguments: Sequence[str]) -> Told:
     base = base_name(name)
     codes = _codes(base, arguments)
     if not codes:
-        return NOTHING
+        return _remote_script(name, arguments)
     code = "\n".join(codes)
     excerpt = " ".join(code[:400].split())[:200]
     inline = () if base in _COMMANDS else (Intent("inline-code", name, excerpt),)
@@ -77,15 +73,36 @@ def interpreter(name: str, arguments: Sequence[str]) -> Told:
     return Told(inline)
 
 
+def _remote_script(name: str, arguments: Sequence[str]) -> Told:
+    """`deno run URL`: the script itself is fetched."""
+    runs = name == "deno" and list(arguments[:1]) == ["run"]
+    url = next((each for each in arguments if not each.startswith("-") and is_url(each)), None)
+    return Told((Intent("remote-code", url),)) if runs and url else NOTHING
+
+
+def awk(arguments: Sequence[str]) -> Told:
+    """gawk's /inet: a program that talks to the network, and runs what it hears as commands."""
+    files = FILES["awk"](arguments)
+    code = next((each for each in arguments if "/inet/" in each), "")
+    if not code:
+        return files
+    excerpt = " ".join(code[:400].split())[:200]
+    sure = gives_shell(code)
+    if not sure:
+        return Told((Intent("tunnel", "", excerpt),), files.reads)
+    evidence = "code that runs what it hears on a connection"
+    found = Finding("tunnel", "reverse-shell", evidence, "code on the command line", sure)
+    return Told((Intent("reverse-shell", "", excerpt),), files.reads, findings=(found,))
+
+
 def _codes(name: str, arguments: Sequence[str]) -> list[str]:
     """The code after every -c, -e and the like, also in a cluster ("-lne CODE") or attached."""
-    if name in _AWK:
-        program = take(arguments, "FvfeiEl").rest[:1]
-        return list(program)
     options, codes = _CODE_OPTIONS[name], list[str]()
     waiting = iter(arguments)
     for word in waiting:
         lower = word.lower() if name in _POWERSHELL else word
+        if word[:1] != "-" and word in options:
+            return [" ".join(waiting)]
         if name in _POWERSHELL and lower[:2] == "-e" and _ENCODED.startswith(lower[1:]):
             codes.append(_decoded(next(waiting, "")))
         elif lower in options or (_CLUSTER.fullmatch(word) and f"-{word[-1]}" in options):

@@ -60,13 +60,46 @@ def _is_near(address: str) -> bool:
 
 
 def openssl(arguments: Sequence[str]) -> Told:
-    """openssl s_client(1)."""
-    if not arguments or arguments[0] != "s_client":
-        return NOTHING
+    """openssl s_client(1), and the files of all its other commands."""
     words = list(arguments)
+    if words[:1] != ["s_client"]:
+        files = [(a, b) for a, b in pairwise(words) if a in ("-in", "-inkey", "-out")]
+        reads = tuple(b for a, b in files if a != "-out")
+        return Told((), reads, tuple(b for a, b in files if a == "-out"))
     named = ("-connect", "-host")
     found = [b for a, b in pairwise(words) if a in named]
     return Told((Intent("tunnel", found[0] if found else words[-1], "a raw TLS connection"),))
+
+
+_OPENS_TUNNEL: dict[str, frozenset[str]] = {
+    **dict.fromkeys(
+        ("brook", "clash", "expose", "hysteria", "mihomo", "nebula", "openconnect", "pagekite",
+         "proxychains", "proxychains4", "redsocks", "sing-box", "ss-local", "sslocal", "torify",
+         "torsocks", "trojan", "trojan-go", "tun2socks", "udp2raw", "v2ray", "vpnc", "websocat",
+         "xray"),
+        frozenset[str](),
+    ),
+    "netbird": frozenset({"up"}),
+    "warp-cli": frozenset({"connect"}),
+    "openvpn": frozenset(),
+    "stunnel": frozenset(),
+    "stunnel4": frozenset(),
+    "tor": frozenset(),
+    "wg-quick": frozenset({"up"}),
+    "zerotier-one": frozenset(),
+    "zerotier-cli": frozenset({"join"}),
+}  # fmt: skip
+"""Tunnels that much honest work goes through: rules may name them, guards do not."""
+VPNS = frozenset(_OPENS_TUNNEL)
+
+
+def vpn(name: str, arguments: Sequence[str]) -> Told:
+    """A program of VPNS, where it does more than print. `name` is a key of it."""
+    verbs = _OPENS_TUNNEL[name]
+    asks = len(arguments) == 1 and arguments[0] in ("-h", "--help", "--version", "-version")
+    if asks or (verbs and not verbs & set(arguments[:1])):
+        return NOTHING
+    return Told((Intent("tunnel", name, " ".join(arguments)[:200]),))
 
 
 def telnet(arguments: Sequence[str]) -> Told:
@@ -81,33 +114,6 @@ def scanner(arguments: Sequence[str]) -> Told:
     if any(each in ("-h", "--help", "--version", "-V") for each in arguments):
         return NOTHING
     return Told((Intent("scan", " ".join(targets) or " ".join(words)),))
-
-
-def carrier(name: str, arguments: Sequence[str]) -> Told:
-    """VPN clients, proxies and what sends a program's traffic through them.
-
-    Many are used honestly: an intent that a rule can name, and no finding.
-    """
-    verbs = CARRIERS[name]
-    if (verbs and not verbs & set(arguments)) or _ABOUT & set(arguments):
-        return NOTHING
-    return Told((Intent("tunnel", name, " ".join(arguments)[:200]),))
-
-
-_ABOUT = {"--help", "--version"}
-CARRIERS = {
-    **dict.fromkeys(
-        ("openvpn", "openconnect", "vpnc", "tor", "torsocks", "torify", "proxychains", "nebula",
-         "proxychains4", "stunnel", "stunnel4", "hysteria", "ss-local", "sslocal", "trojan",
-         "trojan-go", "brook", "websocat", "redsocks", "tun2socks", "sing-box", "v2ray", "xray",
-         "mihomo", "clash", "zerotier-one", "pagekite", "udp2raw", "expose"),
-        frozenset[str](),
-    ),
-    "wg-quick": frozenset({"up"}),
-    "zerotier-cli": frozenset({"join"}),
-    "netbird": frozenset({"up"}),
-    "warp-cli": frozenset({"connect"}),
-}  # fmt: skip
 
 
 def xterm(arguments: Sequence[str]) -> Told:

@@ -32,6 +32,10 @@ _RUNS_WHAT_CAME = re.compile(
     rf"\b{_CALLS}\s{{0,9}}\(?\s{{0,9}}\$?[A-Za-z_]\w{{0,99}}\s{{0,9}}(?:[,)}}|;]|\Z)|\bsystem\s*\$_|\(\s{{0,9}}\w{{1,99}}\s{{0,9}}\|&?\s*getline",
     re.IGNORECASE,
 )
+_RUNS_A_SHELL = re.compile(
+    rf"\b{_CALLS}\s{{0,9}}\(\s{{0,9}}\[?[\"'](?:/\w{{1,20}}){{0,9}}/?(?:ba|z|da|k|c)?sh(?:\s-i)?[\"']\s{{0,9}}[\])]"
+)
+"""A shell of which nothing is asked: it takes its commands from somewhere."""
 _RECEIVES = re.compile(
     r"recv|receive|\bgets\b|getline|\bread\b|read\s*\(|GetStream|<>|on\(\s*.data"
 )
@@ -49,5 +53,7 @@ def gives_shell(code: str) -> Confidence | None:
         return None
     if _BECOMES_STREAMS.search(code):
         return "certain"
+    if _RUNS_A_SHELL.search(code):
+        return "likely"
     received = _RECEIVES.search(code) and _RUNS_WHAT_CAME.search(code)
     return "likely" if received else None

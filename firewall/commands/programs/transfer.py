@@ -171,3 +171,45 @@ def cloud(name: str, arguments: Sequence[str]) -> Told:
         return Told((Intent("upload", target),), near)
     far = [each for each in sources if _BUCKET.match(each)]
     return Told(tuple(Intent("download", each, target) for each in far), (), (target,))
+
+
+def lwp_download(arguments: Sequence[str]) -> Told:
+    """lwp-download(1): URL [FILE]."""
+    url, *named = take(arguments, "s").rest or ("",)
+    wrote = tuple(each for each in (named[:1] or [file_of(url)]) if each)
+    return Told((_intent(url, wrote, sends=False),), (), wrote) if url else Told()
+
+
+_LFTP_SENDS = ("put", "mput", "reput")
+_LFTP_GETS = ("get", "mget", "pget", "reget", "cat")
+
+
+def lftp(arguments: Sequence[str]) -> Told:
+    """lftp(1): a site, and what -c or -e tells to do there."""
+    options = take(arguments, "cefups", {"--norc"})
+    site = options.rest[0] if options.rest else ""
+    scripts = options.values("-c", "-e")
+    told = [_ftp(line.split(), site) for text in scripts for line in re.split(r"[;&\n]+", text)]
+    intents = tuple(each for one in told for each in one.intents)
+    if not intents and site:
+        intents = (Intent("download", site),)
+    reads = tuple(each for one in told for each in one.reads)
+    return Told(intents, (*reads, *options.values("-f")), tuple(w for t in told for w in t.writes))
+
+
+def _ftp(words: Sequence[str], site: str) -> Told:
+    """One line of an lftp script."""
+    match words:
+        case ["mirror", *rest]:
+            sends = any(re.match(r"-[a-zA-Z]*R|--reverse", each) for each in rest)
+            return Told((Intent("upload" if sends else "download", site),))
+        case [verb, *rest] if verb in _LFTP_SENDS:
+            files = take(rest, "oOP").rest
+            return Told((Intent("upload", site),), files)
+        case [verb, *rest] if verb in _LFTP_GETS:
+            options = take(rest, "oOPn")
+            wrote = options.values("-o") or [file_of(each) for each in options.rest]
+            writes = tuple(each for each in wrote if each and verb != "cat")
+            targets = options.rest or (site,)
+            return Told(tuple(_intent(each, writes, sends=False) for each in targets), (), writes)
+    return Told()

@@ -9,21 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from firewall.protocols.jsonstream import decode
+from firewall.protocols.mining.hints import may_mine
 from firewall.protocols.sign import Sign
-
-_KEYS = (
-    b'"method"', b'"result"', b'"identifier"', b'"Hello"', b"job_id", b"site_key", b'"hashes"',
-    b'"giver"', b"\\u00",
-)  # fmt: skip
-"""Every rule needs one of these keys and one of `_WORDS`: a value without is not worth parsing."""
-
-_WORDS = re.compile(
-    rb"mining|eth_submit|eth_getW|newWork|EthereumStratum/|getwork|login|job_id|blob|keepalived|"
-    rb"KEEPALIVED|block|jobtemplate|miner_data|extranonce|nonceprefix|solution|solved|handshake|"
-    rb'site_key|midstate|coinbasevalue|"0x0000|"job"|"Hello"|hash_accepted|authed|miner_addr|'
-    rb"complexity|\\u00"
-)
-"""`\\u00` may spell any of them."""
 
 _STRATUM_METHODS = {
     # slushpool's Stratum, BIP 310, NiceHash's extensions, EIP-1571, nicehash/Specifications
@@ -82,7 +69,7 @@ def inspect_json(text: bytes, *, raw: bool) -> tuple[Sign, ...]:
 
     `raw` says that they came on a bare socket, where words that web APIs may use freely are signs.
     """
-    if not any(key in text for key in _KEYS) or not _WORDS.search(text):
+    if not may_mine(text):
         return ()
     return inspect_values(decode(text), raw=raw)
 

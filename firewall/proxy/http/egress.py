@@ -16,7 +16,7 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Answer, Judge, fail_closed
-from firewall.protocols import Conversation, Identity, Watch, identify
+from firewall.protocols import Conversation, Identity, Watch, identify, inspect_response
 from firewall.proxy.http.answers import Answers
 from firewall.proxy.http.describing import (
     MalformedError,
@@ -220,7 +220,7 @@ class Egress:
         message = Message(known.host, known.port, carrier, "sent", (odd,))
         return await self._road().ask(message, known)
 
-    def responseheaders(self, exchange: http.HTTPFlow) -> None:
+    async def responseheaders(self, exchange: http.HTTPFlow) -> None:
         """A response's head has arrived; its body is to be streamed."""
         known = self._flow(exchange.client_conn)
 
@@ -237,6 +237,14 @@ class Egress:
                 raise PermissionError("the server switched to a protocol that nobody asked for")
             if exchange.response.status_code == 101 and state.tool_calls:
                 raise PermissionError("tool calls cannot be read in a WebSocket")
+            if findings := inspect_response(exchange.response.headers.fields):
+                place = (state.asked.host, state.asked.port)
+                verdict = await self._road().ask(
+                    Message(*place, CARRIER, "received", findings), known
+                )
+                if not verdict.allowed:
+                    refuse(verdict)
+                    return
             exchange.response.stream = True
 
     async def websocket_message(self, exchange: http.HTTPFlow) -> None:

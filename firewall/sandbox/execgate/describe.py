@@ -1,6 +1,7 @@
 """From a program that would run to the request and the actor that the judge is given."""
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 
 from firewall.actor import Actor, Process
@@ -19,6 +20,9 @@ KNOWN = (
 MULTICALL = ("busybox",)
 _ANCESTORS = 32
 _ANCESTOR_BYTES = 2 << 10
+_REMEMBERED = 4096
+_MOMENT = 0.5
+"""Seconds; the kernel gives a number away again only after all others had their turn."""
 
 
 class Names:
@@ -69,14 +73,17 @@ def execute(program: Program, names: Names) -> Execute:
 
 
 class Callers:
-    """Who calls: the process and its ancestors up to the sandbox's first. Remembers ancestors until
-    they execute something themselves, which the gate sees."""
+    """Who calls: the process and its ancestors up to the sandbox's first.
+
+    An ancestor is remembered for a moment, or until it executes something itself, which the gate
+    sees: a build starts thousands of programs from a few.
+    """
 
     def __init__(self, sandbox: str, first: int, namespace: int) -> None:
         self._sandbox = sandbox
         self._first = first
         self._namespace = namespace
-        self._known: dict[int, tuple[int, Process, int]] = {}
+        self._known: dict[int, tuple[float, Process, int]] = {}
 
     def actor(self, pid: int) -> Actor:
         """The actor behind a process. Never raises: what cannot be read is said to be unknown."""
@@ -92,8 +99,8 @@ class Callers:
         self._known.pop(pid, None)
 
     def _chain(self, pid: int) -> Sequence[Process]:
-        chain = [procfs.describe(pid)]
-        parent = procfs.parent(pid)
+        process, parent = procfs.describe_with_parent(pid)
+        chain = [process]
         while parent > 1 and pid != self._first and len(chain) <= _ANCESTORS:
             pid = parent
             process, parent = self._ancestor(pid)
@@ -101,11 +108,12 @@ class Callers:
         return chain
 
     def _ancestor(self, pid: int) -> tuple[Process, int]:
-        started = procfs.state(pid)[1]
         known = self._known.get(pid)
-        if known is None or known[0] != started:
-            if len(self._known) > 4096:
-                self._known.clear()
-            known = (started, procfs.describe(pid, _ANCESTOR_BYTES), procfs.parent(pid))
-            self._known[pid] = known
-        return known[1], known[2]
+        now = time.monotonic()
+        if known is not None and known[0] > now:
+            return known[1], known[2]
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        process, parent = procfs.describe_with_parent(pid, _ANCESTOR_BYTES)
+        self._known[pid] = (now + _MOMENT, process, parent)
+        return process, parent

@@ -1,12 +1,14 @@
 """Which file would run: found as the caller would find it, and told by what is in it."""
 
 import errno
+import glob
 import hashlib
 import os
 import re
 import stat
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from firewall.sandbox import linux
@@ -23,6 +25,9 @@ SCRIPTS_LIMIT = 4
 HEAD_BYTES = 256
 """Of a file the kernel looks at these for "#!" (BINPRM_BUF_SIZE)."""
 DIGESTS = 4096
+DIGEST_LIMIT = 512 << 20
+"""Bytes of a file that are read for its digest, at 1 to 2 GB/s; a larger one has none."""
+_LOADERS = ("/lib*/ld-linux*.so*", "/lib/*/ld-linux*.so*", "/lib/ld-musl-*.so*")
 _OWN_DESCRIPTOR = re.compile(rb"/(?:proc/(?:self|thread-self)/fd|dev/fd)/([0-9]{1,9})")
 _OWN_IMAGE = re.compile(rb"/proc/(?:self|thread-self)/exe")
 _MAGIC = re.compile(rb"/proc/(?:[^/]+/task/)?[^/]+/(?:fd|exe|root|cwd|map_files)(?:/|$)")
@@ -45,7 +50,8 @@ class Image:
 @dataclass(frozen=True, slots=True)
 class Program:
     """What would run. `image` is what the kernel loads; `path` the program that it runs in turn,
-    where the image is the dynamic loader; `script` the script that `image` interprets."""
+    where the image is the dynamic loader; `script` the script that `image` interprets. `words` is
+    the command line that the kernel sets up."""
 
     image: Image
     path: str
@@ -53,6 +59,7 @@ class Program:
     digest: str
     size: int
     directory: str
+    words: tuple[str, ...]
     script: str = ""
 
 
@@ -61,6 +68,11 @@ class Files:
 
     def __init__(self) -> None:
         self._digests: OrderedDict[tuple[int, ...], str] = OrderedDict()
+        self._loaders: dict[int, list[str]] = {}
+        for pattern in _LOADERS:
+            for path in glob.glob(pattern):
+                with suppress(OSError):
+                    self._loaders.setdefault(os.path.getsize(path), []).append(path)
 
     def find(self, thread: int, call: ExecCall) -> Program:
         """The program that a call would run. Raises CallError where it cannot run."""
@@ -105,7 +117,7 @@ class Files:
         self, thread: int, image: Image, words: tuple[str, ...], directory: str, script: str
     ) -> Program:
         """Look through the dynamic loader, which runs the file that it is given (ld.so(8))."""
-        if _LOADER.fullmatch(os.path.basename(image.path)):
+        if self._is_loader(image):
             place = _loaded(words)
             if place is not None:
                 handle = _open_path(thread, os.fsencode(words[place]))
@@ -113,10 +125,17 @@ class Files:
                     inner = self._image(handle, loaded=True)
                 finally:
                     os.close(handle)
-                return Program(
-                    image, inner.path, words[place:], inner.digest, inner.size, directory, script
-                )
-        return Program(image, image.path, words, image.digest, image.size, directory, script)
+                told = (inner.path, words[place:], inner.digest, inner.size)
+                return Program(image, *told, directory, words, script)
+        told = (image.path, words, image.digest, image.size)
+        return Program(image, *told, directory, words, script)
+
+    def _is_loader(self, image: Image) -> bool:
+        """By its name, or by its content where it was copied to another."""
+        if _LOADER.fullmatch(os.path.basename(image.path)):
+            return True
+        alike = self._loaders.get(image.size, ()) if image.digest else ()
+        return any(self.digest_of(path) == image.digest for path in alike)
 
     def _image(self, handle: int, *, loaded: bool = False) -> Image:
         """A file that the kernel executes, or that the loader reads, executable or not."""
@@ -135,6 +154,8 @@ class Files:
             self._digests.move_to_end(key)
             return self._digests[key]
         try:
+            if found.st_size > DIGEST_LIMIT:
+                raise OSError(errno.EFBIG, "too large to be read for each start")
             with os.fdopen(os.open(f"/proc/self/fd/{handle}", os.O_RDONLY), "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
@@ -193,9 +214,12 @@ def _open_path(thread: int, path: bytes, flags: int = 0) -> int:
 
 
 def _own(path: str) -> int:
-    """A file that the caller holds open, or its own image."""
+    """A file that the caller holds open, or its own image.
+
+    A pipe without a writer must not hold up the gate, nor a terminal become the firewall's own.
+    """
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         pass
     try:

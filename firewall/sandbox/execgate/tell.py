@@ -1,10 +1,10 @@
 """The line that a refused program's caller finds on its standard error."""
 
+import fcntl
 import os
 import select
 import socket
 import stat
-from collections.abc import Callable
 
 from firewall.sandbox import linux
 from firewall.verdict import Verdict
@@ -15,20 +15,33 @@ _STDERR = 2
 
 
 def tell(pid: int, verdict: Verdict) -> None:
-    """Write why to the standard error of a process that waits. Never blocks. Raises OSError."""
-    mode = os.stat(f"/proc/{pid}/fd/{_STDERR}").st_mode
-    kind: Callable[[int, bytes], None] = _write_anew
-    if stat.S_ISREG(mode):
-        kind = _write_behind
-    elif stat.S_ISSOCK(mode):
-        kind = _send
-    kind(pid, line(verdict))
+    """Write why to the standard error of a process that waits. Never blocks. Raises OSError.
+
+    The descriptor is fetched first, and what it is is asked of what was fetched: other threads of
+    the process may put another file in its place, such as one that only the firewall may write.
+    """
+    handle = _fetch(pid)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISREG(mode):
+            os.write(handle, line(verdict))
+        elif stat.S_ISSOCK(mode):
+            _send(handle, line(verdict))
+        else:
+            _write_anew(handle, line(verdict))
+    finally:
+        os.close(handle)
 
 
-def _write_anew(pid: int, data: bytes) -> None:
-    """A pipe or a terminal: opened anew, so that only this writer does not wait."""
+def _write_anew(fetched: int, data: bytes) -> None:
+    """A pipe or a terminal: opened anew, so that only this writer does not wait.
+
+    Only where the process itself may write: who opens may be root.
+    """
+    if fcntl.fcntl(fetched, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    handle = os.open(f"/proc/{pid}/fd/{_STDERR}", flags)
+    handle = os.open(f"/proc/self/fd/{fetched}", flags)
     try:
         poller = select.poll()
         poller.register(handle, select.POLLOUT)
@@ -38,17 +51,8 @@ def _write_anew(pid: int, data: bytes) -> None:
         os.close(handle)
 
 
-def _write_behind(pid: int, data: bytes) -> None:
-    """A file: through the process's own descriptor, whose place in the file moves along."""
-    handle = _fetch(pid)
-    try:
-        os.write(handle, data)
-    finally:
-        os.close(handle)
-
-
-def _send(pid: int, data: bytes) -> None:
-    with socket.socket(fileno=_fetch(pid)) as peer:
+def _send(fetched: int, data: bytes) -> None:
+    with socket.socket(fileno=os.dup(fetched)) as peer:
         peer.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 
 from firewall.commands import left_to_the_network, read_argv
 from firewall.requests import Execute
+from firewall.sandbox.execgate.calls import CallError
 from firewall.sandbox.execgate.files import Files, Image, Program, text
 
 FIRST_LOOK = 0.001
@@ -19,16 +20,25 @@ LOOKS = 8
 that has not changed the image by then has failed, or runs what ran before."""
 WAITING = 4096
 ARGUMENTS = 64 << 10
+"""Bytes of a command line that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A call that went on. `before` is the image that its process ran until then."""
+    """A call that went on. `before` is what its process ran until then."""
 
     thread: int
     pid: int
     program: Program
-    before: Image | None
+    before: "Running | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a process runs: its image, and the start of its command line."""
+
+    image: Image
+    words: tuple[str, ...]
 
 
 @dataclass(slots=True, order=True)
@@ -58,11 +68,11 @@ class Verifier:
         self._new: SimpleQueue[_Look] = SimpleQueue()
         self._looks: list[_Look] = []
 
-    def before(self, pid: int) -> Image | None:
+    def before(self, pid: int) -> Running | None:
         """What a process runs now."""
         try:
-            return self._files.running(pid)
-        except OSError:
+            return Running(self._files.running(pid), _words(pid))
+        except (OSError, CallError):
             return None
 
     def expect(self, judged: Judged) -> None:
@@ -93,22 +103,24 @@ class Verifier:
     def _settled(self, look: _Look) -> bool:
         """Whether nothing more can be learnt of this call."""
         judged = look.judged
-        try:
-            image = self._files.running(judged.pid)
-        except OSError:
+        found = self.before(judged.pid)
+        if found is None:
             return True
-        expected = judged.program.image
-        if _same(image, expected):
+        program = judged.program
+        if _same(found.image, program.image) and found.words == _cut(program.words):
             return True
-        if judged.before is not None and _same(image, judged.before):
+        old = judged.before
+        # A command line is empty until the kernel has set it up.
+        unchanged = old is not None and _same(found.image, old.image) and found.words == old.words
+        if unchanged or not found.words:
             look.looks += 1
             look.due += FIRST_LOOK * 2**look.looks
             return look.looks >= LOOKS
-        self._tell(judged, image, look.handle)
+        self._tell(judged, found, look.handle)
         return True
 
-    def _tell(self, judged: Judged, image: Image, handle: int) -> None:
-        found = _running(judged.pid, image)
+    def _tell(self, judged: Judged, running: Running, handle: int) -> None:
+        found = _request(judged.pid, running)
         kept = os.dup(handle)
 
         def kill() -> None:
@@ -123,13 +135,25 @@ def _same(one: Image, other: Image) -> bool:
     return (one.device, one.inode, one.digest) == (other.device, other.inode, other.digest)
 
 
-def _running(pid: int, image: Image) -> Execute:
+def _words(pid: int) -> tuple[str, ...]:
+    """The start of a process's command line, which it may change itself. Raises OSError."""
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        data = file.read(ARGUMENTS)
+    return tuple(map(text, data[:ARGUMENTS].removesuffix(b"\0").split(b"\0"))) if data else ()
+
+
+def _cut(words: tuple[str, ...]) -> tuple[str, ...]:
+    """As much of a command line as `_words` reads."""
+    data = b"\0".join(each.encode(errors="surrogateescape") for each in words)[:ARGUMENTS]
+    return tuple(data.decode(errors="surrogateescape").split("\0"))
+
+
+def _request(pid: int, running: Running) -> Execute:
     """What runs, as a request."""
-    argv: tuple[str, ...] = ()
     directory = ""
-    with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-        argv = tuple(map(text, file.read(ARGUMENTS).rstrip(b"\0").split(b"\0")))
+    with suppress(OSError):
         directory = text(os.readlink(f"/proc/{pid}/cwd".encode()))
-    reading = read_argv((image.path, *argv[1:]), directory)
+    path, argv = running.image.path, running.words
+    reading = read_argv((path, *argv[1:]), directory)
     findings = tuple(each for each in reading.findings if not left_to_the_network(each))
-    return Execute(image.path, argv, directory, findings, "", image.digest, reading.commands)
+    return Execute(path, argv, directory, findings, "", running.image.digest, reading.commands)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from firewall.toolcalls.calls import Call
+from firewall.toolcalls.parsing import parse
 from firewall.verdict import Action
 
 BLOCK = 2
@@ -51,7 +52,7 @@ class Dialect:
 
 
 def printed(document: Mapping[str, Any]) -> Reply:
-    return Reply(json.dumps(document, ensure_ascii=False) + "\n")
+    return Reply(json.dumps(document) + "\n")
 
 
 def text(event: Mapping[str, Any], *names: str) -> str:
@@ -77,7 +78,7 @@ def arguments(event: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
         value = event.get(name)
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = parse(value)
             except ValueError as error:
                 raise HookError(f"{name} is no JSON: {error}") from error
         if isinstance(value, dict):

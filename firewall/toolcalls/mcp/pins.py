@@ -5,80 +5,120 @@ the tool until a person has looked at the difference.
 """
 
 import difflib
+import fcntl
 import json
 import os
 import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 COUNT = 4096
 """Tools that are remembered of a server; more are hidden."""
+SHOWN = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+"""The members of a tool that tell a model what it is (MCP schema, `Tool`)."""
+
+type Definition = Mapping[str, Any]
+
+
+class Book:
+    """What is known of a server's tools: as `approved`, and as they are now where they `changed`.
+
+    Read anew for each question, since other proxies of the same server, and people, change it.
+    """
+
+    def __init__(self, kept: Mapping[str, Any]) -> None:
+        self.approved: dict[str, Definition] = dict(kept.get("approved", {}))
+        self.changed: dict[str, Definition] = dict(kept.get("changed", {}))
+
+    def dump(self) -> str:
+        return json.dumps({"approved": self.approved, "changed": self.changed})
+
+    def stands(self, tool: Definition) -> bool:
+        """Whether a tool is as it was approved, or is seen for the first time."""
+        name, now = tool["name"], shown(tool)
+        if name not in self.approved and len(self.approved) >= COUNT:
+            return False
+        if _text(self.approved.setdefault(name, now)) == _text(now):
+            self.changed.pop(name, None)
+            return True
+        self.changed[name] = now
+        return False
 
 
 class Pins:
-    """The tools of `server` as approved, in a file of `folder`. Raises OSError or ValueError."""
+    """The tools of `server` as approved, in a file of `folder`."""
 
     def __init__(self, folder: Path, server: str) -> None:
         name = re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found[0]):x}", server)
         self._path = folder / f"{name}.json"
         self._server = server
-        kept = json.loads(self._path.read_text()) if self._path.exists() else {}
-        self._approved: dict[str, Any] = kept.get("approved", {})
-        self._changed: dict[str, Any] = kept.get("changed", {})
 
     def changed(self, tool: str) -> str | None:
-        """Why a tool may not be called, where it is no longer the one that was approved."""
-        if tool not in self._changed:
-            return None
+        """Why a tool may not be called: it has changed, or what was approved cannot be read."""
+        try:
+            if tool not in self.read().changed:
+                return None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            return f"Blocked by the firewall: {self._path} cannot be read: {error}"
         accept = f"firewall mcp trust {self._server} {tool}"
         return (
             f"Blocked by the firewall: {tool} of {self._server} is not as it was when it was"
             f" approved; `{accept}` shows the difference and accepts it"
         )
 
-    def filter(self, message: Any) -> bool:
-        """Take changed tools out of a `tools/list` result, in place; whether any was."""
-        result = message.get("result") if isinstance(message, dict) else None
-        tools = result.get("tools") if isinstance(result, dict) else None
-        if not isinstance(result, dict) or not isinstance(tools, list):
-            return False
-        before = json.dumps([self._approved, self._changed])
-        result["tools"] = [tool for tool in tools if self._stands(tool)]
-        if json.dumps([self._approved, self._changed]) != before:
-            self._save()
-        return len(result["tools"]) < len(tools)
+    def hidden(self, tools: Sequence[Definition]) -> Collection[str]:
+        """The names of the tools that may not be shown. Raises where they cannot be remembered."""
+        with self._open() as book:
+            return {tool["name"] for tool in tools if not book.stands(tool)}
 
-    def trust(self, tool: str | None = None) -> str:
-        """Accept what changed, of one tool or all; the difference, as text."""
-        names = [name for name in self._changed if tool in (None, name)]
-        texts = [self._difference(name) for name in names]
-        for name in names:
-            self._approved[name] = self._changed.pop(name)
-        self._save()
-        return "\n".join(texts)
+    def accept(self, changed: Mapping[str, Definition]) -> None:
+        """Approve what a person has seen, and nothing that came later."""
+        with self._open() as book:
+            for name, definition in changed.items():
+                book.approved[name] = definition
+                if _text(book.changed.get(name)) == _text(definition):
+                    del book.changed[name]
 
-    def _stands(self, tool: Any) -> bool:
-        name = tool.get("name") if isinstance(tool, dict) else None
-        if not isinstance(name, str):
-            return False
-        if name not in self._approved and len(self._approved) >= COUNT:
-            return False
-        if self._approved.setdefault(name, tool) == tool:
-            self._changed.pop(name, None)
-            return True
-        self._changed[name] = tool
-        return False
+    def read(self) -> Book:
+        """What is known. Raises OSError, ValueError, TypeError or AttributeError."""
+        try:
+            return Book(json.loads(self._path.read_text()))
+        except FileNotFoundError:
+            return Book({})
 
-    def _difference(self, name: str) -> str:
-        old, new = (
-            json.dumps(each[name], indent=2, sort_keys=True).splitlines()
-            for each in (self._approved, self._changed)
-        )
-        return "\n".join(difflib.unified_diff(old, new, "approved", "now", lineterm=""))
-
-    def _save(self) -> None:
+    @contextmanager
+    def _open(self) -> Iterator[Book]:
+        """The book, to be changed by one process at a time."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = json.dumps({"approved": self._approved, "changed": self._changed})
-        draft = self._path.with_suffix(f".{os.getpid()}")
-        draft.write_text(text)
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            book = self.read()
+            before = book.dump()
+            yield book
+            if (after := book.dump()) != before:
+                self._save(after)
+
+    def _save(self, text: str) -> None:
+        draft = self._path.with_suffix(".draft")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
         draft.replace(self._path)
+
+
+def shown(tool: Definition) -> Definition:
+    """What of a tool models are shown."""
+    return {name: tool[name] for name in SHOWN if name in tool}
+
+
+def difference(old: Definition, new: Definition) -> str:
+    """Both definitions compared, in ASCII, so that nothing in them hides from who reads it."""
+    before, after = (json.dumps(each, indent=2, sort_keys=True).splitlines() for each in (old, new))
+    return "\n".join(difflib.unified_diff(before, after, "approved", "now", lineterm=""))
+
+
+def _text(definition: Definition | None) -> str:
+    """As text, because 1 equals true in Python but not to a schema."""
+    return json.dumps(definition, sort_keys=True)

@@ -3,125 +3,169 @@
 import asyncio
 import signal
 import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 from firewall.toolcalls.client import Answer, refusal
 from firewall.toolcalls.mcp.checker import Checker
-from firewall.toolcalls.mcp.session import LIMIT, Ask, Forward, Reply, Session
+from firewall.toolcalls.mcp.lines import Lines
+from firewall.toolcalls.mcp.session import Ask, Forward, Listing, Reply, Session
 
 PENDING = 64
 """Messages that wait for the judge at once; more wait in the client's pipe."""
+CHUNK = 1 << 16
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The two ends that the client holds the others of."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
 async def serve_stdio(command: Sequence[str], session: Session, checker: Checker) -> int:
-    """Run the server until either side ends; its exit status, 128 + N where signal N ended it."""
-    server = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LIMIT
-    )
-    loop = asyncio.get_running_loop()
+    """Run the server until it ends; its exit status, 128 + N where signal N ended it.
+
+    Raises OSError where it cannot be started.
+    """
+    server = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     for number in _PASSED_ON:
-        loop.add_signal_handler(number, server.send_signal, number)
-    shell = _Shell(server, session, checker)
+        asyncio.get_running_loop().add_signal_handler(number, _signal, server, number)
+    shell = _Shell(server, session, checker, await _own_pipes())
     client = asyncio.create_task(shell.client())
     client.add_done_callback(lambda task: _end_where_failed(task, server))
     try:
         await shell.server()
     except BaseException:
-        server.kill()
+        _signal(server, signal.SIGKILL)
         raise
     finally:
         client.cancel()
     status = await server.wait()
+    await shell.end(status)
     return status if status >= 0 else 128 - status
 
 
-def _end_where_failed(task: asyncio.Task[None], server: asyncio.subprocess.Process) -> None:
-    """A server that nobody can talk to any more ends, so that its client hears of it."""
-    if not task.cancelled() and task.exception() is not None and server.returncode is None:
-        server.terminate()
+async def ask(checker: Checker, question: Ask) -> list[Answer]:
+    """The answers to all calls of a message; where one fails, a deny."""
+    answers = []
+    for _, call in question.calls:
+        try:
+            answers.append(await checker.check(call))
+        except Exception as error:
+            answers.append(refusal("mcp", repr(error)))
+    return answers
+
+
+async def show(checker: Checker, session: Session, listing: Listing) -> bytes:
+    """A list of tools as the client gets to see it."""
+    try:
+        unusable = await checker.unusable(session.server, listing.names)
+    except Exception:
+        unusable = listing.names
+    return session.show(listing, unusable)
 
 
 class _Shell:
-    def __init__(
-        self, server: asyncio.subprocess.Process, session: Session, checker: Checker
-    ) -> None:
+    def __init__(self, server: Process, session: Session, checker: Checker, own: Client) -> None:
         assert server.stdin is not None
         assert server.stdout is not None
         self._to_server = server.stdin
         self._from_server = server.stdout
+        self._own = own
         self._session = session
         self._checker = checker
         self._slots = asyncio.Semaphore(PENDING)
 
     async def client(self) -> None:
         """Handle the client's lines until there are no more, then close the server's stdin."""
-        reader = asyncio.StreamReader(limit=LIMIT)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin.buffer)
+        lines = Lines()
         try:
             async with asyncio.TaskGroup() as group:
-                while line := await _line(reader):
-                    step = self._session.from_client(line)
-                    if isinstance(step, Ask):
-                        await self._slots.acquire()
-                        group.create_task(self._judge(step))
-                    else:
-                        await self._do(step)
+                while data := await self._own.reader.read(CHUNK):
+                    for line in lines.feed(data):
+                        await self._line(line, group)
+                await self._line(lines.rest(), group)
         finally:
             self._to_server.close()
 
     async def server(self) -> None:
         """Hand on the server's lines until there are no more."""
-        while line := await _line(self._from_server):
-            _tell(self._session.from_server(line))
+        lines = Lines()
+        while data := await self._from_server.read(CHUNK):
+            for line in lines.feed(data):
+                await self._show(line)
+        await self._show(lines.rest())
 
-    async def _judge(self, ask: Ask) -> None:
+    async def end(self, status: int) -> None:
+        """Tell the client that nobody will answer any more."""
+        for line in self._session.end(f"the MCP server has ended with status {status}"):
+            await self._tell(line)
+        self._own.writer.close()
+
+    async def _line(self, line: bytes, group: asyncio.TaskGroup) -> None:
+        step = self._session.from_client(line)
+        if isinstance(step, Ask):
+            await self._slots.acquire()
+            group.create_task(self._judge(step))
+        else:
+            await self._do(step)
+
+    async def _judge(self, question: Ask) -> None:
         try:
-            answers = [await self._answer(ask, index) for index in range(len(ask.calls))]
-            await self._do(self._session.settle(ask, answers))
+            answers = await ask(self._checker, question)
+            await self._do(self._session.settle(question, answers))
         finally:
             self._slots.release()
 
-    async def _answer(self, ask: Ask, index: int) -> Answer:
-        try:
-            return await self._checker.check(ask.calls[index][1])
-        except Exception as error:
-            return refusal("mcp", repr(error))
-
     async def _do(self, step: Forward | Reply) -> None:
         if isinstance(step, Reply):
-            _tell(step.raw)
+            await self._tell(step.raw)
             return
-        self._to_server.write(step.raw)
+        self._to_server.write(_ended(step.raw))
         await self._to_server.drain()
 
+    async def _show(self, line: bytes) -> None:
+        step = self._session.from_server(line)
+        if isinstance(step, Listing):
+            step = await show(self._checker, self._session, step)
+        await self._tell(step)
 
-async def _line(reader: asyncio.StreamReader) -> bytes:
-    """The next line, or what stands for one that is too long: more bytes than a session reads."""
-    try:
-        return await reader.readuntil(b"\n")
-    except asyncio.IncompleteReadError as error:
-        return error.partial
-    except asyncio.LimitOverrunError as error:
-        head = await reader.readexactly(error.consumed)
-        await _skip(reader)
-        return head.ljust(LIMIT + 1)
-
-
-async def _skip(reader: asyncio.StreamReader) -> None:
-    while True:
-        try:
-            await reader.readuntil(b"\n")
-            return
-        except asyncio.LimitOverrunError as error:
-            await reader.readexactly(error.consumed)
-        except asyncio.IncompleteReadError:
-            return
+    async def _tell(self, raw: bytes) -> None:
+        """Write to the client; where it has gone, the end of its stdin ends all."""
+        with suppress(ConnectionError):
+            self._own.writer.write(_ended(raw))
+            await self._own.writer.drain()
 
 
-def _tell(raw: bytes) -> None:
-    if raw:
-        sys.stdout.buffer.write(raw)
-        sys.stdout.buffer.flush()
+def _ended(raw: bytes) -> bytes:
+    """A message whose line ends, as the last before the end of a stream may not."""
+    return raw if raw.endswith(b"\n") or not raw else raw + b"\n"
+
+
+def _end_where_failed(task: asyncio.Task[None], server: Process) -> None:
+    """A server that nobody can talk to any more ends, so that its client hears of it."""
+    if not task.cancelled() and task.exception() is not None:
+        _signal(server, signal.SIGTERM)
+
+
+def _signal(server: Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        server.send_signal(number)
+
+
+async def _own_pipes() -> Client:
+    """Our own stdin and stdout, which must be pipes or sockets. Raises ValueError otherwise."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await loop.connect_read_pipe(lambda: protocol, sys.stdin.buffer)
+    transport, flow = await loop.connect_write_pipe(
+        asyncio.streams.FlowControlMixin, sys.stdout.buffer
+    )
+    return Client(reader, asyncio.StreamWriter(transport, flow, None, loop))

@@ -1,6 +1,7 @@
 """JSON that every parser reads alike: what two readers could understand differently is refused."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -17,7 +18,9 @@ class UnreadableError(ValueError):
 def read(raw: bytes) -> Any:
     """The one value in `raw`. Raises UnreadableError."""
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode(), object_pairs_hook=_object, parse_float=_float, parse_constant=_constant
+        )
     except UnreadableError:
         raise
     except (ValueError, RecursionError) as error:
@@ -38,6 +41,16 @@ def _check(message: Any) -> None:
         for key in part if isinstance(part, dict) else ():
             if key not in SPELLED and key.casefold() in SPELLED:
                 raise UnreadableError(f"the key {key!r} looks like {key.casefold()!r}")
+    _check_arguments(message.get("params"))
+
+
+def _check_arguments(params: Any) -> None:
+    """Go's parser takes the last of the arguments that differ by case alone for all of them."""
+    arguments = params.get("arguments") if isinstance(params, dict) else None
+    if not isinstance(arguments, dict):
+        return
+    if len({name.casefold() for name in arguments}) < len(arguments):
+        raise UnreadableError("the names of two arguments differ by case alone")
 
 
 def _is_method(value: Any) -> bool:
@@ -51,5 +64,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _no_constant(name: str) -> Any:
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise UnreadableError(f"{text[:40]} is too large a number")
+    return value
+
+
+def _constant(name: str) -> Any:
     raise UnreadableError(f"{name} is no JSON")

@@ -5,10 +5,14 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firewall.toolcalls.calls import Call
-from firewall.toolcalls.client import Answer, check, refusal, socket_path
+from firewall.toolcalls.client import Answer, check, refusal
+from firewall.toolcalls.places import socket_path
+
+if TYPE_CHECKING:
+    from firewall.toolcalls.python.local import LocalJudge
 
 TIMEOUT = 300.0
 """Seconds until a call that nobody has judged is denied."""
@@ -23,15 +27,31 @@ class Denied(PermissionError):  # noqa: N818 - what it says to who catches it
 
 
 class Firewall:
-    """Asks the service whose Unix socket is `socket` (default: `socket_path`).
+    """Asks the service whose Unix socket is `socket` (default: `socket_path`), or judges here.
 
-    What the policy leaves to a person waits for one. Where the service is down, fails or takes
-    longer than `timeout` seconds, the answer is a deny.
+    With a `policy` (a file, or a preset's name) a judge of this process decides, and records each
+    call below the folder `log`. What the policy leaves to a person waits for one. Where the service
+    is down, fails or takes longer than `timeout` seconds, the answer is a deny.
     """
 
-    def __init__(self, socket: str | None = None, *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        socket: str | None = None,
+        *,
+        policy: str | None = None,
+        log: str | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        if (policy is None) != (log is None):
+            raise ValueError("policy and log belong together: no call is allowed unrecorded")
         self._socket = socket if socket is not None else socket_path()
         self._timeout = timeout
+        self._local = None if policy is None or log is None else _local_judge(policy, log)
+
+    def close(self) -> None:
+        """End what a judge of this process needs; every later call is denied."""
+        if self._local is not None:
+            self._local.close()
 
     def check(
         self,
@@ -47,6 +67,8 @@ class Firewall:
         try:
             plain = json.loads(json.dumps(dict(arguments), default=str))
             call = Call(tool, plain, call_id, agent, session=session, directory=directory)
+            if self._local is not None:
+                return self._local.check(call, self._timeout)
             return check(call, self._socket, wait=True, timeout=self._timeout)
         except Exception as error:
             return refusal("python", repr(error))
@@ -77,6 +99,12 @@ class Firewall:
             return function(*args, **kwargs)
 
         return now
+
+
+def _local_judge(policy: str, log: str) -> "LocalJudge":
+    from firewall.toolcalls.python.local import LocalJudge  # a second that asking does not need
+
+    return LocalJudge(policy, log)
 
 
 def _bind(signature: inspect.Signature, *args: Any, **kwargs: Any) -> Mapping[str, Any]:

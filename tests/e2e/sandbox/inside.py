@@ -133,18 +133,9 @@ def start(sandbox: Sandbox) -> threading.Thread | None:
     listener = sandbox.start()
     if listener is None:
         return None
-    gate = threading.Thread(target=_let_all_go_on, args=(listener,), daemon=True)
+    gate = threading.Thread(target=notify.let_all_go_on, args=(listener,), daemon=True)
     gate.start()
     return gate
-
-
-def _let_all_go_on(listener: int) -> None:
-    poller = select.poll()
-    poller.register(listener, select.POLLIN)
-    while not poller.poll()[0][1] & select.POLLHUP:
-        if (notice := notify.receive(listener)) is not None:
-            notify.let_go_on(listener, notice)
-    os.close(listener)
 
 
 class FirewallError(Exception):

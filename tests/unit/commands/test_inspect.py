@@ -151,3 +151,10 @@ def test_raises_on_nothing(argv: list[str]) -> None:
 )
 def test_a_container_of_a_miner(line: str, found: bool) -> None:
     assert any(each.kind == "mining" for each in inspect_argv(line.split())) == found
+
+
+def test_a_service_that_is_written_down() -> None:
+    unit = "[Service]\\nExecStart=/opt/bin/xmrig -o pool.test:3333 -u w\\nRestart=always"
+    (found,) = inspect_argv(["echo", "-e", unit])
+    assert (found.kind, found.evidence) == ("mining", "mining program xmrig")
+    assert inspect_argv(["echo", "ExecStart=/usr/sbin/nginx -g daemon"]) == ()

@@ -114,6 +114,7 @@ def test_agrees_with_ssh(words: list[str]) -> None:
         return
     said = [line.partition(" ")[::2] for line in answer.stdout.splitlines()]
     invocation = parse_ssh(["ssh", *words])
+    assume(not str(invocation.host).isdigit())  # ssh writes 1080 as the address 0.0.4.56
     assert ("hostname", invocation.hostname or invocation.host) in said
     assert invocation.port is None or ("port", str(invocation.port)) in said
     assert invocation.user is None or ("user", invocation.user) in said

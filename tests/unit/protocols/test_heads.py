@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from firewall.protocols import inspect_request
+from firewall.protocols import Watch, inspect_request, inspect_response
 from firewall.requests import FindingKind
 
 
@@ -83,3 +83,35 @@ def test_honest_requests() -> None:
 
 def test_findings_come_once() -> None:
     assert len(inspect_request("GET", "/", [(b"Upgrade", b"derp")] * 3)) == 1
+
+
+POOL = b"HTTP/1.1 200 OK\r\nX-Long-Polling: /lp\r\nx-stratum: stratum+tcp://a:1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "name", [b"X-Stratum", b"x-long-polling", b"X-Roll-NTime", b"X-Reject-Reason"]
+)
+def test_answers_of_pools(name: bytes) -> None:
+    (finding,) = inspect_response([(b"Date", b"now"), (name, b"1"), (name, b"2")])
+    assert finding.evidence == f"header {name.decode().lower()}"
+    assert (finding.kind, finding.name, finding.where) == (
+        "mining",
+        "http-getwork",
+        "response head",
+    )
+
+
+def test_honest_answers() -> None:
+    headers = [(b"X-Request-Id", b"x-stratum"), (b"Server", b"stratum"), (b"X-Poll", b"long")]
+    assert inspect_response(headers) == ()
+
+
+@pytest.mark.parametrize("size", [1, 7, 999])
+def test_answers_of_pools_in_the_clear(size: int) -> None:
+    watch = Watch("tcp stream", "received")
+    found = [
+        finding.evidence
+        for at in range(0, len(POOL), size)
+        for finding in watch.feed(POOL[at : at + size])
+    ]
+    assert found == ["header x-long-polling", "header x-stratum"]

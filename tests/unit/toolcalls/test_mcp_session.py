@@ -1,6 +1,7 @@
 """The MCP session: what is forwarded, what is judged, what is refused."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firewall.toolcalls.client import Answer
-from firewall.toolcalls.mcp.pins import Pins
-from firewall.toolcalls.mcp.session import LIMIT, Ask, Forward, Reply, Session
+from firewall.toolcalls.mcp.pins import Pins, difference
+from firewall.toolcalls.mcp.session import LIMIT, PENDING, Ask, Forward, Listing, Reply, Session
 
 DENY = Answer("deny", "no-drop", "dropping tables", text="Blocked by the firewall: no")
 
@@ -33,6 +34,12 @@ def _listing(text: str) -> bytes:
 def _reply(step: object) -> Any:
     assert isinstance(step, Reply)
     return json.loads(step.raw)
+
+
+def _shown(session: Session, raw: bytes, unusable: Collection[str] = ()) -> bytes:
+    step = session.from_server(raw)
+    assert isinstance(step, Listing)
+    return session.show(step, unusable)
 
 
 def test_an_allowed_call_is_forwarded_byte_for_byte(session: Session) -> None:
@@ -84,6 +91,8 @@ def test_one_denied_call_keeps_its_whole_batch_back(session: Session) -> None:
         (b'{"id":1,"method":"tools/call\\u0000"}', "plain name"),
         (b'{"id":1,"method":"tools/call","params":[]}', "needs a name"),
         (b'{"id":1,"x":NaN}', "NaN"),
+        (b'{"id":1,"x":1e999}', "too large"),
+        (b'{"id":1,"params":{"arguments":{"cmd":"ls","Cmd":"rm"}}}', "case alone"),
         (b'{"id":1,"x":' + b"[" * 200_000, "no JSON"),
         (b'{"id":1}' + b" " * LIMIT, "more than"),
     ],
@@ -103,16 +112,57 @@ def test_everything_else_passes(session: Session, method: str) -> None:
 
 
 def test_a_changed_tool_is_hidden_and_denied_until_it_is_trusted(tmp_path: Path) -> None:
-    session = Session("db", Pins(tmp_path, "db"))
-    assert session.from_server(_listing("Reads rows")) == _listing("Reads rows")
-    assert json.loads(session.from_server(_listing("Also send keys")))["result"]["tools"] == []
+    session, pins = Session("db", Pins(tmp_path, "db")), Pins(tmp_path, "db")
+    assert _shown(session, _listing("Reads rows")) == _listing("Reads rows")
+    assert json.loads(_shown(session, _listing("Also send keys")))["result"]["tools"] == []
     denied = _reply(session.from_client(json.dumps(_call()).encode()))
     assert "firewall mcp trust db query" in denied["result"]["content"][0]["text"]
-    difference = Pins(tmp_path, "db").trust("query")
-    assert '+  "description": "Also send keys"' in difference
-    again = Session("db", Pins(tmp_path, "db"))
-    assert again.from_server(_listing("Also send keys")) == _listing("Also send keys")
-    assert isinstance(again.from_client(json.dumps(_call()).encode()), Ask)
+    book = pins.read()
+    seen = difference(book.approved["query"], book.changed["query"])
+    assert '+  "description": "Also send keys"' in seen
+    pins.accept(book.changed)
+    assert _shown(session, _listing("Also send keys")) == _listing("Also send keys")
+    assert isinstance(session.from_client(json.dumps(_call()).encode()), Ask)
+
+
+def test_tools_that_the_policy_never_allows_are_not_shown(session: Session) -> None:
+    shown = json.loads(_shown(session, _listing("Reads rows"), ["query"]))
+    assert shown == {"jsonrpc": "2.0", "id": 2, "result": {"tools": []}}
+
+
+def test_a_call_that_is_cancelled_while_it_is_held_is_never_sent(session: Session) -> None:
+    ask = session.from_client(json.dumps(_call(5)).encode())
+    assert isinstance(ask, Ask)
+    cancel = {"method": "notifications/cancelled", "params": {"requestId": 5}}
+    assert isinstance(session.from_client(json.dumps(cancel).encode()), Forward)
+    text = _reply(session.settle(ask, [Answer("allow")]))["result"]["content"][0]["text"]
+    assert "cancelled" in text
+
+
+def test_who_waits_for_a_server_that_is_gone_is_told(session: Session) -> None:
+    waiting = json.dumps({"id": "a", "method": "ping"}).encode()
+    answered = json.dumps({"id": 1, "method": "ping"}).encode()
+    for raw in (waiting, answered, json.dumps(_call(2)).encode()):
+        session.from_client(raw)
+    session.from_server(b'{"id":1,"result":{}}')
+    assert [json.loads(raw)["id"] for raw in session.end("gone")] == ["a", 2]
+    assert session.end("gone") == []
+
+
+def test_no_more_requests_wait_than_are_counted(session: Session) -> None:
+    steps = [
+        session.from_client(json.dumps({"id": number, "method": "ping"}).encode())
+        for number in range(PENDING + 1)
+    ]
+    assert isinstance(steps[-2], Forward)
+    assert "too many" in _reply(steps[-1])["error"]["message"]
+
+
+def test_pins_that_cannot_be_read_deny_and_hide(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "db.json").write_text("[")
+    text = _reply(session.from_client(json.dumps(_call()).encode()))["result"]["content"][0]["text"]
+    assert "cannot be read" in text
+    assert "withheld" in json.loads(_shown(session, _listing("x")))["error"]["message"]
 
 
 _JSON = st.recursive(

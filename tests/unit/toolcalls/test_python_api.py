@@ -131,3 +131,56 @@ def test_an_environment_of_coroutines_is_guarded_too(firewall: Firewall) -> None
 def test_a_parameter_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="no parameter 'script'"):
         guard_environment(_Environment(), Firewall(""), {"execute": "script"})
+
+
+@pytest.mark.parametrize("command", [7, None, {"argv": "rm"}, ["rm", 7]])
+def test_a_command_that_cannot_be_judged_is_denied(firewall: Firewall, command: Any) -> None:
+    environment = guard_environment(_Environment(), firewall)
+    assert "neither text nor a list" in environment.execute(command)["output"]
+
+
+def test_the_other_arguments_are_judged_too(firewall: Firewall, service: Service) -> None:
+    class Sandbox:
+        def exec(self, cmd: str, user: str = "root") -> str:
+            return "ran"
+
+    sandbox = guard_environment(Sandbox(), firewall, {"exec": "cmd"}, lambda answer: answer.text)
+    assert sandbox.exec("ls", user="agent") == "ran"
+    assert service.asked[0]["arguments"] == {"command": "ls", "user": "agent"}
+    assert sandbox.exec("rm x") == "not rm"
+
+
+@pytest.fixture
+def judging(tmp_path: Path) -> Iterator[Firewall]:
+    policy = tmp_path / "p.yaml"
+    rule = '{name: small, deny: [pay], where: {"$.amount": {min: 100}}}'
+    policy.write_text(f"version: 1\nname: p\ntools:\n  rules:\n    - {rule}\n")
+    firewall = Firewall(policy=str(policy), log=str(tmp_path / "audit"))
+    yield firewall
+    firewall.close()
+
+
+def test_a_policy_judges_here_and_records(judging: Firewall, tmp_path: Path) -> None:
+    assert judging.check("pay", {"amount": 1}).allowed
+    answer = asyncio.run(judging.acheck("pay", {"amount": 100}))
+    assert (answer.action, answer.rule) == ("deny", "small")
+    judging.close()
+    written = b"".join(path.read_bytes() for path in (tmp_path / "audit").rglob("*.log"))
+    assert written.count(b'"pay"') >= 2
+    assert not judging.check("pay", {"amount": 1}).allowed
+
+
+def test_a_fault_in_the_judge_of_this_process_denies(
+    judging: Firewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(point: str) -> None:
+        if point == "python.check":
+            raise OSError("broken")
+
+    monkeypatch.setattr("firewall.judge.probe", broken)
+    assert judging.check("pay", {"amount": 1}).rule == "fail-closed.python.check"
+
+
+def test_a_policy_without_a_log_is_refused() -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        Firewall(policy="base")

@@ -323,3 +323,17 @@ def test_connect_inside_the_http_proxy_is_judged_by_what_is_spoken() -> None:
         assert server.connections == 1
         connects = [(each["host"], each["protocol"]) for each in stage.verdicts("Connect")]
         assert connects == [(HOST, "tls"), (HOST, "tls"), ("evil.test", "tls")]
+
+
+def test_the_answer_of_a_mining_pool_is_not_passed_on() -> None:
+    pool = b"HTTP/1.1 200 OK\r\nX-Stratum: stratum+tcp://a:1\r\nContent-Length: 4\r\n\r\nwork"
+    with Stage(deny_messages) as stage:
+        server = stage.upstream(saying(pool))
+        with stage.tls(stage.door(server.port)) as client:
+            client.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            answer = read_all(client)
+        assert b"work" not in answer
+        assert b"X-Stratum" not in answer
+        (verdict,) = stage.verdicts("Message")
+        assert verdict["direction"] == "received"
+        assert verdict["findings"][0]["evidence"] == "header x-stratum"

@@ -1,7 +1,9 @@
 """Which file would run, and under which name its arguments are read."""
 
+import errno
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,23 @@ def test_a_descriptor_is_a_file(tmp_path: Path) -> None:
     for path, folder, flags in (("", handle, 0x1000), (f"/proc/self/fd/{handle}", None, 0)):
         assert find(path, "x", folder=folder, flags=flags).path == os.path.realpath("/bin/true")
     os.close(handle)
+
+
+def test_a_pipe_without_a_writer_holds_up_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o777)
+    handle = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    codes: list[int] = []
+
+    def look() -> None:
+        with pytest.raises(CallError) as caught:
+            find(f"/proc/self/fd/{handle}", "x")
+        codes.append(caught.value.code)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(10)
+    os.close(handle)
+    assert codes == [errno.EACCES], "a pipe is no program, and looking at it must not wait"
 
 
 def test_a_script_is_its_interpreter_with_arguments(tmp_path: Path) -> None:
@@ -110,3 +129,14 @@ def test_a_digest_follows_the_content(tmp_path: Path) -> None:
     assert files.find(ME, call).digest == first
     path.write_text("\x7fELF two")
     assert files.find(ME, call).digest != first
+
+
+def test_a_copied_loader_is_one(tmp_path: Path) -> None:
+    loader = next(iter(Path("/lib64").glob("ld-linux-*.so.*")), None)
+    if loader is None:
+        pytest.skip("no glibc here")
+    tool = tmp_path / "tool"
+    shutil.copy(os.path.realpath(loader), tool)
+    found = find(str(tool), str(tool), "/bin/true")
+    assert found.path == os.path.realpath("/bin/true")
+    assert found.words == (str(tool), "/bin/true")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -164,3 +165,41 @@ def test_a_caller_that_is_killed_while_it_waits_does_no_harm() -> None:
         os.execv("/bin/true", ["true"])
 
     assert stage.run(act) == 0
+
+
+ARGUMENTS_FLIP = r"""
+#include <pthread.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static char word[8] = "1";
+static void *flip(void *_) { for (;;) { memcpy(word, "60", 3); memcpy(word, "1", 2); } }
+int main(void) {
+    pthread_t t;
+    pthread_create(&t, 0, flip, 0);
+    for (int i = 0; i < 40; i++) {
+        pid_t pid = vfork();
+        if (!pid) { char *argv[] = {"sleep", word, 0}; execv("/bin/sleep", argv); _exit(9); }
+        waitpid(pid, 0, 0);
+    }
+}
+"""
+
+
+def test_arguments_that_are_changed_in_time_are_judged_as_they_run(tmp_path: Path) -> None:
+    """A thread that shares the caller's memory changes them after they were read."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no compiler")
+    (tmp_path / "flip.c").write_text(ARGUMENTS_FLIP)
+    build = ["gcc", "-O1", "-pthread", "-o", "flip", "flip.c"]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    stage = Stage(lambda request: DENY if "60" in request.argv else ALLOW)
+    assert stage.execute(str(tmp_path / "flip")) == 0, "none sleeps for a minute"
+
+
+def test_a_program_that_renames_itself_is_judged_again_and_lives() -> None:
+    code = (
+        "import ctypes, sys, time; ctypes.CDLL(None).prctl(15, b'x'); time.sleep(0.05); sys.exit(4)"
+    )
+    stage = Stage()
+    assert stage.execute("/usr/bin/python3", "-c", code) == 4

@@ -1,0 +1,66 @@
+"""What every mining message in JSON contains: a cheap look, before its structure is read.
+
+Each rule of `messages` needs what is looked for here, so that text without it is never read closer:
+a body of a model's API, of MCP or of a language server costs a few searches in C.
+"""
+
+import re
+
+_WORDS = (
+    "mining.", "eth_", "login", "submit", "solution", "keepalived", "block", "get_miner_data",
+    "getwork", "get_?block", "getaux", "createaux", "getmining", "getjobtemplate",
+    "set_extranonce", "job",
+)  # fmt: skip
+"""How the methods begin that `messages` knows."""
+
+_BLANKS = 16
+"""Blanks between a key and its value that are looked over; more are suspect by themselves."""
+
+_METHOD = re.compile(
+    rb'"method"(?:\s{%d}|\s*+:(?:\s{%d}|\s*+"(?:%b)))'
+    % (_BLANKS, _BLANKS, "|".join(_WORDS).encode())
+)
+_NAMES = re.compile(rb"_(?:(?<=job_)id|(?<=site_)key|(?<=blocktemplate_)blob)")
+_ESCAPES = re.compile(rb"\\u00(?:[4-7]|3[0-9]|2[eEfF]|5[fF])")
+"""Escapes that may spell a letter, a digit or a mark of any key or word (RFC 8259 section 7)."""
+
+_KEYS = (b'"identifier"', b'"hashes"', b'"giver"', b'"Hello"')
+_RESULTS = (
+    b"KEEPALIVED", b"coinbasevalue", b"midstate", b"EthereumStratum", b'"mining.', b'"0x0000',
+)  # fmt: skip
+"""Of answers: they come after the key "result"."""
+
+_OVERLAP = 96
+"""Bytes kept of what was looked at: more than the longest thing that is looked for."""
+
+
+class Hints:
+    """Looks through one value, message or body as it comes."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._answer = False
+
+    def feed(self, data: bytes) -> bool:
+        """Whether what has come so far may hold a mining message.
+
+        False is certain, however the bytes are cut up; once it is True nothing more need be asked.
+        """
+        text = self._tail + data
+        self._tail = text[-_OVERLAP:]
+        return self._look(text)
+
+    def _look(self, text: bytes) -> bool:
+        if b'"method"' in text and _METHOD.search(text):
+            return True
+        self._answer = self._answer or b'"result"' in text
+        if self._answer and any(word in text for word in _RESULTS):
+            return True
+        if _NAMES.search(text) or (b"\\u00" in text and _ESCAPES.search(text)):
+            return True
+        return any(key in text for key in _KEYS)
+
+
+def may_mine(text: bytes) -> bool:
+    """Whether a text may hold a mining message; False is certain."""
+    return Hints().feed(text)

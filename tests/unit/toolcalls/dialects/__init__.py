@@ -1,0 +1,1 @@
+"""Tests of `firewall.toolcalls.dialects`."""

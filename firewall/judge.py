@@ -19,7 +19,7 @@ from firewall.deeds import Deed, deeds
 from firewall.events import Fault, event_of, raised, suspected
 from firewall.history import History
 from firewall.policy import Policy
-from firewall.requests import Request
+from firewall.requests import Execute, Request, ToolCall
 from firewall.verdict import Action, Severity, Verdict
 
 logger = logging.getLogger(__name__)
@@ -89,6 +89,8 @@ SHUT = Verdict(
 """What a quarantine says until it can say more."""
 
 
+INSIDE = (Execute, ToolCall)
+"""What a quarantine, which closes the ways out, leaves to the policy: it stays inside."""
 NOBODY = "nobody can be asked here"
 
 
@@ -125,7 +127,7 @@ class Judge:
 
     def preview(self, request: Request, actor: Actor) -> Verdict:
         """What would be decided now, without a record: to explain, or to ask before resolving."""
-        if (shut := self.quarantined) is not None:
+        if (shut := self.quarantined) is not None and not isinstance(request, INSIDE):
             return shut
         try:
             past = self._history.past(self.policy.remembers)

@@ -10,7 +10,7 @@ import firewall.judge
 from firewall.actor import Actor
 from firewall.judge import SHUT, Cause, Judge
 from firewall.policy import Policy, load_policy
-from firewall.requests import Connect, Finding, Request, Resolve
+from firewall.requests import Connect, Execute, Finding, Request, Resolve, ToolCall
 from firewall.verdict import Action, Severity, Verdict
 from tests.unit.proxy.stage import CURL, Memory
 
@@ -70,6 +70,8 @@ def test_a_critical_block_shuts_the_door(tmp_path: Path, follows: str) -> None:
     assert asyncio.run(court.judge.ask(Resolve("web.test", "A"), ACTOR, {})) == refused
     assert court.decide(ATTACK) == refused, "the policy is not asked, so no further alarm"
     assert court.alarms == [alarm]
+    for inside in (Execute("/bin/ls", ("ls",), "/"), ToolCall("Read", "{}")):
+        assert court.decide(inside).allowed, "nothing of it leads out"
 
 
 @pytest.mark.parametrize(

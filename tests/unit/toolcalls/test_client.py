@@ -74,7 +74,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
         (OK % (2, b"{}"), "'action'"),
         (OK % (2, b"[]"), "TypeError"),
         (OK % (1, b"{"), "Expecting property name"),
-        (OK % (9, b"{}"), "IncompleteRead"),
+        (OK % (9, b"{}"), "'action'"),
         (b'HTTP/1.1 400 No\r\nContent-Length: 16\r\n\r\n{"error": "why"}', "why"),
         (b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}", "status 500"),
     ],

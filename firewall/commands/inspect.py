@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import PurePath
 
 from firewall.commands.miners import inspect_miners
 from firewall.commands.ssh import SshInvocation, parse_ssh
@@ -12,8 +11,19 @@ from firewall.requests import Finding
 
 _SSH = {"ssh", "slogin", "autossh"}
 SSH_CLIENTS = frozenset({"ssh", "dbclient", "klink", "lsh", "plink", "putty"})
+_INTERPRETERS = ("python", "pypy")
+_OPTIONS_OF_PYTHON = re.compile(r"-(?!-)[^cmWX]*(?:([cmWX])(.*))?\Z", re.DOTALL)
+_KITTY = {"kitty", "kitten"}
+_STARTS_SSH: dict[str, tuple[tuple[str, ...], ...]] = {
+    "kitty": (("+kitten", "ssh"),),
+    "kitten": (("ssh",),),
+    "az": (("ssh", "vm"), ("ssh", "arc")),
+    "gcloud": (("compute", "ssh"), ("compute", "tpus", "tpu-vm", "ssh")),
+    "gh": (("codespace", "ssh"), ("cs", "ssh")),
+    "vagrant": (("ssh",),),
+}
+"""Programs that hand options to ssh, by their own documentation: behind "--", but for kitty."""
 _STARTS = re.compile(r"ExecStart(?:Pre|Post)?=[-@:+!]*([^\s\\][^\n\\]*)")
-_INTERPRETERS = re.compile(r"(?:python|pypy)[0-9.]*")
 
 
 def inspect_argv(argv: Sequence[str]) -> tuple[Finding, ...]:
@@ -34,16 +44,40 @@ def _inspect(argv: tuple[str, ...]) -> tuple[Finding, ...]:
 
 
 def program_of(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The program's name and arguments, looking through `python -m` and kitty's ssh kitten."""
-    name = PurePath(argv[0].replace("\\", "/")).name.lower().removesuffix(".exe")
-    match list(argv[1:4]):
-        case ["-m", module, *_] if _INTERPRETERS.fullmatch(name):
-            return module.lower(), argv[3:]
-        case ["+kitten", "ssh", *_] if name == "kitty":
-            return "ssh", argv[3:]
-        case ["ssh", *_] if name == "kitten":
-            return "ssh", argv[2:]
+    """The program's name and arguments, looking through `python -m` and what starts ssh by name."""
+    name = argv[0].replace("\\", "/").rpartition("/")[2].lower().removesuffix(".exe")
+    if name.startswith(_INTERPRETERS):
+        return _module(name, argv[1:])
+    for words in _STARTS_SSH.get(name, ()):
+        if tuple(argv[1 : len(words) + 1]) == words:
+            return "ssh", _after_dashes(argv[len(words) + 1 :], apart=name not in _KITTY)
     return name, argv[1:]
+
+
+def _module(name: str, arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What `python -m` runs, python's own options before it passed over (`-I -X dev -mpip`)."""
+    words = iter(enumerate(arguments, 1))
+    for after, word in words:
+        option = _OPTIONS_OF_PYTHON.match(word)
+        if option is None:
+            break
+        if option[1] == "m":
+            module, end = (option[2], after) if option[2] else ("".join(arguments[after:][:1]), -1)
+            return module.lower(), arguments[after + 1 if end < 0 else end :]
+        if option[1] == "c":
+            break
+        if option[1] and not option[2]:
+            next(words, None)
+    return name, arguments
+
+
+def _after_dashes(arguments: Sequence[str], *, apart: bool) -> Sequence[str]:
+    """ssh's own words: those behind "--" and the host before it, or all of them unless `apart`."""
+    if not apart:
+        return arguments
+    dashes = list(arguments).index("--") if "--" in arguments else len(arguments)
+    host = next((each for each in arguments[:dashes] if not each.startswith("-")), "unnamed")
+    return [*arguments[dashes + 1 :], host]
 
 
 def _inspect_units(texts: Sequence[str]) -> list[Finding]:
@@ -54,11 +88,15 @@ def _inspect_units(texts: Sequence[str]) -> list[Finding]:
 
 def _inspect_ssh(argv: Sequence[str]) -> list[Finding]:
     """Both readings of -P count: it takes a value since OpenSSH 9.4 only."""
-    readings = (parse_ssh(argv), parse_ssh(argv, tags=False))
+    readings = [parse_ssh(argv)]
+    if any("P" in word for word in argv):
+        readings.append(parse_ssh(argv, tags=False))
     return [finding for reading in readings for finding in _judge_ssh(reading)]
 
 
 def _judge_ssh(ssh: SshInvocation) -> list[Finding]:
+    if ssh.only_asks:
+        return []
     host = ssh.host or "(no host)"
     findings = [
         Finding("ssh-reverse-forwarding", "ssh", f"remote forwarding {forward} at {host}", "-R")

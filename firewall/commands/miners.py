@@ -3,20 +3,23 @@
 import re
 from collections.abc import Sequence
 
+from firewall.commands.mining_options import by_options, is_endpoint, is_wallet, options_of
 from firewall.requests import Finding
 
 _PROGRAMS = re.compile(
     r"(?:xmrig|xmrigcc|xmrigdaemon|xmrigminer|xmr-stak(?:-.*)?|minerd|cpuminer|ccminer|cgminer|"
-    r"bfgminer|"
-    r"sgminer|ethminer|kawpowminer|nbminer|lolminer|t-rex|gminer|phoenixminer|teamredminer|"
+    r"bfgminer|sgminer|ethminer|kawpowminer|nbminer|lolminer|t-rex|gminer|phoenixminer|teamredminer|"
     r"srbminer(?:-multi)?|wildrig(?:-multi)?|nanominer|bminer|bzminer|rigel|nheqminer|z-enemy|"
-    r"grin-miner|p2pool|onezerominer|claymore|ethdcrminer64|nsfminer|"
-    r"cryptodredge)(?:[-_.][a-z0-9_.-]+)?"
+    r"grin-miner|p2pool|onezerominer|claymore|ethdcrminer64|nsfminer|cryptodredge|miniz|lyclminer|"
+    r"tnn-miner|hellminer|astrominer|jce_cn_cpu_miner|cast_xmr|"
+    r"kaspa-miner|karlsen-miner|spectre-miner|deroluna-miner|apoolminer|rqiner|qli-client|"
+    r"minergate(?:-cli)?|excavator|quickminer|multiminer|kdevtmpfsi|kinsing|moneroocean|"
+    r"xmr-miner|xmrminer|monero-miner)(?:[-_.][a-z0-9_.-]+)?"
 )
 
 _POOL = re.compile(
     r"(?:--?[A-Za-z][A-Za-z0-9-]*=?|\[[0-9]\])?"
-    r"((?:stratums?[0-9]{0,2}|nicehash|eth(?:proxy|stratum|nh)|daemon|solo|zmp)"
+    r"((?:stratums?[0-9]{0,2}|nicehash|eth(?:proxy|stratum|nh)|node|daemon|solo|zmp)"
     r"(?:\+(?:tcps?|udp|ssl|tls|tls12|https?))?://)[^/\s]*[A-Za-z0-9_\]]\S*"
 )
 """xmrig Url.cpp, ethminer PoolURI.cpp, NBMiner and bzminer's readmes. A host must follow and the
@@ -28,33 +31,18 @@ _IMAGE = re.compile(
 )
 """An image's name with at least one folder, as those of a public registry's users have."""
 
-_PLAIN_SCHEMES = {"daemon://", "solo://"}
+_VARIABLE = re.compile(r"(?:-e|--env=)?[A-Z][A-Z0-9_]*=")
+_PLAIN_SCHEMES = {"daemon://", "solo://", "node://"}
 
-_TEXT = frozenset({
-    "echo", "printf", "logger", "grep", "egrep", "fgrep", "zgrep", "rg", "ag", "ack", "git",
-    "test", "[", "expr", "jq", "sed", "awk", "gawk", "nslookup", "dig", "host",
+_SPEAKERS = frozenset({
+    "ag", "ack", "awk", "cat", "cut", "dig", "diff", "echo", "egrep", "fgrep", "find", "firewall",
+    "gawk", "git", "grep", "head", "host", "ip", "iptables", "ip6tables", "jq", "less", "logger",
+    "ls", "man", "more", "nft", "printf", "rg", "sed", "sort", "sqlite3", "tail", "tee", "test",
+    "tr", "ufw", "yq", "zgrep", "[", "expr", "nslookup",
 })  # fmt: skip
-"""Programs that print, search or look up whatever word they are given."""
+"""Programs that look for an address or speak of one, and never mine at it."""
+
 _USER = {"-u", "--user", "--userpass", "--wallet", "-wal"}
-
-_OWN = {
-    "--donate-level", "--donate-over-proxy", "--randomx-mode", "--randomx-init",
-    "--randomx-1gb-pages", "--randomx-wrmsr", "--randomx-cache-qos", "--cpu-max-threads-hint",
-    "--cuda-loader", "--rig-id", "--nicehash",
-}  # fmt: skip
-"""Options that only miners have: xmrig's Config_platform.h and its kin."""
-
-_SERVER = {"-o", "--url", "--server", "--pool", "-pool", "-s", "-P"}
-_ACCOUNT = {"-u", "--user", "--wallet", "-wal", "-w", "--userpass", "-O"}
-_ALGORITHM = {"-a", "--algo", "--algorithm", "--coin"}
-_ENDPOINT = re.compile(r"(?:[a-z]+://)?[A-Za-z0-9.-]+:[0-9]{2,5}/?")
-_ALGORITHMS = re.compile(
-    r"(?:rx/|cn/|cn-|argon2/)[a-z0-9]+|randomx|cryptonight.*|ghostrider|kawpow|firopow|progpow.*|"
-    r"ethash.*|"
-    r"etchash|autolykos2?|octopus|scrypt|sha256d?|x11|x16r(?:v2)?|lyra2.*|neoscrypt|equihash.*|"
-    r"beamhash.*|cuckat?oo.*|kheavyhash|blake3|verushash|yescrypt.*|yespower.*|monero|nexapow",
-    re.IGNORECASE,
-)
 
 
 def inspect_miners(program: str, arguments: Sequence[str]) -> list[Finding]:
@@ -63,7 +51,7 @@ def inspect_miners(program: str, arguments: Sequence[str]) -> list[Finding]:
         _by_name(program)
         or _by_image(program, arguments)
         or _by_address(program, arguments)
-        or _by_options(arguments)
+        or by_options(program, arguments)
     )
     return [found] if found else []
 
@@ -75,50 +63,27 @@ def _by_name(program: str) -> Finding | None:
 
 
 def _by_image(program: str, arguments: Sequence[str]) -> Finding | None:
-    """A container whose image is called as a miner: docker run OPTIONS IMAGE[:TAG] ..."""
+    """A container whose image is called as a miner, or whose variables name a pool and a wallet."""
     if program not in _ENGINES or not {"run", "create"} & set(arguments[:3]):
         return None
     for place, word in enumerate(arguments, 1):
         image = _IMAGE.fullmatch(word)
         if image and _PROGRAMS.fullmatch(image[1]):
             return Finding("mining", "miner", f"container image {word}", f"argument {place}")
+    values = [word.partition("=")[2] for word in arguments if _VARIABLE.match(word)]
+    if any(map(is_endpoint, values)) and any(map(is_wallet, values)):
+        return Finding("mining", "miner", "variables for a pool and a wallet", "arguments")
     return None
 
 
 def _by_address(program: str, arguments: Sequence[str]) -> Finding | None:
     """A pool's address; with an account too where the program may only print or search it."""
-    if program in _TEXT and not _USER & dict(_options(arguments)).keys():
+    if program in _SPEAKERS and not _USER & options_of(arguments).keys():
         return None
     for place, word in enumerate(arguments, 1):
-        pool = _POOL.fullmatch(word)
+        pool = _POOL.fullmatch(word) if "://" in word else None
         if pool and pool[1] not in _PLAIN_SCHEMES:
             return Finding(
                 "mining", "pool-address", f"mining pool address {pool[1]}", f"argument {place}"
             )
     return None
-
-
-def _by_options(arguments: Sequence[str]) -> Finding | None:
-    """A server, an account and a mining algorithm, as miners take them."""
-    options = dict(_options(arguments))
-    server = any(_ENDPOINT.fullmatch(options.get(name, "")) for name in _SERVER)
-    algorithm = next(
-        (value for name in _ALGORITHM if _ALGORITHMS.fullmatch(value := options.get(name, ""))),
-        None,
-    )
-    own = next((name for name in options if name in _OWN), None)
-    if not (server and (algorithm or own) and _ACCOUNT & options.keys()):
-        return None
-    what = f"the algorithm {algorithm}" if algorithm else f"the miners' option {own}"
-    evidence = f"options for a pool, an account and {what}"
-    return Finding("mining", "miner", evidence, "arguments")
-
-
-def _options(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Options with their values, "--name value" and "--name=value" alike."""
-    pairs = []
-    for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
-        name, equals, value = word.partition("=")
-        if word.startswith("-"):
-            pairs.append((name, value if equals else after))
-    return pairs

@@ -15,6 +15,7 @@ _TOOLS: dict[str, frozenset[str]] = {
     "cloudflared": frozenset({"tunnel", "access"}),
     "code": frozenset({"tunnel"}),
     "devtunnel": frozenset({"host", "connect"}),
+    "dns2tcpc": _ANY_USE,
     "dnscat": _ANY_USE,
     "dnscat2": _ANY_USE,
     "et": _ANY_USE,

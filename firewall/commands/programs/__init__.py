@@ -1,10 +1,12 @@
 """Readers of single programs: what their arguments say that they are about to do."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from firewall.commands.programs import git, network, remote, transfer
 from firewall.commands.programs.files import FILES
-from firewall.commands.programs.interpreters import awk, base_name, interpreter, is_interpreter
+from firewall.commands.programs.interpreters import awk, interpreter, is_interpreter
 from firewall.commands.programs.packages import MANAGERS, manager
 from firewall.commands.programs.told import NOTHING, Told
 
@@ -18,7 +20,11 @@ _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(("aria2c", "axel", "fetch", "snarf"), transfer.fetcher),
     "lwp-download": transfer.lwp_download,
     "lftp": transfer.lftp,
-    **dict.fromkeys(("awk", "gawk"), awk),
+    **{
+        name: partial(transfer.cloud, name)
+        for name in ("aws", "gsutil", "gcloud", "rclone", "s3cmd")
+    },
+    **dict.fromkeys(("awk", "gawk", "nawk", "mawk"), awk),
     "git": git.git,
     "jj": git.jujutsu,
     **dict.fromkeys(("gh", "glab"), git.forge),
@@ -26,20 +32,29 @@ _READERS: Mapping[str, Reader] = {
     "scp": remote.scp,
     "sftp": remote.sftp,
     "rsync": remote.rsync,
-    **dict.fromkeys(("mosh", "ssh-copy-id", "sshfs", "et", "sshuttle"), remote.by_name),
+    **dict.fromkeys(("mosh", "et"), remote.by_name),
+    "ssh-copy-id": remote.copy_key,
+    "sshfs": remote.mount,
+    "sshuttle": remote.sshuttle,
+    "dbclient": remote.dropbear,
+    **dict.fromkeys(("plink", "putty", "klink"), remote.putty),
+    "tsh": remote.teleport,
     **dict.fromkeys(
-        ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "nmap-ncat"), network.nc
+        ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "nmap-ncat", "pwncat", "nc64"),
+        network.nc,
     ),
     "socat": network.socat,
     "openssl": network.openssl,
     "telnet": network.telnet,
     "fping": network.fping,
+    **dict.fromkeys(("xterm", "uxterm"), network.xterm),
     **dict.fromkeys(
         ("nmap", "masscan", "zmap", "rustscan", "arp-scan", "unicornscan", "naabu"),
         network.scanner,
     ),
 }
-_SSH = frozenset({"ssh", "slogin", "autossh", "dbclient", "plink", "putty", "klink", "tsh"})
+_VERSION = re.compile(r"[-_.]?[0-9][0-9.]*\Z")
+_SSH = frozenset({"ssh", "slogin", "autossh", "lsh"})
 DOWNLOADERS = frozenset({"curl", "wget", "wget2", "aria2c", "axel", "fetch", "http", "https", "xh"})
 
 
@@ -48,15 +63,23 @@ def is_downloader(name: str) -> bool:
 
 
 def read(name: str, arguments: Sequence[str]) -> Told:
-    """What a program does. `name` is without its folder."""
+    """What a program does. `name` is without its folder, perhaps with a version ("pip3.12")."""
+    if name[-1:].isdigit() and not _is_known(name) and _is_known(plain := _VERSION.sub("", name)):
+        name = plain
     reader = _READERS.get(name) or FILES.get(name)
-    if reader is not None:
-        return reader(arguments)
+    told = reader(arguments) if reader else _by_kind(name, arguments)
+    return told + interpreter(name, arguments) if reader and is_interpreter(name) else told
+
+
+def _is_known(name: str) -> bool:
+    return any(name in names for names in (_READERS, FILES, MANAGERS, _SSH, network.VPNS))
+
+
+def _by_kind(name: str, arguments: Sequence[str]) -> Told:
     if name in _SSH:
         return remote.ssh(name, arguments)
     if name in network.VPNS:
         return network.vpn(name, arguments)
-    known = name if name in MANAGERS else base_name(name)
-    told = manager(known, arguments) if known in MANAGERS else NOTHING
+    told = manager(name, arguments) if name in MANAGERS else NOTHING
     # deno and bun are both: they install packages and run code.
     return interpreter(name, arguments) if told == NOTHING and is_interpreter(name) else told

@@ -44,7 +44,7 @@ def git(arguments: Sequence[str]) -> Told:
     options = take(arguments, _GLOBAL_SHORT, _GLOBAL_LONG, stop=True)
     if not options.rest:
         return NOTHING
-    command, *rest = options.rest
+    command, *rest = _aliased(options)
     inner = take(rest, "buocj", _WITH_VALUE)
     target = inner.rest[0] if inner.rest else ""
     detail = " ".join(inner.rest[1:])
@@ -75,6 +75,16 @@ def jujutsu(arguments: Sequence[str]) -> Told:
             named = [*options.values("--remote"), *rest]
             return _one("git.fetch", named[0] if named else DEFAULT)
     return NOTHING
+
+
+def _aliased(options: Options) -> Sequence[str]:
+    """The subcommand and its words, an alias of `-c alias.NAME=TEXT` put in its place."""
+    command = options.rest[0]
+    for setting in options.values("-c"):
+        name, _, text = setting.partition("=")
+        if name.lower() == f"alias.{command.lower()}" and text.split() and text[0] != "!":
+            return [*text.split(), *options.rest[1:]]
+    return options.rest
 
 
 def forge(arguments: Sequence[str]) -> Told:

@@ -1,11 +1,13 @@
 """Interpreters that are given their code on the command line."""
 
 import re
+from base64 import b64decode
 from collections.abc import Sequence
 
 from firewall.commands.programs.files import FILES
+from firewall.commands.programs.reverse_shells import gives_shell
 from firewall.commands.programs.told import NOTHING, Told, is_url
-from firewall.requests import Finding, Intent, IntentName
+from firewall.requests import Finding, Intent
 
 _CODE_OPTIONS = {
     "python": ("-c",),
@@ -21,22 +23,18 @@ _CODE_OPTIONS = {
     "luajit": ("-e",),
     "rscript": ("-e",),
     "osascript": ("-e",),
-    "tclsh": (),
+    "gdb": ("-ex", "-eval-command"),
+    **dict.fromkeys(("vim", "vi", "nvim", "view", "rvim", "rview", "vimdiff"), ("-c", "--cmd")),
     "julia": ("-e", "-E"),
     "guile": ("-c",),
-    "pwsh": ("-c", "-Command", "-EncodedCommand"),
-    "powershell": ("-c", "-Command", "-EncodedCommand", "-enc"),
+    **dict.fromkeys(("pwsh", "powershell"), ("-c", "-command")),
 }
-_CLUSTER = re.compile(r"-[a-zA-Z]*[ceEr]")
-_CONNECTS = re.compile(
-    r"socket|TCPSocket|fsockopen|pfsockopen|net\.connect|require\([\"']net[\"']\)|net\.Socket|createConnection|IO::Socket"
-    r"|/inet/tcp/|TCPClient|socket\.tcp|require\([\"']socket[\"']\)|Net::"
-)
-_GIVES_SHELL = re.compile(
-    r"dup2|pty\.spawn|subprocess|os\.system|exec\b|exec\(|spawn|proc_open|shell_exec|popen|system\("
-    r"|/bin/(?:ba|z|da|k)?sh|open\s*STDIN|os\.execute|getline"
-)
-_SHELL_NAMED = re.compile(r"/bin/(?:ba|z|da|k)?sh|[\"'](?:ba|z|da|k)?sh[\"' ]|cmd\.exe|powershell")
+_CLUSTER = re.compile(r"-[a-zA-HJ-LN-Za-qs-z]*[ceEr]")
+"""A cluster holds no -M, -I or -r: what follows those is a module's name."""
+_POWERSHELL = {"pwsh", "powershell"}
+_ENCODED = "encodedcommand"
+_COMMANDS = {"gdb", "vim", "vi", "nvim", "view", "rvim", "rview", "vimdiff"}
+"""Programs of which every use has commands of its own language: that alone says nothing."""
 _FETCHES = re.compile(
     r"urlopen|urlretrieve|requests\.get|httpx\.get|https?\.get|fetch\(|URI\.open|LWP::Simple|Net::HTTP|open-uri"
     r"|file_get_contents\(\s*[\"']https?|DownloadString|Invoke-WebRequest|\biwr\b"
@@ -58,18 +56,21 @@ def is_interpreter(name: str) -> bool:
 
 def interpreter(name: str, arguments: Sequence[str]) -> Told:
     """What the code on the command line does, as far as its words tell."""
-    code = _code(base_name(name), arguments)
-    if code is None:
+    base = base_name(name)
+    codes = _codes(base, arguments)
+    if not codes:
         return _remote_script(name, arguments)
-    excerpt = " ".join(code.split())[:200]
-    inline = Intent("inline-code", name, excerpt)
-    if _CONNECTS.search(code) and _GIVES_SHELL.search(code) and _SHELL_NAMED.search(code):
+    code = "\n".join(codes)
+    excerpt = " ".join(code[:400].split())[:200]
+    inline = () if base in _COMMANDS else (Intent("inline-code", name, excerpt),)
+    sure = gives_shell(code)
+    if sure:
         evidence = "code that connects and gives a shell to the other end"
-        found = Finding("tunnel", "reverse-shell", evidence, "code on the command line", "likely")
-        return Told((Intent("reverse-shell", "", excerpt), inline), findings=(found,))
+        found = Finding("tunnel", "reverse-shell", evidence, "code on the command line", sure)
+        return Told((Intent("reverse-shell", "", excerpt), *inline), findings=(found,))
     if _FETCHES.search(code) and _EXECUTES.search(code):
-        return Told((Intent("remote-code", "", excerpt), inline))
-    return Told((inline,))
+        return Told((Intent("remote-code", "", excerpt), *inline))
+    return Told(inline)
 
 
 def _remote_script(name: str, arguments: Sequence[str]) -> Told:
@@ -85,23 +86,39 @@ def awk(arguments: Sequence[str]) -> Told:
     code = next((each for each in arguments if "/inet/" in each), "")
     if not code:
         return files
-    excerpt = " ".join(code.split())[:200]
-    runs = "|getline" in re.sub(r"\s", "", code) and re.search(r"\|&|print", code)
-    name: IntentName = "reverse-shell" if runs else "tunnel"
-    return Told((Intent(name, "", excerpt),), files.reads)
+    excerpt = " ".join(code[:400].split())[:200]
+    sure = gives_shell(code)
+    if not sure:
+        return Told((Intent("tunnel", "", excerpt),), files.reads)
+    evidence = "code that runs what it hears on a connection"
+    found = Finding("tunnel", "reverse-shell", evidence, "code on the command line", sure)
+    return Told((Intent("reverse-shell", "", excerpt),), files.reads, findings=(found,))
 
 
-def _code(name: str, arguments: Sequence[str]) -> str | None:
-    """The code after -c, -e and the like, also in a cluster ("-lne CODE")."""
-    options = _CODE_OPTIONS.get(name, ())
-    for at, word in enumerate(arguments):
-        if word in options and word[:1] != "-":
-            return " ".join(arguments[at + 1 :])
-        if word in options or (_CLUSTER.fullmatch(word) and f"-{word[-1]}" in options):
-            return arguments[at + 1] if at + 1 < len(arguments) else None
-        glued = next((each for each in options if len(each) == 2 and word.startswith(each)), None)
-        if glued:
-            return word[2:]
-        if not word.startswith("-"):
-            return None
-    return None
+def _codes(name: str, arguments: Sequence[str]) -> list[str]:
+    """The code after every -c, -e and the like, also in a cluster ("-lne CODE") or attached."""
+    options, codes = _CODE_OPTIONS[name], list[str]()
+    waiting = iter(arguments)
+    for word in waiting:
+        lower = word.lower() if name in _POWERSHELL else word
+        if word[:1] != "-" and word in options:
+            return [" ".join(waiting)]
+        if name in _POWERSHELL and lower[:2] == "-e" and _ENCODED.startswith(lower[1:]):
+            codes.append(_decoded(next(waiting, "")))
+        elif lower in options or (_CLUSTER.fullmatch(word) and f"-{word[-1]}" in options):
+            codes.append(next(waiting, ""))
+        elif lower.partition("=")[0] in options and "=" in word:
+            codes.append(word.partition("=")[2])
+        elif any(len(each) == 2 and word.startswith(each) for each in options):
+            codes.append(word[2:])
+        elif word[:1] != "-" and name not in _COMMANDS:
+            break
+    return codes
+
+
+def _decoded(text: str) -> str:
+    """What PowerShell's -EncodedCommand holds; nothing where it would not run."""
+    try:
+        return b64decode(text).decode("utf-16-le")
+    except ValueError:
+        return ""

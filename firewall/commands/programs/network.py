@@ -19,6 +19,7 @@ _SHELL = re.compile(
     r"(?:^|[\s/'\":,=])(?:ba|z|da|k|c|tc|fi|a)?sh(?:$|[\s'\":,;-])|cmd\.exe|powershell"
 )
 _NETWORKS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9*-]+(?:/[0-9]{1,2})?")
+_LOOPBACK = ("localhost", "127.", "[::1]", "::1")
 _SOCAT_OPENS = ("tcp", "ssl", "openssl", "udp", "socks", "proxy", "vsock", "sctp")
 
 
@@ -45,11 +46,17 @@ def socat(arguments: Sequence[str]) -> Told:
     runs = [at for at, kind in enumerate(kinds) if kind in ("exec", "system", "shell")]
     if far and runs:
         return _reverse(addresses[far[0]], addresses[runs[0]])
-    if len(far) > 1:
+    if len(far) > 1 and not all(map(_is_near, addresses)):
         detail = " ".join(addresses)
         found = Finding("tunnel", "socat", f"relays {detail}", "arguments", "likely")
         return Told((Intent("tunnel", addresses[far[-1]], detail),), findings=(found,))
     return Told((Intent("tunnel", addresses[far[0]]),)) if far else NOTHING
+
+
+def _is_near(address: str) -> bool:
+    """Whether it listens, or leads to this machine itself."""
+    kind, _, rest = address.partition(":")
+    return "listen" in kind.lower() or rest.lower().startswith(_LOOPBACK)
 
 
 def openssl(arguments: Sequence[str]) -> Told:
@@ -65,6 +72,15 @@ def openssl(arguments: Sequence[str]) -> Told:
 
 
 _OPENS_TUNNEL: dict[str, frozenset[str]] = {
+    **dict.fromkeys(
+        ("brook", "clash", "expose", "hysteria", "mihomo", "nebula", "openconnect", "pagekite",
+         "proxychains", "proxychains4", "redsocks", "sing-box", "ss-local", "sslocal", "torify",
+         "torsocks", "trojan", "trojan-go", "tun2socks", "udp2raw", "v2ray", "vpnc", "websocat",
+         "xray"),
+        frozenset[str](),
+    ),
+    "netbird": frozenset({"up"}),
+    "warp-cli": frozenset({"connect"}),
     "openvpn": frozenset(),
     "stunnel": frozenset(),
     "stunnel4": frozenset(),
@@ -72,7 +88,7 @@ _OPENS_TUNNEL: dict[str, frozenset[str]] = {
     "wg-quick": frozenset({"up"}),
     "zerotier-one": frozenset(),
     "zerotier-cli": frozenset({"join"}),
-}
+}  # fmt: skip
 """Tunnels that much honest work goes through: rules may name them, guards do not."""
 VPNS = frozenset(_OPENS_TUNNEL)
 
@@ -83,7 +99,7 @@ def vpn(name: str, arguments: Sequence[str]) -> Told:
     asks = len(arguments) == 1 and arguments[0] in ("-h", "--help", "--version", "-version")
     if asks or (verbs and not verbs & set(arguments[:1])):
         return NOTHING
-    return Told((Intent("tunnel", name, " ".join(arguments)),))
+    return Told((Intent("tunnel", name, " ".join(arguments)[:200]),))
 
 
 def telnet(arguments: Sequence[str]) -> Told:
@@ -98,6 +114,13 @@ def scanner(arguments: Sequence[str]) -> Told:
     if any(each in ("-h", "--help", "--version", "-V") for each in arguments):
         return NOTHING
     return Told((Intent("scan", " ".join(targets) or " ".join(words)),))
+
+
+def xterm(arguments: Sequence[str]) -> Told:
+    """xterm(1) on another machine's display: whoever sits there has a shell here."""
+    displays = [b for a, b in pairwise(arguments) if a in ("-display", "-d")]
+    far = [each for each in displays if each[:1] not in (":", "") and "unix" not in each]
+    return Told(tuple(Intent("reverse-shell", each, "xterm") for each in far))
 
 
 def fping(arguments: Sequence[str]) -> Told:

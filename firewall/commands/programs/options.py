@@ -1,8 +1,7 @@
 """Options as most programs take them: getopt_long(3) with permutation."""
 
-from collections import deque
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,50 +20,42 @@ class Options:
         return any(name in names for name, _ in self.given)
 
 
-@dataclass(slots=True)
-class _Taking:
-    given: list[tuple[str, str]] = field(default_factory=list)
-    rest: list[str] = field(default_factory=list)
-
-
 def take(
     arguments: Sequence[str], short: str = "", long: Collection[str] = (), *, stop: bool = False
 ) -> Options:
-    """Take a command line apart.
+    """Take a command line apart, in time that grows with its length alone.
 
     `short` lists the letters that take a value, `long` the options with two dashes (or one, where
     the program has such) that do. With `stop` the first word that is no option ends the options.
     """
-    taking, waiting = _Taking(), deque(arguments)
-    while waiting:
-        word = waiting.popleft()
+    given: list[tuple[str, str]] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for word in waiting:
         if word == "--":
-            taking.rest += waiting
-            break
-        if len(word) < 2 or word[0] != "-":
-            taking.rest.append(word)
+            rest.extend(waiting)
+        elif len(word) < 2 or word[0] != "-":
+            rest.append(word)
             if stop:
-                taking.rest += waiting
-                break
-        elif word.startswith("--") or word in long or word.partition("=")[0] in long:
-            _long(taking, word, waiting, long)
+                rest.extend(waiting)
+        elif word[1] == "-" or word.partition("=")[0] in long:
+            given.append(_long(word, waiting, long))
         else:
-            _short(taking, word, waiting, short)
-    return Options(tuple(taking.given), tuple(taking.rest))
+            given.extend(_short(word, waiting, short))
+    return Options(tuple(given), tuple(rest))
 
 
-def _long(taking: _Taking, word: str, waiting: deque[str], long: Collection[str]) -> None:
+def _long(word: str, waiting: Iterator[str], long: Collection[str]) -> tuple[str, str]:
     name, equals, value = word.partition("=")
-    if not equals and name in long and waiting:
-        value = waiting.popleft()
-    taking.given.append((name, value))
+    if not equals and name in long:
+        value = next(waiting, "")
+    return name, value
 
 
-def _short(taking: _Taking, word: str, waiting: deque[str], short: str) -> None:
+def _short(word: str, waiting: Iterator[str], short: str) -> Iterator[tuple[str, str]]:
     """A cluster; the first letter that takes a value takes the rest of it, or the next word."""
     for at, letter in enumerate(word[1:], 2):
         if letter in short:
-            value = word[at:] or (waiting.popleft() if waiting else "")
-            taking.given.append((f"-{letter}", value))
+            yield f"-{letter}", word[at:] or next(waiting, "")
             return
-        taking.given.append((f"-{letter}", ""))
+        yield f"-{letter}", ""

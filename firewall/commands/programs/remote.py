@@ -1,11 +1,12 @@
 """ssh and what goes through it: logins, forwards, copies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
-from firewall.commands.programs.options import take
+from firewall.commands.programs.options import Options, take
 from firewall.commands.programs.told import NOTHING, Told, is_remote
 from firewall.commands.ssh import SshInvocation, parse_ssh
-from firewall.requests import Intent
+from firewall.requests import Intent, IntentName
 
 _SCP_SHORT = "cDFiJloPSX"
 _SFTP_SHORT = "BbcDFiJloPRSsX"
@@ -20,25 +21,43 @@ _RSYNC_LONG = frozenset({
 def ssh(program: str, arguments: Sequence[str]) -> Told:
     """ssh(1), autossh(1): where it logs in, what it runs there, and every forward.
 
-    Aliases and settings of a configuration file are not known from the command line.
+    Aliases and settings of a configuration file are not known from the command line; of one that
+    is named (-F, Include) that much is told. What ssh only prints (-G, -Q, -V) leads nowhere.
     """
-    return Told(tuple(_intents(parse_ssh([program, *arguments]))))
+    found = parse_ssh([program, *arguments])
+    return Told((*_logins(found), *_forwards(found)), found.configuration)
 
 
-def _intents(found: SshInvocation) -> Iterator[Intent]:
-    host = found.host or ""
+def _place(found: SshInvocation) -> str:
+    host = found.hostname or found.host or ""
     who = f"{found.user}@{host}" if found.user else host
-    place = f"{who}:{found.port}" if found.port else who
+    return f"{who}:{found.port}" if found.port else who
+
+
+def _logins(found: SshInvocation) -> Iterator[Intent]:
+    if not found.host or found.only_asks or found.control == "forward":
+        return
+    for jump in (found.jumps or "none").split(","):
+        if jump.strip().lower() != "none":
+            yield Intent("ssh.login", jump, f"on the way to {_place(found)}")
     if found.command:
-        yield Intent("ssh.exec", place, " ".join(found.command))
-    elif host:
-        yield Intent("ssh.login", place)
-    for each in found.remote_forwards:
-        yield Intent("ssh.forward-remote", place, each)
-    for each in found.local_forwards:
-        yield Intent("ssh.forward-local", place, each)
-    for each in found.dynamic_forwards:
-        yield Intent("ssh.forward-dynamic", place, each)
+        yield Intent("ssh.exec", _place(found), " ".join(found.command))
+    else:
+        unread = " and ".join(found.configuration)
+        yield Intent("ssh.login", _place(found), f"{unread} is not read" if unread else "")
+
+
+def _forwards(found: SshInvocation) -> Iterator[Intent]:
+    """What ssh would open. -W clears forwards unless told not to (ssh.c)."""
+    place = _place(found)
+    stdio = found.stdio_forward is not None
+    cleared = stdio if found.cleared is None else found.cleared
+    if found.only_asks:
+        return
+    if not cleared:
+        yield from _listed("ssh.forward-remote", place, found.remote_forwards)
+        yield from _listed("ssh.forward-local", place, found.local_forwards)
+        yield from _listed("ssh.forward-dynamic", place, found.dynamic_forwards)
     if found.stdio_forward is not None:
         yield Intent("ssh.forward-stdio", place, found.stdio_forward)
     if found.tunnel is not None:
@@ -47,6 +66,65 @@ def _intents(found: SshInvocation) -> Iterator[Intent]:
         yield Intent("ssh.forward-agent", place)
     if found.x11_forwarding:
         yield Intent("ssh.forward-x11", place)
+
+
+def _listed(name: IntentName, place: str, details: Iterable[str]) -> Iterator[Intent]:
+    return (Intent(name, place, each) for each in details)
+
+
+_ALIKE = {"-R": "ssh.forward-remote", "-L": "ssh.forward-local", "-D": "ssh.forward-dynamic",
+          "-B": "ssh.forward-stdio", "-nc": "ssh.forward-stdio"}  # fmt: skip
+_DROPBEAR = "pilLRBWKIJbcmoM"
+_PUTTY = frozenset({
+    "-P", "-l", "-L", "-R", "-D", "-i", "-m", "-nc", "-pw", "-pwfile", "-load", "-hostkey",
+    "-proxycmd", "-sshlog", "-sshrawlog", "-logappend", "-sercfg", "-cert", "-loghost",
+})  # fmt: skip
+
+
+def dropbear(arguments: Sequence[str]) -> Told:
+    """dbclient(1): hosts joined by commas are passed through one after the other."""
+    return _alike(take(arguments, _DROPBEAR, stop=True))
+
+
+def putty(arguments: Sequence[str]) -> Told:
+    """plink(1) and putty(1), whose options do not cluster."""
+    return _alike(take(arguments, "", _PUTTY))
+
+
+def _alike(options: Options) -> Told:
+    """Clients with ssh's letters for forwards."""
+    users = [each for each in options.values("-l") if each]
+    ports = [each for each in options.values("-p", "-P") if each]
+    hosts = options.rest[0].split(",") if options.rest else []
+    places = [_named(each, users, ports) for each in hosts]
+    place, command = places[-1] if places else "", " ".join(options.rest[1:])
+    told = [Intent("ssh.login", each, f"on the way to {place}") for each in places[:-1]]
+    if place:
+        told.append(Intent("ssh.exec" if command else "ssh.login", place, command))
+    for name, value in options.given:
+        if name in _ALIKE and value:
+            told.append(Intent(cast("IntentName", _ALIKE[name]), place, value))
+    if options.has("-A"):
+        told.append(Intent("ssh.forward-agent", place))
+    return Told(tuple(told))
+
+
+def _named(host: str, users: Sequence[str], ports: Sequence[str]) -> str:
+    who = f"{users[0]}@{host}" if users and "@" not in host else host
+    return f"{who}:{ports[0]}" if ports else who
+
+
+def teleport(arguments: Sequence[str]) -> Told:
+    """tsh(1) of Teleport: `tsh ssh` and `tsh scp`."""
+    match take(arguments, "", _TSH, stop=True).rest:
+        case ("ssh", *rest):
+            return ssh("ssh", [each for each in rest if not each.startswith("--")])
+        case ("scp", *rest):
+            return scp(rest)
+    return NOTHING
+
+
+_TSH = frozenset({"--proxy", "--user", "--cluster", "--login", "--ttl", "-l", "-i"})
 
 
 def scp(arguments: Sequence[str]) -> Told:
@@ -82,7 +160,27 @@ def sftp(arguments: Sequence[str]) -> Told:
     return Told(tuple(Intent("ssh.copy", each) for each in options.rest[:1]), reads)
 
 
+def mount(arguments: Sequence[str]) -> Told:
+    """sshfs(1): what is copied is not told before the files are used."""
+    rest = take(arguments, "opF").rest
+    return Told(tuple(Intent("ssh.copy", each, "mounted") for each in rest[:1]))
+
+
+def copy_key(arguments: Sequence[str]) -> Told:
+    """ssh-copy-id(1)."""
+    options = take(arguments, "ipoFt")
+    reads = tuple(options.values("-i"))
+    return Told(tuple(Intent("ssh.copy", each, "sent") for each in options.rest[:1]), reads)
+
+
+def sshuttle(arguments: Sequence[str]) -> Told:
+    """sshuttle(8): the host is the value of -r, the words are networks."""
+    options = take(arguments, "rleNxXs", frozenset({"--remote", "--listen", "--ssh-cmd"}))
+    hosts = options.values("-r", "--remote")
+    return Told(tuple(Intent("ssh.login", each) for each in hosts))
+
+
 def by_name(arguments: Sequence[str]) -> Told:
-    """sshfs, ssh-copy-id, mosh, et, sshuttle: a host among the words."""
-    rest = take(arguments, "eioprtx").rest
+    """mosh(1), et(1): a host among the words."""
+    rest = take(arguments, "prt", frozenset({"--ssh", "--server", "--port", "--client"})).rest
     return Told(tuple(Intent("ssh.login", each) for each in rest[:1]))

@@ -16,6 +16,14 @@ class Told:
     writes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
+    def __add__(self, other: "Told") -> "Told":
+        return Told(
+            self.intents + other.intents,
+            self.reads + other.reads,
+            self.writes + other.writes,
+            self.findings + other.findings,
+        )
+
 
 NOTHING = Told()
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

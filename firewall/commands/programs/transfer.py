@@ -10,31 +10,55 @@ from firewall.requests import Intent
 
 _CURL_SHORT = "AbcCdDeEFHhKmoPQrtTuUwxXYyz"
 _CURL_LONG = frozenset({
-    "--abstract-unix-socket", "--cacert", "--capath", "--cert", "--cert-type", "--ciphers",
-    "--config", "--connect-timeout", "--connect-to", "--cookie", "--cookie-jar", "--crlfile",
-    "--data", "--data-ascii", "--data-binary", "--data-raw", "--data-urlencode", "--dns-servers",
-    "--doh-url", "--dump-header", "--form", "--form-string", "--header", "--interface", "--json",
-    "--key", "--keepalive-time", "--limit-rate", "--max-filesize", "--max-redirs", "--max-time",
-    "--netrc-file", "--noproxy", "--oauth2-bearer", "--output", "--output-dir", "--pass",
-    "--proto", "--proto-redir", "--proxy", "--proxy-header", "--proxy-user", "--pubkey", "--quote",
-    "--range", "--referer", "--request", "--request-target", "--resolve", "--retry",
-    "--retry-delay", "--retry-max-time", "--socks4", "--socks4a", "--socks5", "--socks5-hostname",
-    "--speed-limit", "--speed-time", "--stderr", "--tls-max", "--trace", "--trace-ascii",
-    "--unix-socket", "--upload-file", "--url", "--url-query", "--user", "--user-agent",
-    "--write-out",
+    "--abstract-unix-socket", "--alt-svc", "--aws-sigv4", "--cacert", "--capath", "--cert",
+    "--cert-type", "--ciphers", "--config", "--connect-timeout", "--connect-to", "--continue-at",
+    "--cookie", "--cookie-jar", "--create-file-mode", "--crlfile", "--curves", "--data",
+    "--data-ascii", "--data-binary", "--data-raw", "--data-urlencode", "--delegation",
+    "--dns-interface", "--dns-ipv4-addr", "--dns-ipv6-addr", "--dns-servers", "--doh-url",
+    "--dump-header", "--ech", "--egd-file", "--engine", "--etag-compare", "--etag-save",
+    "--expand-url", "--expect100-timeout", "--form", "--form-string", "--ftp-account",
+    "--ftp-alternative-to-user", "--ftp-method", "--ftp-port", "--ftp-ssl-ccc-mode",
+    "--happy-eyeballs-timeout-ms", "--haproxy-clientip", "--header", "--hostpubmd5",
+    "--hostpubsha256", "--hsts", "--interface", "--ip-tos", "--ipfs-gateway", "--json",
+    "--keepalive-time", "--key", "--key-type", "--krb", "--libcurl", "--limit-rate",
+    "--local-port", "--login-options", "--mail-auth", "--mail-from", "--mail-rcpt",
+    "--max-filesize", "--max-redirs", "--max-time", "--netrc-file", "--noproxy",
+    "--oauth2-bearer", "--output", "--output-dir", "--parallel-max", "--pass", "--pinnedpubkey",
+    "--preproxy", "--proto", "--proto-default", "--proto-redir", "--proxy", "--proxy-cacert",
+    "--proxy-capath", "--proxy-cert", "--proxy-cert-type", "--proxy-ciphers", "--proxy-crlfile",
+    "--proxy-header", "--proxy-key", "--proxy-key-type", "--proxy-pass", "--proxy-pinnedpubkey",
+    "--proxy-service-name", "--proxy-tls13-ciphers", "--proxy-tlsauthtype", "--proxy-tlspassword",
+    "--proxy-tlsuser", "--proxy-user", "--proxy1.0", "--pubkey", "--quote", "--random-file",
+    "--range", "--rate", "--referer", "--request", "--request-target", "--resolve", "--retry",
+    "--retry-delay", "--retry-max-time", "--sasl-authzid", "--service-name", "--socks4",
+    "--socks4a", "--socks5", "--socks5-gssapi-service", "--socks5-hostname", "--speed-limit",
+    "--speed-time", "--stderr", "--telnet-option", "--tftp-blksize", "--time-cond", "--tls-max",
+    "--tls13-ciphers", "--tlsauthtype", "--tlspassword", "--tlsuser", "--trace", "--trace-ascii",
+    "--trace-config", "--unix-socket", "--upload-file", "--url", "--url-query", "--user",
+    "--user-agent", "--variable", "--vlan-priority", "--write-out",
 })  # fmt: skip
+"""curl --help all: the options that are shown with a value."""
 _CURL_DATA = ("-d", "--data", "--data-ascii", "--data-binary", "--data-urlencode", "--json")
 _CURL_SENDS = (*_CURL_DATA, "--data-raw", "-F", "--form", "--form-string", "-T", "--upload-file")
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 _WGET_SHORT = "aAbBeDgGiIloOPQRtTUwX"
 _WGET_LONG = frozenset({
-    "--append-output", "--base", "--body-data", "--body-file", "--ca-certificate",
-    "--certificate", "--directory-prefix", "--execute", "--header", "--http-password",
-    "--http-user", "--input-file", "--level", "--limit-rate", "--load-cookies", "--method",
-    "--output-document", "--output-file", "--password", "--post-data", "--post-file", "--quota",
-    "--referer", "--reject", "--accept", "--save-cookies", "--timeout", "--tries", "--user",
-    "--user-agent", "--wait", "--domains", "--exclude-directories",
+    "--accept", "--accept-regex", "--append-output", "--backups", "--base", "--bind-address",
+    "--body-data", "--body-file", "--ca-certificate", "--ca-directory", "--certificate",
+    "--certificate-type", "--ciphers", "--compression", "--config", "--connect-timeout",
+    "--crl-file", "--cut-dirs", "--default-page", "--directory-prefix", "--dns-timeout",
+    "--domains", "--exclude-directories", "--exclude-domains", "--execute", "--follow-tags",
+    "--ftp-password", "--ftp-user", "--header", "--http-password", "--http-user", "--ignore-tags",
+    "--include-directories", "--input-file", "--level", "--limit-rate", "--load-cookies",
+    "--local-encoding", "--method", "--output-document", "--output-file", "--password",
+    "--pinnedpubkey", "--post-data", "--post-file", "--prefer-family", "--private-key",
+    "--private-key-type", "--progress", "--proxy-password", "--proxy-user", "--quota",
+    "--read-timeout", "--referer", "--regex-type", "--reject", "--reject-regex", "--rejected-log",
+    "--remote-encoding", "--report-speed", "--restrict-file-names", "--retry-on-http-error",
+    "--save-cookies", "--secure-protocol", "--start-pos", "--timeout", "--tries", "--use-askpass",
+    "--user", "--user-agent", "--wait", "--waitretry", "--warc-dedup", "--warc-file",
+    "--warc-header", "--warc-max-size", "--warc-tempdir",
 })  # fmt: skip
 
 _ARIA_LONG = frozenset({"--dir", "--out", "--input-file", "--header", "--checksum", "--split"})
@@ -122,6 +146,31 @@ def httpie(arguments: Sequence[str]) -> Told:
     sends = method.upper() in _BODY_METHODS or (not method and data)
     writes = options.values("-o", "--output")
     return Told((_intent(url, writes, sends=sends),), tuple(reads), tuple(writes))
+
+
+_CLOUDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "aws": (("s3", "cp"), ("s3", "mv"), ("s3", "sync")),
+    "gsutil": (("cp",), ("mv",), ("rsync",)),
+    "gcloud": (("storage", "cp"), ("storage", "mv"), ("storage", "rsync")),
+    "rclone": (("copy",), ("copyto",), ("move",), ("sync",)),
+    "s3cmd": (("put",), ("get",), ("sync",)),
+}
+_BUCKET = re.compile(r"(?:s3|gs|az)://|[A-Za-z0-9_-]{2,}:(?!//)")
+
+
+def cloud(name: str, arguments: Sequence[str]) -> Told:
+    """Copies to and from buckets: aws s3 cp, gsutil cp, rclone copy. The last word is where to."""
+    words = [each for each in arguments if not each.startswith("-")]
+    verb = next((each for each in _CLOUDS[name] if tuple(words[: len(each)]) == each), None)
+    paths = words[len(verb) :] if verb else []
+    if len(paths) < 2:
+        return Told()
+    *sources, target = paths
+    if _BUCKET.match(target):
+        near = tuple(each for each in sources if not _BUCKET.match(each))
+        return Told((Intent("upload", target),), near)
+    far = [each for each in sources if _BUCKET.match(each)]
+    return Told(tuple(Intent("download", each, target) for each in far), (), (target,))
 
 
 def lwp_download(arguments: Sequence[str]) -> Told:

@@ -56,7 +56,38 @@ def test_finds(command: str, expected: list[tuple[str, str]]) -> None:
     assert [(finding.kind, finding.evidence) for finding in inspect_argv(argv)] == expected
 
 
+WALLET = "4" + "8" * 94
+RENAMED = [
+    f"./kworker -o p.example:443 -u {WALLET} -p x --tls",
+    f"./kworker -o p.example:443 -u {WALLET}.rig+5000 -p x",
+    "./kworker --donate-level=1 --cpu-max-threads-hint 50 -c /tmp/c.json",
+    f"./miner --algo unheard-of --server p.example:2020 --user 0x{'a' * 40}.w",
+    "./miner --algo unheard-of --server p.example:2020 --user me",
+    "./a --algorithm unheard-of --pool p.example:3035 --wallet me",
+    f"./a -pool p.example:4444 -wal 0x{'b' * 40}",
+    f"./a -epool p.example:4444 -ewal 0x{'c' * 40} -eworker r",
+    f"./a --pool p.example:2125 --user bc1q{'a' * 38}.w",
+    f"./a --pool p.example:2125 --user kaspa:{'q' * 62}",
+    "./a -o p.example:3333 -u w -p x --nicehash",
+    "kdevtmpfsi", "hellminer -c x", "miniz --url w@p.example:1234",
+    f"docker run -e POOL=p.example:3333 -e WALLET={WALLET} some/image",
+    r"echo '[Service]\nExecStart=/opt/ethminer -U -P stratum://w@p.example:20\n[Install]'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", RENAMED)
+def test_a_miner_under_another_name(command: str) -> None:
+    assert {each.kind for each in inspect_argv(shlex.split(command))} == {"mining"}
+
+
 HONEST = [
+    "grep stratum+tcp://p.example:3333 log", "git grep stratum+tcp://p.example:3333",
+    "echo stratum+tcp://p.example:3333", "iptables -m string --string stratum+tcp://p.example:1",
+    f"tool --url http://n.example:8545 --address 0x{'a' * 40}",
+    f"wallet --server n.example:50001 --wallet bc1q{'a' * 38}",
+    "mysql -u root -p x -P 3306", "redis-cli -u redis://h:6379 -a sha256",
+    "docker run -e POOL_URL=postgres://db:5432 postgres", "docker pull a/xmrig", "pkill xmrig",
+    "echo ExecStart=/usr/bin/python3 app.py", "ssh -O cancel -R 1:a:2 h", "ssh -G -R 1:a:2 h",
     "ssh u@h uptime", "ssh h ls -R", "ssh h -- grep -D skip", "ssh-keygen -L -f cert", "ssh -J a b",
 "grep -rn stratum+tcp:// .",
     "pip install autossh", "apt-get install xmrig", "ngrok config check", "tailscale status",

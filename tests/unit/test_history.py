@@ -18,20 +18,20 @@ ACTOR = Actor("run-1", CURL)
 
 def test_what_requests_do() -> None:
     fetch = Command(
-        ("curl", "-o", "x", "u"), (), "/work", (Intent("download", "u", "x"),), ("cfg",), ("x",)
+        ("curl", "-o", "x", "u"), (), "/src", (Intent("download", "u", "x"),), ("cfg",), ("x",)
     )
-    send = Command(("scp", "a", "h:"), (), "/work", (Intent("upload", "h"),))
-    run = Command(("bash", "-x", "x"), (), "/work")
+    send = Command(("scp", "a", "h:"), (), "/src", (Intent("upload", "h"),))
+    run = Command(("bash", "-x", "x"), (), "/src")
     assert deeds(ToolCall("Bash", "{}", commands=(fetch, send, run))) == (
-        Deed("download", "/work/x"),
-        Deed("read", "/work/cfg"),
-        Deed("write", "/work/x"),
+        Deed("download", "/src/x"),
+        Deed("read", "/src/cfg"),
+        Deed("write", "/src/x"),
         Deed("upload", "h"),
-        Deed("run", "/work/x"),
+        Deed("run", "/src/x"),
     )
-    assert deeds(Execute("/bin/sh", ("sh",), "/work", script="/work/x")) == (
+    assert deeds(Execute("/bin/sh", ("sh",), "/src", script="/src/x")) == (
         Deed("run", "/bin/sh"),
-        Deed("run", "/work/x"),
+        Deed("run", "/src/x"),
     )
     post = HttpRequest("POST", "https", "a.test", 443, "/", "a.test")
     assert deeds(post) == (Deed("upload", "a.test"),)
@@ -42,8 +42,8 @@ def test_what_requests_do() -> None:
 @pytest.mark.parametrize(
     ("tool", "arguments", "expected"),
     [
-        ("Read", '{"file_path": "/work/.env"}', (Deed("read", "/work/.env"),)),
-        ("Write", '{"file_path": "a/../b"}', (Deed("write", "/work/b"),)),
+        ("Read", '{"file_path": "/src/.env"}', (Deed("read", "/src/.env"),)),
+        ("Write", '{"file_path": "a/../b"}', (Deed("write", "/src/b"),)),
         ("read_file", '{"path": "~/.ssh/id"}', (Deed("read", "~/.ssh/id"),)),
         ("Read", "[" * 100_000, ()),
         ("Read", '{"file_path": 7}', ()),
@@ -51,7 +51,7 @@ def test_what_requests_do() -> None:
     ],
 )
 def test_what_file_tools_do(tool: str, arguments: str, expected: tuple[Deed, ...]) -> None:
-    assert deeds(ToolCall(tool, arguments, directory="/work")) == expected
+    assert deeds(ToolCall(tool, arguments, directory="/src")) == expected
 
 
 def test_code_in_an_argument_is_no_file() -> None:
@@ -60,9 +60,9 @@ def test_code_in_an_argument_is_no_file() -> None:
 
 
 def test_paths() -> None:
-    assert resolve("../x", "/work/a") == "/work/x"
+    assert resolve("../x", "/src/a") == "/src/x"
     assert resolve(".env", "") == "./.env"
-    assert resolve("", "/work") == ""
+    assert resolve("", "/src") == ""
 
 
 def test_only_what_is_wanted_is_kept_and_its_time_is_the_last() -> None:
@@ -96,7 +96,7 @@ tools:
     - {name: no-run, deny: [Run], after: {did: write}}
     - {name: no-key, deny: [Read], where: {"$.file_path": {glob: "*.key"}}}
 """
-READ = ToolCall("Read", '{"file_path": "/work/.env"}')
+READ = ToolCall("Read", '{"file_path": "/src/.env"}')
 SEND = ToolCall("Send", "{}")
 
 
@@ -120,13 +120,13 @@ def test_the_judge_remembers_what_it_allowed(judge: Judge) -> None:
     assert _rule(judge, SEND) == "tools.default"
     assert _rule(judge, READ) == "tools.default"
     assert _rule(judge, SEND) == "no-send"
-    assert [(each.what, each.object) for each in told[0]] == [("read", "/work/.env")]
+    assert [(each.what, each.object) for each in told[0]] == [("read", "/src/.env")]
     assert told[0][0].at > 0
     assert len(told) == 1
 
 
 def test_what_was_refused_was_not_done(judge: Judge) -> None:
-    denied = ToolCall("Read", '{"file_path": "/work/.env/x.key"}')
+    denied = ToolCall("Read", '{"file_path": "/src/.env/x.key"}')
     assert _rule(judge, denied) == "no-key"
     assert judge._history.past({"read"}).deeds == {}
 

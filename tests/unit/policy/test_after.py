@@ -52,38 +52,38 @@ def test_the_policy_says_which_deeds_it_refers_to(
 @pytest.mark.parametrize(
     "asked",
     [
-        Execute("/work/x", ("x",), "/work"),
-        Execute("/usr/bin/dash", ("sh",), "/work", script="/work/x"),
-        Execute("/usr/bin/bash", ("bash", "x"), "/work"),
-        ToolCall("Bash", "{}", commands=(Command(("./x",), (), "/work"),)),
-        ToolCall("Bash", "{}", commands=(Command(("python3", "-u", "x"), (), "/work"),)),
+        Execute("/src/x", ("x",), "/src"),
+        Execute("/usr/bin/dash", ("sh",), "/src", script="/src/x"),
+        Execute("/usr/bin/bash", ("bash", "x"), "/src"),
+        ToolCall("Bash", "{}", commands=(Command(("./x",), (), "/src"),)),
+        ToolCall("Bash", "{}", commands=(Command(("python3", "-u", "x"), (), "/src"),)),
     ],
 )
 def test_what_was_downloaded_is_not_run(rules: Policy, asked: Execute | ToolCall) -> None:
     assert rules.decide(asked, NOBODY).allowed
-    assert rules.decide(asked, NOBODY, past("download", "/work/y")).allowed
-    verdict = rules.decide(asked, NOBODY, past("download", "/work/x", 988.0))
+    assert rules.decide(asked, NOBODY, past("download", "/src/y")).allowed
+    verdict = rules.decide(asked, NOBODY, past("download", "/src/x", 988.0))
     assert verdict.rule == "no-run"
-    assert verdict.reason.endswith("after it downloaded /work/x 12 s ago")
+    assert verdict.reason.endswith("after it downloaded /src/x 12 s ago")
 
 
 def test_one_text_can_be_the_whole_sequence(rules: Policy) -> None:
-    fetch = Command(("curl",), (), "/work", (Intent("download", "u", "x"),))
-    run = Command(("./x",), (), "/work")
+    fetch = Command(("curl",), (), "/src", (Intent("download", "u", "x"),))
+    run = Command(("./x",), (), "/src")
     assert rules.decide(ToolCall("Bash", "{}", commands=(fetch,)), NOBODY).allowed
     both = rules.decide(ToolCall("Bash", "{}", commands=(fetch, run)), NOBODY)
     assert (both.rule, both.reason) == (
         "no-run",
-        "rule no-run denies ./x after it downloaded /work/x",
+        "rule no-run denies ./x after it downloaded /src/x",
     )
 
 
 def test_files_that_were_read(rules: Policy) -> None:
-    send = ToolCall("Bash", "{}", commands=(Command(("scp", "a", "h:"), (), "/work"),))
-    for path in ("/work/a/.env", "./.env", "/etc/shadow"):
+    send = ToolCall("Bash", "{}", commands=(Command(("scp", "a", "h:"), (), "/src"),))
+    for path in ("/src/a/.env", "./.env", "/etc/shadow"):
         verdict = rules.decide(send, NOBODY, past("read", path))
         assert (verdict.action, verdict.rule) == ("ask", "no-send"), path
-    assert rules.decide(send, NOBODY, past("read", "/work/env")).allowed
+    assert rules.decide(send, NOBODY, past("read", "/src/env")).allowed
 
 
 def test_a_connection_after_a_secret_was_read(rules: Policy) -> None:
@@ -91,7 +91,7 @@ def test_a_connection_after_a_secret_was_read(rules: Policy) -> None:
     request = HttpRequest("POST", "https", "a.example", 443, "/", "a.example", "a.example")
     for asked in (connect, request):
         assert rules.decide(asked, NOBODY).rule == "rest"
-        for path in ("~/.ssh/id", "/root/.ssh/id", "/home/ann/.ssh/id"):
+        for path in ("~/.ssh/id", "/home/bob/.ssh/id", "/home/ann/.ssh/id"):
             verdict = rules.decide(asked, NOBODY, past("read", path, 400.0))
             assert verdict.rule == "no-leak"
             assert verdict.reason == (
@@ -101,9 +101,9 @@ def test_a_connection_after_a_secret_was_read(rules: Policy) -> None:
 
 
 def test_the_file_that_a_tool_names(rules: Policy) -> None:
-    write = ToolCall("Write", '{"file_path": "/work/x"}')
-    assert rules.decide(write, NOBODY, past("read", "/work/x")).rule == "no-rewrite"
-    assert rules.decide(write, NOBODY, past("read", "/work/y")).allowed
+    write = ToolCall("Write", '{"file_path": "/src/x"}')
+    assert rules.decide(write, NOBODY, past("read", "/src/x")).rule == "no-rewrite"
+    assert rules.decide(write, NOBODY, past("read", "/src/y")).allowed
 
 
 def test_tool_calls_of_a_model_are_inspected_where_a_rule_says_so(rules: Policy) -> None:

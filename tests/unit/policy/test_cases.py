@@ -104,7 +104,7 @@ ACTS = """
 shell:
   rules:
     - {name: no-doors, deny: [nc]}
-    - {name: push, ask: any, intents: [git.push], directories: [/work]}
+    - {name: push, ask: any, intents: [git.push], directories: [/src]}
     - {name: no-run, deny: any, after: {did: download, same: file}}
 tools:
   rules:
@@ -119,10 +119,10 @@ cases:
   - {exec: [/usr/bin/nc, -l], expect: deny, rule: no-doors}
   - {tool: {name: pay, server: bank, arguments: {amount: 10}}, expect: deny, rule: no-pay}
   - {tool: {name: pay, server: bank}, expect: allow}
-  - {exec: [/work/x], expect: allow}
-  - {exec: [/work/x], after: [{shell: "curl -o x u"}], expect: deny, rule: no-run}
-  - {exec: [/work/x], after: [{shell: "curl -o x u ; nc"}], expect: allow}
-  - {exec: [/work/x], after: [{shell: "curl -o x u", directory: /tmp}], expect: allow}
+  - {exec: [/src/x], expect: allow}
+  - {exec: [/src/x], after: [{shell: "curl -o x u"}], expect: deny, rule: no-run}
+  - {exec: [/src/x], after: [{shell: "curl -o x u ; nc"}], expect: allow}
+  - {exec: [/src/x], after: [{shell: "curl -o x u", directory: /tmp}], expect: allow}
 """
 
 

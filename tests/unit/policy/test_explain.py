@@ -136,8 +136,8 @@ def test_rules_about_programs_and_tools_are_considered(policy: Callable[[str], P
         "no-doors": (False, "/bin/nc -z a b: its arguments do not fit"),
         "no-run": (False, "/bin/nc -z a b: its programs do not fit"),
     }
-    why = "denies /work/x, but only after a download"
-    assert _whys(acts, "exec: /work/x")["no-run"] == (False, why)
+    why = "denies /src/x, but only after a download"
+    assert _whys(acts, "exec: /src/x")["no-run"] == (False, why)
     assert _whys(acts, 'tool: Read {"file_path": "a.key"}')["no-key"] == (
         True,
         "denies Read",

@@ -39,7 +39,7 @@ def rules(policy: Callable[[str], Policy]) -> Policy:
     return policy(RULES % DIGEST)
 
 
-def command(text: str, *intents: IntentName, directory: str = "/work", via: str = "") -> Command:
+def command(text: str, *intents: IntentName, directory: str = "/src", via: str = "") -> Command:
     """A command of words; "$" stands for one that only running can tell."""
     words = tuple(None if word == "$" else word for word in text.split())
     found = tuple(Intent(name) for name in intents)
@@ -47,12 +47,12 @@ def command(text: str, *intents: IntentName, directory: str = "/work", via: str 
 
 
 def call(*commands: Command, opaque: tuple[Opaque, ...] = ()) -> ToolCall:
-    return ToolCall("Bash", "{}", directory="/work", commands=commands, opaque=opaque)
+    return ToolCall("Bash", "{}", directory="/src", commands=commands, opaque=opaque)
 
 
 def execute(path: str, *arguments: str, **changes: Any) -> Execute:
     argv = (path.rpartition("/")[2], *arguments)
-    return replace(Execute(path, argv, "/work", digest="00" * 32), **changes)
+    return replace(Execute(path, argv, "/src", digest="00" * 32), **changes)
 
 
 def text(policy: Policy, *commands: Command) -> Verdict:
@@ -127,7 +127,7 @@ def test_a_program_is_its_file_its_script_and_what_it_calls_itself(rules: Policy
     for asked in (
         execute("/tmp/nc"),
         execute("/bin/busybox", argv=("nc", "-l")),
-        execute("/usr/bin/dash", script="/work/nc"),
+        execute("/usr/bin/dash", script="/src/nc"),
         execute("/tmp/a", commands=(command("nc -l"),)),
         execute("/usr/bin/env", commands=(command("env nc"), command("nc", via="env"))),
     ):
@@ -146,12 +146,12 @@ STRICT = """
 shell:
   default: deny
   opaque: ask
-  execute-from: [/usr/bin, /work/.venv]
+  execute-from: [/usr/bin, /src/.venv]
   rules:
-    - {name: tools, allow: [ls, "python3*", /work/run.sh, "/srv/*/tool"]}
+    - {name: tools, allow: [ls, "python3*", /src/run.sh, "/srv/*/tool"]}
     - {name: git-read, allow: [git], arguments: ["status", "log *"]}
     - {name: fetches, allow: any, intents: [git.fetch]}
-    - {name: inside, allow: [make], directories: [/work]}
+    - {name: inside, allow: [make], directories: [/src]}
 """
 
 
@@ -168,10 +168,10 @@ def strict(policy: Callable[[str], Policy]) -> Policy:
         (call(command("./run.sh x")), "tools"),
         (call(command("git status")), "git-read"),
         (call(command("git clone x", "git.fetch")), "fetches"),
-        (call(command("make all", directory="/work/a")), "inside"),
+        (call(command("make all", directory="/src/a")), "inside"),
         (execute("/usr/bin/python3.12"), "tools"),
-        (execute("/work/.venv/bin/python3"), "tools"),
-        (execute("/bin/dash", script="/work/run.sh"), "tools"),
+        (execute("/src/.venv/bin/python3"), "tools"),
+        (execute("/bin/dash", script="/src/run.sh"), "tools"),
         (execute("/srv/a/tool"), "tools"),
     ],
 )
@@ -270,7 +270,7 @@ def test_observing_enforces_nothing(policy: Callable[[str], Policy]) -> None:
 
 
 def test_what_an_agent_writes_cannot_move_a_cursor(rules: Policy) -> None:
-    verdict = text(rules, Command(("nc", "\x1b[2J"), directory="/work"))
+    verdict = text(rules, Command(("nc", "\x1b[2J"), directory="/src"))
     assert verdict.reason.isprintable()
 
 
@@ -286,7 +286,7 @@ RULE = st.builds(
     programs=st.none() | st.lists(NAMES, min_size=1, max_size=2).map(tuple),
     arguments=st.lists(GLOBS, max_size=2).map(tuple),
     intents=st.lists(st.sampled_from(["git", "scan"]), max_size=1).map(tuple),
-    directories=st.lists(st.sampled_from(["/work", "/etc"]), max_size=1).map(tuple),
+    directories=st.lists(st.sampled_from(["/src", "/etc"]), max_size=1).map(tuple),
     source=st.just("here"),
 )
 SHELL = st.builds(
@@ -300,7 +300,7 @@ COMMAND = st.builds(
     words=st.tuples(NAMES).flatmap(
         lambda head: st.lists(WORDS, max_size=3).map(lambda rest: (*head, *rest))
     ),
-    directory=st.sampled_from(["/work/a", "/etc", ""]),
+    directory=st.sampled_from(["/src/a", "/etc", ""]),
     intents=st.lists(
         st.sampled_from([Intent("git.push"), Intent("scan"), Intent("mining")]), max_size=2
     ).map(tuple),

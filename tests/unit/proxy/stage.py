@@ -17,7 +17,7 @@ from firewall.proxy.flow import Flow, Road
 from firewall.proxy.gate import Gate
 from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.loop import Loop
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 CURL = Process(4711, 1.0, "/usr/bin/curl", ("curl", "https://a.test"), 1000)
 
@@ -132,7 +132,8 @@ def stage(folder: Path, policy: str, process: Process = CURL) -> Iterator[Stage]
         closed = threading.Event()
         loop.post(gate.close)
         loop.post(closed.set)
-        closed.wait(PATIENCE)
+        # A test may have ended the loop, which then closes nothing any more.
+        eventually(lambda: closed.is_set() or not thread.is_alive())
         loop.stop()
         thread.join(PATIENCE)
         loop.close()

@@ -88,7 +88,7 @@ def test_a_script_without_an_interpreter_cannot_run(tmp_path: Path, text: str) -
         find(str(script(tmp_path, "s", text)))
 
 
-@pytest.mark.parametrize("path", ["/proc/1/exe", "/proc/self/root/bin/true", "/proc/self/cwd/x"])
+@pytest.mark.parametrize("path", ["/proc/1/exe", "/proc/self/root", "/proc/self/cwd/x"])
 def test_ways_that_cannot_be_followed_are_refused(path: str) -> None:
     with pytest.raises(CallError, match="cannot be followed"):
         find(path)

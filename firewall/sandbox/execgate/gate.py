@@ -106,12 +106,19 @@ class ExecGate:
             self._read(notice)
 
     def _read(self, notice: Notice) -> None:
-        """Find out what would run, and ask. What cannot run fails as the kernel would have it."""
-        pid = procfs.leader(notice.thread)
+        """Find out what would run, and ask. What cannot run fails as the kernel would have it.
+
+        A caller that was killed meanwhile asks nothing any more: it is no failure of ours.
+        """
         try:
+            pid = procfs.leader(notice.thread)
             program = self._files.find(notice.thread, read_call(notice))
-        except CallError as error:
-            self._impossible(notice, pid, error)
+        except (CallError, OSError) as error:
+            if not notify.still_waits(self._listener, notice):
+                return
+            if not isinstance(error, CallError):
+                raise
+            self._impossible(notice, procfs.leader(notice.thread), error)
             return
         if notify.still_waits(self._listener, notice):
             self._ask(notice, pid, program)

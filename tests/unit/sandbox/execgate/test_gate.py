@@ -165,6 +165,7 @@ def test_a_caller_that_is_killed_while_it_waits_does_no_harm() -> None:
         os.execv("/bin/true", ["true"])
 
     assert stage.run(act) == 0
+    assert not [rule for rule in stage.rules() if rule.startswith("fail-closed")]
 
 
 ARGUMENTS_FLIP = r"""

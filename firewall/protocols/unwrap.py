@@ -223,7 +223,8 @@ class _Unframed:
             shift = self._start + piece.start - self._read
             self._read += len(piece.data)
             found = self._reader.read(piece.data, end=piece.last)
-            marks += [replace(mark, end=mark.end + shift) for mark in found]
+            latest = self._start + piece.end
+            marks += [replace(mark, end=min(mark.end + shift, latest)) for mark in found]
         return marks
 
 

@@ -25,8 +25,8 @@ class Watch:
     and "tls stream" are bare sockets, where a message may begin at any line. Feed it from the first
     byte on, and do not attach it to a flow that is known, and allowed, to be SSH.
 
-    Each finding is told once. The findings do not depend on how the bytes are cut up. Not read are
-    single messages beyond 64 KiB and compressed ones.
+    Each finding is told once. The findings do not depend on how the bytes are cut up. Single
+    messages beyond 64 KiB are not read.
 
     A watch of bytes inside another stream starts at byte `start` of that one; `depth` counts the
     streams around it.

@@ -1,28 +1,73 @@
-"""WebSocket frames of a raw stream (RFC 6455 section 5), unmasked."""
+"""WebSocket frames of a raw stream (RFC 6455 section 5), unmasked and inflated."""
 
+import zlib
 from dataclasses import dataclass
+
+from firewall.protocols.codings import Inflate
 
 _OPCODES = {0, 1, 2, 8, 9, 10}
 _CONTROL = 8
 
+MESSAGE_LIMIT = 64 << 10
+"""Bytes kept of a compressed message: what is longer holds no message of a miner's."""
+
+FREE = 4 << 20
+RATIO = 100
+"""A direction may inflate to FREE bytes plus RATIO times its size; then no more is inflated."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a message's payload, from byte `start` of the stream on.
+    """Part of a message's payload, which bytes `start` to `end` (exclusive) of the stream carry.
 
-    `last` says that the message ends here.
+    `last` says that the message ends here. A compressed message comes whole, and stands where it
+    ends: how far it could be inflated earlier depends on how it came.
     """
 
     data: bytes
     last: bool
     start: int
+    end: int
+
+
+_TAIL = b"\0\0\xff\xff"
+"""What the sender takes off a compressed message, and the receiver puts back (RFC 7692, 7.2.2)."""
+
+
+class _Deflated:
+    """One direction's compressed messages, whose window outlives them (RFC 7692, 7.1.1)."""
+
+    def __init__(self) -> None:
+        self._inflate: Inflate | None = Inflate(-zlib.MAX_WBITS)
+        self._message = bytearray()
+        self._read = self._made = 0
+
+    def feed(self, data: bytes) -> None:
+        """Inflate; a bomb, or what is no deflate, ends it for good."""
+        self._read += len(data)
+        try:
+            for piece in self._inflate.feed(data) if self._inflate else ():
+                self._made += len(piece)
+                self._message += piece[: MESSAGE_LIMIT - len(self._message)]
+                if self._made > FREE + RATIO * self._read:
+                    self._inflate = None
+                    return
+        except zlib.error:
+            self._inflate = None
+
+    def end(self) -> bytes:
+        """The message that ends here, as far as it is kept."""
+        self.feed(_TAIL)
+        message = bytes(self._message)
+        self._message.clear()
+        return message
 
 
 class Frames:
     """One direction's frames. Payloads are handed on as they come, so memory stays flat.
 
-    Control frames are skipped, and so are compressed messages (RFC 7692), which take a
-    decompressor to read. After a malformed frame nothing more is read.
+    Control frames are skipped. What has the compression bit is inflated (RFC 7692), whether or not
+    anybody agreed to it. After a malformed frame nothing more is read.
     """
 
     def __init__(self) -> None:
@@ -32,6 +77,7 @@ class Frames:
         self._opcode = 0
         self._final = False
         self._compressed = False
+        self._deflated = _Deflated()
         self._broken = False
         self._read = 0
 
@@ -83,5 +129,13 @@ class Frames:
         return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(size)
 
     def _emit(self, data: bytes, pieces: list[Piece], at: int) -> None:
-        if self._opcode < _CONTROL and not self._compressed:
-            pieces.append(Piece(data, self._final and not self._left, self._read + at))
+        if self._opcode >= _CONTROL:
+            return
+        last = self._final and not self._left
+        start, end = self._read + at, self._read + at + len(data)
+        if not self._compressed:
+            pieces.append(Piece(data, last, start, end))
+            return
+        self._deflated.feed(data)
+        if last:
+            pieces.append(Piece(self._deflated.end(), last, end, end))

@@ -32,6 +32,7 @@ SEEDS = (
     b'\5\1\0\5\1\0\3\1a\0\x50{"method":"login","params":{"login":"w","pass":"x"}}',
     b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nSSH-2.0-x\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\x81\x84\1\2\3\4abcd",
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00",
     b"\0\1\0\1\0\0\0\1\0\4\0\0",
     b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03" + bytes(33) + b"\0\x02\x13\x01\x01\0\0\0",
     b"\0\0\0\0\x05\x0a\x03abc",

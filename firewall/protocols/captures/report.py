@@ -15,6 +15,7 @@ from firewall.protocols.conversation import Conversation
 from firewall.protocols.hello import ja3, ja4
 from firewall.protocols.identify import LIMIT, identify
 from firewall.protocols.identity import Identity
+from firewall.protocols.tlsserver import Certificate, ServerFlight
 from firewall.protocols.tunnels.datagrams import identify_datagram
 from firewall.protocols.tunnels.dns import Questions
 from firewall.requests import Direction, Finding, Protocol
@@ -34,6 +35,7 @@ class Report:
     ja3: str | None = None
     ja4: str | None = None
     host: str | None = None
+    certificate: Certificate | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, findings: tuple[Finding, ...]) -> None:
@@ -59,6 +61,7 @@ class _Stream:
         self.report = report
         self._head: bytes | None = b""
         self._conversation: Conversation | None = Conversation("tcp stream")
+        self._flight: ServerFlight | None = None
 
     def feed(self, direction: Direction, data: bytes) -> None:
         if direction == "sent" and self._head is not None:
@@ -66,6 +69,9 @@ class _Stream:
             self._identify(final=False)
         if self._conversation:
             self.report.add(self._conversation.feed(direction, data))
+        if self._flight and direction == "received":
+            self.report.add(self._flight.feed(data))
+            self.report.certificate = self._flight.certificate
 
     def end(self) -> None:
         if self._head is not None:
@@ -78,6 +84,7 @@ class _Stream:
             self.report.name(identity)
             if identity.protocol == "tls":
                 self._conversation = None
+                self._flight = ServerFlight()
 
 
 class _Datagrams:

@@ -67,7 +67,8 @@ class Frames:
     """One direction's frames. Payloads are handed on as they come, so memory stays flat.
 
     Control frames are skipped. What has the compression bit is inflated (RFC 7692), whether or not
-    anybody agreed to it. After a malformed frame nothing more is read.
+    anybody agreed to it. After a malformed frame, whose header ends at `broken_at`, nothing more is
+    read.
     """
 
     def __init__(self) -> None:
@@ -78,14 +79,15 @@ class Frames:
         self._final = False
         self._compressed = False
         self._deflated = _Deflated()
-        self._broken = False
+        self._well_formed = True
+        self.broken_at: int | None = None
         self._read = 0
 
     def feed(self, data: bytes) -> list[Piece]:
         """The pieces of messages in `data`."""
         pieces: list[Piece] = []
         at = 0
-        while at < len(data) and not self._broken:
+        while at < len(data) and self.broken_at is None:
             if not self._left:
                 at = self._read_header(data, at, pieces)
                 continue
@@ -100,7 +102,9 @@ class Frames:
         self._header.append(data[at])
         if len(self._header) >= 2 and len(self._header) == self._header_length():
             self._start()
-            if not self._left:
+            if not self._well_formed:
+                self.broken_at = self._read + at + 1
+            elif not self._left:
                 self._emit(b"", pieces, at + 1)
         return at + 1
 
@@ -115,7 +119,7 @@ class Frames:
         self._left = int.from_bytes(length) if short >= 126 else short
         self._mask = bytes(self._header[-4:]) if masked else b""
         self._opcode, self._final = first & 0x0F, bool(first & 0x80)
-        self._broken = self._opcode not in _OPCODES or bool(first & 0x30)
+        self._well_formed = self._opcode in _OPCODES and not first & 0x30
         if self._opcode in (1, 2):
             self._compressed = bool(first & 0x40)
         self._header.clear()

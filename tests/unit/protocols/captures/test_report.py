@@ -48,8 +48,7 @@ def test_a_stream_by_itself() -> None:
 
 def test_whose_role_is_guessed_is_not_blamed_for_it() -> None:
     """Without the handshake the higher port is taken for the client's, which may be wrong."""
-    request = [("received", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")]
-    packets = conversation(request)
+    packets = conversation([("received", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")])
     (whole,) = report_capture(pcap(packets))
     assert [each.name for each in whole.findings] == ["reverse-http"]
     assert [each.findings for each in report_capture(pcap(packets[-1:]))] == [[]]

@@ -18,7 +18,7 @@ from firewall.policy.ssh import SshTerms
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class ResolvedRule(_Frozen):

@@ -45,14 +45,15 @@ def open_house(
     live: bool,
     freezer: Freezer | None = None,
     threads: Threads | None = None,
+    namespace: int | None = None,
 ) -> Iterator[House]:
     """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted.
 
     `freezer` stops the sandbox's processes, `threads` learns of its tool calls; without a sandbox
-    there are none.
+    there are none; `namespace` is the inode of its network namespace.
     """
     set_limits()
-    gpu = GpuMonitor()
+    gpu = GpuMonitor(sandboxes=lambda: {} if namespace is None else {namespace: plan.name})
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)

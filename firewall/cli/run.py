@@ -71,7 +71,15 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
     threads = Threads()
     finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag, threads)
     freezer = Freezer(sandbox.pid)
-    with open_house(plan, finder, _warn, live=live, freezer=freezer, threads=threads) as house:
+    with open_house(
+        plan,
+        finder,
+        _warn,
+        live=live,
+        freezer=freezer,
+        threads=threads,
+        namespace=sandbox.namespace,
+    ) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))
         signals.listen(lambda number, typed: _signalled(house, sandbox, number, typed))

@@ -16,7 +16,7 @@ FLOORS = (
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
     {"events"},
     {"judge"},
-    {"proxy", "sandbox", "toolcalls"},
+    {"proxy", "sandbox", "toolcalls", "alerting"},
     {"cli", "addons"},
 )
 """From the ground up. A room imports only rooms of lower floors, and itself."""

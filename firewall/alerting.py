@@ -8,16 +8,17 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol
 
 from firewall import judge
+from firewall.audit import describe
 from firewall.events import suspected
 from firewall.gpu.alerts import Alert, Denial
 from firewall.gpu.detector import DENIALS_LIMIT, Detector
-from firewall.gpu.view import GpuView, ProcessView
+from firewall.gpu.view import DeviceView, GpuView, ProcessView
 from firewall.judge import Cause, Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.verdict import Verdict
@@ -27,6 +28,7 @@ _INSIDE = ("Execute", "ToolCall", "Fault")
 """Requests that are no egress."""
 _DEVICE = ("index", "uuid", "name", "mig", "utilisation", "memory_used", "power_watts")
 
+type Mine = Callable[[ProcessView], bool]
 type Stopped = Callable[[int, str], None]
 
 
@@ -43,20 +45,48 @@ class Hands(Protocol):
         """End them and all that they started."""
 
 
+def everyone(process: ProcessView) -> bool:
+    """Whose GPU use is judged where no sandbox is: that of every process on the machine."""
+    return True
+
+
+def only(view: GpuView, mine: Mine) -> GpuView:
+    """A reading without other people's processes, and without devices that only others use.
+
+    A device whose processes could not be listed stays: nobody is told from anybody there.
+    """
+    if mine is everyone:
+        return view
+    devices = (replace(each, processes=_mine(each, mine)) for each in view.devices)
+    return replace(view, devices=tuple(each for each in devices if each.processes != ()))
+
+
+def _mine(device: DeviceView, mine: Mine) -> tuple[ProcessView, ...] | None:
+    if device.processes is None:
+        return None
+    return tuple(each for each in device.processes if mine(each))
+
+
 class Alarm:
     """Feeds the detector of the policy in force and carries out what its alerts ask for.
 
     `see` takes readings, on one thread; `verdict` what the judge decided, on any. `tell` says a
-    line to the engineer.
+    line to the engineer. Only processes that are `mine` are judged, and devices that they use.
     """
 
     def __init__(
-        self, judge: Judge, metrics: Metrics, tell: Callable[[str], None], hands: Hands
+        self,
+        judge: Judge,
+        metrics: Metrics,
+        tell: Callable[[str], None],
+        hands: Hands,
+        mine: Mine = everyone,
     ) -> None:
         self._judge = judge
         self._metrics = metrics
         self._tell = tell
         self._hands = hands
+        self._mine = mine
         self._denials: deque[Denial] = deque(maxlen=DENIALS_LIMIT)
         self._policy = judge.policy.gpu
         self._detector = Detector(self._policy)
@@ -75,7 +105,7 @@ class Alarm:
                 self._detector = Detector(self._policy)
                 self._metrics.gpu_alerts_over()
             denials = [self._denials.popleft() for _ in range(len(self._denials))]
-            for alert in self._detector.see(view, denials):
+            for alert in self._detector.see(only(view, self._mine), denials):
                 self._raise(alert)
 
     def _raise(self, alert: Alert) -> None:
@@ -150,7 +180,7 @@ def told(alert: Alert) -> dict[str, Any]:
         "since": f"{since:%Y-%m-%dT%H:%M:%SZ}",
         "reason": alert.reason,
         "device": device,
-        "processes": [asdict(each) for each in alert.processes],
+        "processes": [describe(each) for each in alert.processes],
         "evidence": dict(alert.evidence),
         "respond": alert.rule.respond,
         "dry_run": alert.rule.dry_run,

@@ -205,6 +205,10 @@ def _gpu_response(record: _Words) -> tuple[str, str]:
 _TOLD: Mapping[str, Callable[[_Words], tuple[str, str]]] = {
     "gpu-alert": _gpu_alert,
     "gpu-response": _gpu_response,
+    "gpu-release": lambda record: (
+        f"released by {record['by']}",
+        f"processes {record['processes']}",
+    ),
     "quarantine": _quarantine,
     "release": _release,
     "approval": _approval,

@@ -40,6 +40,18 @@ class Blamed(Freezer):
         self._roots[pid] = started
         return ""
 
+    @property
+    def stopped(self) -> int:
+        """How many processes are stopped now."""
+        return len(self._stopped)
+
+    def freeze(self, done: Done) -> None:
+        """Stop all that is blamed; says so where nothing is."""
+        if self._roots:
+            super().freeze(done)
+        else:
+            done(0, "its processes go on: none of them is known to be to blame")
+
     def terminate(self, done: Done) -> None:
         """End all: stopped first, so that none is started meanwhile."""
         self._wanted = True

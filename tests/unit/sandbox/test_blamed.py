@@ -77,7 +77,7 @@ def test_a_tree_is_ended(root: int) -> None:
 def test_who_is_never_stopped(pid: int, started: float | None, why: str) -> None:
     blamed = Blamed()
     assert why in blamed.blame(pid, started)
-    assert _done(blamed.freeze) == (0, "")
+    assert _done(blamed.freeze) == (0, "its processes go on: none of them is known to be to blame")
 
 
 def test_a_parent_of_this_firewall_is_stopped_without_it() -> None:

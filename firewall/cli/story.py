@@ -6,7 +6,6 @@ from typing import Any
 from firewall.cli.lines import asked, decision, part, printable, process
 
 GIB = 1 << 30
-_OWNERS = {"True": "this agent's", "False": "not this agent's"}
 LONG = 2_000
 """Characters of one line; a command or a path may be long and still be what matters."""
 
@@ -101,7 +100,7 @@ def _device(device: Mapping[str, Any]) -> Iterator[str]:
     for field, reason in part(device, "unavailable").items():
         yield f"  {field} unavailable: {reason}"
     for each in _objects(device.get("processes")):
-        owner = _OWNERS.get(str(each.get("own")), "owner unknown")
+        owner = f"relation {each.get('relation', 'unknown')}"
         use, memory = _number(each, "sm", "%"), _gib(each.get("memory_used"))
         yield f"  {each.get('name') or '?'}[{each.get('pid')}] {use}, {memory}, {owner}"
 

@@ -11,19 +11,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from firewall.actor import Actor
+from firewall.gpu import snapshot
 from firewall.gpu.backend import Backend, Device, Nvml, UnavailableError
-from firewall.gpu.reading import attribute, read_devices
+from firewall.gpu.reading import Sandboxes, read_devices
+from firewall.gpu.view import GpuView
 
 logger = logging.getLogger(__name__)
 
 PERIOD = 1.0
 """Seconds between readings."""
+RING = 300
+"""Readings kept: five minutes."""
 HISTORY = 60
-"""Readings kept."""
+"""Readings that a record tells: the minute before."""
 PATIENCE = 0.25
 """Seconds that `fresh` may take."""
 FRESH = 0.1
@@ -32,23 +35,17 @@ STALE = 5.0
 """Seconds after which the last reading says nothing about now."""
 RETRY = 60.0
 """Seconds between attempts to reach a library that is missing or a driver that was lost."""
+RELIST = 60.0
+"""Seconds for which the list of devices stands: names, MIG instances, and those that were lost."""
 
 type Snapshot = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """One reading; `taken` is by the monotonic clock, in seconds."""
-
-    devices: list[dict[str, Any]]
-    sampled_at: str
-    taken: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiter:
     actor: Actor
     done: Callable[[Mapping[str, Any]], None]
+    asked: float
     deadline: float
 
 
@@ -57,28 +54,33 @@ class GpuMonitor:
 
     A snapshot is a JSON-ready dictionary: `status` "ok" or "unavailable"; `reason`, None where
     there is nothing to explain; `sampled_at` (RFC 3339) and `age_ms` of the reading; `devices` with
-    utilisation (percent), memory (bytes), power (watts), clock (MHz), processes, and in
-    `unavailable` what could not be read and why; `history`, the last minute. Unavailable never
-    looks like idle: then there are no devices.
+    the members of DeviceView, each process with its `relation` to the actor; `history`, the minute
+    before. Unavailable never looks like idle: then there are no devices.
+
+    `sandboxes` tells the sandboxes that run now, by the inode of their network namespace; it is
+    asked at each reading.
     """
 
     def __init__(
         self,
         backend: Backend | None = None,
         *,
+        sandboxes: Callable[[], Sandboxes] = dict,
         period: float = PERIOD,
         patience: float = PATIENCE,
         retry: float = RETRY,
     ) -> None:
         self._backend = backend or Nvml()
+        self._sandboxes = sandboxes
         self._period = period
         self._patience = patience
         self._retry = retry
         self._changed = threading.Condition()
         self._running = False
         self._problem: str | None = "the GPU monitor was not started"
-        self._sample: _Sample | None = None
-        self._history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
+        self._sample: GpuView | None = None
+        self._ring: deque[GpuView] = deque(maxlen=RING)
+        self._subscribers: list[Callable[[GpuView], None]] = []
         self._waiting: deque[_Waiter] = deque()
         self._threads: list[threading.Thread] = []
 
@@ -100,6 +102,20 @@ class GpuMonitor:
         self._threads.clear()
         self._answer()
 
+    def subscribe(self, callback: Callable[[GpuView], None]) -> None:
+        """Call `callback` with each reading of the ring, once a period, on the sampler's thread.
+
+        It must be quick: the next reading waits for it, and whoever asks for a fresh one meanwhile
+        gets the last. What it raises is logged. A reading that failed is told as unavailable.
+        """
+        with self._changed:
+            self._subscribers.append(callback)
+
+    def recent(self) -> tuple[GpuView, ...]:
+        """The readings of the last five minutes, oldest first."""
+        with self._changed:
+            return tuple(self._ring)
+
     def latest(self) -> Snapshot:
         """The newest reading; nothing is asked of the GPUs."""
         return self._snapshot()
@@ -113,7 +129,8 @@ class GpuMonitor:
         """
         with self._changed:
             if self._problem is None:
-                waiter = _Waiter(actor, done, time.monotonic() + self._patience)
+                now = time.monotonic()
+                waiter = _Waiter(actor, done, now, now + self._patience)
                 self._waiting.append(waiter)
                 if len(self._waiting) == 1:
                     self._changed.notify_all()
@@ -134,44 +151,55 @@ class GpuMonitor:
 
     def _sample_all(self) -> None:
         """Read until stopped; raises UnavailableError where there is no library or no driver."""
-        devices = self._backend.open()
-        tick = time.monotonic()
+        self._backend.open()
         try:
             while self._running:
-                if time.monotonic() >= tick:
-                    self._read(devices)
-                    self._remember()
-                    tick = time.monotonic() + self._period
-                elif self._age() > FRESH:
-                    self._read(devices)
-                self._answer()
-                with self._changed:
-                    self._changed.wait_for(self._is_wanted, tick - time.monotonic())
+                self._sample_listed(self._backend.devices(), time.monotonic() + RELIST)
         finally:
             self._backend.close()
+
+    def _sample_listed(self, devices: Sequence[Device], until: float) -> None:
+        tick = time.monotonic()
+        while self._running and tick < until:
+            if time.monotonic() >= tick:
+                self._read(devices)
+                self._publish()
+                tick = time.monotonic() + self._period
+            elif self._age() > FRESH:
+                self._read(devices)
+            self._answer()
+            with self._changed:
+                self._changed.wait_for(self._is_wanted, tick - time.monotonic())
 
     def _is_wanted(self) -> bool:
         return bool(self._waiting) or not self._running
 
     def _read(self, devices: Sequence[Device]) -> None:
-        now = time.time()
-        found = read_devices(self._backend, devices, int(now * 1_000_000))
+        now, taken = time.time(), time.monotonic()
+        found = read_devices(self._backend, devices, self._sandboxes(), now, taken)
         with self._changed:
-            self._sample = _Sample(found, _rfc3339(now), time.monotonic())
+            self._sample = found
             if self._running:
                 self._problem = None
 
-    def _remember(self) -> None:
+    def _publish(self) -> None:
+        """Keep the reading and tell those who judge it."""
+        if self._sample is not None:
+            self._tell_all(self._sample)
+
+    def _tell_all(self, view: GpuView) -> None:
         with self._changed:
-            if self._sample is not None:
-                self._history.append(_summary(self._sample))
+            self._ring.append(view)
+            subscribers = tuple(self._subscribers)
+        for each in subscribers:
+            _tell(each, view)
 
     def _lose(self, reason: str) -> None:
         """Nothing can be read: say so to those who wait, and to all who come until it can."""
         with self._changed:
             if self._running:
                 self._problem = reason
-            self._history.append({"sampled_at": _rfc3339(time.time()), "unavailable": reason})
+        self._tell_all(GpuView(time.time(), time.monotonic(), unavailable=reason))
         self._answer()
 
     def _watch(self) -> None:
@@ -198,16 +226,15 @@ class GpuMonitor:
 
     def _snapshot(self, actor: Actor | None = None, note: str = "") -> Snapshot:
         with self._changed:
-            sample, history, age = self._sample, list(self._history), self._age()
+            sample, history, age = self._sample, list(self._ring)[-HISTORY:], self._age()
             problem = self._problem or _too_old(age)
-        devices = sample.devices if sample and not problem else []
         return {
             "status": "unavailable" if problem else "ok",
             "reason": "; ".join(each for each in (note, problem) if each) or None,
-            "sampled_at": sample.sampled_at if sample else None,
+            "sampled_at": snapshot.rfc3339(sample.at) if sample else None,
             "age_ms": round(age * 1000, 1) if sample else None,
-            "devices": attribute(devices, actor) if actor else devices,
-            "history": history,
+            "devices": snapshot.devices(sample, actor) if sample and not problem else [],
+            "history": [snapshot.line(each) for each in history],
         }
 
 
@@ -217,19 +244,8 @@ def _too_old(age: float) -> str | None:
     return "there is no reading yet" if age == math.inf else f"the last reading is {age:.0f} s old"
 
 
-def _summary(sample: _Sample) -> dict[str, Any]:
-    """A reading as the history keeps it: one list per quantity, one item per device."""
-    kept = ("utilisation", "memory_used", "power_watts")
-    values = {name: [device[name] for device in sample.devices] for name in kept}
-    return {"sampled_at": sample.sampled_at, **values}
-
-
-def _rfc3339(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
-
-
-def _tell(done: Callable[[Mapping[str, Any]], None], snapshot: Snapshot) -> None:
+def _tell[Told](done: Callable[[Told], None], told: Told) -> None:
     try:
-        done(snapshot)
+        done(told)
     except Exception:
         logger.exception("a waiter of the GPU monitor failed")

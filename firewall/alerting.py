@@ -14,10 +14,12 @@ from time import monotonic
 from typing import Any, Protocol
 
 from firewall import judge
+from firewall.actor import Actor, Process
 from firewall.audit import describe
 from firewall.events import suspected
 from firewall.gpu.alerts import Alert, Denial
 from firewall.gpu.detector import DENIALS_LIMIT, Detector
+from firewall.gpu.processes import container
 from firewall.gpu.view import DeviceView, GpuView, ProcessView
 from firewall.judge import Cause, Judge, fail_closed
 from firewall.metrics import Metrics
@@ -212,18 +214,31 @@ def denial_of(event: Mapping[str, Any], at: float) -> Denial | None:
         return None
     if request["type"] == "Resolve" and not critical:
         return None
-    process = [actor["process"]] if actor["process"] else []
     return Denial(
         at=at,
         rule=verdict["rule"],
         reason=verdict["reason"],
         what=_what(request),
+        actor=_actor(actor),
         critical=critical,
-        processes=tuple((each["pid"], each["started"]) for each in (*process, *actor["ancestors"])),
-        sandbox=actor["sandbox"],
-        namespace=None if actor["namespace"] == _own_namespace() else actor["namespace"],
-        container=actor["container"] or "",
     )
+
+
+def _actor(told: Mapping[str, Any]) -> Actor:
+    """The actor of an event, and its container while that can still be looked up."""
+    process = _process(told["process"]) if told["process"] else None
+    where = container(process.pid) if process and not told["container"] else None
+    return Actor(
+        sandbox=told["sandbox"],
+        process=process,
+        ancestors=tuple(map(_process, told["ancestors"])),
+        namespace=None if told["namespace"] == _own_namespace() else told["namespace"],
+        container=told["container"] or (where.container if where else ""),
+    )
+
+
+def _process(told: Mapping[str, Any]) -> Process:
+    return Process(**{**told, "argv": tuple(told["argv"])})
 
 
 def _own_namespace() -> int:

@@ -40,6 +40,8 @@ class FarHands:
         self._directory = directory
 
     def close(self, processes: Sequence[ProcessView], cause: Cause) -> str:
+        if not processes:
+            return "its egress stays open: whose it is is not known"
         sandboxes = dict.fromkeys(each.sandbox for each in processes)
         return "; ".join(each for name in sandboxes if (each := self._close(name)))
 

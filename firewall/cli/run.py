@@ -74,7 +74,7 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
     freezer = Freezer(sandbox.pid)
 
     def mine(process: ProcessView) -> bool:
-        return process.namespace == sandbox.namespace
+        return process.namespace == sandbox.namespace or sandbox.pid in process.ancestors
 
     with open_house(
         plan, finder, _warn, live=live, freezer=freezer, threads=threads, mine=mine

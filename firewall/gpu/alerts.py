@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from firewall.gpu.reading import STARTED_SLACK
+from firewall.actor import Actor
+from firewall.gpu.relation import OWN, relation
 from firewall.gpu.view import DeviceView, ProcessView
 from firewall.workloads import GpuRule
 
@@ -15,37 +16,21 @@ type State = Literal["raised", "ongoing", "cleared"]
 class Denial:
     """Egress that was refused, or is suspicious. `at` is by the monotonic clock, in seconds.
 
-    `processes` are pid and start time (seconds since the epoch) of who asked and of its ancestors.
-    `namespace` is the inode of its network namespace, None where that is the whole machine's. A
-    denial is `critical` where it looks like mining or a tunnel.
+    The actor's `namespace` is None where it is the whole machine's, which ties nobody to anybody.
+    A denial is `critical` where it looks like mining or a tunnel.
     """
 
     at: float
     rule: str
     reason: str
     what: str
+    actor: Actor
     critical: bool = False
-    processes: tuple[tuple[int, float], ...] = ()
-    sandbox: str = ""
-    namespace: int | None = None
-    container: str = ""
 
     def relation(self, process: ProcessView) -> str:
         """How a process belongs to who asked: "same process", ...; "" where it does not."""
-        for pid, started in self.processes:
-            if pid == process.pid and _is_one(started, process.started):
-                return "same process" if pid == self.processes[0][0] else "its ancestor"
-        if self.namespace is not None and self.namespace == process.namespace:
-            return "same sandbox"
-        if self.sandbox and self.sandbox == process.sandbox:
-            return "same sandbox"
-        if self.container and self.container == process.container:
-            return "same container"
-        return ""
-
-
-def _is_one(started: float, other: float | None) -> bool:
-    return other is not None and abs(started - other) < STARTED_SLACK
+        found = relation(process, self.actor)
+        return found if found in OWN else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ class Denied:
     def _sign(self, rule: GpuRule, scene: Scene, worker: Worker, busy_at: float) -> Sign:
         denials = [each for each in scene.denials if _joins(rule, scene, worker, busy_at, each)]
         last = denials[-1] if denials else None
-        told = f"egress of the {last.relation(worker.process)} " if last else ""
+        told = f"egress ({last.relation(worker.process)}) " if last else ""
         return Sign(
             rule=rule,
             device=scene.device,

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from firewall.actor import Actor, Process
 from firewall.gpu.alerts import Alert, Denial
 from firewall.gpu.detector import Detector
 from firewall.gpu.view import DeviceView
@@ -230,36 +231,39 @@ def test_nothing_is_a_shift_before_the_warm_up() -> None:
 
 # The join
 
+WHO = Process(100, 1000.0, "/usr/bin/python3", ("python3",), 0)
+OTHER = replace(WHO, pid=999, started=1.0)
 OF_JOB = Denial(
     at=100.0,
     rule="guards.mining",
     reason="stratum-v1",
     what="tcp pool.test:3333",
+    actor=Actor("run-1", WHO, (replace(WHO, pid=50, started=500.0),), container=""),
     critical=True,
-    processes=((100, 1000.0), (50, 500.0)),
 )
+FAR = Actor("run-9", OTHER, namespace=2, container="")
 
 
 @pytest.mark.parametrize(
-    ("denial", "relation"),
+    ("actor", "relation"),
     [
-        (OF_JOB, "same process"),
-        (replace(OF_JOB, processes=((999, 1.0), (100, 1000.0))), "its ancestor"),
-        (replace(OF_JOB, processes=(), namespace=1), "same sandbox"),
-        (replace(OF_JOB, processes=(), container="c1"), "same container"),
-        (replace(OF_JOB, processes=((100, 77.0),)), ""),
-        (replace(OF_JOB, processes=(), namespace=2, sandbox="run-9"), ""),
+        (OF_JOB.actor, "same process"),
+        (replace(FAR, ancestors=(WHO,)), "ancestor"),
+        (replace(FAR, namespace=1), "same sandbox"),
+        (replace(FAR, container="c1"), "same container"),
+        (replace(FAR, process=replace(WHO, started=77.0)), ""),
+        (FAR, ""),
     ],
 )
-def test_busy_with_denied_egress(denial: Denial, relation: str) -> None:
+def test_busy_with_denied_egress(actor: Actor, relation: str) -> None:
     detector = Detector(policy())
     job = replace(JOB, container="c1")
-    found = detector.see(view(101, device(job)), [denial])
+    found = detector.see(view(101, device(job)), [replace(OF_JOB, actor=actor)])
     assert [each.rule.name for each in found] == (["busy-with-denied-egress"] if relation else [])
     for alert in found:
         assert alert.rule.severity is Severity.CRITICAL
         assert alert.evidence["denied"][0]["relation"] == relation
-        assert f"egress of the {relation}" in alert.reason
+        assert f"egress ({relation})" in alert.reason
         assert "met guards.mining: tcp pool.test:3333" in alert.reason
 
 

@@ -47,6 +47,7 @@ class _Firewall(Collector):
         )
         yield _histogram("firewall_append_seconds", "From a record to the disk", now.appends)
         yield from _states(now)
+        yield from _alerts(now)
         if now.gpu is not None:
             yield from _gpus(now.gpu)
 
@@ -94,6 +95,21 @@ def _states(now: Snapshot) -> Iterator[Metric]:
         name, digest = now.policy
         policy = {"name": name, "digest": digest}
         yield InfoMetricFamily("firewall_policy", "The policy in force", policy)
+
+
+def _alerts(now: Snapshot) -> Iterator[Metric]:
+    rule = ("rule", "severity")
+    raised = CounterMetricFamily("firewall_gpu_alerts", "Alerts about GPU use", labels=rule)
+    active = GaugeMetricFamily("firewall_gpu_alerts_active", "Those not cleared", labels=rule)
+    labels = ("respond", "outcome")
+    responses = CounterMetricFamily(
+        "firewall_gpu_responses", "What was done about them", labels=labels
+    )
+    families = ((raised, now.alerts), (active, now.active), (responses, now.responses))
+    for family, counts in families:
+        for values, count in counts.items():
+            family.add_metric(values, count)
+        yield family
 
 
 def _state(now: Snapshot) -> Metric:

@@ -29,6 +29,8 @@ def _exported() -> dict[str, set[str]]:
     metrics.verdict(event(Connect("a.test", 1), Verdict(Action.DENY, "default", "")), 0.1)
     metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "")), 0.1)
     metrics.append(0.1)
+    metrics.gpu_alert("gpu.unexpected-process", "warning", "raised")
+    metrics.gpu_response("freeze", "failed")
     text = generate_latest(registry(metrics.snapshot)).decode()
     return {
         sample.name: set(sample.labels)
@@ -53,5 +55,14 @@ def test_an_alert_asks_for_what_is_exported(alert: dict[str, Any]) -> None:
 def test_promtool_accepts_the_rules() -> None:
     done = subprocess.run(
         ["promtool", "check", "rules", str(RULES)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_the_gpu_alerts_fire_when_they_should() -> None:
+    cases = RULES.with_name("firewall.test.yaml")
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(cases)], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -124,3 +124,17 @@ def test_it_is_served() -> None:
 def test_a_taken_port_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         Metrics().serve("127.0.0.1", taken.getsockname()[1])
+
+
+def test_alerts_about_gpu_use() -> None:
+    metrics = Metrics()
+    for state in ("raised", "ongoing", "raised", "cleared"):
+        metrics.gpu_alert("gpu.unexpected-process", "warning", state)
+    metrics.gpu_response("freeze", "dry-run")
+    rule = '{rule="gpu.unexpected-process",severity="warning"}'
+    now = shown(metrics)
+    assert now[f"firewall_gpu_alerts_total{rule}"] == 2
+    assert now[f"firewall_gpu_alerts_active{rule}"] == 1
+    assert now['firewall_gpu_responses_total{outcome="dry-run",respond="freeze"}'] == 1
+    metrics.gpu_alerts_over()
+    assert f"firewall_gpu_alerts_active{rule}" not in shown(metrics)

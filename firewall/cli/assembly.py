@@ -85,7 +85,7 @@ def open_house(
         loop, plan.policy_path, plan.policy, gate.replace_policy, warn, watch=plan.watched
     )
     blamed = Blamed()
-    quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed)
+    quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed, namespace)
     alarm = Alarm(judge, metrics, teller.say, OwnHands(judge, blamed), mine)
     teller.heard += [alarm.verdict, *([threads.verdict] if threads else [])]
     gpu.subscribe(alarm.see)

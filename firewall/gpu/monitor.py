@@ -58,9 +58,9 @@ class GpuMonitor:
     A snapshot is a JSON-ready dictionary: `status` "ok" or "unavailable"; `reason`, None where
     there is nothing to explain; `sampled_at` (RFC 3339) and `age_ms` of the reading; `devices` with
     the members of DeviceView, each process with its `relation` to the actor; `before`, the last
-    reading before the question, with its age then; `history`, the minute before; and `moment`, by
-    which a follow-up (aftermath.py) names it. Unavailable never looks like idle: then there are no
-    devices.
+    reading before the question, with its age then; `history`, the minute before; `cost`, what the
+    reading took in seconds; and `moment`, by which a follow-up (aftermath.py) names it. Unavailable
+    never looks like idle: then there are no devices.
 
     `sandboxes` tells the sandboxes that run now, by the inode of their network namespace; it is
     asked at each reading.
@@ -262,6 +262,7 @@ class GpuMonitor:
             "moment": f"{self._name}-{known.taken * 1000:.0f}" if known else None,
             "sampled_at": snapshot.rfc3339(sample.at) if sample else None,
             "age_ms": round(age * 1000, 1) if sample else None,
+            "cost": {"nvml": known.nvml_seconds, "cpu": known.cpu_seconds} if known else {},
             "devices": snapshot.devices(known, actor) if known else [],
             "history": [snapshot.line(each) for each in history],
         }

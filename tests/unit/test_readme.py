@@ -75,6 +75,7 @@ COMMANDS = (
     ["protocols", "identify"],
     ["audit", "show"],
     ["audit", "verify"],
+    ["gpu", "top"],
     ["hook", "install"],
     ["mcp"],
     ["approvals", "allow"],

@@ -124,9 +124,9 @@ def test_undeclared_work_in_a_sandbox_closes_its_egress(workplace: Workplace, st
     workplace.environment |= stub.environment
     stub.write(Script().device(utilisation=0))
     policy = workplace.policy(POLICY, respond="quarantine")
-    run = workplace.start(policy, "echo ready; exec sleep 600", "ready")
+    run = workplace.start(policy, "echo ready; read never", "ready")
     try:
-        (agent,) = (each for each in family(run.pid) if _program(each) == "sleep")
+        (agent,) = (each for each in family(run.pid) if _program(each) == "bash")
         stub.write(Script().device().process(agent).sample(agent, 97))
         eventually(lambda: "quarantine" in [each["kind"] for each in workplace.records()])
     finally:
@@ -134,8 +134,8 @@ def test_undeclared_work_in_a_sandbox_closes_its_egress(workplace: Workplace, st
         run.communicate(timeout=PATIENCE)
     records = {each["kind"]: each for each in workplace.records()}
     assert records["quarantine"]["rule"] == "gpu.unexpected-process"
-    assert records["quarantine"]["trigger"]["reason"].startswith(f"sleep[{agent}] uses GPU 0 at 97")
-    assert records["gpu-alert"]["processes"][0]["argv"] == ["sleep", "600"]
+    assert records["quarantine"]["trigger"]["reason"].startswith(f"bash[{agent}] uses GPU 0 at 97")
+    assert records["gpu-alert"]["processes"][0]["argv"][:2] == ["bash", "-c"]
     assert records["gpu-response"]["stage"] == "done"
 
 

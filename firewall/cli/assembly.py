@@ -49,15 +49,17 @@ def open_house(
     live: bool,
     freezer: Freezer | None = None,
     threads: Threads | None = None,
+    namespace: int | None = None,
     mine: Callable[[ProcessView], bool] = everyone,
 ) -> Iterator[House]:
     """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted.
 
     `freezer` stops the sandbox's processes, `threads` learns of its tool calls; without a sandbox
-    there are none. `mine` says whose GPU use this firewall judges.
+    there are none; `namespace` is the inode of its network namespace. `mine` says whose GPU use
+    this firewall judges.
     """
     set_limits()
-    gpu = GpuMonitor()
+    gpu = GpuMonitor(sandboxes=lambda: {} if namespace is None else {namespace: plan.name})
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
@@ -83,7 +85,7 @@ def open_house(
         loop, plan.policy_path, plan.policy, gate.replace_policy, warn, watch=plan.watched
     )
     blamed = Blamed()
-    quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed)
+    quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed, namespace)
     alarm = Alarm(judge, metrics, teller.say, OwnHands(judge, blamed), mine)
     teller.heard += [alarm.verdict, *([threads.verdict] if threads else [])]
     gpu.subscribe(alarm.see)

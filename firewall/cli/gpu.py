@@ -1,5 +1,7 @@
 """`firewall gpu`: who uses the GPUs, and whether they should."""
 
+from typing import Annotated
+
 import typer
 
 from firewall.cli.options import (
@@ -33,3 +35,20 @@ def watch(
 
     places = tuple(checkpoints or ())
     raise typer.Exit(watch_gpus(policy, log, metrics, checkpoints=places, keep=keep))
+
+
+@app.command()
+def top(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Show them once, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON a reading.")
+    ] = False,
+) -> None:
+    """Show the GPUs, the processes on them and whose they are, anew each second.
+
+    With --once the exit status is 1 where they cannot be read.
+    """
+    from firewall.cli.gpu_top import show_gpus
+
+    raise typer.Exit(show_gpus(once=once, as_json=as_json))

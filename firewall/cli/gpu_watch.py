@@ -19,6 +19,7 @@ from firewall.audit import AuditError, Keeper
 from firewall.cli import signals
 from firewall.cli.assembly import open_chain, open_control, serve_metrics
 from firewall.cli.hands import FarHands
+from firewall.cli.neighbours import Neighbours
 from firewall.cli.plan import Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
@@ -63,7 +64,7 @@ def watch_gpus(
 @contextmanager
 def _watching(plan: Plan) -> Iterator[tuple[Loop, Reload]]:
     """The house of `firewall run` without its gate (assembly.py)."""
-    gpu, loop, blamed = GpuMonitor(), Loop(), Blamed()
+    gpu, loop, blamed = GpuMonitor(sandboxes=Neighbours(plan.control)), Loop(), Blamed()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, _ = open_chain(plan.audit, metrics)
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)

@@ -77,7 +77,14 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         return process.namespace == sandbox.namespace or sandbox.pid in process.ancestors
 
     with open_house(
-        plan, finder, _warn, live=live, freezer=freezer, threads=threads, mine=mine
+        plan,
+        finder,
+        _warn,
+        live=live,
+        freezer=freezer,
+        threads=threads,
+        namespace=sandbox.namespace,
+        mine=mine,
     ) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))

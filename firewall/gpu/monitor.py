@@ -6,6 +6,7 @@ else calls them. A second thread answers those whom a slow reading keeps waiting
 
 import logging
 import math
+import secrets
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from typing import Any
 
 from firewall.actor import Actor
 from firewall.gpu import snapshot
+from firewall.gpu.aftermath import Aftermath, Tell
 from firewall.gpu.backend import Backend, Device, Nvml, UnavailableError
 from firewall.gpu.reading import Sandboxes, read_devices
 from firewall.gpu.view import GpuView
@@ -47,6 +49,7 @@ class _Waiter:
     done: Callable[[Mapping[str, Any]], None]
     asked: float
     deadline: float
+    before: GpuView | None
 
 
 class GpuMonitor:
@@ -54,8 +57,10 @@ class GpuMonitor:
 
     A snapshot is a JSON-ready dictionary: `status` "ok" or "unavailable"; `reason`, None where
     there is nothing to explain; `sampled_at` (RFC 3339) and `age_ms` of the reading; `devices` with
-    the members of DeviceView, each process with its `relation` to the actor; `history`, the minute
-    before. Unavailable never looks like idle: then there are no devices.
+    the members of DeviceView, each process with its `relation` to the actor; `before`, the last
+    reading before the question, with its age then; `history`, the minute before; `cost`, what the
+    reading took in seconds; and `moment`, by which a follow-up (aftermath.py) names it. Unavailable
+    never looks like idle: then there are no devices.
 
     `sandboxes` tells the sandboxes that run now, by the inode of their network namespace; it is
     asked at each reading.
@@ -81,6 +86,8 @@ class GpuMonitor:
         self._sample: GpuView | None = None
         self._ring: deque[GpuView] = deque(maxlen=RING)
         self._subscribers: list[Callable[[GpuView], None]] = []
+        self._aftermath = Aftermath()
+        self._name = secrets.token_hex(6)
         self._waiting: deque[_Waiter] = deque()
         self._threads: list[threading.Thread] = []
 
@@ -101,6 +108,7 @@ class GpuMonitor:
             thread.join(2 * self._patience)
         self._threads.clear()
         self._answer()
+        self._aftermath.stop(time.monotonic(), self.recent())
 
     def subscribe(self, callback: Callable[[GpuView], None]) -> None:
         """Call `callback` with each reading of the ring, once a period, on the sampler's thread.
@@ -110,6 +118,14 @@ class GpuMonitor:
         """
         with self._changed:
             self._subscribers.append(callback)
+
+    def follow(self, tell: Tell) -> None:
+        """Call `tell` with what the GPUs did in the minute after each moment that `fresh` told.
+
+        It is given `moments`, `ended` (why it ends), `missed` (moments that were too many to
+        follow) and `gpu`, on the sampler's thread; what there is when the monitor stops.
+        """
+        self._aftermath.tell = tell
 
     def recent(self) -> tuple[GpuView, ...]:
         """The readings of the last five minutes, oldest first."""
@@ -129,13 +145,16 @@ class GpuMonitor:
         """
         with self._changed:
             if self._problem is None:
-                now = time.monotonic()
-                waiter = _Waiter(actor, done, now, now + self._patience)
-                self._waiting.append(waiter)
+                self._waiting.append(self._waiter(actor, done))
                 if len(self._waiting) == 1:
                     self._changed.notify_all()
                 return
-        _tell(done, self._snapshot(actor))
+            waiter = self._waiter(actor, done)
+        _tell(done, self._told(waiter))
+
+    def _waiter(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> _Waiter:
+        now = time.monotonic()
+        return _Waiter(actor, done, now, now + self._patience, self._sample)
 
     def _run(self) -> None:
         while self._running:
@@ -193,6 +212,7 @@ class GpuMonitor:
             subscribers = tuple(self._subscribers)
         for each in subscribers:
             _tell(each, view)
+        self._aftermath.due(view.taken, self.recent)
 
     def _lose(self, reason: str) -> None:
         """Nothing can be read: say so to those who wait, and to all who come until it can."""
@@ -218,24 +238,46 @@ class GpuMonitor:
             while self._waiting and self._waiting[0].deadline <= due:
                 waiters.append(self._waiting.popleft())
         for waiter in waiters:
-            _tell(waiter.done, self._snapshot(waiter.actor, note))
+            _tell(waiter.done, self._told(waiter, note))
 
     def _age(self) -> float:
         """Seconds since the last reading."""
         return math.inf if self._sample is None else time.monotonic() - self._sample.taken
 
+    def _told(self, waiter: _Waiter, note: str = "") -> Snapshot:
+        """What a record tells of the moment it was asked for; that moment is followed."""
+        told = self._snapshot(waiter.actor, note)
+        if told["moment"] is not None:
+            self._aftermath.add(told["moment"], waiter.asked)
+        return {**told, "before": _before(waiter)}
+
     def _snapshot(self, actor: Actor | None = None, note: str = "") -> Snapshot:
         with self._changed:
             sample, history, age = self._sample, list(self._ring)[-HISTORY:], self._age()
             problem = self._problem or _too_old(age)
+        known = sample if not problem else None
         return {
             "status": "unavailable" if problem else "ok",
             "reason": "; ".join(each for each in (note, problem) if each) or None,
+            "moment": f"{self._name}-{known.taken * 1000:.0f}" if known else None,
             "sampled_at": snapshot.rfc3339(sample.at) if sample else None,
             "age_ms": round(age * 1000, 1) if sample else None,
-            "devices": snapshot.devices(sample, actor) if sample and not problem else [],
+            "cost": {"nvml": known.nvml_seconds, "cpu": known.cpu_seconds} if known else {},
+            "devices": snapshot.devices(known, actor) if known else [],
             "history": [snapshot.line(each) for each in history],
         }
+
+
+def _before(waiter: _Waiter) -> Snapshot | None:
+    """The last reading before the question, if it was in the minute before."""
+    last = waiter.before
+    if last is None or waiter.asked - last.taken > HISTORY:
+        return None
+    return {
+        "sampled_at": snapshot.rfc3339(last.at),
+        "age_ms": round((waiter.asked - last.taken) * 1000, 1),
+        "devices": snapshot.devices(last, waiter.actor),
+    }
 
 
 def _too_old(age: float) -> str | None:

@@ -1,11 +1,14 @@
 """What a process on a GPU has to do with who asked for something at that moment."""
 
+from pathlib import Path
 from typing import Literal, get_args
 
 from firewall.actor import Actor, Process
 from firewall.gpu.processes import container
 from firewall.gpu.reading import STARTED_SLACK
 from firewall.gpu.view import ProcessView
+
+NAMESPACE = Path("/proc/self/ns/net")
 
 type Relation = Literal[
     "same process", "ancestor", "descendant", "same sandbox", "same container", "none", "unknown"
@@ -23,12 +26,21 @@ def relation(found: ProcessView, actor: Actor) -> Relation:
         return "ancestor"
     if actor.process is not None and actor.process.pid in found.ancestors:
         return "descendant"
-    known = None not in (actor.namespace, found.namespace)
-    if known and found.namespace == actor.namespace:
+    if in_sandbox(found, actor):
         return "same sandbox"
     if found.container and found.container == _container(actor):
         return "same container"
-    return "none" if known else "unknown"
+    return "unknown" if None in (actor.namespace, found.namespace) else "none"
+
+
+def in_sandbox(found: ProcessView, actor: Actor) -> bool:
+    """Whether the actor is in a sandbox, and this process too.
+
+    Who is served outside of one (`firewall serve`) shares this process's own network namespace,
+    with all else that runs on the machine.
+    """
+    known = found.namespace is not None and found.namespace == actor.namespace
+    return known and found.namespace != NAMESPACE.stat().st_ino
 
 
 def _is(found: ProcessView, asked: Process) -> bool:

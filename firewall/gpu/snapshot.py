@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from firewall.actor import Actor
-from firewall.gpu.relation import OWN, relation
-from firewall.gpu.view import DeviceView, GpuView
+from firewall.gpu.relation import OWN, in_sandbox, relation
+from firewall.gpu.view import DeviceView, GpuView, ProcessView
 
 BUSY = 20
 """Per cent of a GPU from which work is no accident: desktops and idle notebooks stay below."""
@@ -22,13 +22,16 @@ def _device(device: DeviceView, actor: Actor | None) -> dict[str, Any]:
     told = asdict(device)
     told["throttle"] = None if device.throttle is None else list(device.throttle)
     if device.processes is not None:
-        told["processes"] = [
-            {**each, "argv": list(each["argv"]), "ancestors": list(each["ancestors"])}
-            for each in told["processes"]
-        ]
-        for each, process in zip(told["processes"], device.processes, strict=True):
-            if actor is not None:
-                each["relation"] = relation(process, actor)
+        told["processes"] = [_process(each, actor) for each in device.processes]
+    return told
+
+
+def _process(process: ProcessView, actor: Actor | None) -> dict[str, Any]:
+    told = asdict(process)
+    told |= {"argv": list(process.argv), "ancestors": list(process.ancestors)}
+    if actor is not None:
+        sandbox = actor.sandbox if in_sandbox(process, actor) else process.sandbox
+        told |= {"sandbox": sandbox, "relation": relation(process, actor)}
     return told
 
 

@@ -16,16 +16,17 @@ from firewall.metrics.exposition import registry
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
 from tests.unit.metrics.events import event
+from tests.unit.metrics.gpus import snapshot
 
 RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "firewall.rules.yaml"
 ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
-DEVICE = {"index": "0", "name": "GPU", "uuid": "GPU-1", "utilisation": 1, "memory_used": 1,
-          "memory_total": 2, "power_watts": 3.0}  # fmt: skip
+SERIES = r"\b((?:firewall|DCGM)_\w+)(?:\{([^}]*)\})?"
+"""A metric that an expression asks for, and its selector."""
 
 
 def _exported() -> dict[str, set[str]]:
     """Every metric of a firewall that has seen something, and its labels."""
-    metrics = Metrics(gpu=lambda: {"status": "ok", "devices": [DEVICE]}, audit=lambda: "ok")
+    metrics = Metrics(gpu=snapshot, audit=lambda: "ok")
     metrics.verdict(event(Connect("a.test", 1), Verdict(Action.DENY, "default", "")), 0.1)
     metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "")), 0.1)
     metrics.append(0.1)
@@ -42,7 +43,7 @@ def _exported() -> dict[str, set[str]]:
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
 def test_an_alert_asks_for_what_is_exported(alert: dict[str, Any]) -> None:
     exported = _exported()
-    asked = re.findall(r"(firewall_\w+)(?:\{([^}]*)\})?", alert["expr"])
+    asked = re.findall(SERIES, alert["expr"])
     assert asked
     for name, selector in asked:
         assert name in exported

@@ -145,8 +145,8 @@ def test_an_old_driver_tells_memory_its_own_way(look: Look) -> None:
 
 
 def test_what_a_device_does_not_support_is_named(look: Look) -> None:
-    lacking = {"ecc": None, "throttle": None, "temperature_c": None, "power_mw": None}
-    found = first(look(Script().device(**lacking)))
+    lacking = Script().device(ecc=None, throttle=None, temperature_c=None, power_mw=None)
+    found = first(look(lacking))
     assert set(found.unavailable) == {"ecc_uncorrected", "throttle", "temperature_c", "power_watts"}
     assert set(found.unavailable.values()) == {"Not Supported"}
 

@@ -9,6 +9,8 @@ from firewall.gpu.cgroup import Place, place
 ID = "3f4bd6a1c0ffee00" * 4
 OTHER = "0123456789abcdef" * 4
 POD = "8dbc2f29-3b1c-4f0e-a2d7-51b8c5a0e9f1"
+CONMON = f"libpod-conmon-{ID}.scope"
+SLURM = "slurmstepd.scope"
 UNDERSCORED = POD.replace("-", "_")
 
 
@@ -40,8 +42,10 @@ UNDERSCORED = POD.replace("-", "_")
             Place(ID, "kubernetes", POD),
         ),
         (
-            "0::/kubepods.slice/kubepods-burstable.slice/"
-            f"kubepods-burstable-pod{UNDERSCORED}.slice/cri-containerd-{ID}.scope\n",
+            (
+                "0::/kubepods.slice/kubepods-burstable.slice/"
+                f"kubepods-burstable-pod{UNDERSCORED}.slice/cri-containerd-{ID}.scope\n"
+            ),
             Place(ID, "containerd", POD),
         ),
         # A guaranteed pod has no class; kind runs the kubelet below a slice of its own.
@@ -50,19 +54,25 @@ UNDERSCORED = POD.replace("-", "_")
             Place(ID, "containerd", POD),
         ),
         (
-            "0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/"
-            f"kubelet-kubepods-besteffort-pod{UNDERSCORED}.slice/cri-containerd-{ID}.scope\n",
+            (
+                "0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/"
+                f"kubelet-kubepods-besteffort-pod{UNDERSCORED}.slice/cri-containerd-{ID}.scope\n"
+            ),
             Place(ID, "containerd", POD),
         ),
         # CRI-O, and its monitor beside the container.
         (
-            "0::/kubepods.slice/kubepods-besteffort.slice/"
-            f"kubepods-besteffort-pod{UNDERSCORED}.slice/crio-{ID}.scope\n",
+            (
+                "0::/kubepods.slice/kubepods-besteffort.slice/"
+                f"kubepods-besteffort-pod{UNDERSCORED}.slice/crio-{ID}.scope\n"
+            ),
             Place(ID, "cri-o", POD),
         ),
         (
-            "0::/kubepods.slice/kubepods-besteffort.slice/"
-            f"kubepods-besteffort-pod{UNDERSCORED}.slice/crio-conmon-{ID}.scope\n",
+            (
+                "0::/kubepods.slice/kubepods-besteffort.slice/"
+                f"kubepods-besteffort-pod{UNDERSCORED}.slice/crio-conmon-{ID}.scope\n"
+            ),
             Place("", "kubernetes", POD),
         ),
         # A static pod's uid is a hash without dashes.
@@ -73,11 +83,10 @@ UNDERSCORED = POD.replace("-", "_")
         # Podman, as root and not.
         (f"0::/machine.slice/libpod-{ID}.scope/container\n", Place(ID, "podman")),
         (
-            "0::/user.slice/user-1000.slice/user@1000.service/user.slice/"
-            f"libpod-{ID}.scope\n",
+            f"0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope\n",
             Place(ID, "podman"),
         ),
-        (f"0::/machine.slice/libpod-conmon-{ID}.scope\n", Place("", "systemd", "", f"libpod-conmon-{ID}.scope")),
+        (f"0::/machine.slice/{CONMON}\n", Place("", "systemd", "", CONMON)),
         (f"0::/system.slice/nerdctl-{ID}.scope\n", Place(ID, "containerd")),
         # containerd without Kubernetes names a namespace above the id.
         (f"0::/default/{ID}\n", Place(ID, "container")),
@@ -100,10 +109,10 @@ UNDERSCORED = POD.replace("-", "_")
         ("", Place()),
         ("nonsense\n0:\n", Place()),
         # Slurm is no container; a short id is none either.
-        ("0::/system.slice/slurmstepd.scope/job_42/step_0\n", Place("", "systemd", "", "slurmstepd.scope")),
+        (f"0::/system.slice/{SLURM}/job_42/step_0\n", Place("", "systemd", "", SLURM)),
         ("0::/docker/3f4bd6a1c0ff\n", Place()),
     ],
-)  # fmt: skip
+)
 def test_real_lines(text: str, expected: Place) -> None:
     assert place(text) == expected
 

@@ -12,6 +12,7 @@ import pytest
 
 from firewall.actor import Actor
 from firewall.gpu import GpuMonitor, monitor
+from firewall.gpu.aftermath import AFTER, GROUP
 from firewall.gpu.backend import Device, DeviceLostError, UnavailableError, Use
 from firewall.gpu.view import GpuView
 from tests.waiting import PATIENCE, eventually
@@ -130,6 +131,38 @@ def test_a_fresh_reading(clock: Clock) -> None:
     assert device["utilisation"] == 93
     assert "relation" in device["processes"][0]
     assert json.loads(json.dumps(snapshot)) == snapshot
+
+
+def test_the_reading_before_is_told_with_its_age(clock: Clock) -> None:
+    with started(FakeGpu(), patience=PATIENCE, period=PATIENCE) as gpu:
+        ask(gpu)
+        clock.now += 0.75
+        snapshot = ask(gpu)
+    assert (snapshot["age_ms"], snapshot["before"]["age_ms"]) == (0, 750.0)
+    (device,) = snapshot["before"]["devices"]
+    assert (device["utilisation"], "relation" in device["processes"][0]) == (93, True)
+
+
+def test_a_reading_of_long_ago_is_not_told(clock: Clock) -> None:
+    with started(FakeGpu(), patience=PATIENCE, period=1e9) as gpu:
+        ask(gpu)
+        clock.now += monitor.HISTORY + 1
+        assert ask(gpu)["before"] is None
+
+
+def test_each_moment_is_followed(clock: Clock) -> None:
+    told: list[Mapping[str, Any]] = []
+    with started(FakeGpu(), patience=PATIENCE, period=0.01) as gpu:
+        gpu.follow(told.append)
+        moment = ask(gpu)["moment"]
+        clock.now += AFTER / 2
+        later = ask(gpu)["moment"]
+        clock.now += AFTER / 2 + GROUP
+        eventually(lambda: told)
+        assert moment not in (None, later)
+    assert [each["moments"] for each in told] == [[moment], [later]]
+    assert [each["ended"] for each in told] == ["a minute has passed", "the firewall stopped"]
+    assert told[0]["gpu"]["history"]
 
 
 def test_latest_asks_nothing() -> None:

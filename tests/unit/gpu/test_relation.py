@@ -44,3 +44,8 @@ def test_the_nearest_relation(actor: Actor, found: ProcessView, expected: str) -
 def test_the_container_is_looked_up_where_it_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "container", lambda pid: Place({60: "c0ffee"}[pid], "docker"))
     assert relation(IN_DOCKER, Actor("s", process(60), namespace=5)) == "same container"
+
+
+def test_whoever_is_served_outside_of_a_sandbox_shares_none_with_the_machine() -> None:
+    here = module.NAMESPACE.stat().st_ino
+    assert relation(replace(FOUND, namespace=here), Actor("serve", namespace=here)) == "none"

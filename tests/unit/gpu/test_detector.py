@@ -115,7 +115,7 @@ def test_a_declared_job_elsewhere_is_in_an_unexpected_sandbox() -> None:
     boxed = replace(TRAINER, sandbox="run-*")
     found = alerts(Detector(policy(boxed)), range(12), lambda at: device(JOB))
     assert [each.rule.name for _, each in found] == ["unexpected-sandbox"]
-    assert "trainer is not declared for no sandbox" in found[0][1].reason
+    assert "trainer is not declared for this sandbox" in found[0][1].reason
     inside = replace(JOB, sandbox="run-1")
     assert watch(Detector(policy(boxed)), range(100), lambda at: device(inside)) == []
 

@@ -130,7 +130,7 @@ class Judge:
         self._log = log
         self._gpu = gpu
         self._witness = witness
-        gpu.follow(lambda facts: self.note("gpu.after", facts))
+        gpu.follow(lambda facts: self.note("gpu-after", facts))
 
     def preview(self, request: Request, actor: Actor) -> Verdict:
         """What would be decided now, without a record: to explain, or to ask before resolving."""

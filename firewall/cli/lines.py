@@ -202,7 +202,14 @@ def _gpu_response(record: _Words) -> tuple[str, str]:
     return what, str(record.get("trouble") or f"processes {record['processes']}")
 
 
+def _gpu_after(record: _Words) -> tuple[str, str]:
+    moments, gpu = record["moments"], part(record, "gpu")
+    count = len(moments) if isinstance(moments, list) else "?"
+    return f"what the GPUs did after {count} moments", str(gpu.get("reason") or record["ended"])
+
+
 _TOLD: Mapping[str, Callable[[_Words], tuple[str, str]]] = {
+    "gpu-after": _gpu_after,
     "gpu-alert": _gpu_alert,
     "gpu-response": _gpu_response,
     "gpu-release": lambda record: (

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from firewall.gpu.cgroup import Place, place
@@ -13,7 +14,11 @@ HOST_PID_NAMESPACE = 0xEFFFFFFC
 
 ARGUMENT_BYTES = 2 << 10
 """Of each process's arguments: an agent may make them megabytes long."""
+READ_BYTES = 16 << 10
+STAT_BYTES = 1 << 20
+"""/proc/stat has a line for each processor, and one for interrupts that is longer than all."""
 ANCESTORS = 32
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def sees_host_pids(proc: Path = PROC) -> bool:
@@ -29,19 +34,19 @@ def owner(pid: int, proc: Path = PROC) -> ProcessView | None:
 
     What may not be read of it is None.
     """
-    folder = proc / str(pid)
+    folder = f"{proc}/{pid}"
     begun = _stat(folder)
     if begun is None:
         return None
-    where = container(pid, proc)
+    boot, where = _boot(proc), container(pid, proc)
     found = ProcessView(
         pid,
-        started=_started(folder, begun),
-        exe=_try(lambda: str((folder / "exe").readlink())),
+        started=None if boot is None else boot + int(begun[_STARTED]) / TICKS,
+        exe=_try(lambda: _text(os.readlink(f"{folder}/exe".encode()))),
         argv=_try(lambda: _argv(folder)) or (),
-        uid=_try(lambda: folder.stat().st_uid),
-        namespace=_try(lambda: (folder / "ns/net").stat().st_ino),
-        name=_try(lambda: _text((folder / "comm").read_bytes()).rstrip("\n")),
+        uid=_try(lambda: os.stat(folder).st_uid),
+        namespace=_try(lambda: os.stat(f"{folder}/ns/net").st_ino),
+        name=_try(lambda: _text(_read(f"{folder}/comm")).rstrip("\n")),
         container=where.container if where else None,
         container_kind=where.kind if where else "",
         pod=where.pod if where else "",
@@ -54,44 +59,52 @@ def owner(pid: int, proc: Path = PROC) -> ProcessView | None:
 
 def container(pid: int, proc: Path = PROC) -> Place | None:
     """Where a process runs, by its cgroup; None where that cannot be read."""
-    return _try(lambda: place(_text((proc / str(pid) / "cgroup").read_bytes())))
+    return _try(lambda: place(_text(_read(f"{proc}/{pid}/cgroup"))))
 
 
 _STATE, _PARENT, _STARTED = 0, 1, 19
 """Fields of /proc/<pid>/stat, counted after the name of the program."""
 
 
-def _stat(folder: Path) -> list[str] | None:
+def _stat(folder: str) -> list[bytes] | None:
     """The fields of a process that lives: a zombie has given all it had back."""
     try:
-        fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        fields = _read(f"{folder}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
-    whole = len(fields) > _STARTED and fields[_STARTED].isdecimal() and fields[_PARENT].isdecimal()
-    return fields if whole and fields[_STATE] not in "ZX" else None
+    whole = len(fields) > _STARTED and fields[_STARTED].isdigit() and fields[_PARENT].isdigit()
+    return fields if whole and fields[_STATE] not in (b"Z", b"X") else None
 
 
-def _started(folder: Path, stat: list[str]) -> float | None:
-    """In seconds since the epoch: ticks since boot, and the boot time of /proc/stat."""
+@cache
+def _boot(proc: Path) -> int | None:
+    """When this machine was started, in seconds since the epoch. Asked for once, so that a process
+    keeps one start time, and because the kernel makes it among many counters."""
     try:
-        boot = (folder.parent / "stat").read_text().partition("btime ")[2].split()[0]
-        return int(boot) + int(stat[_STARTED]) / os.sysconf("SC_CLK_TCK")
+        return int(_read(f"{proc}/stat", STAT_BYTES).partition(b"btime ")[2].split()[0])
     except (OSError, ValueError, IndexError):
         return None
 
 
-def _argv(folder: Path) -> tuple[str, ...]:
-    with (folder / "cmdline").open("rb") as file:
-        return tuple(map(_text, file.read(ARGUMENT_BYTES).rstrip(b"\0").split(b"\0")))
+def _argv(folder: str) -> tuple[str, ...]:
+    return tuple(map(_text, _read(f"{folder}/cmdline", ARGUMENT_BYTES).rstrip(b"\0").split(b"\0")))
 
 
 def _ancestors(pid: int, proc: Path) -> tuple[int, ...]:
     found: list[int] = []
     while pid > 0 and len(found) < ANCESTORS:
         found.append(pid)
-        stat = _stat(proc / str(pid))
+        stat = _stat(f"{proc}/{pid}")
         pid = int(stat[_PARENT]) if stat else 0
     return tuple(found)
+
+
+def _read(path: str, limit: int = READ_BYTES) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, limit)
+    finally:
+        os.close(descriptor)
 
 
 def _text(raw: bytes) -> str:

@@ -7,6 +7,7 @@ an idle GPU.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from firewall.gpu.backend import (
     Backend,
@@ -37,6 +38,7 @@ FOREIGN_PIDS = "NVML's pids are the host's, and this process is in a pid namespa
 
 type Sandboxes = Mapping[int, str]
 """The sandboxes of ours, by the inode of their network namespace."""
+type Look = Callable[[int], ProcessView | None]
 
 
 def read_devices(
@@ -47,8 +49,9 @@ def read_devices(
     Raises UnavailableError where every device is lost.
     """
     begun = time.thread_time()
-    hosts = sees_host_pids()
-    readings = [_Reading(backend, device, now, sandboxes, hosts=hosts) for device in devices]
+    # One look a reading: a trainer is often on every device.
+    look = cache(owner) if sees_host_pids() else None
+    readings = [_Reading(backend, device, now, sandboxes, look) for device in devices]
     views = tuple(each.take() for each in readings)
     reasons = [each.unavailable["device"] for each in views if "device" in each.unavailable]
     if devices and len(reasons) == len(devices):
@@ -61,14 +64,19 @@ class _Reading:
     """Asks one device all questions and notes which it did not answer."""
 
     def __init__(
-        self, backend: Backend, device: Device, now: float, sandboxes: Sandboxes, *, hosts: bool
+        self,
+        backend: Backend,
+        device: Device,
+        now: float,
+        sandboxes: Sandboxes,
+        look: Look | None,
     ) -> None:
         self.seconds = 0.0
         self._backend = backend
         self._device = device
         self._now = now
         self._sandboxes = sandboxes
-        self._hosts = hosts
+        self._look = look
         self._unavailable: dict[str, str] = {}
 
     def take(self) -> DeviceView:
@@ -139,7 +147,7 @@ class _Reading:
         )
         # The newest sample of each; a process without one did nothing in the window.
         use = {each.pid: each for each in sorted(samples or (), key=lambda each: each.time)}
-        if not self._hosts and (listed or use):
+        if self._look is None and (listed or use):
             self._unavailable["owners"] = FOREIGN_PIDS
         told = samples is not None
         pids = sorted(pid for pid in {*listed, *use} if pid > 0)
@@ -159,9 +167,9 @@ class _Reading:
         return replace(found, kind=kind, memory_used=size, sm=sm, memory_use=memory)
 
     def _owner(self, pid: int) -> ProcessView:
-        if not self._hosts:
+        if self._look is None:
             return ProcessView(pid)
-        found = owner(pid)
+        found = self._look(pid)
         if found is None:
             self._unavailable[f"owner of {pid}"] = "no such process lives any more"
             return ProcessView(pid)

@@ -24,7 +24,7 @@ SERIES = r"\b((?:firewall|DCGM)_\w+)(?:\{([^}]*)\})?"
 """A metric that an expression asks for, and its selector."""
 
 
-def _exported() -> dict[str, set[str]]:
+def exported() -> dict[str, set[str]]:
     """Every metric of a firewall that has seen something, and its labels."""
     metrics = Metrics(gpu=snapshot, audit=lambda: "ok")
     metrics.verdict(event(Connect("a.test", 1), Verdict(Action.DENY, "default", "")), 0.1)
@@ -40,16 +40,36 @@ def _exported() -> dict[str, set[str]]:
     }
 
 
+def asked(expression: str) -> list[tuple[str, set[str]]]:
+    """The metrics that an expression asks for, each with its labels; those of `by` are of all."""
+    grouped = {
+        name for each in re.findall(r"\bby \(([^)]*)\)", expression) for name in _names(each)
+    }
+    return [
+        (name, set(re.findall(r"(\w+)[!=]", selector)) | grouped)
+        for name, selector in re.findall(SERIES, expression)
+    ]
+
+
+def _names(listed: str) -> list[str]:
+    return [each.strip() for each in listed.split(",")]
+
+
+SCRAPED = {"instance"}
+"""Labels that Prometheus itself sets."""
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
 def test_an_alert_asks_for_what_is_exported(alert: dict[str, Any]) -> None:
-    exported = _exported()
-    asked = re.findall(SERIES, alert["expr"])
-    assert asked
-    for name, selector in asked:
-        assert name in exported
-        labels = set(re.findall(r"(\w+)=", selector))
-        labels |= set(re.findall(r"\$labels\.(\w+)", str(alert["annotations"])))
-        assert labels <= exported[name]
+    known = exported()
+    wanted = asked(alert["expr"])
+    assert wanted
+    told = set(re.findall(r"\$labels\.(\w+)", str(alert["annotations"])))
+    assert told <= set().union(*(known[name] for name, _ in wanted))
+    for name, labels in wanted:
+        one_of = set().union(*(known[other] for other, _ in wanted))
+        assert labels - SCRAPED <= one_of
+        assert name in known
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")

@@ -145,8 +145,10 @@ class Alarm:
             trouble = self._hands.close(processes, cause)
 
             def stopped(count: int, more: str) -> None:
+                # What stands still sends nothing, whether its egress could be closed or not.
+                failed = more if respond in STOPPING else trouble
                 both = "; ".join(each for each in (trouble, more) if each)
-                self._end(alert, "failed" if both else "done", stopped=count, trouble=both)
+                self._end(alert, "failed" if failed else "done", stopped=count, trouble=both)
 
             if respond not in STOPPING:
                 stopped(0, "")

@@ -4,7 +4,7 @@ and the detector judges by.
 None means that nobody could tell. It never means no or zero.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -80,6 +80,7 @@ class Workload:
     memory: Band | None = None
     power: Band | None = None
     hours: tuple[int, int] | None = None
+    reason: str = ""
     source: str = ""
 
     def misfits(self, use: Use) -> tuple[str, ...]:
@@ -104,6 +105,53 @@ class Workload:
         yield "user", not self.user or (None if use.uid is None else use.uid == self.uid)
         yield "devices", self.is_on(use.devices)
         yield "hours", self.hours is None or _is_between(use.minute, *self.hours)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which workload a use is, by the keys that it `misfits`: where there are none, `workload`.
+
+    Else `workload` is the nearest, and `unsure` says that only what is not known speaks against it.
+    It is None where none is declared.
+    """
+
+    workload: Workload | None = None
+    misfits: tuple[str, ...] = ()
+    unsure: bool = False
+
+    @property
+    def declared(self) -> Workload | None:
+        """The workload that it is, or None."""
+        return None if self.misfits else self.workload
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether it is a declared workload in another sandbox or container than declared."""
+        return bool(self.misfits) and not self.unsure and set(self.misfits) <= set(PLACES)
+
+    @property
+    def why_not(self) -> str:
+        """Why it is no declared workload."""
+        if self.workload is None:
+            return "no workload is declared"
+        name, keys = self.workload.name, ", ".join(self.misfits)
+        if self.unsure:
+            return f"whether it is {name} cannot be told without its {keys}"
+        if self.misplaced:
+            return f"{name} is not declared for this {keys}"
+        return f"it is no declared workload (nearest: {name}, but for its {keys})"
+
+
+def match(workloads: Sequence[Workload], use: Use) -> Match:
+    """The workload that a use is, else one that it may be, else the nearest."""
+    tried = [Match(each, each.misfits(use)) for each in workloads]
+    nearest = min(tried, key=lambda each: len(each.misfits), default=Match())
+    if nearest.declared:
+        return nearest
+    for each in tried:
+        if each.workload is not None and each.workload.may_be(use):
+            return Match(each.workload, each.misfits, unsure=True)
+    return nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,39 +13,27 @@ from firewall.workloads import GpuRule, Workload
 def unexpected_process(rule: GpuRule, scene: Scene) -> Iterator[Sign]:
     """Busy processes that are no declared workload."""
     for worker in scene.workers or ():
-        undeclared = worker.workload is None and not worker.misplaced
-        yield _sign(rule, scene, worker, undeclared, _undeclared(worker))
+        found = worker.match
+        yield _sign(rule, scene, worker, not found.declared and not found.misplaced)
 
 
 def unexpected_sandbox(rule: GpuRule, scene: Scene) -> Iterator[Sign]:
     """Busy processes that are a declared workload, but not where it may run."""
     for worker in scene.workers or ():
-        where = worker.process.sandbox or worker.process.container or "no sandbox"
-        name = worker.nearest.name if worker.nearest else "?"
-        why = f"{name} is not declared for {where}"
-        yield _sign(rule, scene, worker, worker.misplaced, why)
+        yield _sign(rule, scene, worker, worker.match.misplaced)
 
 
-def _sign(rule: GpuRule, scene: Scene, worker: Worker, wrong: bool, why: str) -> Sign:
+def _sign(rule: GpuRule, scene: Scene, worker: Worker, wrong: bool) -> Sign:
     return Sign(
         rule=rule,
         device=scene.device,
         subject=worker.subject,
         holds=wrong and worker.busy(rule.utilisation),
         lasting=rule.lasting,
-        reason=f"{worker.told(scene.device)}; {why}",
+        reason=f"{worker.told(scene.device)}; {worker.match.why_not}",
         processes=(worker.process,),
         evidence={"utilisation": worker.use, "threshold": rule.utilisation},
     )
-
-
-def _undeclared(worker: Worker) -> str:
-    if worker.nearest is None:
-        return "no workload is declared"
-    keys = ", ".join(worker.misfits)
-    if worker.unsure:
-        return f"whether it is {worker.nearest.name} cannot be told without its {keys}"
-    return f"it is no declared workload (nearest: {worker.nearest.name}, but for its {keys})"
 
 
 class WithoutJob:
@@ -75,9 +63,9 @@ class WithoutJob:
     def _holds(self, rule: GpuRule, scene: Scene) -> bool | None:
         """A process whose identity is not known may be the job: then nothing is said."""
         workers, use = scene.workers, scene.device.utilisation
-        if workers is not None and any(each.workload for each in workers):
+        if workers is not None and any(each.match.declared for each in workers):
             return False
-        if workers is None or use is None or any(each.unsure for each in workers):
+        if workers is None or use is None or any(each.match.unsure for each in workers):
             return None
         return use >= rule.utilisation
 

@@ -7,24 +7,20 @@ from pathlib import PurePath
 
 from firewall.gpu.alerts import Denial
 from firewall.gpu.view import DeviceView, GpuView, ProcessView
-from firewall.workloads import PLACES, Use, Workload
+from firewall.workloads import Match, Use, Workload, match
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
     """One process on one device.
 
-    `use` is its per cent of the device, or the whole device's where that is all that is told.
-    `workload` is the declared one that it is. Else `nearest` is the one that it misses by the
-    fewest keys, `misfits`; it is `unsure` where only what is not known speaks against that one.
+    `use` is its per cent of the device, or the whole device's where that is all that is told;
+    `match` says which declared workload it is.
     """
 
     process: ProcessView
     use: int | None
-    workload: Workload | None = None
-    nearest: Workload | None = None
-    misfits: tuple[str, ...] = ()
-    unsure: bool = False
+    match: Match
 
     @property
     def subject(self) -> str:
@@ -35,11 +31,6 @@ class Worker:
     def name(self) -> str:
         """As lines show processes: python3[4711]."""
         return f"{PurePath(self.process.exe or '?').name}[{self.process.pid}]"
-
-    @property
-    def misplaced(self) -> bool:
-        """Whether it is a declared workload in another sandbox or container than declared."""
-        return bool(self.misfits) and not self.unsure and set(self.misfits) <= set(PLACES)
 
     def busy(self, threshold: int) -> bool:
         """Whether it works, or may: use that nobody tells is not idleness."""
@@ -67,7 +58,7 @@ class Scene:
 
     def of(self, workload: Workload) -> tuple[Worker, ...]:
         """The workers that are one workload."""
-        return tuple(each for each in self.workers or () if each.workload is workload)
+        return tuple(each for each in self.workers or () if each.match.declared is workload)
 
 
 def names(device: DeviceView) -> tuple[str, ...]:
@@ -91,17 +82,7 @@ def _worker(
     process: ProcessView, device: DeviceView, workloads: Sequence[Workload], minute: int
 ) -> Worker:
     use = device.utilisation if process.sm is None else process.sm
-    asked = _use(process, device, minute)
-    tried = [(each, each.misfits(asked)) for each in workloads]
-    if not tried:
-        return Worker(process, use)
-    nearest, misfits = min(tried, key=lambda pair: len(pair[1]))
-    if not misfits:
-        return Worker(process, use, workload=nearest)
-    for each in workloads:
-        if each.may_be(asked):
-            return Worker(process, use, None, each, each.misfits(asked), unsure=True)
-    return Worker(process, use, None, nearest, misfits)
+    return Worker(process, use, match(workloads, _use(process, device, minute)))
 
 
 def _use(process: ProcessView, device: DeviceView, minute: int) -> Use:

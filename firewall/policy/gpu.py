@@ -92,6 +92,7 @@ class WorkloadDocument(Strict):
     memory: Annotated[str, _band("memory")] | None = None
     power: Annotated[str, _band("power")] | None = None
     hours: Annotated[str, AfterValidator(_hours)] | None = None
+    reason: str = ""
 
     @model_validator(mode="after")
     def _of_something(self) -> "WorkloadDocument":
@@ -169,9 +170,15 @@ def band(text: str | None) -> Band | None:
     return Band(float(found[1]) * unit, float(found[2]) * unit)
 
 
+def minute(text: str) -> int:
+    """The minute of the day of a checked time such as 08:00."""
+    hour, _, rest = text.partition(":")
+    return 60 * int(hour) + int(rest)
+
+
 def hours(text: str | None) -> tuple[int, int] | None:
     """Checked hours, in minutes of the day."""
     if text is None:
         return None
-    first, second, third, fourth = (int(each) for each in re.split("[:-]", text))
-    return 60 * first + second, 60 * third + fourth
+    start, _, end = text.partition("-")
+    return minute(start), minute(end)

@@ -51,17 +51,19 @@ def _workload(document: WorkloadDocument, source: str) -> Workload:
         container=document.container or "",
         sandbox=document.sandbox or "",
         user=document.user or "",
-        uid=_uid(document.user),
+        uid=uid_of(document.user),
         devices=tuple(document.devices or ()),
         utilisation=band(document.utilisation),
         memory=band(document.memory),
         power=band(document.power),
         hours=hours(document.hours),
+        reason=document.reason,
         source=source,
     )
 
 
-def _uid(user: str | None) -> int | None:
+def uid_of(user: str | None) -> int | None:
+    """The number of a user by name or number; None where this machine has no such user."""
     if user is None:
         return None
     if user.isdecimal():

@@ -154,6 +154,7 @@ def test_what_could_not_be_done_is_recorded_and_told(tmp_path: Path) -> None:
     eventually(lambda: len(house.records("gpu-response")) == 2)
     failed = house.records("gpu-response")[1]
     assert (failed["stage"], failed["trouble"]) == ("failed", "it has ended; it has ended")
+    assert house.metrics.snapshot().responses == {("terminate", "failed"): 1}
     assert house.lines[-1] == "firewall: gpu.unexpected-process: it has ended; it has ended"
 
 

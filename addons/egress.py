@@ -21,6 +21,7 @@ from firewall.gpu import GpuMonitor
 from firewall.judge import Done, Judge
 from firewall.policy import Policy, PolicyError, load_policy
 from firewall.proxy.http.egress import Egress
+from firewall.redaction import Terms
 from firewall.requests import Request
 from firewall.verdict import Verdict
 
@@ -41,6 +42,7 @@ class _NoPolicy:
 
     digest = ""
     names: Mapping[str, str] = {}
+    redaction = Terms()
 
     def decide(self, request: Request, actor: Actor) -> Verdict:
         raise LookupError("there is no policy; start mitmproxy with --set policy=FILE")

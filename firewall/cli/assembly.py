@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.audit import AuditBusy, AuditLog, Keeper
+from firewall.audit import AuditBusy, AuditLog, Keeper, keys
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
@@ -59,7 +59,10 @@ def open_house(
     teller = Teller(metrics, live=live, heard=threads.verdict if threads else None)
     release = f"firewall sandbox release {plan.name}"
     loop = Loop()
-    judge = Judge(plan.policy, log, gpu, teller, release)
+    marks = keys.redaction_key(plan.authority)
+    judge = Judge(plan.policy, log, gpu, teller, release, redaction_key=marks)
+    if threads is not None:
+        threads.clean = _cleaner(judge)
     judge.desk = desk = Approvals(plan.approvals, judge, teller.say, loop.post)
     setup = Setup(
         policy="",
@@ -94,6 +97,15 @@ def open_house(
         log.close()
         keeper.close()
         loop.close()
+
+
+def _cleaner(judge: Judge) -> Callable[[str], str]:
+    """What takes the secrets out of a text, by the policy that is in force then."""
+
+    def clean(text: str) -> str:
+        return judge.redactor.text(text)
+
+    return clean
 
 
 def _control(loop: Loop, judge: Judge, quarantine: Quarantine, plan: Plan) -> Control:

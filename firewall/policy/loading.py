@@ -17,6 +17,7 @@ from firewall.policy.document import (
 )
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.lists import read_list
+from firewall.policy.redact import terms as redaction_terms
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedList, ResolvedRule
 from firewall.policy.sources import Origin, SourceError, resolve
 from firewall.policy.ssh import terms
@@ -122,6 +123,7 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
         shell=shell,
         tools=tools,
         lists=tuple(_lists(files)),
+        redaction=redaction_terms(file.document.audit for file in files),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
         notes=(*learned.notes(), *_by_name_alone(rules), *shadowed(shell, tools)),

@@ -15,6 +15,7 @@ from firewall.policy.after import After
 from firewall.policy.document import CriticalAction, DenyKind, GuardAction, RequestRule
 from firewall.policy.jsonpaths import Where
 from firewall.policy.ssh import SshTerms
+from firewall.redaction import Terms
 
 
 class _Frozen(BaseModel):
@@ -131,6 +132,7 @@ class Resolved(_Frozen):
     shell: ResolvedShell = ResolvedShell()
     tools: ResolvedTools = ResolvedTools()
     lists: tuple[ResolvedList, ...] = ()
+    redaction: Terms = Terms()
     sources: tuple[str, ...] = ()
     learned: tuple[Learned, ...] = ()
     notes: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firewall import judge as door
-from firewall.audit import AuditLog
+from firewall.audit import AuditLog, keys
 from firewall.gpu import GpuMonitor
 from firewall.judge import Cause, Desk, Judge, fail_closed
 from firewall.policy import Policy
@@ -162,7 +162,10 @@ class Depth:
     def _assemble(self, setup: Setup) -> None:
         policy = Policy.parse(setup.policy)
         self._log = AuditLog(Path(setup.audit), setup.chain)
-        judge = Judge(policy, self._log, self._gpu, self._reports, setup.release)
+        marks = keys.redaction_key(Path(setup.authority))
+        judge = Judge(
+            policy, self._log, self._gpu, self._reports, setup.release, redaction_key=marks
+        )
         judge.desk = self._desk(setup, judge)
         judge.quarantined = self._imposed = setup.quarantined
         judge.alarm = lambda cause: self._alarmed(judge, cause)

@@ -140,15 +140,15 @@ class Approvals:
         described = {"type": type(request).__name__, **describe(request)}
         body = {key: value for key, value in described.items() if key not in DERIVED}
         whole = len(json.dumps(body)) <= WHOLE_LIMIT
-        now = time.time()
+        now, clean = time.time(), self._judge.redactor.value
         question = Question(
             id=self._spool.new_id(),
             rule=verdict.rule,
             reason=verdict.reason,
             sources=[str(each.absolute()) for each in self._judge.policy.sources],
             sandbox=actor.sandbox,
-            process=_shortened(describe(actor.process)) if actor.process else {},
-            request=body if whole else _shortened(body),
+            process=_shortened(clean(describe(actor.process))) if actor.process else {},
+            request=clean(body) if whole else _shortened(clean(body)),
             whole=whole,
             asked=now,
             until=now + self._seconds,

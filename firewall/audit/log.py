@@ -11,9 +11,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from firewall import __version__
 from firewall.audit.chain import SEGMENT_LIMIT, Chain, Torn
@@ -36,8 +36,7 @@ CLOSE_SECONDS = 10.0
 type Done = Callable[[Exception | None], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     stamp: Stamp
     event: str
     done: Done | None

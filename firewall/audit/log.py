@@ -77,6 +77,11 @@ class AuditLog:
         """ "ok", or why nothing can be recorded now."""
         return self._state
 
+    @property
+    def waiting(self) -> int:
+        """Records that wait for the disk."""
+        return len(self._queue)
+
     def append(self, event: Mapping[str, Any], done: Done | None = None) -> None:
         """Queue one event; never waits for the disk.
 

@@ -10,7 +10,7 @@ from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
-from firewall.metrics import Metrics
+from firewall.metrics import Evidence, Metrics
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control
 from firewall.proxy.gate import Gate, set_limits
@@ -53,7 +53,9 @@ def open_house(
     """
     set_limits()
     gpu = GpuMonitor()
-    metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
+    metrics = Metrics(
+        gpu=gpu.latest, audit=lambda: log.state, evidence=lambda: _evidence(log, keeper)
+    )
     log, number = open_chain(plan.audit, metrics)
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=live, heard=threads.verdict if threads else None)
@@ -97,6 +99,10 @@ def open_house(
         log.close()
         keeper.close()
         loop.close()
+
+
+def _evidence(log: AuditLog, keeper: Keeper) -> Evidence:
+    return Evidence(log.waiting, keeper.state == "ok", keeper.newest())
 
 
 def _cleaner(judge: Judge) -> Callable[[str], str]:

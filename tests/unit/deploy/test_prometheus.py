@@ -11,7 +11,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from firewall.metrics import Metrics
+from firewall.metrics import Evidence, Metrics
 from firewall.metrics.exposition import registry
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
@@ -25,7 +25,11 @@ DEVICE = {"index": "0", "name": "GPU", "uuid": "GPU-1", "utilisation": 1, "memor
 
 def _exported() -> dict[str, set[str]]:
     """Every metric of a firewall that has seen something, and its labels."""
-    metrics = Metrics(gpu=lambda: {"status": "ok", "devices": [DEVICE]}, audit=lambda: "ok")
+    metrics = Metrics(
+        gpu=lambda: {"status": "ok", "devices": [DEVICE]},
+        audit=lambda: "ok",
+        evidence=lambda: Evidence(0, signing=True, newest=(1, 2.0)),
+    )
     metrics.verdict(event(Connect("a.test", 1), Verdict(Action.DENY, "default", "")), 0.1)
     metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "")), 0.1)
     metrics.append(0.1)
@@ -53,5 +57,14 @@ def test_an_alert_asks_for_what_is_exported(alert: dict[str, Any]) -> None:
 def test_promtool_accepts_the_rules() -> None:
     done = subprocess.run(
         ["promtool", "check", "rules", str(RULES)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_the_rules_about_the_log_fire_when_they_should() -> None:
+    tests = RULES.with_name("firewall.rules.test.yaml")
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(tests)], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr

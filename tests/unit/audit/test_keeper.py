@@ -140,8 +140,3 @@ class TestPlaces:
         assert keeper.state == "ok"
         assert "checkpoint 1 could not be told" in caplog.text
         assert len(read_seen(tmp_path / "copy")) == 1
-
-    @pytest.mark.parametrize("target", ["", "ftp://a.test/"])
-    def test_what_is_no_place(self, target: str) -> None:
-        with pytest.raises(ValueError, match="write -, a URL or a file"):
-            place(target)

@@ -19,7 +19,7 @@ from firewall.redaction import Terms
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class ResolvedRule(_Frozen):

@@ -3,8 +3,10 @@
     mitmdump -s addons/egress.py --set policy=policies/coding-agent.yaml [--set audit=FOLDER]
 
 `policy` is a file or a preset's name; without one every request is denied. `audit` is the folder of
-the audit log. It is the code that the firewall itself runs, less what a stock mitmproxy cannot
-give: the process behind a connection, and a bound on what waits for a slow HTTP/2 client.
+the audit log. A key in the folder `firewall` of mitmproxy's own (confdir) signs it: check it with
+`firewall audit verify --log FOLDER --key ~/.mitmproxy/firewall/audit-key.pub`. It is the code that
+the firewall itself runs, less what a stock mitmproxy cannot give: the process behind a connection,
+and a bound on what waits for a slow HTTP/2 client.
 """
 
 import logging
@@ -16,11 +18,13 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 
 from firewall.actor import Actor
-from firewall.audit import AuditError, AuditLog
+from firewall.audit import AuditError, AuditLog, Keeper, keys
 from firewall.gpu import GpuMonitor
-from firewall.judge import Done, Judge
+from firewall.judge import Judge
 from firewall.policy import Policy, PolicyError, load_policy
+from firewall.ports import Done
 from firewall.proxy.http.egress import Egress
+from firewall.redaction import Terms
 from firewall.requests import Request
 from firewall.verdict import Verdict
 
@@ -41,6 +45,7 @@ class _NoPolicy:
 
     digest = ""
     names: Mapping[str, str] = {}
+    redaction = Terms()
 
     def decide(self, request: Request, actor: Actor) -> Verdict:
         raise LookupError("there is no policy; start mitmproxy with --set policy=FILE")
@@ -64,6 +69,7 @@ class Firewall:
     def __init__(self) -> None:
         self._gpu = GpuMonitor()
         self._log: AuditLog | None = None
+        self._keeper: Keeper | None = None
         nothing = cast("Policy", _NoPolicy())
         self._egress = Egress(Judge(nothing, _NoLog(), self._gpu, _Unseen()))
         self.addons = [self._egress, self._egress.answers]
@@ -97,11 +103,17 @@ class Firewall:
         self._gpu.stop()
         if self._log is not None:
             self._log.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def _use(self, policy: Policy, folder: Path) -> None:
         if self._log is None:
+            authority = Path(ctx.options.confdir).expanduser() / "firewall"
+            marks = keys.redaction_key(authority)
             self._log = AuditLog(folder, "mitmproxy")
-            self._egress.judge = Judge(policy, self._log, self._gpu, _Unseen())
+            self._keeper = Keeper(folder, authority)
+            self._keeper.start()
+            self._egress.judge = Judge(policy, self._log, self._gpu, _Unseen(), redaction_key=marks)
         else:
             self._egress.judge.policy = policy
 

@@ -7,59 +7,25 @@ and the policy is not asked.
 """
 
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from firewall.actor import Actor
 from firewall.deeds import Deed, deeds
 from firewall.events import Fault, event_of, raised, suspected
 from firewall.history import History
 from firewall.policy import Policy
+from firewall.ports import Answer, Desk, Done, Gpu, Log, Witness
+from firewall.redaction import Redactor, redactor
 from firewall.requests import Execute, Request, ToolCall
 from firewall.verdict import Action, Severity, Verdict
 
 logger = logging.getLogger(__name__)
-
-type Answer = Callable[[Verdict], None]
-type Done = Callable[[Exception | None], None]
-
-
-class Log(Protocol):
-    """Where records become durable. `done` runs, on any thread, with None or with the failure."""
-
-    def append(self, event: Mapping[str, Any], done: Done | None = None) -> None: ...
-
-
-class Gpu(Protocol):
-    """What the GPUs are doing. `done` runs, on any thread, within a quarter of a second.
-
-    `follow` asks for what they do in the minute after each moment told so: `tell` gets the facts
-    of a record of its own.
-    """
-
-    def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None: ...
-
-    def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> None: ...
-
-
-class Desk(Protocol):
-    """Where what the policy leaves to a person waits for one."""
-
-    def standing(self, request: Request, actor: Actor, verdict: Verdict) -> Verdict:
-        """The verdict, or an allow where a person has granted the like of it already."""
-
-    def ask(self, request: Request, actor: Actor, verdict: Verdict, answer: Answer) -> None:
-        """Call `answer` once, on any thread, with an allow or a deny; a deny when time is up."""
-
-
-class Witness(Protocol):
-    """Who counts and shows verdicts: a record's event, and the seconds that the decision took."""
-
-    def verdict(self, event: Mapping[str, Any], seconds: float) -> None: ...
 
 
 def _now() -> str:
@@ -108,6 +74,7 @@ class Judge:
     then. `quarantined` is the deny that answers everything meanwhile, or None. `desk` is where a
     person is asked; without one, what would be asked is denied. `on_deeds` is called, on the thread
     of the verdict, with what an allowed request does and the policy's rules may refer to.
+    `redaction_key` makes the marks of secrets comparable with those of other judges.
     """
 
     def __init__(
@@ -118,6 +85,7 @@ class Judge:
         witness: Witness,
         release: str = "start this firewall anew",
         desk: Desk | None = None,
+        redaction_key: bytes | None = None,
     ) -> None:
         self.policy = policy
         self.desk = desk
@@ -125,6 +93,7 @@ class Judge:
         self.alarm: Alarm = _unheard
         self.on_deeds: Callable[[tuple[Deed, ...]], None] = _untold
         self._history = History()
+        self._redaction_key = redaction_key or secrets.token_bytes(32)
         self._release = release
         self._unwritten: Exception | None = None
         self._log = log
@@ -138,7 +107,7 @@ class Judge:
             return shut
         try:
             past = self._history.past(self.policy.remembers)
-            verdict = self.policy.decide(request, actor, past)
+            verdict = self._clean(self.policy.decide(request, actor, past))
             if verdict.action is Action.ASK and self.desk is not None:
                 return self.desk.standing(request, actor, verdict)
             return verdict
@@ -167,7 +136,7 @@ class Judge:
         started = perf_counter()
         verdict = self.preview(request, actor)
         seconds = perf_counter() - started
-        event = event_of(request, verdict, actor, flow)
+        event = self._event(request, verdict, actor, flow)
         if self._is_grave(verdict):
             freeze = self.policy.on_critical == "freeze"
             self.quarantine(Cause(verdict.rule, verdict.reason, freeze, trigger=event))
@@ -191,7 +160,7 @@ class Judge:
 
         def answered(final: Verdict) -> None:
             final = self.standing(final)
-            event = event_of(request, final, actor, flow)
+            event = self._event(request, final, actor, flow)
             self._witness.verdict(event, 0.0)
             self._learn(request, final)
             self._settle(event, final, actor, answer)
@@ -254,7 +223,7 @@ class Judge:
         verdict = self._failure(point, error)
         try:
             asked = request if request is not None else Fault(point, repr(error))
-            event = event_of(asked, verdict, actor, {"fault": repr(error)})
+            event = self._event(asked, verdict, actor, {"fault": repr(error)})
             self._record_with_gpu(event, actor)
             self._witness.verdict(event, 0.0)
         except Exception:
@@ -263,7 +232,31 @@ class Judge:
 
     def note(self, kind: str, facts: Mapping[str, Any], done: Done | None = None) -> None:
         """Record something that is no verdict: a flow's end, a new policy, a process that died."""
-        self._record({"kind": kind, **facts}, done)
+        self._record(self.redactor.value({"kind": kind, **facts}), done)
+
+    @property
+    def redactor(self) -> Redactor:
+        """What takes secrets out of whatever is recorded, shown or told of this judge's work."""
+        return redactor(self.policy.redaction, self._redaction_key)
+
+    def _event(
+        self,
+        request: Request | Fault,
+        verdict: Verdict,
+        actor: Actor,
+        flow: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """What is recorded, counted and told of a verdict, without its secrets."""
+        event: dict[str, Any] = self.redactor.value(event_of(request, verdict, actor, flow))
+        return event
+
+    def _clean(self, verdict: Verdict) -> Verdict:
+        """A verdict that names no secret of the request: agents and terminals are told it."""
+        text = self.redactor.text
+        reason, remedy = text(verdict.reason), text(verdict.remedy)
+        if reason is verdict.reason and remedy is verdict.remedy:
+            return verdict
+        return replace(verdict, reason=reason, remedy=remedy)
 
     def _is_grave(self, verdict: Verdict) -> bool:
         """Whether the policy asks for a quarantine: something critical was blocked."""

@@ -92,11 +92,13 @@ class Chain:
         if self._length >= self._segment_limit:
             self._release()
             self._create(self._sealed().seq + 1)
-        head, lines = self._sealed(), []
-        for stamp, event in events:
-            line, digest = seal(head.seq + 1, stamp, self._origin, event, head.hash)
-            head = Seal(head.seq + 1, head.hash, digest)
+        before, lines = self._sealed(), []
+        prev, digest = before.prev, before.hash
+        for seq, (stamp, event) in enumerate(events, before.seq + 1):
+            prev = digest
+            line, digest = seal(seq, stamp, self._origin, event, prev)
             lines.append(line)
+        head = Seal(before.seq + len(lines), prev, digest)
         self._append(b"".join(lines))
         self._head = head
         with contextlib.suppress(OSError):  # the records are durable, whoever hears of them

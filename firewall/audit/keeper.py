@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from firewall.audit.archive import Keep, compress_next, kept_from, surplus
-from firewall.audit.checkpoint import Checkpoint, Head
+from firewall.audit.checkpoint import Checkpoint, Head, newest
 from firewall.audit.errors import AuditBusy
 from firewall.audit.record import Stamp, boot_id
 from firewall.audit.signer import Signer, durable_heads
@@ -70,6 +71,17 @@ class Keeper:
     def state(self) -> str:
         """ "ok", or why no checkpoint can be signed now."""
         return self._state
+
+    def newest(self) -> tuple[int, float] | None:
+        """The last checkpoint's number, whoever signed it, and its time in seconds since the epoch;
+        None where there is none that can be read."""
+        try:
+            found = newest(self._directory)
+            if found is None:
+                return None
+            return found.number, datetime.fromisoformat(found.time).timestamp()
+        except (OSError, ValueError):
+            return None
 
     def start(self) -> None:
         """Begin. The first checkpoint comes when it is due, or with `close`."""

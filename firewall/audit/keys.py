@@ -8,6 +8,7 @@ trusts either trusts both, and the old one can be destroyed at once.
 import contextlib
 import os
 import re
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from firewall.audit.storage import Disk, sync_directory
 _FILE = "audit-key"
 _PUBLIC = "audit-key.pub"
 _ROTATION = "audit-key-*.rotation"
+_REDACTION = "redaction-key"
 _TITLE = "agent-firewall audit key rotation"
 _ODD = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -39,6 +41,23 @@ def ensure(directory: Path) -> SigningKey:
     if public_file(directory) != str(key.public):
         _place(directory / _PUBLIC, str(key.public), replace=True)
     return key
+
+
+def redaction_key(directory: Path) -> bytes:
+    """The key of the marks that stand for secrets, made first if there is none.
+
+    It lies beside the signing key and never in the log: with both, weak secrets could be guessed.
+    Raises AuditError where it is damaged, OSError where it cannot be kept.
+    """
+    Disk().make_directory(directory)
+    path = directory / _REDACTION
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):
+            _place(path, secrets.token_hex(32), replace=False)
+    try:
+        return bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        raise AuditError(f"{path}: this is no key; move it away, and a new one is made") from None
 
 
 def load(directory: Path) -> SigningKey:

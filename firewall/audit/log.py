@@ -11,9 +11,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from firewall import __version__
 from firewall.audit.chain import SEGMENT_LIMIT, Chain, Torn
@@ -36,8 +36,7 @@ CLOSE_SECONDS = 10.0
 type Done = Callable[[Exception | None], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     stamp: Stamp
     event: str
     done: Done | None
@@ -77,6 +76,11 @@ class AuditLog:
     def state(self) -> str:
         """ "ok", or why nothing can be recorded now."""
         return self._state
+
+    @property
+    def waiting(self) -> int:
+        """Records that wait for the disk."""
+        return len(self._queue)
 
     def append(self, event: Mapping[str, Any], done: Done | None = None) -> None:
         """Queue one event; never waits for the disk.

@@ -20,7 +20,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from firewall.audit.describe import plain, text
 
@@ -35,6 +37,7 @@ RESERVED = frozenset(
 )
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=plain, allow_nan=False)
+_AS_IT_IS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _TAIL = re.compile(rb',"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"}')
 _TAIL_LENGTH = len(',"prev":"","hash":""}') + 2 * 64
 _HASH_LENGTH = len(',"hash":""}') + 64
@@ -57,7 +60,11 @@ def encode_event(event: Mapping[str, Any]) -> str:
 
 
 def _dumps(event: Mapping[str, Any]) -> str:
+    """JSON in ASCII. orjson writes it at a tenth of the json module's cost, but only in UTF-8."""
     try:
+        written = orjson.dumps(event, default=plain, option=_AS_IT_IS)
+        if written.isascii():
+            return written.decode("ascii")
         encoded = _ENCODER.encode(event)
     except (TypeError, ValueError, RecursionError):
         return json.dumps(plain(event), separators=(",", ":"))
@@ -96,8 +103,7 @@ class _Cut:
         return f"[cut: {len(value)} characters in all, SHA-256 {digest}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """When a record was made: wall clock and monotonic clock, both in nanoseconds."""
 
     wall_ns: int

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.alerting import Alarm, everyone
-from firewall.audit import AuditBusy, AuditLog, Keeper
+from firewall.audit import AuditBusy, AuditLog, Keeper, keys
 from firewall.cli.hands import OwnHands
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
 from firewall.gpu.view import ProcessView
 from firewall.judge import Judge
-from firewall.metrics import Metrics
+from firewall.metrics import Evidence, Metrics
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control, Desk
 from firewall.proxy.gate import Gate, set_limits
@@ -60,13 +60,18 @@ def open_house(
     """
     set_limits()
     gpu = GpuMonitor(sandboxes=lambda: {} if namespace is None else {namespace: plan.name})
-    metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
+    metrics = Metrics(
+        gpu=gpu.latest, audit=lambda: log.state, evidence=lambda: _evidence(log, keeper)
+    )
     log, number = open_chain(plan.audit, metrics)
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=live)
     release = f"firewall sandbox release {plan.name}"
     loop = Loop()
-    judge = Judge(plan.policy, log, gpu, teller, release)
+    marks = keys.redaction_key(plan.authority)
+    judge = Judge(plan.policy, log, gpu, teller, release, redaction_key=marks)
+    if threads is not None:
+        threads.clean = _cleaner(judge)
     judge.desk = desk = Approvals(plan.approvals, judge, teller.say, loop.post)
     setup = Setup(
         policy="",
@@ -105,6 +110,19 @@ def open_house(
         log.close()
         keeper.close()
         loop.close()
+
+
+def _evidence(log: AuditLog, keeper: Keeper) -> Evidence:
+    return Evidence(log.waiting, keeper.state == "ok", keeper.newest())
+
+
+def _cleaner(judge: Judge) -> Callable[[str], str]:
+    """What takes the secrets out of a text, by the policy that is in force then."""
+
+    def clean(text: str) -> str:
+        return judge.redactor.text(text)
+
+    return clean
 
 
 def open_control(loop: Loop, judge: Judge, desk: Desk, plan: Plan) -> Control:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from firewall.actor import Actor
-from firewall.audit import AuditError
+from firewall.audit import AuditError, keys
 from firewall.cli.assembly import open_chain
-from firewall.cli.places import state_directory
+from firewall.cli.places import authority_directory, state_directory
 from firewall.cli.plan import host_and_port
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
@@ -118,7 +118,10 @@ def _checker(policy: str | None, log: Path | None) -> Iterator[Checker]:
     chain, _ = open_chain(log or state_directory() / "audit", metrics)
     gpu.start()
     try:
-        yield LocalChecker(Judge(loaded, chain, gpu, Teller(metrics, live=False)), Actor("mcp"))
+        marks = keys.redaction_key(authority_directory())
+        teller = Teller(metrics, live=False)
+        judge = Judge(loaded, chain, gpu, teller, redaction_key=marks)
+        yield LocalChecker(judge, Actor("mcp"))
     finally:
         gpu.stop()
         chain.close()

@@ -17,7 +17,8 @@ MetricsOption = Annotated[
 CheckpointsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--checkpoints", help="Tell the log's signed checkpoints to a file, a URL, or - too."
+        "--checkpoints",
+        help="Tell the log's signed checkpoints to a file, a URL, git:REPOSITORY[#BRANCH] or -.",
     ),
 ]
 KeepOption = Annotated[

@@ -56,11 +56,21 @@ class Histogram:
         return copy
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The audit log at one moment: records that wait for the disk, whether checkpoints can be
+    signed, and the newest one's number and time (seconds since the epoch), where there is one."""
+
+    waiting: int
+    signing: bool
+    newest: tuple[int, float] | None
+
+
 class Metrics:
     """Counts what happens, from any thread, and shows it to Prometheus.
 
-    `gpu` returns the monitor's latest snapshot and `audit` the log's state ("ok" or why not); both
-    are called when scraped.
+    `gpu` returns the monitor's latest snapshot and `audit` the log's state ("ok" or why not) and
+    `evidence` the rest of it; all are called when scraped.
     """
 
     def __init__(
@@ -68,9 +78,11 @@ class Metrics:
         *,
         gpu: Callable[[], Mapping[str, Any]] | None = None,
         audit: Callable[[], str] | None = None,
+        evidence: Callable[[], Evidence] | None = None,
     ) -> None:
         self._gpu = gpu
         self._audit = audit
+        self._evidence = evidence
         self._lock = threading.Lock()
         self._verdicts: Counter[tuple[str, str, str, str]] = Counter()
         self._faults: Counter[str] = Counter()
@@ -169,6 +181,7 @@ class Metrics:
         """All numbers at this moment."""
         gpu = self._gpu() if self._gpu else None
         audit = self._audit() if self._audit else None
+        evidence = self._evidence() if self._evidence else None
         with self._lock:
             return Snapshot(
                 verdicts=dict(self._verdicts),
@@ -184,6 +197,7 @@ class Metrics:
                 state=self._state,
                 policy=self._policy,
                 audit=audit,
+                evidence=evidence,
                 gpu=gpu,
             )
 
@@ -205,6 +219,7 @@ class Snapshot:
     state: SandboxState
     policy: tuple[str, str] | None
     audit: str | None
+    evidence: Evidence | None
     gpu: Mapping[str, Any] | None
 
 

@@ -14,7 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from firewall.metrics.counts import BUCKETS, Histogram, SandboxState, Snapshot
+from firewall.metrics.counts import BUCKETS, Evidence, Histogram, SandboxState, Snapshot
 from firewall.metrics.gpus import gpus
 
 
@@ -47,6 +47,8 @@ class _Firewall(Collector):
         yield _histogram("firewall_append_seconds", "From a record to the disk", now.appends)
         yield from _states(now)
         yield from _alerts(now)
+        if now.evidence is not None:
+            yield from _evidence(now.evidence)
         if now.gpu is not None:
             yield from gpus(now.gpu)
 
@@ -109,6 +111,17 @@ def _alerts(now: Snapshot) -> Iterator[Metric]:
         for values, count in counts.items():
             family.add_metric(values, count)
         yield family
+
+
+def _evidence(now: Evidence) -> Iterator[Metric]:
+    """The audit log. Without a checkpoint there is no number and no time: never a zero."""
+    yield GaugeMetricFamily("firewall_audit_queue", "Records that wait for the disk", now.waiting)
+    what = "1 while checkpoints can be signed; else nothing proves that the log is whole"
+    yield GaugeMetricFamily("firewall_checkpoint_state", what, int(now.signing))
+    if now.newest is not None:
+        number, time = now.newest
+        yield GaugeMetricFamily("firewall_checkpoint_number", "Checkpoints signed", number)
+        yield GaugeMetricFamily("firewall_checkpoint_time_seconds", "When the last one was", time)
 
 
 def _state(now: Snapshot) -> Metric:

@@ -24,6 +24,7 @@ from firewall.policy.gpu import GpuDocument
 from firewall.policy.hints import fitting, misread, unknown_key
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.paths import PathGlob
+from firewall.policy.redact import AuditDocument
 from firewall.policy.ssh import SshKeys
 from firewall.policy.strict import RuleName, Strict
 from firewall.policy.text import Node
@@ -203,6 +204,7 @@ class PolicyDocument(Strict):
     guards: GuardsDocument = Field(default_factory=GuardsDocument)
     lists: ListsDocument = Field(default_factory=ListsDocument)
     gpu: GpuDocument = Field(default_factory=GpuDocument)
+    audit: AuditDocument = Field(default_factory=AuditDocument)
 
 
 def validate[M: BaseModel](model: type[M], node: Node, file: str) -> M:

@@ -18,6 +18,7 @@ from firewall.policy.document import (
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpuloading import check_gpu, resolved_gpu, unknown_users
 from firewall.policy.lists import read_list
+from firewall.policy.redact import terms as redaction_terms
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedList, ResolvedRule
 from firewall.policy.sources import Origin, SourceError, resolve
 from firewall.policy.ssh import terms
@@ -125,6 +126,7 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
         tools=tools,
         gpu=gpu,
         lists=tuple(_lists(files)),
+        redaction=redaction_terms(file.document.audit for file in files),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
         notes=(

@@ -11,6 +11,7 @@ from firewall.policy.decide import Decider
 from firewall.policy.loading import load
 from firewall.policy.resolved import Resolved
 from firewall.policy.ssh import SshTerms
+from firewall.redaction import Terms
 from firewall.requests import Request
 from firewall.verdict import Verdict
 from firewall.workloads import GpuPolicy
@@ -25,7 +26,7 @@ class Policy:
     alert under `mode: observe`. `execute_from` are the folders that programs may be executed from
     (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
     those that are known, and `remembers` which deeds its rules refer to. `gpu` says what may use
-    the GPUs.
+    the GPUs, and `redaction` what is a secret here and never recorded.
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -43,6 +44,7 @@ class Policy:
         self.execute_from: tuple[str, ...] = resolved.shell.execute_from
         self.command_arguments: Mapping[str, str] = MappingProxyType(resolved.tools.commands)
         self.gpu: GpuPolicy = resolved.gpu
+        self.redaction: Terms = resolved.redaction
         self.remembers: frozenset[Did] = resolved.remembers()
         self._decider = Decider(resolved, self.digest)
 

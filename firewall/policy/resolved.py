@@ -15,6 +15,7 @@ from firewall.policy.after import After
 from firewall.policy.document import CriticalAction, DenyKind, GuardAction, RequestRule
 from firewall.policy.jsonpaths import Where
 from firewall.policy.ssh import SshTerms
+from firewall.redaction import Terms
 from firewall.workloads import GpuPolicy
 
 
@@ -133,6 +134,7 @@ class Resolved(_Frozen):
     tools: ResolvedTools = ResolvedTools()
     gpu: GpuPolicy = GpuPolicy()
     lists: tuple[ResolvedList, ...] = ()
+    redaction: Terms = Terms()
     sources: tuple[str, ...] = ()
     learned: tuple[Learned, ...] = ()
     notes: tuple[str, ...] = ()

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firewall import judge as door
-from firewall.audit import AuditLog
+from firewall.audit import AuditLog, keys
 from firewall.gpu import GpuMonitor
-from firewall.judge import Cause, Desk, Judge, fail_closed
+from firewall.judge import Cause, Judge, fail_closed
 from firewall.policy import Policy
+from firewall.ports import Desk
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup, Traffic
 from firewall.proxy.http.serve import Interceptor
@@ -57,7 +58,7 @@ class Reports:
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque(maxlen=REPORTS_LIMIT)
 
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None:
-        """Tell the gate, where the verdicts are counted and shown (judge.Witness)."""
+        """Tell the gate, where the verdicts are counted and shown (ports.Witness)."""
         self.send("verdict", {"event": shortened(event), "seconds": seconds})
 
     def send(self, kind: str, body: dict[str, Any]) -> None:
@@ -162,7 +163,10 @@ class Depth:
     def _assemble(self, setup: Setup) -> None:
         policy = Policy.parse(setup.policy)
         self._log = AuditLog(Path(setup.audit), setup.chain)
-        judge = Judge(policy, self._log, self._gpu, self._reports, setup.release)
+        marks = keys.redaction_key(Path(setup.authority))
+        judge = Judge(
+            policy, self._log, self._gpu, self._reports, setup.release, redaction_key=marks
+        )
         judge.desk = self._desk(setup, judge)
         judge.quarantined = self._imposed = setup.quarantined
         judge.alarm = lambda cause: self._alarmed(judge, cause)

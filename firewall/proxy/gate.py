@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import Any
 
 from firewall import judge
-from firewall.judge import Cause, Judge, Witness, fail_closed
+from firewall.judge import Cause, Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.policy import Policy
+from firewall.ports import Witness
 from firewall.proxy.actors import Actors, Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dns import Resolution

@@ -8,7 +8,7 @@ that the agent starts with another text (quoted anew, or from a file) belongs to
 import json
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,9 +28,13 @@ class _Expected:
 
 
 class Threads:
-    """Remembers which processes belong to which call. Any thread may use it."""
+    """Remembers which processes belong to which call. Any thread may use it.
+
+    Calls are known as they are recorded; `clean` takes out of a text what is left out there.
+    """
 
     def __init__(self) -> None:
+        self.clean: Callable[[str], str] = str
         self._lock = threading.Lock()
         self._expected: deque[_Expected] = deque(maxlen=CALLS)
         self._processes: OrderedDict[tuple[int, float], str] = OrderedDict()
@@ -68,6 +72,7 @@ class Threads:
         if process is None or not self._expected:
             return None
         pids = {each.pid for each in chain}
+        argv = [self.clean(word) for word in argv]
         for each in reversed(self._expected):
             if each.agents & pids and any(text in word for text in each.commands for word in argv):
                 self._keep((process.pid, process.started), each.call_id)

@@ -18,8 +18,8 @@ from typing import Any
 
 from firewall.actor import Actor
 from firewall.audit import describe
-from firewall.judge import Answer as Reply
 from firewall.judge import Judge
+from firewall.ports import Answer as Reply
 from firewall.requests import Request
 from firewall.toolcalls.grants import Grants
 from firewall.toolcalls.spool import Answer, Owner, Question, Spool
@@ -59,7 +59,7 @@ class _Waiting:
 
 
 class Approvals:
-    """Implements `judge.Desk` over a folder. Raises OSError where the folder cannot be used.
+    """Implements `ports.Desk` over a folder. Raises OSError where the folder cannot be used.
 
     `door` is the judge whose desk this is, which records what a person decided. `say` tells the
     terminal that something waits, `post` runs an answer on the thread that owns the judge. Grants
@@ -140,15 +140,15 @@ class Approvals:
         described = {"type": type(request).__name__, **describe(request)}
         body = {key: value for key, value in described.items() if key not in DERIVED}
         whole = len(json.dumps(body)) <= WHOLE_LIMIT
-        now = time.time()
+        now, clean = time.time(), self._judge.redactor.value
         question = Question(
             id=self._spool.new_id(),
             rule=verdict.rule,
             reason=verdict.reason,
             sources=[str(each.absolute()) for each in self._judge.policy.sources],
             sandbox=actor.sandbox,
-            process=_shortened(describe(actor.process)) if actor.process else {},
-            request=body if whole else _shortened(body),
+            process=_shortened(clean(describe(actor.process))) if actor.process else {},
+            request=clean(body) if whole else _shortened(clean(body)),
             whole=whole,
             asked=now,
             until=now + self._seconds,

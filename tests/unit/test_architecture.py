@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").rglob("*.py"))
 
 FLOORS = (
-    {"requests", "verdict", "actor", "domains", "words"},
-    {"deeds", "workloads"},
+    {"requests", "verdict", "actor", "domains", "words", "redaction"},
+    {"deeds", "workloads", "ports"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
     {"events"},

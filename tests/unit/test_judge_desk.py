@@ -7,8 +7,10 @@ import pytest
 import firewall.judge
 from firewall.actor import Actor
 from firewall.deeds import Did, Past
-from firewall.judge import Answer, Cause, Desk, Judge
+from firewall.judge import Cause, Judge
 from firewall.policy import Policy
+from firewall.ports import Answer, Desk
+from firewall.redaction import Terms
 from firewall.requests import Request, ToolCall
 from firewall.verdict import Action, Severity, Verdict
 from tests.unit.proxy.stage import CURL, Memory
@@ -25,6 +27,7 @@ class Asking:
     digest = "d"
     on_critical = "alert"
     remembers: frozenset[Did] = frozenset()
+    redaction = Terms()
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         return ASK

@@ -15,7 +15,8 @@ from mitmproxy.proxy.layers.http import HTTPMode
 
 from firewall import judge
 from firewall.actor import Actor
-from firewall.judge import Answer, Judge, fail_closed
+from firewall.judge import Judge, fail_closed
+from firewall.ports import Answer
 from firewall.protocols import Conversation, Identity, Watch, identify, inspect_response
 from firewall.proxy.http.answers import Answers
 from firewall.proxy.http.describing import (

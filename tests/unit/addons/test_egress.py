@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from firewall.audit import Key, verify
 from tests.e2e.servers import wait_for_port
 from tests.unit.proxy.http.stage import HOST, SUBSCRIBE, Stage, answering, read_all, swallow, until
 from tests.waiting import PATIENCE
@@ -91,6 +92,11 @@ def test_stock_mitmproxy_enforces_the_policy(tmp_path: Path) -> None:
         assert server.connections == 1
         assert here.rules()[:3] == ["good", "good", "good"]
         assert {"default", "guards.private-addresses"} <= set(here.rules())
+        key = Key.parse((stage.authority / "firewall" / "audit-key.pub").read_text().strip())
+        found = verify(tmp_path / "audit", key)
+        assert found.status == "intact"
+        assert found.checkpoints.count >= 1
+        assert found.chains[0].signed == found.chains[0].records
 
 
 def test_mining_inside_tls_never_leaves(tmp_path: Path) -> None:

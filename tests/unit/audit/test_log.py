@@ -480,7 +480,7 @@ class TestOpening:
         with opened(tmp_path):
             pass
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(tail=st.binary(min_size=1, max_size=200))
     def test_any_bytes_behind_the_end_are_torn_or_refused(
         self, tmp_path_factory: pytest.TempPathFactory, small: bytes, tail: bytes

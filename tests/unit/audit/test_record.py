@@ -150,3 +150,13 @@ def test_any_event_reads_back_as_it_was(event: dict[str, str]) -> None:
 def test_no_bytes_confuse_the_check(data: bytes) -> None:
     assert check(data) is None
     assert check(data + line({"kind": "x"})) is None or data == b""
+
+
+@pytest.mark.parametrize("text", ["plain", "café", 'quo"ted\\', "a\u2028b", "😀"])
+def test_a_text_is_written_as_the_json_module_would(text: str) -> None:
+    event = {"kind": "x", "n": [1, -2, True, None], text: text}
+    assert encode_event(event) == json.dumps(event, separators=(",", ":"))[1:-1]
+
+
+def test_a_number_that_is_none_reads_as_unknown() -> None:
+    assert strict(line({"kind": "x", "watts": float("inf")}))["watts"] is None

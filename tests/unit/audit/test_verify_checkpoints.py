@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,7 +151,7 @@ def test_times_of_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     log = AuditLog(tmp_path, "a")
     now = Stamp.now()
     hour = 3600 * 10**9
-    monkeypatch.setattr(Stamp, "now", lambda: replace(now, wall_ns=now.wall_ns - hour))
+    monkeypatch.setattr(Stamp, "now", lambda: now._replace(wall_ns=now.wall_ns - hour))
     append(log, 1)
     monkeypatch.undo()
     log.close()

@@ -102,7 +102,7 @@ WORDS = [
 
 
 @NEEDS_SSH
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
 def test_agrees_with_ssh(words: list[str]) -> None:
     """Whatever ssh accepts, we read alike; a URI is no forward, though ssh finds ports in it."""

@@ -11,7 +11,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from firewall.metrics import Metrics
+from firewall.metrics import Evidence, Metrics
 from firewall.metrics.exposition import registry
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
@@ -26,7 +26,11 @@ SERIES = r"\b((?:firewall|DCGM)_\w+)(?:\{([^}]*)\})?"
 
 def exported() -> dict[str, set[str]]:
     """Every metric of a firewall that has seen something, and its labels."""
-    metrics = Metrics(gpu=snapshot, audit=lambda: "ok")
+    metrics = Metrics(
+        gpu=snapshot,
+        audit=lambda: "ok",
+        evidence=lambda: Evidence(0, signing=True, newest=(1, 2.0)),
+    )
     metrics.verdict(event(Connect("a.test", 1), Verdict(Action.DENY, "default", "")), 0.1)
     metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "")), 0.1)
     metrics.append(0.1)
@@ -81,9 +85,12 @@ def test_promtool_accepts_the_rules() -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_the_gpu_alerts_fire_when_they_should() -> None:
-    cases = RULES.with_name("firewall.test.yaml")
+@pytest.mark.parametrize("name", ["firewall.gpu.test.yaml", "firewall.audit.test.yaml"])
+def test_the_alerts_fire_when_they_should(name: str) -> None:
     done = subprocess.run(
-        ["promtool", "test", "rules", str(cases)], check=False, capture_output=True, text=True
+        ["promtool", "test", "rules", str(RULES.with_name(name))],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr

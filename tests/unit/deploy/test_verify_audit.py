@@ -128,7 +128,7 @@ def whole_lines(data: bytes, place: int, value: int) -> bytes:
     return b"".join(lines)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     how=st.sampled_from([flip, insert, delete, zero, whole_lines]),
     which=st.integers(0, 1 << 20),

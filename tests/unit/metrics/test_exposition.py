@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from firewall.metrics import Metrics
+from firewall.metrics import Evidence, Metrics
 from firewall.metrics.exposition import registry
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
@@ -113,3 +113,13 @@ def test_alerts_about_gpu_use() -> None:
     assert now['firewall_gpu_responses_total{outcome="dry-run",respond="freeze"}'] == 1
     metrics.gpu_alerts_over()
     assert f"firewall_gpu_alerts_active{rule}" not in shown(metrics)
+
+
+def test_the_log_is_told_as_it_is_and_no_checkpoint_is_no_zero() -> None:
+    found = shown(Metrics(evidence=lambda: Evidence(3, signing=False, newest=(7, 12.5))))
+    assert found["firewall_audit_queue"] == 3
+    assert found["firewall_checkpoint_state"] == 0
+    assert found["firewall_checkpoint_number"] == 7
+    assert found["firewall_checkpoint_time_seconds"] == 12.5
+    fresh = shown(Metrics(evidence=lambda: Evidence(0, signing=True, newest=None)))
+    assert not any(name.startswith("firewall_checkpoint_time") for name in fresh)

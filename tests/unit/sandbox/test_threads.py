@@ -85,3 +85,11 @@ def test_what_is_kept_is_bounded_and_odd_arguments_do_no_harm() -> None:
     for _ in range(CALLS):
         found.verdict(called({"command": "other"}))
     assert found.started(actor(SHELL, AGENT), ["sh", "-c", "make test"]).tool_call is None
+
+
+def test_a_call_is_known_by_its_command_without_the_secrets() -> None:
+    found = Threads()
+    found.clean = lambda text: text.replace("s3cret", "[redacted:1]")
+    found.verdict(called({"command": "curl -H 'Cookie: [redacted:1]' a.test"}))
+    argv = ["bash", "-c", "curl -H 'Cookie: s3cret' a.test"]
+    assert found.started(actor(SHELL, AGENT), argv).tool_call == "c1"

@@ -10,8 +10,10 @@ from typing import cast
 
 from firewall.actor import Actor, Process
 from firewall.deeds import Did, Past
-from firewall.judge import Desk, Judge
+from firewall.judge import Judge
 from firewall.policy import Policy
+from firewall.ports import Desk
+from firewall.redaction import Terms
 from firewall.requests import Request, ToolCall
 from firewall.toolcalls.server import Server, by_credentials, unix_listener
 from firewall.toolcalls.service import Service
@@ -33,6 +35,7 @@ class Fixed:
     digest: str = "d"
     on_critical: str = "alert"
     remembers: frozenset[Did] = frozenset()
+    redaction = Terms()
     command_arguments: Mapping[str, str] = field(default_factory=lambda: {"my_tool": "cmd"})
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:

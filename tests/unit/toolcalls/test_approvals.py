@@ -15,6 +15,7 @@ from firewall.commands import read_argv, read_shell
 from firewall.deeds import Did, Past
 from firewall.judge import Judge
 from firewall.policy import Policy
+from firewall.redaction import Terms
 from firewall.requests import Execute, Request, ToolCall
 from firewall.toolcalls import approvals, spool
 from firewall.toolcalls.approvals import Approvals
@@ -35,6 +36,7 @@ class Asking:
     digest = "d"
     on_critical = "alert"
     remembers: frozenset[Did] = frozenset()
+    redaction = Terms()
     sources = (Path("/etc/policy.yaml"),)
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import firewall.judge
 from firewall.actor import Actor
-from firewall.judge import Answer as Told
+from firewall.ports import Answer as Told
 from firewall.requests import Request
 from firewall.toolcalls import service
 from firewall.toolcalls.dialects import DIALECTS

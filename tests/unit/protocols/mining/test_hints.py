@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firewall.protocols.jsonstream import LIMIT, Documents, decode
@@ -91,7 +91,6 @@ def signs(reader: Documents, pieces: list[bytes]) -> list[Any]:
     return [each for each in found if each[1]]
 
 
-@settings(deadline=None)
 @given(st.lists(PIECES, max_size=8).map(b"".join), st.integers(1, 4096))
 @example(b'{"pad":"' + b"y" * (LIMIT - 10) + b'"}' + SUBSCRIBE, 1460)
 @example(b'{"pad":"' + b"y" * (LIMIT - 11) + b'"}' + b" " * 9 + SUBSCRIBE, 7)

@@ -29,6 +29,7 @@ from firewall.deeds import Did, Past
 from firewall.judge import Judge
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.http.serve import Interceptor
+from firewall.redaction import Terms
 from firewall.requests import Connect, Message, Request
 from firewall.verdict import Action, Severity, Verdict
 from tests.waiting import PATIENCE
@@ -54,6 +55,7 @@ class FakePolicy:
         self.names: dict[str, str] = {}
 
     remembers: frozenset[Did] = frozenset()
+    redaction = Terms()
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         return self.rule(request)

@@ -11,6 +11,7 @@ from firewall.actor import Actor
 from firewall.deeds import NOTHING, Past
 from firewall.judge import Judge
 from firewall.policy import Policy
+from firewall.redaction import Terms
 from firewall.requests import Execute, Request
 from firewall.sandbox import linux
 from firewall.sandbox.execgate import ExecGate, notify
@@ -33,6 +34,7 @@ class Asked:
     digest: str = "d"
     on_critical: str = "alert"
     remembers: bool = False
+    redaction = Terms()
 
     def decide(self, request: Request, actor: Actor, past: Past = NOTHING) -> Verdict:
         assert isinstance(request, Execute)

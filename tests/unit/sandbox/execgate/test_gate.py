@@ -12,7 +12,7 @@ import pytest
 
 import firewall.judge
 from firewall.actor import Actor
-from firewall.judge import Answer
+from firewall.ports import Answer
 from firewall.requests import Request
 from firewall.verdict import Verdict
 from tests.unit.sandbox.execgate.stage import ALLOW, DENY, Stage, deny

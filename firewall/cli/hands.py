@@ -19,9 +19,10 @@ class OwnHands:
         self._blamed = blamed
 
     def close(self, processes: Sequence[ProcessView], cause: Cause) -> str:
-        trouble = "; ".join(_blame(self._blamed, processes)) if cause.freeze else ""
-        self._judge.quarantine(cause)
-        return trouble
+        try:
+            return "; ".join(_blame(self._blamed, processes)) if cause.freeze else ""
+        finally:
+            self._judge.quarantine(cause)
 
     def freeze(self, processes: Sequence[ProcessView], done: Done) -> None:
         """The quarantine does it, and records how many there were."""

@@ -29,7 +29,7 @@ class OwnHands:
         done(0, "")
 
     def terminate(self, processes: Sequence[ProcessView], done: Done) -> None:
-        _terminate(self._blamed, processes, done)
+        _terminate(processes, done)
 
 
 class FarHands:
@@ -51,7 +51,7 @@ class FarHands:
         self._blamed.freeze(lambda count, more: done(count, _both(trouble, more)))
 
     def terminate(self, processes: Sequence[ProcessView], done: Done) -> None:
-        _terminate(self._blamed, processes, done)
+        _terminate(processes, done)
 
     def _close(self, sandbox: str | None) -> str:
         if not sandbox:
@@ -63,7 +63,9 @@ class FarHands:
         return str(answer.get("error", ""))
 
 
-def _terminate(blamed: Blamed, processes: Sequence[ProcessView], done: Done) -> None:
+def _terminate(processes: Sequence[ProcessView], done: Done) -> None:
+    """End these, and nobody who was frozen before."""
+    blamed = Blamed()
     trouble = "; ".join(_blame(blamed, processes))
     blamed.terminate(lambda count, more: done(count, _both(trouble, more)))
 

@@ -78,6 +78,9 @@ class Blamed(Freezer):
     def _end_all(self) -> int:
         with suppress(TimeoutError):
             self._stop_all()
+        for pid in self._members():  # Those that stood still already are to end too.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                self._stopped.setdefault(pid, state(pid)[1])
         ended = sum(pinned(pid, started, signal.SIGKILL) for pid, started in self._stopped.items())
         self._stopped.clear()
         self._continue_all()

@@ -64,6 +64,14 @@ def test_a_tree_is_ended(root: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(root, 0)[1]) == -signal.SIGKILL
 
 
+def test_what_stands_still_already_is_ended_too(root: int) -> None:
+    for pid in (root, *family(root)):
+        os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: _states([root, *family(root)]) == "TTTT")
+    assert _done(_blamed(root).terminate) == (4, "")
+    assert os.waitstatus_to_exitcode(os.waitpid(root, 0)[1]) == -signal.SIGKILL
+
+
 @pytest.mark.parametrize(
     ("pid", "started", "why"),
     [

@@ -85,6 +85,7 @@ class GpuMonitor:
         self._problem: str | None = "the GPU monitor was not started"
         self._sample: GpuView | None = None
         self._ring: deque[GpuView] = deque(maxlen=RING)
+        self._history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
         self._subscribers: list[Callable[[GpuView], None]] = []
         self._aftermath = Aftermath()
         self._name = secrets.token_hex(6)
@@ -172,15 +173,18 @@ class GpuMonitor:
         """Read until stopped; raises UnavailableError where there is no library or no driver."""
         self._backend.open()
         try:
-            while self._running:
-                self._sample_listed(self._backend.devices(), time.monotonic() + RELIST)
+            self._sample_until_stopped()
         finally:
             self._backend.close()
 
-    def _sample_listed(self, devices: Sequence[Device], until: float) -> None:
-        tick = time.monotonic()
-        while self._running and tick < until:
-            if time.monotonic() >= tick:
+    def _sample_until_stopped(self) -> None:
+        devices: Sequence[Device] = ()
+        tick = listed = -math.inf
+        while self._running:
+            now = time.monotonic()
+            if now >= listed + RELIST:
+                devices, listed = self._backend.devices(), now
+            if now >= tick:
                 self._read(devices)
                 self._publish()
                 tick = time.monotonic() + self._period
@@ -209,6 +213,7 @@ class GpuMonitor:
     def _tell_all(self, view: GpuView) -> None:
         with self._changed:
             self._ring.append(view)
+            self._history.append(snapshot.line(view))
             subscribers = tuple(self._subscribers)
         for each in subscribers:
             _tell(each, view)
@@ -253,7 +258,7 @@ class GpuMonitor:
 
     def _snapshot(self, actor: Actor | None = None, note: str = "") -> Snapshot:
         with self._changed:
-            sample, history, age = self._sample, list(self._ring)[-HISTORY:], self._age()
+            sample, history, age = self._sample, list(self._history), self._age()
             problem = self._problem or _too_old(age)
         known = sample if not problem else None
         return {
@@ -264,7 +269,7 @@ class GpuMonitor:
             "age_ms": round(age * 1000, 1) if sample else None,
             "cost": {"nvml": known.nvml_seconds, "cpu": known.cpu_seconds} if known else {},
             "devices": snapshot.devices(known, actor) if known else [],
-            "history": [snapshot.line(each) for each in history],
+            "history": history,
         }
 
 

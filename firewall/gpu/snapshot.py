@@ -1,7 +1,7 @@
 """What a record says of the GPUs: a reading as JSON, its processes joined with who asked."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,21 +13,26 @@ BUSY = 20
 """Per cent of a GPU from which work is no accident: desktops and idle notebooks stay below."""
 
 
+_DEVICE = tuple(each.name for each in fields(DeviceView))
+_PROCESS = tuple(each.name for each in fields(ProcessView))
+
+
 def devices(view: GpuView, actor: Actor | None = None) -> list[dict[str, Any]]:
     """The devices, JSON-ready; for an actor each process says its `relation` to it."""
     return [_device(device, actor) for device in view.devices]
 
 
 def _device(device: DeviceView, actor: Actor | None) -> dict[str, Any]:
-    told = asdict(device)
+    told = {name: getattr(device, name) for name in _DEVICE}
     told["throttle"] = None if device.throttle is None else list(device.throttle)
+    told["unavailable"] = dict(device.unavailable)
     if device.processes is not None:
         told["processes"] = [_process(each, actor) for each in device.processes]
     return told
 
 
 def _process(process: ProcessView, actor: Actor | None) -> dict[str, Any]:
-    told = asdict(process)
+    told = {name: getattr(process, name) for name in _PROCESS}
     told |= {"argv": list(process.argv), "ancestors": list(process.ancestors)}
     if actor is not None:
         sandbox = actor.sandbox if in_sandbox(process, actor) else process.sandbox

@@ -44,7 +44,7 @@ def test_the_record_joins_the_attempt_with_the_gpu(workplace: Workplace, stub: S
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
-    blocked = eventually(lambda: _blocked(workplace))
+    (blocked, *_) = eventually(lambda: _blocked(workplace))
     process.communicate("\n", timeout=PATIENCE)
 
     gpu = blocked["gpu"]
@@ -62,8 +62,10 @@ def test_the_record_joins_the_attempt_with_the_gpu(workplace: Workplace, stub: S
     assert "the minute before | that moment | the minute after" in story
 
 
-def _blocked(workplace: Workplace) -> dict[str, Any] | None:
-    found = [
-        each for each in workplace.records() if each.get("verdict", {}).get("action") == "deny"
-    ]
-    return found[0] if found else None
+def _blocked(workplace: Workplace) -> list[dict[str, Any]]:
+    """What was denied, oldest first."""
+    return [each for each in workplace.records() if _is_denied(each)]
+
+
+def _is_denied(record: dict[str, Any]) -> bool:
+    return "verdict" in record and record["verdict"]["action"] == "deny"

@@ -76,6 +76,7 @@ COMMANDS = (
     ["protocols", "identify"],
     ["audit", "show"],
     ["audit", "verify"],
+    ["gpu", "top"],
     ["hook", "install"],
     ["mcp"],
     ["approvals", "allow"],

@@ -66,8 +66,8 @@ def shown(*processes: ProcessView) -> str:
 
 
 def test_owners_are_named() -> None:
-    train = ProcessView(7, argv=("/usr/bin/python3", "train.py"), uid=0, sandbox="rl", unit="t.service",
-                        container="", sm=3)  # fmt: skip
+    argv = ("/usr/bin/python3", "train.py")
+    train = ProcessView(7, argv=argv, uid=0, sandbox="rl", unit="t.service", container="", sm=3)
     boxed = ProcessView(
         8, exe="/bin/xmrig", container="c0ffee" * 10, container_kind="docker", sandbox=""
     )

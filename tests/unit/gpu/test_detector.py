@@ -225,7 +225,9 @@ def test_another_run_is_learned_anew() -> None:
 
 
 def test_nothing_is_a_shift_before_the_warm_up() -> None:
-    found = watch(_learned(), range(0, 1700, 5), lambda at: device(replace(JOB, sm=min(at // 17, 100))))
+    found = watch(
+        _learned(), range(0, 1700, 5), lambda at: device(replace(JOB, sm=min(at // 17, 100)))
+    )
     assert found == []
 
 

@@ -224,6 +224,15 @@ def test_the_list_of_devices_is_asked_for_rarely(clock: Clock) -> None:
     assert (backend.opened, backend.closed) == (1, 1)
 
 
+def test_listing_the_devices_anew_makes_no_reading_come_early(clock: Clock) -> None:
+    backend = FakeGpu()
+    with started(backend, period=10 * monitor.RELIST, patience=PATIENCE) as gpu:
+        ask(gpu)
+        clock.now += monitor.RELIST
+        ask(gpu)
+        assert (backend.listed, backend.readings, len(gpu.recent())) == (2, 2, 1)
+
+
 class TestSubscribers:
     def test_they_get_each_reading_on_the_sampler(self) -> None:
         told: list[tuple[str, GpuView]] = []

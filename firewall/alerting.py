@@ -136,12 +136,17 @@ class Alarm:
             work.start()
 
     def _respond(self, alert: Alert, facts: Mapping[str, Any]) -> None:
-        with fail_closed(self._judge, "gpu.response", _recorded):
+        respond, processes = alert.rule.respond, alert.processes
+        freeze = respond == "freeze"
+        cause = Cause(alert.rule.full_name, alert.reason, freeze, trigger=facts)
+
+        def shut(verdict: Verdict) -> None:
+            self._judge.quarantine(replace(cause, freeze=False))
+            self._end(alert, "failed", trouble=verdict.reason)
+
+        with fail_closed(self._judge, "gpu.response", shut):
             judge.probe("gpu.response")
             self._note(alert, "begun")
-            respond, processes = alert.rule.respond, alert.processes
-            freeze = respond == "freeze"
-            cause = Cause(alert.rule.full_name, alert.reason, freeze, trigger=facts)
             trouble = self._hands.close(processes, cause)
 
             def stopped(count: int, more: str) -> None:

@@ -19,16 +19,17 @@ class OwnHands:
         self._blamed = blamed
 
     def close(self, processes: Sequence[ProcessView], cause: Cause) -> str:
-        trouble = "; ".join(_blame(self._blamed, processes)) if cause.freeze else ""
-        self._judge.quarantine(cause)
-        return trouble
+        try:
+            return "; ".join(_blame(self._blamed, processes)) if cause.freeze else ""
+        finally:
+            self._judge.quarantine(cause)
 
     def freeze(self, processes: Sequence[ProcessView], done: Done) -> None:
         """The quarantine does it, and records how many there were."""
         done(0, "")
 
     def terminate(self, processes: Sequence[ProcessView], done: Done) -> None:
-        _terminate(self._blamed, processes, done)
+        _terminate(processes, done)
 
 
 class FarHands:
@@ -50,7 +51,7 @@ class FarHands:
         self._blamed.freeze(lambda count, more: done(count, _both(trouble, more)))
 
     def terminate(self, processes: Sequence[ProcessView], done: Done) -> None:
-        _terminate(self._blamed, processes, done)
+        _terminate(processes, done)
 
     def _close(self, sandbox: str | None) -> str:
         if not sandbox:
@@ -62,7 +63,9 @@ class FarHands:
         return str(answer.get("error", ""))
 
 
-def _terminate(blamed: Blamed, processes: Sequence[ProcessView], done: Done) -> None:
+def _terminate(processes: Sequence[ProcessView], done: Done) -> None:
+    """End these, and nobody who was frozen before."""
+    blamed = Blamed()
     trouble = "; ".join(_blame(blamed, processes))
     blamed.terminate(lambda count, more: done(count, _both(trouble, more)))
 

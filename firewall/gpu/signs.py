@@ -36,6 +36,10 @@ def _sign(rule: GpuRule, scene: Scene, worker: Worker, wrong: bool) -> Sign:
     )
 
 
+TOLD = 8
+"""Denials that an alert tells one by one, the last of them."""
+
+
 class WithoutJob:
     """Devices that are busy while none of the workloads declared for them runs there."""
 
@@ -108,7 +112,8 @@ class Denied:
             evidence={
                 "utilisation": worker.use,
                 "threshold": rule.utilisation,
-                "denied": [_evidence(each, worker, scene.taken) for each in denials],
+                "denials": len(denials),
+                "denied": [_evidence(each, worker, scene.taken) for each in denials[-TOLD:]],
             },
         )
 

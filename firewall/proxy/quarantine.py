@@ -40,8 +40,10 @@ class Gate(Protocol):
 
 class Freezer(Protocol):
     """Stops a sandbox's processes. `done` gets their number and what went wrong ("" if nothing),
-    on any thread."""
+    on any thread. `knows_any` says whether there is anybody whom it may stop."""
 
+    @property
+    def knows_any(self) -> bool: ...
     def freeze(self, done: Callable[[int, str], None]) -> None: ...
     def thaw(self, done: Callable[[int, str], None]) -> None: ...
 
@@ -152,7 +154,7 @@ class Quarantine:
     # Freezing
 
     def _freeze(self) -> None:
-        if self._freezer is None:
+        if self._freezer is None or not self._freezer.knows_any:
             self._say("its processes go on: only those of a sandbox can be stopped")
             return
         self.freezing = True

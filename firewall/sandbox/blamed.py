@@ -41,13 +41,18 @@ class Blamed(Freezer):
         return ""
 
     @property
+    def knows_any(self) -> bool:
+        """Whether anybody is blamed."""
+        return bool(self._roots)
+
+    @property
     def stopped(self) -> int:
         """How many processes are stopped now."""
         return len(self._stopped)
 
     def freeze(self, done: Done) -> None:
         """Stop all that is blamed; says so where nothing is."""
-        if self._roots:
+        if self.knows_any:
             super().freeze(done)
         else:
             done(0, "its processes go on: none of them is known to be to blame")
@@ -78,6 +83,9 @@ class Blamed(Freezer):
     def _end_all(self) -> int:
         with suppress(TimeoutError):
             self._stop_all()
+        for pid in self._members():  # Those that stood still already are to end too.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                self._stopped.setdefault(pid, state(pid)[1])
         ended = sum(pinned(pid, started, signal.SIGKILL) for pid, started in self._stopped.items())
         self._stopped.clear()
         self._continue_all()

@@ -36,6 +36,11 @@ class Freezer:
         self._wanted = False
         self._lock = threading.Lock()
 
+    @property
+    def knows_any(self) -> bool:
+        """Whether there is anybody to stop: a sandbox has processes."""
+        return True
+
     def freeze(self, done: Done) -> None:
         self._wanted = True
         self._work(self._stop_all, done)

@@ -8,7 +8,11 @@ import pytest
 from firewall.workloads import DEFAULTS
 from tests.bench.gpu_detection import (
     ATTACKS,
+    BEGIN,
+    BENIGN,
     DECLARED,
+    DOCS,
+    END,
     alarms,
     attacked,
     benign,
@@ -56,3 +60,9 @@ def test_a_mimic_is_seen_by_its_egress_alone() -> None:
 def test_memory_of_its_own_gives_a_small_diversion_away() -> None:
     name = "5 % diverted in the job's process, holding memory of its own"
     assert 60 <= first(name, 400, BEGINS)["baseline-shift"] <= 300
+
+
+def test_the_documented_tables_have_a_row_for_each_attack_and_kind_of_work() -> None:
+    told = DOCS.read_text().partition(BEGIN)[2].partition(END)[0]
+    for name in (*BENIGN, *(attack.name for attack in ATTACKS)):
+        assert f"\n| {name} | " in told

@@ -179,6 +179,7 @@ def test_a_failure_is_recorded_and_the_next_reading_is_judged(
         house.alarm.see(view(1, device(MINER)))
         eventually(lambda: house.memory.verdicts() == [("deny", f"fail-closed.{point}")])
     assert house.hands.did == []
+    assert (house.judge.quarantined is not None) is (point == "gpu.response"), "it fails closed"
     reborn = replace(MINER, started=9000.0)
     house.alarm.see(view(2, device(reborn)))
     eventually(lambda: house.hands.did == [("close", (200,))])

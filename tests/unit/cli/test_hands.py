@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from firewall.cli import hands
 from firewall.cli.hands import FarHands, OwnHands
 from firewall.judge import Cause, Judge
 from firewall.policy import load_policy
@@ -72,17 +73,17 @@ def test_the_sandbox_of_another_firewall_is_asked(
 
 
 def test_egress_that_cannot_be_closed_is_told(tmp_path: Path) -> None:
-    hands = FarHands(Known(), tmp_path)
-    assert hands.close((JOB,), CAUSE) == (
+    far = FarHands(Known(), tmp_path)
+    assert far.close((JOB,), CAUSE) == (
         "its egress stays open: it runs in no sandbox of this firewall"
     )
-    assert hands.close((), CAUSE) == "its egress stays open: whose it is is not known"
-    assert hands.close(INSIDE, CAUSE).startswith("the egress of run-1 stays open: ")
+    assert far.close((), CAUSE) == "its egress stays open: whose it is is not known"
+    assert far.close(INSIDE, CAUSE).startswith("the egress of run-1 stays open: ")
 
 
 @pytest.mark.parametrize(("act", "count"), [("freeze", 3), ("terminate", 4)])
 def test_processes_are_blamed_and_what_cannot_be_is_told(
-    tmp_path: Path, act: str, count: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, count: int
 ) -> None:
     told: list[tuple[int, str]] = []
     for blamed, processes in (
@@ -90,6 +91,7 @@ def test_processes_are_blamed_and_what_cannot_be_is_told(
         (Known(refuse="it has ended"), (JOB,)),
         (Known(), ()),
     ):
+        monkeypatch.setattr(hands, "Blamed", lambda known=blamed: known)
         getattr(FarHands(blamed, tmp_path), act)(processes, lambda *done: told.append(done))
     eventually(lambda: len(told) == 3)
     nobody = "which process it is is not known"

@@ -41,6 +41,7 @@ class Processes:
 
     frozen: bool = False
     trouble: str = ""
+    knows_any: bool = True
 
     def freeze(self, done: Callable[[int, str], None]) -> None:
         self.frozen = True

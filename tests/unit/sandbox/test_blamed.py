@@ -64,13 +64,19 @@ def test_a_tree_is_ended(root: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(root, 0)[1]) == -signal.SIGKILL
 
 
+def test_what_stands_still_already_is_ended_too(root: int) -> None:
+    for pid in (root, *family(root)):
+        os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: _states([root, *family(root)]) == "TTTT")
+    assert _done(_blamed(root).terminate) == (4, "")
+    assert os.waitstatus_to_exitcode(os.waitpid(root, 0)[1]) == -signal.SIGKILL
+
+
 @pytest.mark.parametrize(
     ("pid", "started", "why"),
     [
         (1, 0.0, "is never stopped: it is this firewall or the first of all"),
         (os.getpid(), describe(os.getpid()).started, "is never stopped"),
-        (os.getppid(), describe(os.getppid()).started - 60, "its pid is another's by now"),
-        (os.getppid(), None, "its start is not known"),
         (1 << 22, 1.0, "it has ended"),
     ],
 )
@@ -80,12 +86,21 @@ def test_who_is_never_stopped(pid: int, started: float | None, why: str) -> None
     assert _done(blamed.freeze) == (0, "its processes go on: none of them is known to be to blame")
 
 
-def test_a_parent_of_this_firewall_is_stopped_without_it() -> None:
+def test_whose_start_is_another_or_not_known_is_not_stopped(root: int) -> None:
     blamed = Blamed()
-    parent = os.getppid()
-    if parent == 1 or blamed.blame(parent, describe(parent).started):
-        pytest.skip("its parent cannot be blamed")
-    assert os.getpid() not in blamed._members()
+    assert "its pid is another's by now" in blamed.blame(root, describe(root).started - 60)
+    assert "its start is not known" in blamed.blame(root, None)
+    assert _done(blamed.freeze)[0] == 0
+
+
+def test_a_tree_that_this_firewall_is_in_is_stopped_without_it(
+    root: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blamed, parents = _blamed(root), family(root)
+    own = next(pid for pid in parents if pid in parents.values())
+    below = {pid for pid, parent in parents.items() if parent == own}
+    monkeypatch.setattr(os, "getpid", lambda: own)
+    assert set(blamed._members()) == {root, *parents} - {own} - below
 
 
 def test_who_ended_after_it_was_blamed_is_left_alone(root: int) -> None:

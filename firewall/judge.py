@@ -209,6 +209,10 @@ class Judge:
         if wanted and verdict.allowed and (kept := self._history.add(deeds(request), wanted)):
             self.on_deeds(kept)
 
+    def done(self) -> tuple[Deed, ...]:
+        """The deeds that are remembered, for another process's judge."""
+        return self._history.all()
+
     def remember(self, done: Iterable[Deed]) -> None:
         """Take in deeds that another process's judge allowed."""
         self._history.add(done, self.policy.remembers)

@@ -27,8 +27,9 @@ What it costs: a verdict is some 0.2 ms of Python where the caches are warm, hal
 /proc, and two to three times that in truth, since the program that starts has emptied them. Waking
 the gate and its caller takes 0.1 ms even if nothing is judged. In all a program starts 1 to 2 ms
 later on two busy cores: the aim of 0.2 ms is missed, and Python alone will not reach it. Tried
-without a gain that could be measured: SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (the caller then waits for the processor that
-the gate works on), a shorter switch interval, a frozen heap, and a processor of its own.
+without a gain that could be measured: SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (the caller then waits for
+the processor that the gate works on), a shorter switch interval, a frozen heap, and a processor of
+its own.
 """
 
 from firewall.sandbox.execgate.gate import ExecGate

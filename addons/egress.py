@@ -52,7 +52,9 @@ class _NoPolicy:
 
 
 class _NoLog:
-    def append(self, event: Mapping[str, Any], done: Done | None = None) -> None:
+    def append(
+        self, event: Mapping[str, Any], done: Done | None = None, *, urgent: bool = True
+    ) -> None:
         raise LookupError("there is no audit log yet")
 
 

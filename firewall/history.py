@@ -34,10 +34,17 @@ class History:
 
     def _keep(self, deed: Deed) -> None:
         objects = self._deeds.setdefault(deed.what, {})
-        objects.pop(deed.object, None)
-        objects[deed.object] = deed.at
+        objects[deed.object] = max(deed.at, objects.pop(deed.object, 0.0))
         if len(objects) > LIMIT:
             del objects[next(iter(objects))]
+
+    def all(self) -> tuple[Deed, ...]:
+        """Every deed that is kept, to tell another process of."""
+        with self._lock:
+            told = [
+                (what, each) for what, objects in self._deeds.items() for each in objects.items()
+            ]
+        return tuple(Deed(what, name, at) for what, (name, at) in told)
 
     def past(self, wanted: Collection[Did]) -> Past:
         """What was done so far, as a value that no longer changes."""

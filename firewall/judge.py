@@ -106,8 +106,9 @@ class Judge:
         if (shut := self.quarantined) is not None and not isinstance(request, INSIDE):
             return shut
         try:
-            past = self._history.past(self.policy.remembers)
-            verdict = self._clean(self.policy.decide(request, actor, past))
+            policy = self.policy  # Another thread may replace it meanwhile.
+            past = self._history.past(policy.remembers)
+            verdict = self._clean(policy.decide(request, actor, past))
             if verdict.action is Action.ASK and self.desk is not None:
                 return self.desk.standing(request, actor, verdict)
             return verdict
@@ -130,8 +131,9 @@ class Judge:
         `flow` is what is known about the flow besides the request: names, addresses, bytes. What
         the policy leaves to a person is held until one has answered; without `hold` the answer is
         an ask, for callers whose own user is asked. `prompt` answers an allow once its record is
-        on its way: for what moves no byte itself, and whose every later byte is recorded behind it
-        in the same chain. Where the record before could not be written it waits all the same.
+        in the queue: for what moves no byte itself, and whose every later byte is recorded behind
+        it in the same chain. After a record could not be written it waits all the same. Any thread
+        may call this; the alarm, the desk and the witness take it as it comes.
         """
         started = perf_counter()
         verdict = self.preview(request, actor)
@@ -177,6 +179,10 @@ class Judge:
         wanted = self.policy.remembers
         if wanted and verdict.allowed and (kept := self._history.add(deeds(request), wanted)):
             self.on_deeds(kept)
+
+    def done(self) -> tuple[Deed, ...]:
+        """The deeds that are remembered, for another process's judge."""
+        return self._history.all()
 
     def remember(self, done: Iterable[Deed]) -> None:
         """Take in deeds that another process's judge allowed."""
@@ -281,8 +287,8 @@ class Judge:
 
         if verdict.action is Action.ALLOW and not suspected(event):
             if prompt and self._unwritten is None:
-                self._record(event, noted)
-                answer(verdict)
+                self._record(event, noted, urgent=False)
+                answer(self._unless(self._unwritten, verdict))
             else:
                 self._record(event, durable)
         elif verdict.allowed:
@@ -306,9 +312,11 @@ class Judge:
             logger.exception("the GPUs could not be asked")
             measured({"status": "unavailable", "reason": repr(error)})
 
-    def _record(self, event: Mapping[str, Any], done: Done | None = None) -> None:
+    def _record(
+        self, event: Mapping[str, Any], done: Done | None = None, *, urgent: bool = True
+    ) -> None:
         try:
-            self._log.append(event, done)
+            self._log.append(event, done, urgent=urgent)
         except Exception as error:
             logger.exception("a record could not be written")
             if done is not None:

@@ -15,9 +15,14 @@ type Done = Callable[[Exception | None], None]
 
 
 class Log(Protocol):
-    """Where records become durable. `done` runs, on any thread, with None or with the failure."""
+    """Where records become durable. `done` runs, on any thread, with None or with the failure.
 
-    def append(self, event: Mapping[str, Any], done: Done | None = None) -> None: ...
+    One that is not `urgent` may wait a moment for others, but never behind a later one.
+    """
+
+    def append(
+        self, event: Mapping[str, Any], done: Done | None = None, *, urgent: bool = True
+    ) -> None: ...
 
 
 class Gpu(Protocol):

@@ -2,6 +2,8 @@
 
 Group commit: the thread takes what has queued meanwhile, writes it at once, syncs once and then
 answers every waiter; so the cost of a sync is shared by all who came while the one before ran.
+A record that nobody waits for lingers, so that a sync is shared even where none runs; whatever is
+urgent takes along what came before it.
 """
 
 import logging
@@ -30,6 +32,8 @@ QUEUE_BYTES = 64 << 20
 """Bytes of events that may wait for the disk."""
 BATCH_RECORDS = 512
 """Records written at once: more gain nothing and make the first one wait."""
+LINGER_SECONDS = 0.005
+"""How long a record that is not urgent waits for others."""
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 10.0
 
@@ -59,11 +63,14 @@ class AuditLog:
         observe: Callable[[float], None] | None = None,
         segment_limit: int = SEGMENT_LIMIT,
         retry_seconds: float = RETRY_SECONDS,
+        linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._observe = observe
         self._retry_seconds = retry_seconds
+        self._linger_seconds = linger_seconds
         self._queue: deque[_Entry] = deque()
         self._queued_bytes = 0
+        self._urgent = False
         self._lost = 0
         self._state = "ok"
         self._changed = threading.Condition()
@@ -82,8 +89,12 @@ class AuditLog:
         """Records that wait for the disk."""
         return len(self._queue)
 
-    def append(self, event: Mapping[str, Any], done: Done | None = None) -> None:
+    def append(
+        self, event: Mapping[str, Any], done: Done | None = None, *, urgent: bool = True
+    ) -> None:
         """Queue one event; never waits for the disk.
+
+        One that is not `urgent` is on the disk LINGER_SECONDS later, or with the next that is.
 
         `done` is called once: with None from the writing thread when the record is on the disk, or
         with an AuditError, perhaps at once and on this thread, when it will not be. Raises
@@ -96,7 +107,9 @@ class AuditLog:
                 stamp = Stamp.now()
                 self._queue.append(_Entry(stamp, encoded, done))
                 self._queued_bytes += len(encoded)
-                self._changed.notify()
+                self._urgent = self._urgent or urgent
+                if urgent or len(self._queue) == 1:
+                    self._changed.notify()
                 return
             self._lost += 1
         _call(done, AuditError(problem))
@@ -133,6 +146,7 @@ class AuditLog:
         with self._changed:
             while not self._queue and not self._closing.is_set():
                 self._changed.wait()
+            self._changed.wait_for(self._hurries, self._linger_seconds)
             batch: list[_Entry] = []
             size = 0
             while self._queue and len(batch) < BATCH_RECORDS and size < BATCH_LIMIT:
@@ -140,7 +154,11 @@ class AuditLog:
                 batch.append(entry)
                 size += len(entry.event)
             self._queued_bytes -= size
+            self._urgent = self._urgent and bool(self._queue)
             return batch
+
+    def _hurries(self) -> bool:
+        return self._urgent or self._closing.is_set()
 
     def _commit(self, batch: list[_Entry]) -> None:
         try:

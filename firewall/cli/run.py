@@ -109,7 +109,7 @@ def _exec_gate(
     house: House, sandbox: Sandbox, name: str, listener: int, threads: Threads
 ) -> ExecGate:
     place = (name, sandbox.pid, sandbox.namespace)
-    return ExecGate(listener, house.gate.judge, house.loop.post, *place, threads)
+    return ExecGate(listener, house.gate.judge, *place, threads)
 
 
 def _keep_masked(house: House, sandbox: Sandbox) -> None:

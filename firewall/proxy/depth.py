@@ -5,7 +5,8 @@
 FD is this process's end of the SOCK_SEQPACKET channel (handover.py). The first message is "setup";
 each further one replaces the policy, unless the new one is bad. "flow" brings a client's socket.
 Back go "verdict", for the gate's metrics, "closed", and "quarantine" where something critical was
-blocked, upon which the gate ends this process.
+blocked, upon which the gate ends this process. "deeds" goes both ways: what one side has allowed,
+for the other's rules that refer to it.
 """
 
 import asyncio
@@ -147,6 +148,8 @@ class Depth:
             case "flow":
                 client = socket.socket(fileno=fds[0])
                 self._serve(client, handover.decode(body))
+            case "deeds" if self._judge is not None:
+                self._judge.remember(handover.decode_deeds(body))
             case _:
                 logger.error("the gate sent a message of unknown kind %r", kind)
 
@@ -170,6 +173,8 @@ class Depth:
         judge.desk = self._desk(setup, judge)
         judge.quarantined = self._imposed = setup.quarantined
         judge.alarm = lambda cause: self._alarmed(judge, cause)
+        judge.on_deeds = lambda done: self._reports.send("deeds", handover.encode_deeds(done))
+        judge.remember(setup.deeds)
         addons = [each for name in setup.addons for each in import_module(name).addons]
         authority = Path(setup.authority)
         self._interceptor = Interceptor(judge, authority, setup.upstream_ca, addons)
@@ -191,6 +196,7 @@ class Depth:
         except Exception:
             logger.exception("the new policy cannot be read here; every flow ends")
             self._over.set()
+        judge.remember(setup.deeds)
         # A quarantine that began here ends only with this process.
         if judge.quarantined is self._imposed:
             judge.quarantined = self._imposed = setup.quarantined

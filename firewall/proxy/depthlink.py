@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import firewall
+from firewall.deeds import Deed
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.loop import READ, WRITE, Loop, Timer
 
 logger = logging.getLogger(__name__)
 
+DEEDS = 8192
+"""Deeds that may wait for the depth process; the oldest are forgotten."""
 BACKLOG = 8192
 """Flows that may wait for the depth process to take them; more are refused by closing them."""
 RETIRE_SECONDS = 2.0
@@ -39,6 +42,7 @@ class DepthLink:
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._backlog: deque[tuple[Handover, socket.socket]] = deque()
+        self._deeds: deque[Deed] = deque(maxlen=DEEDS)
         self._outdated = False
         self._retiring: Timer | None = None
 
@@ -54,6 +58,12 @@ class DepthLink:
         """Tell a running depth process of a new policy, before any further flow."""
         if self._channel is not None:
             self._outdated = True
+            self._flush()
+
+    def tell(self, done: tuple[Deed, ...]) -> None:
+        """Tell a running depth process what was done; the next one's setup has it all."""
+        if self._channel is not None and self._retiring is None:
+            self._deeds.extend(done)
             self._flush()
 
     def retire(self) -> None:
@@ -97,6 +107,9 @@ class DepthLink:
             if self._outdated:
                 handover.send_setup(channel, self._setup())
                 self._outdated = False
+            if self._deeds:
+                handover.send(channel, "deeds", handover.encode_deeds(self._deeds))
+                self._deeds.clear()
             while self._backlog:
                 flow, client = self._backlog[0]
                 handover.send(channel, "flow", handover.encode(flow), (client.fileno(),))
@@ -119,6 +132,7 @@ class DepthLink:
         ours.setblocking(False)
         self._channel = ours
         self._outdated = False
+        self._deeds.clear()
         self._loop.watch(ours.fileno(), READ, self._ready)
         return ours
 

@@ -20,6 +20,7 @@ from firewall.judge import Cause, Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.policy import Policy
 from firewall.ports import Witness
+from firewall.proxy import handover
 from firewall.proxy.actors import Actors, Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dns import Resolution
@@ -60,6 +61,7 @@ class Gate:
         self._witness = witness
         self.metrics = metrics
         self.depth = DepthLink(loop, self._setup, self._reported)
+        judge.on_deeds = lambda done: loop.post(lambda: self.depth.tell(done))
         self._setup_base = setup
         self._actors = actors
         self._names = Names()
@@ -232,7 +234,8 @@ class Gate:
 
     def _setup(self) -> Setup:
         policy, shut = self.judge.policy.dump(), self.judge.quarantined
-        return replace(self._setup_base, policy=policy, quarantined=shut)
+        done = self.judge.done()
+        return replace(self._setup_base, policy=policy, quarantined=shut, deeds=done)
 
     def _reported(self, kind: str, body: dict[str, Any]) -> None:
         if kind == "verdict":
@@ -242,6 +245,8 @@ class Gate:
             self.metrics.bytes("sent", body["sent"])
             self.metrics.bytes("received", body["received"])
             self.judge.note("flow", body)
+        elif kind == "deeds":
+            self.judge.remember(handover.decode_deeds(body))
         elif kind == "quarantine":
             self._quarantine(body)
         elif kind == "retired":

@@ -10,10 +10,12 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from firewall.actor import Actor, Process
+from firewall.deeds import Deed
 from firewall.verdict import Action, Obligations, Severity, Verdict
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,8 @@ class Setup:
     quarantine, and `release` the command that ends it (judge.Judge). `addons` names the modules
     whose `addons` mitmproxy is to load besides, as its option --scripts does. `desk` names what
     makes the judge's desk, "module:function", which is given `approvals`, the folder where
-    questions wait for a person; without it nobody is asked.
+    questions wait for a person; without it nobody is asked. `deeds` is what was done so far and the
+    policy may refer to.
     """
 
     policy: str
@@ -50,6 +53,7 @@ class Setup:
     addons: tuple[str, ...] = ()
     desk: str = ""
     approvals: str = ""
+    deeds: tuple[Deed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,22 @@ def send_setup(channel: socket.socket, setup: Setup) -> None:
 def decode_setup(body: dict[str, Any]) -> Setup:
     quarantined = body["quarantined"]
     verdict = _verdict(quarantined) if quarantined else None
-    return Setup(**{**body, "quarantined": verdict, "addons": tuple(body["addons"])})
+    return Setup(
+        **{
+            **body,
+            "quarantined": verdict,
+            "addons": tuple(body["addons"]),
+            "deeds": decode_deeds(body),
+        }
+    )
+
+
+def encode_deeds(deeds: Iterable[Deed]) -> dict[str, Any]:
+    return {"deeds": [asdict(each) for each in deeds]}
+
+
+def decode_deeds(body: dict[str, Any]) -> tuple[Deed, ...]:
+    return tuple(Deed(**each) for each in body["deeds"])
 
 
 def receive(channel: socket.socket) -> tuple[str, dict[str, Any], list[int]] | None:

@@ -129,27 +129,36 @@ def test_many_programs_at_once(steps: Steps) -> None:
     assert [argv for _, argv in executed(steps["many"])].count("/bin/true") == 200
 
 
+RACE_POLICY = """
+version: 1
+name: test
+extends: [base]
+shell:
+  rules:
+    - {name: no-quiet, deny: [quiet]}
+"""
 RACE = r"""
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#define KEEP __asm__ volatile("" ::: "memory") /* or the compiler leaves the first copy out */
 static char path[32] = "/bin/true";
 static void *flip(void *_) {
-    for (;;) { memcpy(path, "./quiet\0\0", 10); memcpy(path, "/bin/true", 10); }
+    for (;;) { memcpy(path, "./quiet\0\0", 10); KEEP; memcpy(path, "/bin/true", 10); KEEP; }
 }
 int main(void) {
     pthread_t t;
     pthread_create(&t, 0, flip, 0);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 3000; i++) {
         pid_t pid = vfork();
-        if (!pid) {
-            char *argv[] = {"x", "-R", "8080:localhost:80", "192.0.2.1", 0};
-            execv(path, argv);
-            _exit(9);
-        }
-        waitpid(pid, 0, 0);
+        if (!pid) { char *argv[] = {"x", "600", 0}; execv(path, argv); _exit(9); }
+        int status;
+        waitpid(pid, &status, 0);
+        if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return 0;
     }
+    return 1;
 }
 """
 
@@ -159,10 +168,10 @@ def test_a_raced_program_is_ended_and_told_of(workplace: Workplace) -> None:
     (workplace.work / "race.c").write_text(RACE)
     build = ["gcc", "-O1", "-pthread", "-o", "race", "race.c"]
     subprocess.run(build, cwd=workplace.work, check=True)
-    shutil.copy("/usr/bin/ssh", workplace.work / "quiet")
-    policy = workplace.policy(POLICY)
-    result = workplace.shell(policy, "./race; echo over")
-    assert result.out == "over\n", "a program that was not judged would hang in its connection"
+    shutil.copy("/usr/bin/sleep", workplace.work / "quiet")
+    policy = workplace.policy(RACE_POLICY)
+    result = workplace.shell(policy, "./race; echo over $?")
+    assert result.out == "over 0\n", "a swap was won and ended; what is not ended sleeps for long"
     swapped = [each for each in result.denied() if "judged" in each["flow"]]
-    assert {each["verdict"]["rule"] for each in swapped} <= {"no-back-doors"}
+    assert {each["verdict"]["rule"] for each in swapped} == {"no-quiet"}
     assert all(each["flow"]["judged"] == "/usr/bin/true" for each in swapped)

@@ -38,10 +38,35 @@ class ExecCall:
     flags: int = 0
 
 
+class _Memory:
+    """A caller's memory. The page read last is kept: arguments stand close together."""
+
+    def __init__(self, thread: int) -> None:
+        self._handle = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self._start = -1
+        self._page = b""
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+    def page(self, address: int) -> tuple[bytes, int]:
+        """The page of an address, and where in it the address is. Raises CallError."""
+        place = address % _PAGE
+        if address - place != self._start:
+            try:
+                self._page = os.pread(self._handle, _PAGE, address - place)
+            except (OSError, OverflowError):
+                raise CallError(errno.EFAULT) from None
+            self._start = address - place
+        if place >= len(self._page):
+            raise CallError(errno.EFAULT)
+        return self._page, place
+
+
 def read_call(notice: Notice) -> ExecCall:
     """Read a call. Raises CallError where it cannot succeed, or cannot be read."""
     try:
-        memory = os.open(f"/proc/{notice.thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        memory = _Memory(notice.thread)
     except OSError as error:
         raise CallError(errno.EACCES, f"its caller cannot be read: {error.strerror}") from error
     try:
@@ -57,33 +82,22 @@ def read_call(notice: Notice) -> ExecCall:
             flags & 0xFFFFFFFF,
         )
     finally:
-        os.close(memory)
+        memory.close()
 
 
-def _read(memory: int, address: int, size: int) -> bytes:
-    """What can be read at an address, up to `size` bytes and no further than is mapped."""
-    try:
-        return os.pread(memory, size, address)
-    except (OSError, OverflowError):
-        raise CallError(errno.EFAULT) from None
-
-
-def _string(memory: int, address: int, limit: int) -> bytes:
+def _string(memory: _Memory, address: int, limit: int) -> bytes:
     """A string that ends with a zero byte. It may end just before memory that is not mapped."""
     found = b""
     while len(found) <= limit:
-        size = _PAGE - (address + len(found)) % _PAGE
-        piece = _read(memory, address + len(found), size)
-        head, end, _ = piece.partition(b"\0")
-        found += head
-        if end:
-            return found
-        if not piece:
-            raise CallError(errno.EFAULT)
+        page, place = memory.page(address + len(found))
+        end = page.find(b"\0", place)
+        if end >= 0:
+            return found + page[place:end]
+        found += page[place:]
     raise CallError(errno.ENAMETOOLONG if limit == PATH_MAX else errno.E2BIG)
 
 
-def _words(memory: int, address: int) -> tuple[bytes, ...]:
+def _words(memory: _Memory, address: int) -> tuple[bytes, ...]:
     """The argument vector. A null pointer is an empty one (execve(2), NOTES)."""
     if not address:
         return ()
@@ -98,14 +112,13 @@ def _words(memory: int, address: int) -> tuple[bytes, ...]:
     return tuple(words)
 
 
-def _pointers(memory: int, address: int) -> list[int]:
+def _pointers(memory: _Memory, address: int) -> list[int]:
     pointers: list[int] = []
     while len(pointers) <= WORDS_LIMIT:
-        data = _read(memory, address, min(_POINTERS * 8, _PAGE - address % _PAGE or _PAGE))
+        page, place = memory.page(address)
+        data = page[place : place + _POINTERS * 8]
         if len(data) < 8:
-            data += _read(memory, address + len(data), 8 - len(data))
-        if len(data) < 8:
-            raise CallError(errno.EFAULT)
+            data += memory.page(address + len(data))[0][: 8 - len(data)]
         for (pointer,) in struct.iter_unpack("=Q", data[: len(data) // 8 * 8]):
             if not pointer:
                 return pointers

@@ -28,6 +28,7 @@ DIGESTS = 4096
 DIGEST_LIMIT = 512 << 20
 """Bytes of a file that are read for its digest, at 1 to 2 GB/s; a larger one has none."""
 _LOADERS = ("/lib*/ld-linux*.so*", "/lib/*/ld-linux*.so*", "/lib/ld-musl-*.so*")
+_MAGICAL = (b"/proc/", b"/dev/fd/")
 _OWN_DESCRIPTOR = re.compile(rb"/(?:proc/(?:self|thread-self)/fd|dev/fd)/([0-9]{1,9})")
 _OWN_IMAGE = re.compile(rb"/proc/(?:self|thread-self)/exe")
 _MAGIC = re.compile(rb"/proc/(?:[^/]+/task/)?[^/]+/(?:fd|exe|root|cwd|map_files)(?:/|$)")
@@ -36,15 +37,27 @@ _LOADER_VALUES = {"--library-path", "--inhibit-rpath", "--audit", "--preload", "
                   "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask"}  # fmt: skip
 
 
+type Version = tuple[int, ...]
+"""One content of one file: device, inode, when it was changed, and its size."""
+
+
+def version(found: os.stat_result) -> Version:
+    """What a file cannot keep when it changes."""
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """The file that would run: its path as the sandbox sees it, and what tells it from others."""
 
     path: str
-    device: int
-    inode: int
+    version: Version
     digest: str
     size: int
+
+    def is_same(self, other: "Image") -> bool:
+        """Whether both are one file with one content: links to it and modes may change."""
+        return (self.version[:2], self.digest) == (other.version[:2], other.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +77,10 @@ class Program:
 
 
 class Files:
-    """Finds programs. Remembers digests by what a file cannot keep when it changes."""
+    """Finds programs. Remembers the digest of each version of a file."""
 
     def __init__(self) -> None:
-        self._digests: OrderedDict[tuple[int, ...], str] = OrderedDict()
+        self._digests: OrderedDict[Version, str] = OrderedDict()
         self._loaders: dict[int, list[str]] = {}
         for pattern in _LOADERS:
             for path in glob.glob(pattern):
@@ -143,13 +156,10 @@ class Files:
         if not stat.S_ISREG(found.st_mode) or not (loaded or found.st_mode & 0o111):
             raise CallError(errno.EACCES)
         path = text(_link(f"/proc/self/fd/{handle}"))
-        digest = self._digest(handle, found)
-        return Image(path, found.st_dev, found.st_ino, digest, found.st_size)
+        return Image(path, version(found), self._digest(handle, found), found.st_size)
 
     def _digest(self, handle: int, found: os.stat_result) -> str:
-        key = (
-            found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size,
-        )  # fmt: skip
+        key = version(found)
         if key in self._digests:
             self._digests.move_to_end(key)
             return self._digests[key]
@@ -201,13 +211,15 @@ def _open_path(thread: int, path: bytes, flags: int = 0) -> int:
     """Open a path below the caller's root and, where it is relative, below its directory."""
     if not path.startswith(b"/"):
         path = _link(f"/proc/{thread}/cwd") + b"/" + path
+    if len(path) >= PATH_MAX:
+        raise CallError(errno.ENAMETOOLONG)
     plain = os.path.normpath(path)
+    if not plain.startswith(_MAGICAL):
+        return _below_root(thread, path, flags)
     if own := _OWN_DESCRIPTOR.fullmatch(plain):
         return _own(f"/proc/{thread}/fd/{int(own[1])}")
     if _OWN_IMAGE.fullmatch(plain):
         return _own(f"/proc/{thread}/exe")
-    if len(path) >= PATH_MAX:
-        raise CallError(errno.ENAMETOOLONG)
     if _MAGIC.match(plain):
         raise CallError(errno.EACCES, f"{text(path)} names a file in a way that cannot be followed")
     return _below_root(thread, path, flags)

@@ -1,4 +1,7 @@
-"""The gate's thread: takes each call that waits, has it judged, and answers the kernel."""
+"""The gate's thread: takes each call that waits, has it judged, and answers the kernel.
+
+The call is judged on this thread, since the way to another one and back costs more than the policy.
+"""
 
 import errno
 import logging
@@ -19,7 +22,7 @@ from firewall.sandbox.execgate.describe import Callers, Names, execute
 from firewall.sandbox.execgate.files import Files, Program
 from firewall.sandbox.execgate.notify import Notice
 from firewall.sandbox.execgate.tell import tell
-from firewall.sandbox.execgate.verify import Judged, Verifier
+from firewall.sandbox.execgate.verify import Judged, Verifier, before
 from firewall.sandbox.threads import Threads
 from firewall.verdict import Verdict
 
@@ -30,14 +33,13 @@ class ExecGate:
     """Judges every program that starts in one sandbox, from its making until `close`.
 
     `listener` is the sandbox's, `first` the pid of its first process and `namespace` the inode of
-    its network. `post` runs work on the thread that owns the judge, `threads` knows the tool calls.
+    its network. `threads` knows the tool calls.
     """
 
     def __init__(
         self,
         listener: int,
         door: Judge,
-        post: Callable[[Callable[[], None]], None],
         sandbox: str,
         first: int,
         namespace: int,
@@ -45,7 +47,6 @@ class ExecGate:
     ) -> None:
         self._listener = listener
         self._judge = door
-        self._post = post
         self._files = Files()
         self._names = Names(self._files)
         self._callers = Callers(sandbox, first, namespace)
@@ -71,8 +72,10 @@ class ExecGate:
             os.close(handle)
 
     def _ring(self) -> None:
-        with suppress(OSError):
-            os.eventfd_write(self._bell, 1)
+        """Wake the gate's thread, which needs it only from another."""
+        if threading.get_ident() != self._thread.ident:
+            with suppress(OSError):
+                os.eventfd_write(self._bell, 1)
 
     def _work(self) -> None:
         poller = select.poll()
@@ -135,12 +138,7 @@ class ExecGate:
     def _ask(self, notice: Notice, pid: int, program: Program) -> None:
         actor = self._threads.started(self._callers.actor(pid), program.argv)
         request = execute(program, self._names)
-        judged = Judged(notice.thread, pid, program, self._verifier.before(pid))
-
-        def decide() -> None:
-            with fail_closed(self._judge, "execgate.decide", refuse, request=request, actor=actor):
-                judge.probe("execgate.decide")
-                self._judge.decide(request, actor, {}, answer, prompt=True)
+        judged = Judged(pid, program, before(actor.process))
 
         def answer(verdict: Verdict) -> None:
             if not verdict.allowed:
@@ -152,7 +150,9 @@ class ExecGate:
         def refuse(verdict: Verdict) -> None:
             self._fail(notice, verdict)
 
-        self._post(decide)
+        with fail_closed(self._judge, "execgate.decide", refuse, request=request, actor=actor):
+            judge.probe("execgate.decide")
+            self._judge.decide(request, actor, {}, answer, prompt=True)
 
     def _fail(self, notice: Notice, verdict: Verdict, code: int = errno.EACCES) -> None:
         with suppress(OSError):
@@ -173,9 +173,6 @@ class ExecGate:
             if not verdict.allowed:
                 kill()
 
-        def decide() -> None:
-            with fail_closed(self._judge, "execgate.verify", answer, request=found, actor=actor):
-                judge.probe("execgate.verify")
-                self._judge.decide(found, actor, {"judged": judged.program.path}, answer)
-
-        self._post(decide)
+        with fail_closed(self._judge, "execgate.verify", answer, request=found, actor=actor):
+            judge.probe("execgate.verify")
+            self._judge.decide(found, actor, {"judged": judged.program.path}, answer)

@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
+from firewall.actor import Process
 from firewall.commands import left_to_the_network, read_argv
 from firewall.requests import Execute
+from firewall.sandbox import procfs
 from firewall.sandbox.execgate.calls import CallError
-from firewall.sandbox.execgate.files import Files, Image, Program, text
+from firewall.sandbox.execgate.files import Files, Image, Program, Version, text, version
 
 FIRST_LOOK = 0.001
 LOOKS = 8
@@ -24,21 +26,20 @@ ARGUMENTS = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A call that went on. `before` is what its process ran until then."""
+class Before:
+    """What a caller ran until its call: its file, and its command line without empty last words."""
 
-    thread: int
-    pid: int
-    program: Program
-    before: "Running | None"
+    file: Version
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """What a process runs: its image, and the start of its command line."""
+class Judged:
+    """A call that went on. `before` is None where its caller could not be read."""
 
-    image: Image
-    words: tuple[str, ...]
+    pid: int
+    program: Program
+    before: Before | None
 
 
 @dataclass(slots=True, order=True)
@@ -68,13 +69,6 @@ class Verifier:
         self._new: SimpleQueue[_Look] = SimpleQueue()
         self._looks: list[_Look] = []
 
-    def before(self, pid: int) -> Running | None:
-        """What a process runs now."""
-        try:
-            return Running(self._files.running(pid), _words(pid))
-        except (OSError, CallError):
-            return None
-
     def expect(self, judged: Judged) -> None:
         """Look at a process soon."""
         with suppress(OSError):
@@ -103,24 +97,26 @@ class Verifier:
     def _settled(self, look: _Look) -> bool:
         """Whether nothing more can be learnt of this call."""
         judged = look.judged
-        found = self.before(judged.pid)
-        if found is None:
+        try:
+            file, words = _file(judged.pid), _words(judged.pid)
+            if words == _cut(judged.program.words) and self._is_judged(judged, file):
+                return True
+            if words and not _unchanged(judged.before, file, words):
+                self._tell(judged, self._files.running(judged.pid), words, look.handle)
+                return True
+        except (OSError, CallError):
             return True
-        program = judged.program
-        if _same(found.image, program.image) and found.words == _cut(program.words):
-            return True
-        old = judged.before
-        # A command line is empty until the kernel has set it up.
-        unchanged = old is not None and _same(found.image, old.image) and found.words == old.words
-        if unchanged or not found.words:
-            look.looks += 1
-            look.due += FIRST_LOOK * 2**look.looks
-            return look.looks >= LOOKS
-        self._tell(judged, found, look.handle)
-        return True
+        # Nothing has changed yet. A command line is empty until the kernel has set it up.
+        look.looks += 1
+        look.due += FIRST_LOOK * 2**look.looks
+        return look.looks >= LOOKS
 
-    def _tell(self, judged: Judged, running: Running, handle: int) -> None:
-        found = _request(judged.pid, running)
+    def _is_judged(self, judged: Judged, file: Version) -> bool:
+        image = judged.program.image
+        return file == image.version or self._files.running(judged.pid).is_same(image)
+
+    def _tell(self, judged: Judged, image: Image, words: tuple[str, ...], handle: int) -> None:
+        found = _request(judged.pid, image, words)
         kept = os.dup(handle)
 
         def kill() -> None:
@@ -131,14 +127,34 @@ class Verifier:
         self._mismatch(judged, found, kill)
 
 
-def _same(one: Image, other: Image) -> bool:
-    return (one.device, one.inode, one.digest) == (other.device, other.inode, other.digest)
+def before(caller: Process | None) -> Before | None:
+    """What a caller runs, who has just been described."""
+    if caller is None:
+        return None
+    with suppress(OSError):
+        return Before(_file(caller.pid), _trimmed(caller.argv))
+    return None
+
+
+def _unchanged(old: Before | None, file: Version, words: tuple[str, ...]) -> bool:
+    return old is not None and (file, _trimmed(words)) == (old.file, old.words)
+
+
+def _trimmed(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the empty words at the end, which a description leaves out."""
+    while words and not words[-1]:
+        words = words[:-1]
+    return words
+
+
+def _file(pid: int) -> Version:
+    """The file that a process runs. Raises OSError."""
+    return version(os.stat(f"/proc/{pid}/exe"))
 
 
 def _words(pid: int) -> tuple[str, ...]:
     """The start of a process's command line, which it may change itself. Raises OSError."""
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        data = file.read(ARGUMENTS)
+    data = procfs.command_line(pid, ARGUMENTS)
     return tuple(map(text, data[:ARGUMENTS].removesuffix(b"\0").split(b"\0"))) if data else ()
 
 
@@ -148,12 +164,11 @@ def _cut(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(data.decode(errors="surrogateescape").split("\0"))
 
 
-def _request(pid: int, running: Running) -> Execute:
+def _request(pid: int, image: Image, words: tuple[str, ...]) -> Execute:
     """What runs, as a request."""
     directory = ""
     with suppress(OSError):
         directory = text(os.readlink(f"/proc/{pid}/cwd".encode()))
-    path, argv = running.image.path, running.words
-    reading = read_argv((path, *argv[1:]), directory)
+    reading = read_argv((image.path, *words[1:]), directory)
     findings = tuple(each for each in reading.findings if not left_to_the_network(each))
-    return Execute(path, argv, directory, findings, "", running.image.digest, reading.commands)
+    return Execute(image.path, words, directory, findings, "", image.digest, reading.commands)

@@ -121,6 +121,22 @@ class TestWriting:
             eventually(lambda: bool(seen))
         assert seen == [before + 1]
 
+    def test_what_is_not_urgent_waits_for_others(self, tmp_path: Path) -> None:
+        disk = FaultyDisk()
+        with opened(tmp_path, storage=disk, linger_seconds=PATIENCE) as log:
+            before = disk.syncs
+            seen: list[int] = []
+            for urgent in (False, False, True):
+                log.append(EVENT, lambda error: seen.append(disk.syncs), urgent=urgent)
+            eventually(lambda: len(seen) == 3)
+        assert seen == [before + 1] * 3, "what is urgent takes the others along, in their order"
+
+    def test_what_is_not_urgent_does_not_wait_for_long(self, tmp_path: Path) -> None:
+        seen: list[Exception | None] = []
+        with opened(tmp_path, linger_seconds=0.01) as log:
+            log.append(EVENT, seen.append, urgent=False)
+            eventually(lambda: seen == [None])
+
     def test_waiters_share_one_sync(self, tmp_path: Path) -> None:
         disk, gate = FaultyDisk(), threading.Event()
         with opened(tmp_path, storage=disk) as log:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from firewall.actor import Actor, Process
+from firewall.deeds import Deed
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.policy import load_policy
@@ -30,7 +31,11 @@ class Memory:
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def append(
-        self, event: Mapping[str, Any], done: Callable[[Exception | None], None] | None = None
+        self,
+        event: Mapping[str, Any],
+        done: Callable[[Exception | None], None] | None = None,
+        *,
+        urgent: bool = True,
     ) -> None:
         error = OSError(28, "No space left on device") if self.full else None
         if error is None:
@@ -72,7 +77,11 @@ class NoDepth:
 
     given: list[Handover] = field(default_factory=list)
     clients: list[socket.socket] = field(default_factory=list)
+    told: list[tuple[Deed, ...]] = field(default_factory=list)
     accept: bool = True
+
+    def tell(self, done: tuple[Deed, ...]) -> None:
+        self.told.append(done)
 
     def give(self, flow: Handover, client: socket.socket) -> bool:
         if self.accept:

@@ -17,11 +17,13 @@ from h2.connection import H2Connection
 
 import firewall.judge
 from firewall.actor import Actor, Process
+from firewall.deeds import Deed
 from firewall.judge import Cause, Judge, shut_by
 from firewall.policy import load_policy
 from firewall.proxy import handover
 from firewall.proxy.depth import Depth, shortened
 from firewall.proxy.handover import MESSAGE_LIMIT, Handover, Setup
+from firewall.requests import ToolCall
 from firewall.verdict import Verdict
 from tests.unit.proxy.http.stage import (
     ACTOR,
@@ -46,6 +48,14 @@ network:
     - {name: good, allow: https, hosts: [good.test], ports: [PORT], addresses: ["127.0.0.0/8"]}
 """
 QUARANTINE = POLICY + "guards: {on-critical: freeze}\n"
+AFTER_UPLOAD = (
+    POLICY
+    + """
+tools:
+  rules:
+    - {name: no-more, deny: [Send], after: {did: upload}}
+"""
+)
 NOTHING = "version: 1\nname: nothing\n"
 MEGABYTE = 1 << 20
 
@@ -214,6 +224,34 @@ def test_a_new_policy_takes_over(tmp_path: Path) -> None:
             here.setup(NOTHING)
             codes.append(here.status())
             assert codes == [b"HTTP/1.1 200", b"HTTP/1.1 403"]
+
+
+def test_what_it_allowed_is_told_to_the_gate(tmp_path: Path) -> None:
+    with Stage() as stage:
+        server = stage.upstream(answering())
+        with gate(stage, tmp_path, server.port, AFTER_UPLOAD) as here, here.tls() as client:
+            client.sendall(get().replace(b"GET", b"POST", 1))
+            deed, *more = handover.decode_deeds(here.report("deeds"))
+            assert (deed.what, deed.object, more) == ("upload", HOST, [])
+            assert deed.at > 0
+
+
+def test_what_the_gate_allowed_is_known_here(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(AFTER_UPLOAD.replace("PORT", "443"))
+    memory = Memory()
+    judge = Judge(load_policy(policy), memory, memory, memory)
+
+    async def told(channel: socket.socket) -> None:
+        depth = Depth(channel)
+        depth._judge = judge
+        depth._take("deeds", handover.encode_deeds([Deed("upload", "a.test", 1.0)]), [])
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        assert judge.preview(ToolCall("Send", "{}"), ACTOR).rule == "tools.default"
+        asyncio.run(told(theirs))
+    assert judge.preview(ToolCall("Send", "{}"), ACTOR).rule == "no-more"
 
 
 def test_a_critical_block_shuts_its_door_and_is_reported_first(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from firewall.actor import Process
+from firewall.deeds import Deed
 from firewall.proxy import depthlink, handover
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.handover import Setup
@@ -109,6 +110,20 @@ def test_a_new_policy_waits_for_a_full_queue_and_comes_before_further_flows(benc
     assert bench.reports == []
     for client in clients:
         client.close()
+
+
+def test_what_was_done_is_told_before_further_flows_and_to_no_process_that_starts_later(
+    bench: Bench,
+) -> None:
+    deed = Deed("download", "/src/x", 5.0)
+    bench.link.tell((deed,))
+    with bench.give():
+        assert [bench.receive()[0], bench.receive()[0]] == ["setup", "flow"]
+    bench.link.tell((deed,))
+    with bench.give():
+        kind, body = bench.receive()
+        assert (kind, handover.decode_deeds(body)) == ("deeds", (deed,))
+        assert bench.receive()[0] == "flow"
 
 
 def test_a_process_that_cannot_be_started_ends_the_flow_and_not_the_next(bench: Bench) -> None:

@@ -5,6 +5,7 @@ import socket
 from dataclasses import replace
 
 from firewall.actor import Actor, Process
+from firewall.deeds import Deed
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup
 from firewall.verdict import Action, Obligations, Severity, Verdict
@@ -43,7 +44,8 @@ def test_a_flow_arrives_as_it_was_sent_with_its_socket() -> None:
 
 
 def test_a_setup_larger_than_a_message_arrives_whole() -> None:
-    setup = Setup("p" * 2_000_000, "/log", "depth-0", "/authority", "/bundle.pem")
+    deeds = (Deed("upload", "a.test", 5.0),)
+    setup = Setup("p" * 2_000_000, "/log", "depth-0", "/authority", "/bundle.pem", deeds=deeds)
     before = len(os.listdir("/proc/self/fd"))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:

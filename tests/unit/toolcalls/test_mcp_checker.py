@@ -16,7 +16,7 @@ from firewall.toolcalls.mcp.checker import LocalChecker, RemoteChecker
 
 
 class _Quiet:
-    def append(self, event: Mapping[str, Any], done: Any = None) -> None:
+    def append(self, event: Mapping[str, Any], done: Any = None, *, urgent: bool = True) -> None:
         if done is not None:
             done(None)
 

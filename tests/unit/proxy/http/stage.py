@@ -69,7 +69,11 @@ class FakeLog:
         self.broken = False
 
     def append(
-        self, event: Mapping[str, Any], done: Callable[[Exception | None], None] | None = None
+        self,
+        event: Mapping[str, Any],
+        done: Callable[[Exception | None], None] | None = None,
+        *,
+        urgent: bool = True,
     ) -> None:
         if not self.broken:
             self.events.append(dict(event))

@@ -76,7 +76,7 @@ class Stage:
         theirs.close()
         with ours:
             _, (listener, *_), _, _ = socket.recv_fds(ours, 1, 1)
-        gate = ExecGate(listener, self.judge, lambda work: work(), "test", 1, 0, Threads())
+        gate = ExecGate(listener, self.judge, "test", 1, 0, Threads())
         try:
             with os.fdopen(reader, errors="replace") as output:
                 self.stderr = output.read()

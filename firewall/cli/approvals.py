@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from firewall.cli.places import approvals_directory
+from firewall.places import approvals_directory
 
 if TYPE_CHECKING:
     from firewall.toolcalls.spool import How, Question, Spool

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from firewall.cli.logs import Log, fail, log_directory, readable
-from firewall.cli.places import authority_directory
 from firewall.cli.query import query, stats
 from firewall.cli.report import report
+from firewall.places import authority_directory
 from firewall.verdict import Action
 
 app = typer.Typer(no_args_is_help=True, help="Read and check the audit log.")

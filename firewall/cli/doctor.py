@@ -17,8 +17,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from firewall.cli.places import state_directory
 from firewall.gpu.backend import Nvml, UnavailableError
+from firewall.places import state_directory
 from firewall.sandbox import Authority, Sandbox, SandboxError, SandboxSpec
 from firewall.sandbox.execgate import notify
 from firewall.sandbox.linux import LANDLOCK_WITH_SCOPES, landlock_version

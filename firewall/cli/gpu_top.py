@@ -18,10 +18,10 @@ from rich.text import Text
 
 from firewall.cli.lines import printable
 from firewall.cli.neighbours import Neighbours
-from firewall.cli.places import control_directory
 from firewall.gpu import GpuMonitor
 from firewall.gpu.snapshot import devices, rfc3339
 from firewall.gpu.view import DeviceView, GpuView, ProcessView
+from firewall.places import control_directory
 
 FIRST_SECONDS = 10.0
 """How long the first reading may take: without persistence a driver needs seconds to start."""

@@ -7,7 +7,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from firewall.cli.places import LOG_HELP, state_directory
+from firewall.cli.options import LOG_HELP
+from firewall.places import state_directory
 
 EXIT_UNREADABLE = 2
 

@@ -12,13 +12,13 @@ from typing import Any
 from firewall.actor import Actor
 from firewall.audit import AuditError, keys
 from firewall.cli.assembly import open_chain
-from firewall.cli.places import authority_directory, state_directory
 from firewall.cli.plan import host_and_port
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.metrics import Metrics
+from firewall.places import authority_directory, state_directory
 from firewall.policy import PolicyError, load_policy
 from firewall.toolcalls.mcp.checker import Checker, LocalChecker, RemoteChecker
 from firewall.toolcalls.mcp.endpoint import Endpoint

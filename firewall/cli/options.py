@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli.places import LOG_HELP
+LOG_HELP = "The audit log's folder (default: audit, in $FIREWALL_STATE or ~/.local/state/firewall)."
 
 PolicyOption = Annotated[
     str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")

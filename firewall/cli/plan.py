@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit import Keep, Place, place
-from firewall.cli.places import approvals_directory, control_directory, state_directory
+from firewall.places import approvals_directory, control_directory, state_directory
 from firewall.policy import Policy
 from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found

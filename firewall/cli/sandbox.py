@@ -4,7 +4,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from firewall.cli.places import control_directory
+from firewall.places import control_directory
 
 app = typer.Typer(no_args_is_help=True, help="List running firewalls; close and release one.")
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli.places import LOG_HELP
+from firewall.cli.options import LOG_HELP
 
 app = typer.Typer(no_args_is_help=True, help="Judge the tool calls of agents.")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from firewall.cli.lines import printable
 from firewall.cli.logs import fail
-from firewall.cli.places import authority_directory
+from firewall.places import authority_directory
 
 if TYPE_CHECKING:
     from firewall.audit import Key, Report, Seen

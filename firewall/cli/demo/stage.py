@@ -12,8 +12,8 @@ from pathlib import Path
 from firewall.audit import last
 from firewall.cli.demo import agent
 from firewall.cli.demo.servers import FileServer
-from firewall.cli.places import state_directory
 from firewall.cli.run import run_agent
+from firewall.places import state_directory
 
 RECORDS = 100
 

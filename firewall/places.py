@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-LOG_HELP = "The audit log's folder (default: audit, in $FIREWALL_STATE or ~/.local/state/firewall)."
-
 
 def state_directory() -> Path:
     """The folder of logs and keys: $FIREWALL_STATE, else `firewall` where XDG puts state.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from firewall.cli.places import state_directory
+from firewall.places import state_directory
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """`firewall mcp`: an MCP server behind the judge; with `trust`: accept its changed tools."""
 
 import asyncio
+import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.places import authority_directory, state_directory
 from firewall.policy import PolicyError, load_policy
+from firewall.toolcalls.approvals import own_desk
 from firewall.toolcalls.mcp.checker import Checker, LocalChecker, RemoteChecker
 from firewall.toolcalls.mcp.endpoint import Endpoint
 from firewall.toolcalls.mcp.http import Gateway
@@ -38,8 +40,7 @@ def run_server(command: list[str], policy: str | None, name: str | None, log: Pa
     try:
         server = name or server_name(command)
         session = Session(server, _pins(server), str(Path.cwd()))
-        with _checker(policy, log) as checker:
-            return asyncio.run(serve_stdio(command, session, checker))
+        return asyncio.run(_judged(policy, log, partial(serve_stdio, command, session)))
     except (PolicyError, AuditError, OSError, ValueError) as error:
         return _fail(str(error))
 
@@ -52,9 +53,13 @@ def run_gateway(
         host, port = host_and_port(listen)
         endpoint = Endpoint(url, host)
         server = name or re.sub(r"[^A-Za-z0-9_-]", "-", endpoint.host)
-        with _checker(policy, log) as checker:
-            gateway = Gateway(endpoint, server, _pins(server), checker)
-            asyncio.run(serve_http(gateway, host, port, partial(_ready, endpoint, server)))
+        ready = partial(_ready, endpoint, server)
+
+        def serve(checker: Checker) -> Awaitable[None]:
+            return serve_http(Gateway(endpoint, server, pins, checker), host, port, ready)
+
+        pins = _pins(server)
+        asyncio.run(_judged(policy, log, serve))
     except (PolicyError, AuditError, OSError, ValueError) as error:
         return _fail(str(error))
     return 0
@@ -106,25 +111,37 @@ def _pins(server: str) -> Pins:
     return Pins(state_directory() / "mcp", server)
 
 
-@contextmanager
-def _checker(policy: str | None, log: Path | None) -> Iterator[Checker]:
-    """The service's judge, or with a policy one of our own and its audit log."""
+async def _judged[T](
+    policy: str | None, log: Path | None, serve: Callable[[Checker], Awaitable[T]]
+) -> T:
+    """Serve with the service's judge, or with a policy one of our own.
+
+    Ours is taken apart while the loop still runs, on which it answers what waits for a person.
+    """
     if policy is None:
-        yield RemoteChecker(socket_path())
-        return
+        return await serve(RemoteChecker(socket_path()))
+    with _own_judge(policy, log or state_directory() / "audit") as judge:
+        return await serve(LocalChecker(judge, Actor(f"mcp-{os.getpid()}")))
+
+
+@contextmanager
+def _own_judge(policy: str, log: Path) -> Iterator[Judge]:
+    """A judge with an audit log and a desk."""
     loaded = load_policy(policy)
     gpu = GpuMonitor()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: chain.state)
-    chain, _ = open_chain(log or state_directory() / "audit", metrics)
-    gpu.start()
-    try:
+    chain, _ = open_chain(log, metrics)
+    teller = Teller(metrics, live=False)
+    with ExitStack() as ends:
+        ends.callback(teller.close)
+        ends.callback(chain.close)
+        ends.callback(gpu.stop)
+        gpu.start()
         marks = keys.redaction_key(authority_directory())
-        teller = Teller(metrics, live=False)
         judge = Judge(loaded, chain, gpu, teller, redaction_key=marks)
-        yield LocalChecker(judge, Actor("mcp"))
-    finally:
-        gpu.stop()
-        chain.close()
+        judge.desk = desk = own_desk(judge, teller.say)
+        ends.callback(desk.close)
+        yield judge
 
 
 def _fail(text: str) -> int:

@@ -19,6 +19,8 @@ from typing import Any
 from firewall.actor import Actor
 from firewall.audit import describe
 from firewall.judge import Judge
+from firewall.places import approvals_directory
+from firewall.policy import PolicyError, load_policy
 from firewall.ports import Answer as Reply
 from firewall.requests import Request
 from firewall.toolcalls.grants import Grants
@@ -63,7 +65,8 @@ class Approvals:
 
     `door` is the judge whose desk this is, which records what a person decided. `say` tells the
     terminal that something waits, `post` runs an answer on the thread that owns the judge. Grants
-    end with the process `owner`. A person may take `seconds`, or SECONDS.
+    end with the process `owner`. A person may take `seconds`, or SECONDS. `ruled` is called once
+    the policy has a new rule, before what it allows is answered.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Approvals:
         post: Post | None = None,
         owner: int | None = None,
         seconds: float | None = None,
+        ruled: Callable[[], None] | None = None,
     ) -> None:
         self._spool = Spool(folder)
         self._spool.prepare()
@@ -84,6 +88,7 @@ class Approvals:
         self._judge, self._say = door, say
         self._post: Post = post or _at_once
         self._seconds = SECONDS if seconds is None else seconds
+        self._ruled = ruled
         self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
         self._over = threading.Event()
@@ -190,6 +195,8 @@ class Approvals:
             return _denied(waiting.verdict, f"denied by {by}{said}")
         if answer.how == "session":
             self._grants.add(waiting.request, waiting.actor, waiting.verdict.rule, by)
+        elif answer.how == "rule" and self._ruled is not None:
+            self._ruled()
         self._cover(waiting.request, waiting.actor, waiting.verdict.rule, by)
         return _allowed(waiting.verdict, by, _HOW[answer.how])
 
@@ -223,6 +230,21 @@ class Approvals:
 def desk(folder: str, door: Judge, post: Post) -> Approvals:
     """The desk of a process whose parent is the firewall itself."""
     return Approvals(Path(folder), door, post=post, owner=os.getppid())
+
+
+def own_desk(judge: Judge, say: Say = logger.warning, seconds: float | None = None) -> Approvals:
+    """The desk of a judge that no firewall stands around, which takes in each rule itself."""
+    path = judge.policy.sources[-1].absolute()
+
+    def renew() -> None:
+        try:
+            judge.policy = policy = load_policy(path)
+        except (PolicyError, OSError) as error:
+            say(f"firewall: the old policy stays in force: {error}")
+            return
+        judge.note("policy", {"name": policy.name, "digest": policy.digest})
+
+    return Approvals(approvals_directory(), judge, say, seconds=seconds, ruled=renew)
 
 
 _HOW = {"once": "once", "session": "for this session", "rule": "by a new rule"}

@@ -30,8 +30,9 @@ class Firewall:
     """Asks the service whose Unix socket is `socket` (default: `socket_path`), or judges here.
 
     With a `policy` (a file, or a preset's name) a judge of this process decides, and records each
-    call below the folder `log`. What the policy leaves to a person waits for one. Where the service
-    is down, fails or takes longer than `timeout` seconds, the answer is a deny.
+    call below the folder `log`. What the policy leaves to a person waits for one, who answers with
+    `firewall approvals`. Where the service is down, fails or takes longer than `timeout` seconds,
+    the answer is a deny.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Firewall:
             raise ValueError("policy and log belong together: no call is allowed unrecorded")
         self._socket = socket if socket is not None else socket_path()
         self._timeout = timeout
-        self._local = None if policy is None or log is None else _local_judge(policy, log)
+        self._local = None if policy is None or log is None else _local_judge(policy, log, timeout)
 
     def close(self) -> None:
         """End what a judge of this process needs; every later call is denied."""
@@ -68,7 +69,7 @@ class Firewall:
             plain = json.loads(json.dumps(dict(arguments), default=str))
             call = Call(tool, plain, call_id, agent, session=session, directory=directory)
             if self._local is not None:
-                return self._local.check(call, self._timeout)
+                return self._local.check(call)
             return check(call, self._socket, wait=True, timeout=self._timeout)
         except Exception as error:
             return refusal("python", repr(error))
@@ -101,10 +102,10 @@ class Firewall:
         return now
 
 
-def _local_judge(policy: str, log: str) -> "LocalJudge":
+def _local_judge(policy: str, log: str, timeout: float) -> "LocalJudge":
     from firewall.toolcalls.python.local import LocalJudge  # a second that asking does not need
 
-    return LocalJudge(policy, log)
+    return LocalJudge(policy, log, timeout)
 
 
 def _bind(signature: inspect.Signature, *args: Any, **kwargs: Any) -> Mapping[str, Any]:

@@ -12,30 +12,36 @@ from firewall.audit import AuditBusy, AuditLog
 from firewall.gpu import GpuMonitor
 from firewall.judge import Judge, fail_closed
 from firewall.policy import load_policy
+from firewall.toolcalls.approvals import own_desk
 from firewall.toolcalls.calls import Call, request_of
 from firewall.toolcalls.client import Answer
 from firewall.toolcalls.mcp.checker import answered
 from firewall.verdict import Verdict
 
 CHAINS = 1024
+GRACE_SECONDS = 5.0
+"""For the answer's record, once a person has decided or the time for that is up."""
 
 
 class LocalJudge:
     """Judges by a policy (a file, or a preset's name) and records below `log`.
 
-    Raises PolicyError or AuditError where there is no policy or no log to write.
+    A person has `timeout` seconds to answer what the policy asks about. Raises PolicyError,
+    AuditError or OSError where there is no policy, no log to write or no place for questions.
     """
 
-    def __init__(self, policy: str, log: str) -> None:
+    def __init__(self, policy: str, log: str, timeout: float) -> None:
         loaded = load_policy(policy)
         self._gpu = GpuMonitor()
         self._log = _chain(Path(log))
         self._actor = Actor(f"python-{os.getpid()}")
         self._judge = Judge(loaded, self._log, self._gpu, _Silent())
+        self._judge.desk = self._desk = own_desk(self._judge, seconds=timeout)
+        self._timeout = timeout + GRACE_SECONDS
         self._gpu.start()
 
-    def check(self, call: Call, timeout: float) -> Answer:
-        """The verdict; a deny where there is none in time."""
+    def check(self, call: Call) -> Answer:
+        """The verdict; a deny where there is none in time. Any thread may call this."""
         future: Future[Verdict] = Future()
 
         def settle(verdict: Verdict) -> None:
@@ -46,11 +52,12 @@ class LocalJudge:
             door.probe("python.check")
             request = request_of(call, self._judge.policy.command_arguments)
             self._judge.decide(request, self._actor, {}, settle)
-            future.result(timeout)
-        return answered(self._judge.standing(future.result(timeout)))
+            future.result(self._timeout)
+        return answered(self._judge.standing(future.result()))
 
     def close(self) -> None:
-        """Stop the threads; every record is written already."""
+        """Deny what waits for a person, and stop the threads; every record is written already."""
+        self._desk.close()
         self._gpu.stop()
         self._log.close()
 

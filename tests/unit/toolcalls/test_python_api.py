@@ -5,13 +5,20 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from firewall.cli.main import app
+from firewall.places import approvals_directory
+from firewall.toolcalls import approvals
 from firewall.toolcalls.python import Denied, Firewall, guard_environment
+from firewall.toolcalls.spool import Spool
+from tests.waiting import eventually
 
 BROKEN = [b"no json", b'{"action":"perhaps"}', b"[]", b"{}"]
 
@@ -150,11 +157,27 @@ def test_the_other_arguments_are_judged_too(firewall: Firewall, service: Service
     assert sandbox.exec("rm x") == "not rm"
 
 
+POLICY = """
+version: 1
+name: p
+tools:
+  rules:
+    - {name: small, deny: [pay], where: {"$.amount": {min: 100}}}
+    - {name: careful, ask: [send]}
+"""
+
+
 @pytest.fixture
-def judging(tmp_path: Path) -> Iterator[Firewall]:
+def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FIREWALL_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(approvals, "POLL_SECONDS", 0.01)
     policy = tmp_path / "p.yaml"
-    rule = '{name: small, deny: [pay], where: {"$.amount": {min: 100}}}'
-    policy.write_text(f"version: 1\nname: p\ntools:\n  rules:\n    - {rule}\n")
+    policy.write_text(POLICY)
+    return policy
+
+
+@pytest.fixture
+def judging(policy: Path, tmp_path: Path) -> Iterator[Firewall]:
     firewall = Firewall(policy=str(policy), log=str(tmp_path / "audit"))
     yield firewall
     firewall.close()
@@ -179,6 +202,53 @@ def test_a_fault_in_the_judge_of_this_process_denies(
 
     monkeypatch.setattr("firewall.judge.probe", broken)
     assert judging.check("pay", {"amount": 1}).rule == "fail-closed.python.check"
+
+
+def _approvals(*words: str) -> str:
+    """What a person is told who answers the question that waits longest."""
+    name = eventually(lambda: Spool(approvals_directory()).questions())[0].id
+    return CliRunner().invoke(app, ["approvals", words[0], name, *words[1:]]).output
+
+
+@pytest.mark.parametrize(
+    ("words", "action", "why"),
+    [(("allow",), "allow", "once"), (("deny", "--reason", "not today"), "deny", "not today")],
+)
+def test_a_person_is_asked_and_answers(
+    judging: Firewall, words: tuple[str, ...], action: str, why: str
+) -> None:
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(judging.check, "send", {"to": "ann"})
+        assert judging.check("pay", {"amount": 1}).allowed, "one that waits holds no other"
+        _approvals(*words)
+        answer = waiting.result()
+    assert (answer.action, answer.rule, why in answer.reason) == (action, "careful", True)
+
+
+def test_a_rule_that_a_person_writes_is_in_force_for_the_next_call(judging: Firewall) -> None:
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(judging.check, "send", {"to": "ann"})
+        _approvals("allow", "--rule", "--write")
+        assert waiting.result().allowed
+        assert judging.check("send", {"to": "ann"}).allowed
+
+
+def test_what_nobody_answers_in_time_is_denied_and_waits_no_more(
+    policy: Path, tmp_path: Path
+) -> None:
+    firewall = Firewall(policy=str(policy), log=str(tmp_path / "audit"), timeout=0.05)
+    answer = firewall.check("send", {"to": "ann"})
+    assert (answer.action, "nobody approved it" in answer.reason) == ("deny", True)
+    assert Spool(approvals_directory()).questions() == []
+    firewall.close()
+
+
+def test_what_waits_when_the_judge_of_this_process_ends_is_denied(judging: Firewall) -> None:
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(judging.check, "send", {"to": "ann"})
+        eventually(lambda: Spool(approvals_directory()).questions())
+        judging.close()
+        assert "the firewall ends" in waiting.result().reason
 
 
 def test_a_policy_without_a_log_is_refused() -> None:

@@ -1,8 +1,7 @@
 """A person's consent as a rule of the policy: the change to its text, and that it takes effect.
 
-An ask beats an allow, so that one more allow would change nothing: what asks has to let go of it.
-A rule that asks about this program or tool alone becomes the allow; one that asks about others too
-loses this one, and the allow is added. Where the default asks, the allow is all that is needed.
+What is granted is what was asked, and no more: an allow with `exactly`, the only one that beats an
+ask. What asks stays as it is, in whichever file it stands.
 """
 
 import difflib
@@ -16,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from firewall.cli import yamledit
 from firewall.commands import read_argv
 from firewall.policy import Policy, PolicyError, load_policy
 from firewall.policy.cases import judge
 from firewall.policy.loading import PRESETS
+from firewall.policy.programs import Programs, Run, run_of
+from firewall.policy.toolrules import Called, Tools
 from firewall.requests import Execute, Request, ToolCall
 from firewall.toolcalls.calls import Call, request_of
 from firewall.verdict import Action
@@ -30,10 +29,8 @@ from firewall.verdict import Action
 if TYPE_CHECKING:
     from firewall.toolcalls.spool import Question
 
-DEFAULTS = {"shell.default": "shell", "tools.default": "tools"}
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off"}
 """What YAML 1.1 does not read as text."""
-_KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
 class ConsentError(ValueError):
@@ -68,16 +65,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _Thing:
-    """What is allowed: the section and key of its rule, its name, what narrows the rule, and the
-    words that it was read from."""
+    """What is allowed: the section of its rule, the program or tool, and what else the rule says.
+    `folder` is None where it is not known, or does not matter."""
 
     section: str
     name: str
-    narrowed: str
-    words: tuple[str, ...]
+    arguments: str
+    folder: str | None = None
 
     def rule(self, name: str) -> str:
-        return f"{{name: {name}, allow: [{_quoted(self.name)}]{self.narrowed}}}"
+        exactly = f"arguments: {self.arguments}"
+        if self.folder is not None:
+            exactly += f", directory: {_quoted(self.folder)}"
+        allow = _quoted(_literal(self.name))
+        return f"{{name: {name}, allow: [{allow}], exactly: {{{exactly}}}}}"
 
 
 def consent(question: "Question") -> Change:
@@ -89,71 +90,21 @@ def consent(question: "Question") -> Change:
     except PolicyError as error:
         raise ConsentError(str(error)) from error
     request = _request(question.request, policy)
-    if section := DEFAULTS.get(question.rule):
-        return _added(policy, request, section)
-    return _let_go(policy, request, question.rule)
-
-
-def _added(policy: Policy, request: Request, section: str) -> Change:
-    """The default asks: the allow is added to the policy's own file."""
-    things = list(_things(request, section))
-    thing = _only(things, section)
+    thing = _only(list(_things(policy, request, question.rule)), question.rule)
     path = _writable(Path(policy.sources[-1]), thing)
     before = path.read_text()
-    after = yamledit.with_rule(before, section, thing.rule(_name(policy, thing)))
-    return _checked(Change(path, before, after, ()), policy, request, thing)
+    after = yamledit.with_rule(before, thing.section, thing.rule(_name(policy, thing)))
+    return _checked(Change(path, before, after, _notes(thing)), request, thing)
 
 
-def _let_go(policy: Policy, request: Request, rule: str) -> Change:
-    """A rule asks: it lets go of this program or tool."""
-    for source in policy.sources:
-        for section in ("shell", "tools"):
-            before = source.read_text()
-            if (found := yamledit.rule_named(before, section, rule)) is not None:
-                return _narrowed(policy, request, rule, (source, before, section, found))
-    raise ConsentError(
-        f"no rule {rule} stands in the policy: what cannot be read cannot be allowed by a rule;"
-        " allow it once, or --session"
-    )
+def _notes(thing: _Thing) -> tuple[str, ...]:
+    if thing.section == "tools" or thing.folder is not None:
+        return ()
+    return ("the folder is not known, so that this is allowed in any",)
 
 
-def _narrowed(
-    policy: Policy,
-    request: Request,
-    rule: str,
-    place: tuple[Path, str, str, yaml.MappingNode],
-) -> Change:
-    source, before, section, found = place
-    asks = yamledit.member(found, "ask")
-    names = [each.value for each in asks.value] if isinstance(asks, yaml.SequenceNode) else []
-    things = [each for each in _things(request, section) if each.name in names]
-    thing = _only(things, f"rule {rule}")
-    path = _writable(source, thing)
-    others = [each for each in names if each != thing.name]
-    if others:
-        fewer = f"[{', '.join(map(_quoted, others))}]"
-        after = yamledit.replaced(before, asks, fewer)
-        after = yamledit.with_rule(after, section, thing.rule(_name(policy, thing)))
-    else:
-        after = yamledit.replaced(before, found, thing.rule(rule))
-    notes = _loosened(policy, section, rule, thing)
-    return _checked(Change(path, before, after, notes), policy, request, thing)
-
-
-def _loosened(policy: Policy, section: str, rule: str, thing: _Thing) -> tuple[str, ...]:
-    resolved = policy.resolved
-    default = resolved.shell.default if section == "shell" else resolved.tools.default
-    if default != "allow":
-        return (f"{section}.default: {default} decides every other use of {thing.name}",)
-    note = (
-        f"rule {rule} asks about no use of {thing.name} any more, and {section} allows what no"
-        f" rule names; with {section}: {{default: ask}} the allow is for this one only"
-    )
-    return (note,)
-
-
-def _checked(change: Change, policy: Policy, request: Request, thing: _Thing) -> Change:
-    """The change, if it does what it is for. A file that others extend is tried by itself."""
+def _checked(change: Change, request: Request, thing: _Thing) -> Change:
+    """The change, if it does what it is for."""
     draft = _beside(change.path, change.after)
     try:
         verdict = judge(load_policy(draft), [request], "")
@@ -165,10 +116,7 @@ def _checked(change: Change, policy: Policy, request: Request, thing: _Thing) ->
         raise ConsentError(
             f"{_by_hand(thing, change.path)}; it would not do alone: {verdict.reason}"
         )
-    if change.path == Path(policy.sources[-1]).resolve():
-        return change
-    note = f"{policy.sources[-1]} extends this file, which was tried by itself"
-    return Change(change.path, change.before, change.after, (*change.notes, note))
+    return change
 
 
 def _request(body: Mapping[str, Any], policy: Policy) -> Request:
@@ -188,30 +136,34 @@ def _request(body: Mapping[str, Any], policy: Policy) -> Request:
     )  # fmt: skip
 
 
-def _things(request: Request, section: str) -> Iterator[_Thing]:
-    """The tool, or the programs by their names and paths."""
-    if isinstance(request, ToolCall) and section == "tools":
-        tool, server = request.tool, request.server
-        name = tool if not server or tool.startswith("mcp__") else f"mcp__{server}__{tool}"
-        yield _Thing("tools", name, _where(json.loads(request.arguments)), (name,))
-    commands = request.commands if isinstance(request, ToolCall | Execute) else ()
-    for command in commands if section == "shell" else ():
-        words = tuple(word for word in command.words if word is not None)
-        if words and len(words) == len(command.words):
-            narrowed = f", arguments: [{_quoted(_literal(' '.join(words[1:])))}]"
-            for name in dict.fromkeys((os.path.basename(words[0]), words[0])):
-                yield _Thing("shell", name, narrowed, words)
+def _things(policy: Policy, request: Request, rule: str) -> Iterator[_Thing]:
+    """What a rule, or a default, asks about."""
+    if not isinstance(request, ToolCall | Execute):
+        return
+    tools, programs = Tools(policy.resolved.tools, ""), Programs(policy.resolved.shell, "")
+    if isinstance(request, ToolCall) and tools.asks(rule, called := Called(request)):
+        yield _Thing("tools", called.name, _flow(json.loads(request.arguments)))
+    for run in map(run_of, request.commands):
+        if programs.asks(rule, run):
+            yield _ran(run)
 
 
-def _only(things: list[_Thing], what: str) -> _Thing:
+def _ran(run: Run) -> _Thing:
+    if not run.known or not run.names:
+        raise ConsentError("not every word of it is known; allow it once, or --session")
+    name = run.paths[0] if run.paths else run.names[0]
+    return _Thing("shell", name, _flow(run.arguments), run.directory or None)
+
+
+def _only(things: list[_Thing], rule: str) -> _Thing:
     """The one thing that is asked about."""
     unique = list(dict.fromkeys(things))
-    kinds = {each.words for each in unique}
-    if len(kinds) != 1:
+    if not unique:
+        raise ConsentError(f"no rule can allow what {rule} asks about; allow it once, or --session")
+    if len(unique) > 1:
         raise ConsentError(
-            f"{what} asks about {'several things' if kinds else 'more than one name'} here; allow"
-            " it once, or --session, or change the policy by hand: let the ask name less, and add"
-            " an allow"
+            f"{rule} asks about several things here: {', '.join(each.name for each in unique)};"
+            " allow it once, or --session"
         )
     return unique[0]
 
@@ -225,7 +177,7 @@ def _writable(path: Path, thing: _Thing) -> Path:
 
 def _by_hand(thing: _Thing, path: Path) -> str:
     rule = thing.rule("NAME")
-    return f"write it by hand under {thing.section}: rules: {rule} ({path}); an ask beats it"
+    return f"write it by hand under {thing.section}: rules: {rule} ({path})"
 
 
 def _name(policy: Policy, thing: _Thing) -> str:
@@ -239,29 +191,23 @@ def _name(policy: Policy, thing: _Thing) -> str:
     return next(each for each in (name, *numbered) if each not in taken)
 
 
-def _where(arguments: Any) -> str:
-    """The arguments of a tool, exactly."""
-    if not arguments:
-        return ""
-    simple = (str, int, float, bool)
-    if not all(_KEY.fullmatch(key) and isinstance(arguments[key], simple) for key in arguments):
-        raise ConsentError("such arguments cannot be told in a rule; allow it once, or --session")
-    parts = (f'"$.{key}": {_quoted(value)}' for key, value in arguments.items())
-    return f", where: {{{', '.join(parts)}}}"
-
-
 def _literal(text: str) -> str:
     """A glob that is this text and nothing else."""
     return "".join(f"[{each}]" if each in "*?[" else each for each in text)
 
 
-def _quoted(value: Any) -> str:
-    """A value as YAML has it inside a flow collection."""
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w-]*", value, re.ASCII):
-        return value if value.lower() not in _WORDS else f'"{value}"'
-    if isinstance(value, str) and not value.isprintable():
+def _quoted(text: str) -> str:
+    """A text as YAML has it inside a flow collection."""
+    plain = re.fullmatch(r"[A-Za-z][\w-]*", text, re.ASCII) and text.lower() not in _WORDS
+    return text if plain else _flow(text)
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML has it inside a flow collection: as JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
         raise ConsentError("text with control characters is no rule; allow it once, or --session")
-    return json.dumps(value, ensure_ascii=False)
+    return text
 
 
 def _beside(path: Path, text: str) -> Path:

@@ -19,16 +19,6 @@ def member(node: yaml.Node | None, key: str) -> Any:
     return next((value for name, value in node.value if name.value == key), None)
 
 
-def rule_named(text: str, section: str, name: str) -> yaml.MappingNode | None:
-    """A rule of `shell` or `tools`."""
-    rules = member(member(compose(text), section), "rules")
-    for rule in rules.value if isinstance(rules, yaml.SequenceNode) else ():
-        named = member(rule, "name")
-        if named is not None and named.value == name:
-            return rule if isinstance(rule, yaml.MappingNode) else None
-    return None
-
-
 def replaced(text: str, node: yaml.Node, by: str) -> str:
     """The text with something else in a node's place."""
     return text[: node.start_mark.index] + by + text[_end(text, node) :]

@@ -36,6 +36,7 @@ def check_acts(rules: Sequence[PlacedAct]) -> Iterator[Problem]:
     for each in rules:
         yield from _choice(each)
         yield from _allow(each)
+        yield from _exactly(each)
         yield from _everything(each)
     yield from _identical(rules)
 
@@ -67,6 +68,14 @@ def _allow(placed: PlacedAct) -> Iterator[Problem]:
     if rule.allow is not None and rule.after is not None:
         what = f"rule {rule.name} is an allow; after is for what deny and ask hold back"
         yield placed.problem(Fault(what, "a deny or ask with this after, or no after"), "after")
+
+
+def _exactly(placed: PlacedAct) -> Iterator[Problem]:
+    rule = placed.rule
+    if rule.exactly is not None and rule.allow is None:
+        what = f"rule {rule.name} is no allow; exactly is for one call that is allowed unasked"
+        narrow = "arguments" if isinstance(rule, ProgramRule) else "where"
+        yield placed.problem(Fault(what, f"an allow with this exactly, or {narrow}"), "exactly")
 
 
 def _everything(placed: PlacedAct) -> Iterator[Problem]:

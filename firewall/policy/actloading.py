@@ -35,6 +35,7 @@ def resolved_shell(files: Sequence[SourceFile]) -> ResolvedShell:
                 intents=tuple(each.rule.intents or ()),
                 directories=tuple(each.rule.directories or ()),
                 digests=tuple(each.rule.digests or ()),
+                exactly=each.rule.exactly,
                 after=each.rule.after,
                 reason=each.rule.reason,
                 source=each.where,
@@ -58,6 +59,7 @@ def resolved_tools(files: Sequence[SourceFile]) -> ResolvedTools:
                 action=choice(each.rule),
                 tools=named(each.rule),
                 where=each.rule.where,
+                exactly=each.rule.exactly,
                 after=each.rule.after,
                 reason=each.rule.reason,
                 source=each.where,
@@ -68,9 +70,10 @@ def resolved_tools(files: Sequence[SourceFile]) -> ResolvedTools:
 
 
 def shadowed(shell: ResolvedShell, tools: ResolvedTools) -> Iterator[str]:
-    """Allows that change nothing, because what no rule names is allowed anyway."""
+    """Allows that change nothing, because what no rule names is allowed anyway. Exact ones, which
+    beat what asks, are left out."""
     for section, each in (("shell", shell), ("tools", tools)):
-        idle = [rule.name for rule in each.rules if rule.action == "allow"]
+        idle = [rule.name for rule in each.rules if rule.action == "allow" and not rule.exactly]
         if idle and each.default == "allow":
             yield (
                 f"{', '.join(idle)}: an allow changes nothing where {section} allows what no rule"

@@ -1,13 +1,14 @@
 """What a person writes under `shell:` and `tools:`: rules about programs and about tools.
 
 A rule allows, denies or leaves to a person (`ask`) what its first key names; all its other keys
-narrow it. Deny beats ask beats allow, so that the order of rules never matters.
+narrow it. Deny beats ask beats allow, so that the order of rules never matters; only an allow that
+is for one call exactly beats an ask, as a person's consent to that call.
 """
 
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, JsonValue, Tag
 
 from firewall.policy.after import After
 from firewall.policy.errors import Fault
@@ -104,6 +105,19 @@ Tools = Annotated[
 ]
 
 
+class ExactRun(Strict):
+    """One way to run a program: these arguments, word by word, in this folder (unwritten: any)."""
+
+    arguments: list[str]
+    directory: FolderText | None = None
+
+
+class ExactCall(Strict):
+    """One way to call a tool: these arguments and no others."""
+
+    arguments: dict[str, JsonValue]
+
+
 class ProgramRule(Strict):
     """A rule of `shell.rules`, for every program that is run, by a tool's text or by execve(2).
 
@@ -120,6 +134,7 @@ class ProgramRule(Strict):
     intents: list[IntentText] | None = Field(default=None, min_length=1)
     directories: list[FolderGlob] | None = Field(default=None, min_length=1)
     digests: list[DigestText] | None = Field(default=None, min_length=1)
+    exactly: ExactRun | None = None
     after: After | None = None
     reason: str = ""
 
@@ -135,6 +150,7 @@ class ToolRule(Strict):
     ask: Tools | None = None
     deny: Tools | None = None
     where: Where | None = None
+    exactly: ExactCall | None = None
     after: After | None = None
     reason: str = ""
 

@@ -8,13 +8,13 @@ not what it calls itself.
 import json
 from collections.abc import Sequence as Several
 from itertools import groupby
-from posixpath import isabs
+from posixpath import isabs, normpath
 
 from firewall.deeds import Deed, Past, resolve, runs
-from firewall.policy.after import Sequence, told
+from firewall.policy.acts import ExactRun
 from firewall.policy.globs import Glob
 from firewall.policy.resolved import ResolvedProgramRule, ResolvedShell
-from firewall.policy.rulings import DOES, Named, Ruling, order, weigh
+from firewall.policy.rulings import ActRule, Ruling, Section, weigh
 from firewall.requests import Command, Execute, Intent, Opaque
 from firewall.verdict import Action
 
@@ -93,17 +93,16 @@ def runs_of(request: Execute) -> list[Run]:
     return [head, *map(run_of, inner)]
 
 
-class ProgramRule:
+class ProgramRule(ActRule[ResolvedProgramRule, Run]):
     """A compiled rule of `shell.rules`."""
 
     __slots__ = (
-        "_arguments", "_digests", "_directories", "_folders", "_intents", "_lasts", "_names",
-        "_paths", "allows", "document", "sequence",
+        "_arguments", "_digests", "_directories", "_exactly", "_folders", "_intents", "_lasts",
+        "_names", "_paths",
     )  # fmt: skip
 
     def __init__(self, document: ResolvedProgramRule, folders: tuple[str, ...]) -> None:
-        self.document = document
-        self.allows = document.action == "allow"
+        super().__init__(document)
         programs = document.programs
         self._names = None if programs is None else [Glob(p) for p in programs if "/" not in p]
         self._paths = [Glob(path) for path in programs or () if "/" in path]
@@ -112,19 +111,13 @@ class ProgramRule:
         self._intents = frozenset(document.intents)
         self._directories = [Glob(text.rstrip("/") + "/*") for text in document.directories]
         self._digests = frozenset(document.digests)
+        self._exactly = document.exactly
         self._folders = folders
-        self.sequence = Sequence(document.after) if document.after else None
 
     def names(self) -> list[str] | None:
         """The base names that the rule is found by; None for any."""
         programs = self.document.programs
         return None if programs is None else [each.rpartition("/")[2] for each in programs]
-
-    def applies(self, run: Run, past: Past, own: Several[Deed], *, certain: bool) -> bool:
-        """Whether the rule holds: certainly, or only perhaps."""
-        return self.miss(run, certain=certain) == "" and (
-            self.sequence is None or self.sequence.happened(past, own, run.files) is not None
-        )
 
     def miss(self, run: Run, *, certain: bool = True) -> str:
         """The first key of the rule that does not fit, but for `after`; "" where all do."""
@@ -138,7 +131,8 @@ class ProgramRule:
             return "arguments"
         if self._directories and not self._fits_directory(run, certain):
             return "directories"
-        return ""
+        exact = self._exactly is None or _is(run, self._exactly)
+        return "" if exact else "exact arguments and folder"
 
     def _fits_program(self, run: Run, certain: bool) -> bool:
         if certain:
@@ -189,6 +183,11 @@ class ProgramRule:
         return any(glob.matches(place) for glob in self._directories)
 
 
+def _is(run: Run, exact: ExactRun) -> bool:
+    here = exact.directory is None or normpath(exact.directory) == normpath(run.directory)
+    return here and [*run.arguments] == exact.arguments
+
+
 def _pieces(words: Several[str | None]) -> list[str]:
     """The known texts between unknown words, which may turn out to be none or several words."""
     known = [(is_known, list(each)) for is_known, each in groupby(words, lambda w: w is not None)]
@@ -198,18 +197,14 @@ def _pieces(words: Several[str | None]) -> list[str]:
     return [*before, *pieces, *after]
 
 
-class Programs:
+class Programs(Section[ProgramRule, Run]):
     """All that a policy says about programs."""
 
     def __init__(self, shell: ResolvedShell, file: str) -> None:
         folders = tuple(each.rstrip("/") + "/" for each in shell.execute_from) or SYSTEM
-        ranked = sorted(shell.rules, key=lambda rule: order(rule.action, rule.name))
-        self.rules = [ProgramRule(rule, folders) for rule in ranked]
-        self._rank = {rule: place for place, rule in enumerate(self.rules)}
-        self._named = Named(self.rules, ProgramRule.names)
+        super().__init__([ProgramRule(rule, folders) for rule in shell.rules], shell.default)
         self._shell = shell
         self._file = file
-        self._default = Action(shell.default)
         self._source = shell.default_source or file
         self._unnamed = Ruling(
             weigh(Action.ALLOW, 1),
@@ -220,51 +215,24 @@ class Programs:
         )
 
     def judge(self, run: Run, past: Past, own: Several[Deed] = ()) -> Ruling:
-        """What is made of one program."""
+        """What is made of one program; where it is not known which, what is opaque counts too."""
+        ruling = super().judge(run, past, own)
         if not run.names:
-            return max(self._judge(run, past, own), self.opaque([Opaque(_UNKNOWN, str(run))]))
-        return self._judge(run, past, own)
+            return max(ruling, self.opaque([Opaque(_UNKNOWN, str(run))]))
+        return ruling
 
-    def _judge(self, run: Run, past: Past, own: Several[Deed]) -> Ruling:
-        found = self._named.find(run.names)
-        if len(found) > 1:
-            found.sort(key=self._rank.__getitem__)
-        for rule in found:
-            if rule.applies(run, past, own, certain=rule.allows):
-                if self._loosens(rule, found, run, past, own):
-                    break
-                return self._ruled(rule, run, past, own)
-        return self._unnamed if self._default is Action.ALLOW else self._by_default(run, found)
-
-    def _loosens(
-        self, rule: ProgramRule, found: list[ProgramRule], run: Run, past: Past, own: Several[Deed]
-    ) -> bool:
-        """Whether an ask that only perhaps holds would make a default deny an ask."""
-        if rule.document.action != "ask" or self._default is not Action.DENY:
-            return False
-        others = (each for each in found if each is rule or each.allows)
-        return not any(each.applies(run, past, own, certain=True) for each in others)
-
-    def _ruled(self, rule: ProgramRule, run: Run, past: Past, own: Several[Deed]) -> Ruling:
-        document, action = rule.document, Action(rule.document.action)
-        deed = rule.sequence.happened(past, own, run.files) if rule.sequence else None
-        parts = [
-            f"rule {document.name} {DOES[action]} {_through(run)}",
-            f" {told(deed, past.now)}" if deed else "",
-            f": {document.reason}" if document.reason else "",
-        ]
-        remedy = "" if action is Action.ALLOW else change(action, document.name, document.source)
-        return Ruling(
-            weigh(action, 2), action, document.name, "".join(parts), remedy, document.source
-        )
+    def _what(self, rule: ProgramRule, run: Run) -> str:
+        return _through(run)
 
     def _by_default(self, run: Run, near: Several[ProgramRule]) -> Ruling:
         """The default, which tells what the nearest allow lacks."""
         action = self._default
+        if action is Action.ALLOW:
+            return self._unnamed
         reason = f"no rule allows {_through(run)}, and shell.default is {action}"
         remedy = self._addition(run)
         for rule in near:
-            lack = rule.miss(run) if rule.allows else ""
+            lack = rule.miss(run) if rule.allows and not rule.document.exactly else ""
             if lack:
                 reason += f"; the {lack} of rule {rule.document.name} do not fit"
             if lack == "arguments" and run.known:
@@ -303,13 +271,6 @@ class Programs:
 
 
 _UNKNOWN = "only running can tell which program it is"
-
-
-def change(action: Action, name: str, source: str) -> str:
-    """What to do about a rule that holds something back."""
-    if action is Action.ASK:
-        return f"let a person allow it, or narrow or remove rule {name} ({source})"
-    return f"narrow or remove rule {name} ({source}): deny beats ask beats allow"
 
 
 def _through(run: Run) -> str:

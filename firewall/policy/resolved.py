@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from firewall.deeds import Did
-from firewall.policy.acts import Choice, OpaqueChoice
+from firewall.policy.acts import Choice, ExactCall, ExactRun, OpaqueChoice
 from firewall.policy.after import After
 from firewall.policy.document import CriticalAction, DenyKind, GuardAction, RequestRule
 from firewall.policy.jsonpaths import Where
@@ -57,6 +57,7 @@ class ResolvedProgramRule(_Frozen):
     intents: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
+    exactly: ExactRun | None = None
     after: After | None = None
     reason: str = ""
     source: str
@@ -69,6 +70,7 @@ class ResolvedToolRule(_Frozen):
     action: Choice
     tools: tuple[str, ...] | None
     where: Where | None = None
+    exactly: ExactCall | None = None
     after: After | None = None
     reason: str = ""
     source: str

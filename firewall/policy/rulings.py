@@ -1,11 +1,18 @@
 """What rules about programs and tools come to: the strictest one, and its words for people."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Several
+from typing import Any, NamedTuple, Protocol
 
+from firewall.deeds import NOTHING, Deed, Past
 from firewall.policy.acts import Choice
+from firewall.policy.after import Sequence, told
 from firewall.policy.globs import Glob, is_plain
+from firewall.policy.resolved import ResolvedProgramRule, ResolvedToolRule
 from firewall.verdict import Action
+
+type Document = ResolvedProgramRule | ResolvedToolRule
 
 STRICTNESS: dict[Action, int] = {Action.ALLOW: 0, Action.ASK: 1, Action.DENY: 2}
 DOES: dict[str, str] = {"allow": "allows", "ask": "asks a person about", "deny": "denies"}
@@ -29,9 +36,10 @@ def weigh(action: Action, rank: int) -> int:
     return STRICTNESS[action] * 3 + rank
 
 
-def order(action: Choice, name: str) -> tuple[int, str]:
-    """What rules are tried by: the strictest first, then by name, never by place in the file."""
-    return -STRICTNESS[Action(action)], name
+def order(rule: Document) -> tuple[float, str]:
+    """What rules are tried by: the strictest first, then by name, never by place in the file. An
+    allow for one call exactly comes before what asks, and after what denies."""
+    return -1.5 if rule.exactly else -STRICTNESS[Action(rule.action)], rule.name
 
 
 class Named[R]:
@@ -54,10 +62,109 @@ class Named[R]:
                 else:
                     self._globs.append((Glob(name), rule))
 
-    def find(self, names: Sequence[str]) -> list[R]:
+    def find(self, names: Several[str]) -> list[R]:
         """The rules for any of these names, and those about anything; some twice."""
         found = list(self.any)
         for name in names:
             found += self._plain.get(name, ())
             found += [rule for glob, rule in self._globs if glob.matches(name)]
         return found
+
+
+class Subject(Protocol):
+    """What is judged: the names that rules find it by, and the files that it is about."""
+
+    @property
+    def names(self) -> Several[str]: ...
+
+    @property
+    def files(self) -> Several[str]: ...
+
+
+class ActRule[D: Document, S: Subject](ABC):
+    """A compiled rule of `shell.rules` or `tools.rules`."""
+
+    __slots__ = ("allows", "document", "sequence")
+
+    def __init__(self, document: D) -> None:
+        self.document = document
+        self.allows = document.action == "allow"
+        self.sequence = Sequence(document.after) if document.after else None
+
+    @abstractmethod
+    def names(self) -> Iterable[str] | None:
+        """The globs that the rule is found by; None for any."""
+
+    @abstractmethod
+    def miss(self, subject: S, *, certain: bool = True) -> str:
+        """What of the rule does not fit, but for `after`; "" where all does, surely or perhaps."""
+
+    def applies(self, subject: S, past: Past, own: Several[Deed], *, certain: bool) -> bool:
+        """Whether the rule holds: certainly, or only perhaps."""
+        return self.miss(subject, certain=certain) == "" and (
+            self.sequence is None or self.sequence.happened(past, own, subject.files) is not None
+        )
+
+
+class Section[R: ActRule[Any, Any], S: Subject](ABC):
+    """All that a policy says about programs, or about tools: its rules, and a default."""
+
+    def __init__(self, rules: Iterable[R], default: Choice) -> None:
+        self.rules = sorted(rules, key=lambda rule: order(rule.document))
+        self._rank = {rule: place for place, rule in enumerate(self.rules)}
+        self._named = Named(self.rules, lambda rule: rule.names())
+        self._default = Action(default)
+
+    @abstractmethod
+    def _what(self, rule: R, subject: S) -> str:
+        """What a rule is about, as a person is told."""
+
+    @abstractmethod
+    def _by_default(self, subject: S, near: Several[R]) -> Ruling:
+        """What is made of what no rule decides, and lies `near` these."""
+
+    def judge(self, subject: S, past: Past, own: Several[Deed] = ()) -> Ruling:
+        """What is made of one program or tool."""
+        found = self._named.find(subject.names)
+        if len(found) > 1:
+            found.sort(key=self._rank.__getitem__)
+        for rule in found:
+            if rule.applies(subject, past, own, certain=rule.allows):
+                if self._loosens(rule, found, subject, past, own):
+                    break
+                return self._ruled(rule, subject, past, own)
+        return self._by_default(subject, found)
+
+    def asks(self, name: str, subject: S) -> bool:
+        """Whether the rule or the default of this name asks about it, whatever was done before."""
+        if rule := next((each for each in self.rules if each.document.name == name), None):
+            return not rule.miss(subject, certain=False)
+        ruling = self.judge(subject, NOTHING)
+        return (ruling.rule, ruling.action) == (name, Action.ASK)
+
+    def _loosens(self, rule: R, found: list[R], subject: S, past: Past, own: Several[Deed]) -> bool:
+        """Whether an ask that only perhaps holds would make a default deny an ask."""
+        if rule.document.action != "ask" or self._default is not Action.DENY:
+            return False
+        others = (each for each in found if each is rule or each.allows)
+        return not any(each.applies(subject, past, own, certain=True) for each in others)
+
+    def _ruled(self, rule: R, subject: S, past: Past, own: Several[Deed]) -> Ruling:
+        document, action = rule.document, Action(rule.document.action)
+        deed = rule.sequence.happened(past, own, subject.files) if rule.sequence else None
+        parts = [
+            f"rule {document.name} {DOES[action]} {self._what(rule, subject)}",
+            f" {told(deed, past.now)}" if deed else "",
+            f": {document.reason}" if document.reason else "",
+        ]
+        remedy = "" if action is Action.ALLOW else _change(action, document)
+        return Ruling(
+            weigh(action, 2), action, document.name, "".join(parts), remedy, document.source
+        )
+
+
+def _change(action: Action, rule: Document) -> str:
+    """What to do about a rule that holds something back."""
+    if action is Action.ASK:
+        return f"let a person allow it, or narrow or remove rule {rule.name} ({rule.source})"
+    return f"narrow or remove rule {rule.name} ({rule.source}): deny beats ask beats allow"

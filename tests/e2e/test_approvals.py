@@ -104,7 +104,7 @@ def test_a_rule_is_in_force_at_once_and_from_then_on(workplace: Workplace) -> No
     agent.approvals("allow", agent.question(), "--rule", "--write")
     out, _, _ = agent.end()
     assert out.splitlines()[1] == "over"
-    assert "{name: careful, allow: [id], arguments:" in agent.policy.read_text()
+    assert 'allow: ["/usr/bin/id"], exactly: {arguments: ["-u"]' in agent.policy.read_text()
     result = workplace.run(agent.policy, "id", "-u")
     assert (result.status, result.out) == (0, out.splitlines()[0] + "\n")
 

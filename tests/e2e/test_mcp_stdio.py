@@ -135,3 +135,44 @@ async def _both(parameters: StdioServerParameters) -> tuple[list[str], Any, Any]
         tools = [tool.name for tool in (await client.list_tools()).tools]
         allowed = await client.call_tool("add", {"one": 1, "two": 2})
         return tools, allowed, await client.call_tool("drop", {"table": "users"})
+
+
+def test_a_person_is_asked_and_a_rule_holds_from_then_on(tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    rule = "{name: careful, ask: [mcp__mcp_server__add]}"
+    policy.write_text(f"version: 1\nname: p\ntools: {{default: deny, rules: [{rule}]}}\n")
+    answers = asyncio.run(_asking(tmp_path, policy))
+    assert [(each.is_error, each.content[0].text.splitlines()[0]) for each in answers[:2]] == [
+        (False, "3"),
+        (False, "3"),
+    ]
+    assert (answers[2].is_error, "not today" in answers[2].content[0].text) == (True, True)
+
+
+async def _asking(tmp_path: Path, policy: Path) -> list[Any]:
+    """What comes of a call that becomes a rule, of the same again, and of one that is denied."""
+    environment = {**os.environ, "FIREWALL_STATE": str(tmp_path / "state")}
+    options = ["--name", "mcp_server", "--policy", str(policy), "--log", str(tmp_path / "audit")]
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=[*COMMAND[1:], *options, "--", sys.executable, str(SERVER)],
+        env=environment,
+    )
+
+    async def answered(client: Client, arguments: dict[str, int], *words: str) -> Any:
+        call = asyncio.create_task(client.call_tool("add", arguments))
+        await asyncio.to_thread(_answer, environment, *words)
+        return await call
+
+    async with Client(parameters, mode="legacy") as client:
+        add = {"one": 1, "two": 2}
+        first = await answered(client, add, "allow", "--rule", "--write")
+        again = await client.call_tool("add", add)
+        return [first, again, await answered(client, {"one": 2}, "deny", "--reason", "not today")]
+
+
+def _answer(environment: dict[str, str], *words: str) -> None:
+    folder = Path(environment["FIREWALL_STATE"]) / "approvals"
+    (found,) = eventually(lambda: list(folder.glob("*.question")), 30)
+    command = [*COMMAND[:-1], "approvals", words[0], found.stem, *words[1:]]
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)

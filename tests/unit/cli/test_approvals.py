@@ -14,7 +14,7 @@ from firewall.cli.lines import line
 from firewall.cli.main import app
 from firewall.policy import load_policy
 from firewall.policy.cases import judge
-from firewall.requests import Execute
+from firewall.requests import Execute, ToolCall
 from firewall.toolcalls.spool import Answer, Owner, Question, Spool
 
 HEAD = "version: 1\nname: test\nextends: [base]\n"
@@ -156,35 +156,29 @@ def test_options_that_exclude_each_other(desk: Desk, words: tuple[str, ...]) -> 
     assert desk.spool.answer_to("k7mz") is None
 
 
+GRANT = '{name: id-allowed, allow: ["/usr/bin/id"], exactly: {arguments: ["-u"], directory: "/"}}'
 POLICIES = {
-    "alone, in flow": (
+    "in flow": (
         "shell: {default: ask, rules: [{name: careful, ask: [id]}]} # why\n",
-        "shell: {default: ask, rules: [{name: careful, allow: [id], arguments: [-u]}]} # why\n",
+        f"shell: {{default: ask, rules: [{{name: careful, ask: [id]}}, {GRANT}]}} # why\n",
     ),
-    "alone, in a block": (
+    "in a block": (
         (
             "shell:\n  default: deny\n  rules:\n    # ours\n    - name: careful # a\n"
-            "      ask: [id]\n    # another\n    - {name: no-nc, deny: [nc]}\n"
+            "      ask: [id, git]\n    # end\n"
         ),
         (
-            "shell:\n  default: deny\n  rules:\n    # ours\n"
-            '    - {name: careful, allow: [id], arguments: ["-u"]}\n'
-            "    # another\n    - {name: no-nc, deny: [nc]}\n"
+            "shell:\n  default: deny\n  rules:\n    # ours\n    - name: careful # a\n"
+            f"      ask: [id, git]\n    - {GRANT}\n    # end\n"
         ),
     ),
-    "with others": (
-        "shell:\n  rules:\n    - {name: careful, ask: [id, git]} # a\n    # end\n",
-        (
-            "shell:\n  rules:\n    - {name: careful, ask: [git]} # a\n"
-            '    - {name: id-allowed, allow: [id], arguments: ["-u"]}\n    # end\n'
-        ),
+    "any program": (
+        "shell: {rules: [{name: careful, ask: any, arguments: ['-u*']}]}\n",
+        f"shell: {{rules: [{{name: careful, ask: any, arguments: ['-u*']}}, {GRANT}]}}\n",
     ),
-    "with others, in a block": (
-        "shell:\n  rules:\n    - name: careful\n      ask:\n        - id\n        - git\n",
-        (
-            "shell:\n  rules:\n    - name: careful\n      ask:\n        [git]\n"
-            '    - {name: id-allowed, allow: [id], arguments: ["-u"]}\n'
-        ),
+    "two rules ask": (
+        'shell: {rules: [{name: careful, ask: ["i*"]}, {name: b, ask: [id]}]}\n',
+        f'shell: {{rules: [{{name: careful, ask: ["i*"]}}, {{name: b, ask: [id]}}, {GRANT}]}}\n',
     ),
 }
 
@@ -200,12 +194,15 @@ def test_a_rule_takes_effect_and_leaves_the_rest_of_the_policy(desk: Desk, case:
     assert desk.policy.read_text() == HEAD + before
     assert desk.spool.answer_to("k7mz") is None
     assert command("allow", "k7mz", "--rule", "--write").exit_code == 0
-    assert desk.policy.read_text() == HEAD + after.replace("[-u]", '["-u"]')
+    assert desk.policy.read_text() == HEAD + after
     found = desk.spool.answer_to("k7mz")
     assert found is not None
     assert (found.allow, found.how) == (True, "rule")
-    request = Execute("/usr/bin/id", ("id", "-u"), "/")
-    assert judge(load_policy(desk.policy), [request], "").allowed
+    policy = load_policy(desk.policy)
+    assert judge(policy, [Execute("/usr/bin/id", ("id", "-u"), "/")], "").allowed
+    others = (("id", "-u"), "/tmp"), (("id", "-u", "-n"), "/"), (("id", "-u "), "/")
+    for argv, folder in others:
+        assert not judge(policy, [Execute("/usr/bin/id", argv, folder)], "").allowed
     assert [each.name for each in desk.policy.parent.glob("*.yaml")] == ["policy.yaml"]
 
 
@@ -231,30 +228,40 @@ def test_where_the_default_asks_an_allow_is_added(desk: Desk, text: str) -> None
 def test_a_tool_is_allowed_with_these_arguments(desk: Desk) -> None:
     desk.write("tools: {default: ask, rules: [{name: careful, ask: [mcp__bank__pay]}]}\n")
     change = consent(desk.put(PAY))
-    assert '{name: careful, allow: [mcp__bank__pay], where: {"$.amount": 100, "$.to": "a*b"}}' in (
-        change.after
-    )
-    assert change.notes == ("tools.default: ask decides every other use of mcp__bank__pay",)
+    assert 'exactly: {arguments: {"amount": 100, "to": "a*b"}}' in change.after
+    change.write()
+    policy = load_policy(desk.policy)
+    for more, allowed in (({}, True), ({"amount": 99}, False), ({"note": "x"}, False)):
+        arguments = json.dumps({"to": "a*b", "amount": 100} | more)
+        call = ToolCall("pay", arguments, None, server="bank")
+        assert judge(policy, [call], "").allowed == allowed
 
 
-def test_what_a_change_loosens_is_said(desk: Desk) -> None:
+def test_a_command_of_a_tool_is_allowed_in_its_folder(desk: Desk) -> None:
     desk.write("shell: {rules: [{name: careful, ask: [id]}]}\n")
-    (note,) = consent(desk.put()).notes
-    assert "rule careful asks about no use of id any more" in note
+    call = {**PAY, "tool": "Bash", "server": "", "arguments": '{"command": "cd /srv; id -u"}'}
+    change = consent(desk.put(call))
+    grant = '{name: id-allowed, allow: [id], exactly: {arguments: ["-u"], directory: "/srv"}}'
+    assert (grant in change.after, change.notes) == (True, ())
+    nowhere = {**call, "arguments": '{"command": "id"}', "directory": ""}
+    (note,) = consent(desk.put(nowhere, id="k7mx")).notes
+    assert "allowed in any" in note
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
-    "any program": ("shell: {rules: [{name: careful, ask: any, intents: [git.push]}]}\n", {}),
-    "a glob": ('shell: {rules: [{name: careful, ask: ["i*"]}]}\n', {}),
-    "another rule asks too": (
-        "shell: {rules: [{name: careful, ask: [id]}, {name: b, ask: [id], arguments: [-u]}]}\n",
+    "another rule denies": (
+        "shell: {rules: [{name: careful, ask: [id]}, {name: b, deny: [id], arguments: [-u]}]}\n",
         {},
+    ),
+    "several things": (
+        "shell: {rules: [{name: careful, ask: [id]}]}\n",
+        {"request": {**PAY, "tool": "Bash", "arguments": '{"command": "id -u; id -g"}'}},
     ),
     "what cannot be read": ("shell: {opaque: ask}\n", {"rule": "shell.opaque"}),
     "a request too large": ("shell: {rules: [{name: careful, ask: [id]}]}\n", {"whole": False}),
     "control characters": (
         "shell: {rules: [{name: careful, ask: [id]}]}\n",
-        {"request": {**ID, "argv": ["id", "a\nb"]}},
+        {"request": {**ID, "argv": ["id", "a\u202eb"]}},
     ),
     "a policy that is gone": ("shell: 3\n", {}),
 }
@@ -272,14 +279,14 @@ def test_what_cannot_be_changed_safely_is_left(desk: Desk, case: str) -> None:
     assert desk.spool.answer_to("k7mz") is None
 
 
-def test_a_preset_is_not_changed(desk: Desk) -> None:
-    from firewall.policy.loading import PRESETS
-
-    desk.put(rule="shell.default", sources=[str(PRESETS / "base.yaml")])
+def test_a_preset_is_not_changed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firewall.cli.consent.PRESETS", desk.policy.parent)
+    desk.write("shell: {default: ask}\n")
+    desk.put(rule="shell.default")
     result = command("allow", "k7mz", "--rule", "--write")
     assert result.exit_code == 1
     assert "is a preset, which is not changed" in result.stderr
-    assert "{name: NAME, allow: [id]" in result.stderr
+    assert '{name: NAME, allow: ["/usr/bin/id"]' in result.stderr
 
 
 def test_a_decision_is_a_line_of_the_log() -> None:

@@ -361,3 +361,38 @@ def test_the_cost_does_not_grow_with_the_rules(policy: Callable[[str], Policy]) 
     print(f"a tool call: {costs[10]:.1f} us with 10 rules, {costs[1000]:.1f} with 1000")
     assert costs[10] < 100
     assert costs[1000] < 3 * costs[10]
+
+
+EXACT = """
+shell:
+  default: allow
+  rules:
+    - {name: no-force, deny: [git], arguments: ["* --force"]}
+    - {name: push, ask: [git, /usr/bin/git], arguments: ["push*"]}
+    - {name: mine, allow: [git], exactly: {arguments: [push, "a b"], directory: /src}}
+    - {name: worse, allow: [git], exactly: {arguments: [push, --force]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "directory", "rule"),
+    [
+        (("git", "push", "a b"), "/src", "mine"),
+        (("git", "push", "a", "b"), "/src", "push"),
+        (("git", "push", "a b", "c"), "/src", "push"),
+        (("git", "push", "a b"), "/src/in", "push"),
+        (("git", "push", "a b"), "", "push"),
+        (("git", "push", None, "x"), "/src", "push"),
+        (("./git", "push", "a b"), "/src", "push"),
+        (("git", "push", "--force"), "/src", "no-force"),
+    ],
+)
+def test_what_is_allowed_exactly_beats_an_ask_and_no_deny(
+    policy: Callable[[str], Policy], words: tuple[str | None, ...], directory: str, rule: str
+) -> None:
+    assert text(policy(EXACT), Command(words, (), directory)).rule == rule
+
+
+def test_an_exact_allow_is_no_near_miss_to_be_widened(policy: Callable[[str], Policy]) -> None:
+    verdict = text(policy(EXACT.replace("default: allow", "default: deny")), command("git pull"))
+    assert "mine" not in verdict.reason + verdict.remedy

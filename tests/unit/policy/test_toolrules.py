@@ -163,3 +163,27 @@ def test_paths_and_arguments() -> None:
     assert steps("""$.a-b["c d"]['e'][0][*].f""") == ("a-b", "c d", "e", 0, None, "f")
     assert parse('{"a": 1}') == {"a": 1}
     assert parse('{"a": Infinity}') is UNREADABLE
+
+
+EXACT = """
+tools:
+  rules:
+    - {name: careful, ask: [pay]}
+    - {name: rent, allow: [pay], exactly: {arguments: {to: [ann, {n: 1}], amount: 100}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        ('{"amount": 100, "to": ["ann", {"n": 1}]}', "rent"),
+        ('{"amount": 100, "to": ["ann", {"n": true}]}', "careful"),
+        ('{"amount": 100, "to": ["ann", {"n": 1}], "note": ""}', "careful"),
+        ('{"amount": 100}', "careful"),
+        ('{"amount": 100, "amount": 100, "to": ["ann", {"n": 1}]}', "careful"),
+    ],
+)
+def test_a_call_that_is_allowed_exactly_is_not_asked_about(
+    policy: Callable[[str], Policy], arguments: str, rule: str
+) -> None:
+    assert policy(EXACT).decide(ToolCall("pay", arguments), NOBODY).rule == rule

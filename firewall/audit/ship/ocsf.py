@@ -109,7 +109,7 @@ def _network(record: Members, request: Members) -> Event:
 
 
 def _http(record: Members, request: Members) -> Event:
-    method, path = str(request.get("method", "")), str(request.get("path", ""))
+    method, path = str(request.get("method", "")).upper(), str(request.get("path", ""))
     scheme, host = str(request.get("scheme", "")), str(request.get("host", ""))
     parts = urlsplit(f"//-{path}" if path.startswith("/") else "")
     url = {
@@ -122,9 +122,10 @@ def _http(record: Members, request: Members) -> Event:
     }
     return {
         "class_uid": 4002,
-        "activity_id": _METHODS.get(method.upper(), _OTHER),
+        "activity_id": _METHODS.get(method, _OTHER),
+        "activity_name": method,
         "http_request": {
-            "http_method": method,
+            **({"http_method": method} if method in _METHODS else {}),
             "version": str(request.get("version", "")),
             "url": url,
         },
@@ -153,7 +154,7 @@ def _process(record: Members, request: Members) -> Event:
         "uid": f"{record.get('chain')}:{record.get('seq')}",
         "name": file["name"],
         "path": path,
-        "cmd_line": " ".join(map(str, request.get("argv", ()))),
+        "cmd_line": _command_line(request),
         "working_directory": str(request.get("directory", "")),
         "file": file,
     }
@@ -185,7 +186,7 @@ def _api(record: Members, request: Members) -> Event:
 
 
 def _finding(record: Members, request: Members) -> Event:
-    findings = [each for each in request.get("findings", ()) if isinstance(each, Mapping)]
+    findings = _parts(request, "findings")
     kinds = sorted({str(each.get("kind", "")) for each in findings})
     uid = f"{record.get('chain')}:{record.get('seq')}"
     return {
@@ -241,7 +242,7 @@ def _actor(record: Members) -> Event:
     if call := actor.get("tool_call"):
         known["session"] = {"uid": str(call)}
     if process:
-        ancestors = [each for each in actor.get("ancestors", ()) if isinstance(each, Mapping)]
+        ancestors = _parts(actor, "ancestors")
         known["process"] = _running(process)
         if ancestors:
             known["process"]["ancestry"] = [_entity(each) for each in ancestors]
@@ -261,7 +262,7 @@ def _entity(process: Members) -> Event:
     return {
         "pid": _int(process.get("pid")),
         "name": str(process.get("exe", "")).rpartition("/")[2],
-        "cmd_line": " ".join(map(str, process.get("argv", ()))),
+        "cmd_line": _command_line(process),
     }
 
 
@@ -272,6 +273,16 @@ def _sandbox(record: Members) -> str:
 def _part(record: Members, name: str) -> Members:
     value = record.get(name)
     return value if isinstance(value, Mapping) else {}
+
+
+def _parts(record: Members, name: str) -> list[Members]:
+    value = record.get(name)
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _command_line(process: Members) -> str:
+    value = process.get("argv")
+    return " ".join(map(str, value)) if isinstance(value, list) else ""
 
 
 def _int(value: Any) -> int:

@@ -130,10 +130,10 @@ class Shipper:
         except (AuditError, OSError) as error:
             self._tell_damage(tail.chain, error)
             return False
+        self.progress.damaged.discard(tail.chain)
         self._tell_lost(tail, tail.lost - lost)
         self.progress.backlog[tail.chain] = tail.backlog(mark)
         if not items:
-            self.progress.damaged.discard(tail.chain)
             return False
         self.progress.waiting[tail.chain] = _moment(items[0])
         if not self._send(items, once=once):

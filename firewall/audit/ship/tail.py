@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from firewall.audit import checkpoint as notes
 from firewall.audit.cursor import Mark
@@ -39,26 +39,14 @@ class Item:
         return Mark(self.seq, self.hash)
 
     def members(self) -> dict[str, Any]:
-        """The record, or what a checkpoint states."""
-        outer: dict[str, Any] = json.loads(self.line)
-        if self.chain != CHECKPOINTS:
-            return outer
-        stated: dict[str, Any] = json.loads(outer["statement"])
-        return {"kind": "checkpoint", **stated}
-
-
-class Tail(Protocol):
-    """A source of items, each once, in order. Raises AuditError where they do not hold."""
-
-    chain: str
-
-    def take(self, after: Mark) -> list[Item]:
-        """The items that follow this one, a batch at most; none where there are no more yet."""
-
-    def backlog(self, after: Mark) -> tuple[int, int]:
-        """How many records and about how many bytes on the disk follow this one."""
-
-    def close(self) -> None: ...
+        """The record, or what a checkpoint states. Of a forged line that is no JSON, nothing."""
+        try:
+            outer: dict[str, Any] = json.loads(self.line)
+            if self.chain != CHECKPOINTS:
+                return outer
+            return {"kind": "checkpoint", **json.loads(outer["statement"])}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return {"kind": "unreadable"}
 
 
 class Records:
@@ -76,6 +64,10 @@ class Records:
         self._at = Mark()
 
     def take(self, after: Mark) -> list[Item]:
+        """The records that follow this one, a batch at most; none where there are no more yet.
+
+        Raises AuditError where they do not hold.
+        """
         try:
             return self._batch(after)
         except _StaleError:
@@ -94,11 +86,13 @@ class Records:
             return []
 
     def backlog(self, after: Mark) -> tuple[int, int]:
+        """How many records and about how many bytes on the disk follow this one."""
         head = read_head(self._folder)
         records = max(0, head.seq - after.seq) if head else 0
         return records, self._bytes() if records else 0
 
     def close(self) -> None:
+        """Close the segment that is being read."""
         if self._lines is not None:
             self._lines.close()
 
@@ -180,6 +174,7 @@ class Checkpoints:
         self._looked: tuple[Mark, str, int] | None = None
 
     def take(self, after: Mark) -> list[Item]:
+        """As `Records.take`."""
         files = notes.files(self._directory)
         state = (after, files[-1].name, files[-1].stat().st_size) if files else None
         if state is None or state == self._looked:
@@ -194,6 +189,7 @@ class Checkpoints:
         return items
 
     def backlog(self, after: Mark) -> tuple[int, int]:
+        """As `Records.backlog`; their bytes are not counted."""
         try:
             newest = notes.newest(self._directory)
         except ValueError:
@@ -212,11 +208,21 @@ class Checkpoints:
             for number, line in notes.lines(path):
                 seq = int(path.stem) + number - 1
                 if seq > after.seq:
+                    _must_be(line, seq, f"{path}:{number}")
                     yield Item(CHECKPOINTS, seq, hashlib.sha256(line).hexdigest(), line)
 
 
 class _StaleError(Exception):
     """What was read is not what follows, perhaps because it was read too long ago."""
+
+
+def _must_be(line: bytes, number: int, place: str) -> None:
+    try:
+        found = notes.Checkpoint.parse(line).number
+    except ValueError as error:
+        raise AuditError(f"{place}: {error}") from None
+    if found != number:
+        raise AuditError(f"{place}: checkpoint {found} stands where {number} belongs")
 
 
 def _sync(path: Path) -> None:

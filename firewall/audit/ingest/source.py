@@ -89,9 +89,7 @@ class Source[Token]:
             oldest = min((each.since for each in held.values()), default=time.monotonic())
             while held and oldest <= time.monotonic() - patience:
                 first = held.pop(min(held))
-                self._tell_gap(chain, first.seal.seq)
-                self._add(chain, first.line, first.seal)
-                settled += [first.token, *self._drain(chain)]
+                settled += [first.token, *self._go_on_without(chain, first)]
         return settled
 
     def flush(self) -> None:
@@ -144,6 +142,15 @@ class Source[Token]:
                 why = f"checkpoint {found.number} signs another record {head.seq} than came"
                 self._tell("fork", name, head.seq, why)
 
+    def _go_on_without(self, chain: str, first: _Held[Token]) -> list[Token]:
+        """Take a line whose predecessors are missing, unless it goes on from a refused fork."""
+        if self._refused(chain, "fork").exists():
+            self._refuse("fork", chain, first.seal.seq, first.line, "it goes on from a fork")
+            return []
+        self._tell_gap(chain, first.seal.seq)
+        self._add(chain, first.line, first.seal)
+        return self._drain(chain)
+
     def _tell_gap(self, chain: str, seq: int) -> None:
         head = self._copy(chain).head
         why = f"records {head.seq + 1 if head else 1} to {seq - 1} did not come"
@@ -157,11 +164,14 @@ class Source[Token]:
 
     def _refuse(self, kind: AlarmKind, chain: str, seq: int, line: bytes, why: str) -> None:
         """Keep what does not fit as evidence beside the log, and say so."""
-        folder = self._directory / "refused"
-        Disk().make_directory(folder)
+        path = self._refused(chain, kind)
+        Disk().make_directory(path.parent)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        with os.fdopen(os.open(folder / f"{chain}.lines", flags, 0o600), "wb") as file:
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
             file.write(line if line.endswith(b"\n") else line + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self._tell(kind, chain, seq, f"{why}; it is kept in {folder}")
+        self._tell(kind, chain, seq, f"{why}; it is kept in {path}")
+
+    def _refused(self, chain: str, kind: AlarmKind) -> Path:
+        return self._directory / "refused" / f"{chain}.{kind}"

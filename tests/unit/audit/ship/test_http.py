@@ -72,8 +72,8 @@ class TestJsonLines:
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20x, X-Team = red")
         open_sink(receiver.url, SETTINGS).send([item()])
-        headers = receiver.got[0][1]
-        assert (headers["Authorization"], headers["X-team"]) == ("Bearer x", "red")
+        headers = {name.lower(): value for name, value in receiver.got[0][1].items()}
+        assert (headers["authorization"], headers["x-team"]) == ("Bearer x", "red")
 
     @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 500])
     def test_other_answers_are_no_acknowledgement(self, receiver: Receiver, status: int) -> None:

@@ -43,6 +43,11 @@ async def connect(url: str, settings: Settings) -> "Client":
     import nats
     from nats.errors import Error
 
+    problems: list[Exception] = []
+
+    async def heard(problem: Exception) -> None:
+        problems.append(problem)
+
     secure = url.startswith("nats+tls://")
     servers = [each.replace("nats+tls://", "tls://", 1) for each in url.split(",")]
     options: dict[str, Any] = {"tls": settings.tls()} if secure else {}
@@ -55,15 +60,18 @@ async def connect(url: str, settings: Settings) -> "Client":
             nats.connect(
                 servers,
                 allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
                 connect_timeout=int(SECONDS),
-                error_cb=_heard,
+                error_cb=heard,
                 name="agent-firewall",
                 **options,
             ),
             SECONDS,
         )
     except (TimeoutError, Error, OSError) as error:
-        raise NotTakenError(f"{_shown(url)}: {error or type(error).__name__}") from None
+        why = problems[0] if problems else error
+        raise NotTakenError(f"{_shown(url)}: {str(why) or type(why).__name__}") from None
 
 
 class Stream:
@@ -121,10 +129,6 @@ class Stream:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-
-
-async def _heard(error: Exception) -> None:
-    """Errors of a connection are told by what was sent on it."""
 
 
 def _shown(url: str) -> str:

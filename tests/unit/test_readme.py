@@ -75,6 +75,7 @@ COMMANDS = (
     ["protocols", "identify"],
     ["audit", "show"],
     ["audit", "verify"],
+    ["audit", "ship"],
     ["hook", "install"],
     ["mcp"],
     ["approvals", "allow"],

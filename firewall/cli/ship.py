@@ -130,10 +130,11 @@ def ingest(
 
     stop = _stopping()
     try:
+        pinned = _pinned(keys)
         alarms = AuditLog(into / ALARMS, "alarms")
         settings = Settings("ingest", False, ca, certificate, credentials)
         tell = partial(_tell_alarm, alarms)
-        receiver = Receiver(into, _pinned(keys), tell, silence=silence, stop=stop)
+        receiver = Receiver(into, pinned, tell, silence=silence, stop=stop)
         _serve(metrics, IngestMetrics(lambda: receiver.tally))
     except (AuditError, OSError, ValueError) as error:
         fail(str(error))

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from firewall.cli.logs import Log, fail, log_directory, readable
-from firewall.cli.plan import host_and_port
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from firewall.audit import AuditLog, Key
     from firewall.audit.ingest import Alarm
-
 
 EXITS = {"SHIPPED": 0, "DAMAGED": 1, "UNREACHED": 3, "INCOMPLETE": 4}
 """What `ship` ends with; 2 is a log or an option that cannot be used."""
@@ -179,6 +177,8 @@ def _stopping() -> threading.Event:
 
 def _serve(address: str | None, collector: "Collector") -> None:
     from prometheus_client import CollectorRegistry, start_http_server
+
+    from firewall.cli.plan import host_and_port
 
     if address is None:
         return

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,8 +205,11 @@ def test_a_fleet_is_killed_everywhere_and_nothing_is_lost_or_doubled(
 def more_arrives(central: Path) -> None:
     """Wait until both hosts' logs have grown at the centre."""
     for name in ("host-1", "host-2"):
-        before = size(central / name)
-        eventually(lambda name=name, before=before: size(central / name) > before)
+        eventually(partial(has_grown, central / name, size(central / name)))
+
+
+def has_grown(folder: Path, before: int) -> bool:
+    return size(folder) > before
 
 
 def size(folder: Path) -> int:

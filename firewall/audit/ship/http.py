@@ -41,6 +41,7 @@ class Poster:
 
     def __init__(self, url: str, kind: str, settings: Settings) -> None:
         self._url = url
+        self._place = urlsplit(url).hostname or url
         self._headers = {"Content-Type": kind, **_environment_headers()}
         self._opener = build_opener(_NoRedirects, HTTPSHandler(context=settings.tls()))
 
@@ -53,11 +54,11 @@ class Poster:
                 return text
         except HTTPError as error:
             told = error.headers.get("Retry-After") if error.code in (429, 503) else None
-            why = f"{self._url} answered {error.code} {error.reason}"
+            why = f"{self._place} answered {error.code} {error.reason}"
             error.close()
             raise NotTakenError(why, _seconds(told)) from None
         except (OSError, HTTPException) as error:
-            raise NotTakenError(f"{self._url}: {error}") from None
+            raise NotTakenError(f"{self._place}: {error}") from None
 
 
 class JsonLines:

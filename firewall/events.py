@@ -6,7 +6,7 @@ from typing import Any
 
 from firewall.actor import Actor
 from firewall.audit import describe
-from firewall.gpu.reading import busy
+from firewall.gpu.snapshot import busy
 from firewall.requests import Request
 from firewall.verdict import Verdict
 

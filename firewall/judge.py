@@ -35,9 +35,15 @@ class Log(Protocol):
 
 
 class Gpu(Protocol):
-    """What the GPUs are doing. `done` runs, on any thread, within a quarter of a second."""
+    """What the GPUs are doing. `done` runs, on any thread, within a quarter of a second.
+
+    `follow` asks for what they do in the minute after each moment told so: `tell` gets the facts
+    of a record of its own.
+    """
 
     def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None: ...
+
+    def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> None: ...
 
 
 class Desk(Protocol):
@@ -124,6 +130,7 @@ class Judge:
         self._log = log
         self._gpu = gpu
         self._witness = witness
+        gpu.follow(lambda facts: self.note("gpu-after", facts))
 
     def preview(self, request: Request, actor: Actor) -> Verdict:
         """What would be decided now, without a record: to explain, or to ask before resolving."""

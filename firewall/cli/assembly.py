@@ -5,20 +5,24 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from firewall.alerting import Alarm, everyone
 from firewall.audit import AuditBusy, AuditLog, Keeper
+from firewall.cli.hands import OwnHands
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
+from firewall.gpu.view import ProcessView
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.proxy.actors import Actors, Finder
-from firewall.proxy.control import Control
+from firewall.proxy.control import Control, Desk
 from firewall.proxy.gate import Gate, set_limits
 from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.quarantine import Freezer, Quarantine
 from firewall.proxy.reload import Reload
 from firewall.sandbox import Threads
+from firewall.sandbox.blamed import Blamed
 from firewall.toolcalls.approvals import Approvals
 
 CHAINS = 1024
@@ -45,18 +49,21 @@ def open_house(
     live: bool,
     freezer: Freezer | None = None,
     threads: Threads | None = None,
+    namespace: int | None = None,
+    mine: Callable[[ProcessView], bool] = everyone,
 ) -> Iterator[House]:
     """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted.
 
     `freezer` stops the sandbox's processes, `threads` learns of its tool calls; without a sandbox
-    there are none.
+    there are none; `namespace` is the inode of its network namespace. `mine` says whose GPU use
+    this firewall judges.
     """
     set_limits()
-    gpu = GpuMonitor()
+    gpu = GpuMonitor(sandboxes=lambda: {} if namespace is None else {namespace: plan.name})
     metrics = Metrics(gpu=gpu.latest, audit=lambda: log.state)
     log, number = open_chain(plan.audit, metrics)
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
-    teller = Teller(metrics, live=live, heard=threads.verdict if threads else None)
+    teller = Teller(metrics, live=live)
     release = f"firewall sandbox release {plan.name}"
     loop = Loop()
     judge = Judge(plan.policy, log, gpu, teller, release)
@@ -77,14 +84,18 @@ def open_house(
     reload = Reload(
         loop, plan.policy_path, plan.policy, gate.replace_policy, warn, watch=plan.watched
     )
-    quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer)
+    blamed = Blamed()
+    quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed, namespace)
+    alarm = Alarm(judge, metrics, teller.say, OwnHands(judge, blamed), mine)
+    teller.heard += [alarm.verdict, *([threads.verdict] if threads else [])]
+    gpu.subscribe(alarm.see)
     gpu.start()
     keeper.start()
     metrics.policy(plan.policy.name, plan.policy.digest)
     try:
         if plan.metrics is not None:
-            _serve_metrics(metrics, *plan.metrics)
-        with closing(_control(loop, judge, quarantine, plan)):
+            serve_metrics(metrics, *plan.metrics)
+        with closing(open_control(loop, judge, quarantine, plan)):
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()
@@ -96,9 +107,10 @@ def open_house(
         loop.close()
 
 
-def _control(loop: Loop, judge: Judge, quarantine: Quarantine, plan: Plan) -> Control:
+def open_control(loop: Loop, judge: Judge, desk: Desk, plan: Plan) -> Control:
+    """The control socket. Raises OSError that says what to do."""
     try:
-        return Control(loop, judge, quarantine, plan.control, plan.name)
+        return Control(loop, judge, desk, plan.control, plan.name)
     except OSError as error:
         raise OSError(
             f"no control socket can be made in {plan.control}: {error.strerror}; name another"
@@ -106,7 +118,8 @@ def _control(loop: Loop, judge: Judge, quarantine: Quarantine, plan: Plan) -> Co
         ) from error
 
 
-def _serve_metrics(metrics: Metrics, host: str, port: int) -> None:
+def serve_metrics(metrics: Metrics, host: str, port: int) -> None:
+    """Answer scrapes. Raises OSError that says which option is wrong."""
     try:
         metrics.serve(host, port)
     except OSError as error:

@@ -80,7 +80,7 @@ def show(
         found = _by_seq(directory, seq) if seq else _newest(directory, verdict, rule)
     if found is None:
         fail(f"{directory}: no such record")
-    _print_story(found)
+    _print_story(found, _follow_up(directory, found))
 
 
 def _print_thread(directory: Path, call_id: str) -> None:
@@ -96,7 +96,7 @@ def _print_thread(directory: Path, call_id: str) -> None:
     for record in found:
         if record["verdict"]["action"] == Action.DENY:
             typer.echo()
-            _print_story(record)
+            _print_story(record, _follow_up(directory, record))
 
 
 def _is_of_call(record: Mapping[str, Any], call_id: str) -> bool:
@@ -182,7 +182,20 @@ def _print_line(record: Mapping[str, Any]) -> None:
         typer.echo(str(line(record)))
 
 
-def _print_story(record: Mapping[str, Any]) -> None:
+def _follow_up(directory: Path, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the GPUs did in the minute after, where that is recorded already."""
+    from firewall.audit import read
+    from firewall.cli.gpu_story import moments
+    from firewall.cli.lines import part
+
+    moment = part(record, "gpu").get("moment")
+    if moment is None:
+        return None
+    with readable(directory):
+        return next((each for each in read(directory) if str(moment) in moments(each)), None)
+
+
+def _print_story(record: Mapping[str, Any], after: Mapping[str, Any] | None = None) -> None:
     from firewall.cli.lines import line, part
     from firewall.cli.story import story
 
@@ -191,5 +204,5 @@ def _print_story(record: Mapping[str, Any]) -> None:
         if trigger := part(record, "trigger"):
             typer.echo(f"  upon  {line({'time': record.get('time'), **trigger})}")
         return
-    for text in story(record):
+    for text in story(record, after):
         typer.echo(text)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -173,10 +174,11 @@ def _state() -> Finding:
 def _gpu() -> Finding:
     backend = Nvml()
     try:
-        devices = backend.open()
+        backend.open()
+        with closing(backend):
+            devices = backend.devices()
     except UnavailableError as error:
         return Finding("warn", "GPU", f"records will say that none was read: {error}")
-    backend.close()
     return Finding("ok", "GPU", f"{len(devices)} seen by NVML")
 
 

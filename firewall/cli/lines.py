@@ -193,7 +193,29 @@ def _approval(record: _Words) -> tuple[str, str]:
     return what, f"{asked(part(record, 'request'))} (rule {record['rule']})"
 
 
+def _gpu_alert(record: _Words) -> tuple[str, str]:
+    return f"{record['rule']} {record['state']} ({record['severity']})", str(record["reason"])
+
+
+def _gpu_response(record: _Words) -> tuple[str, str]:
+    what = f"{record['respond']} {record['stage']} for {record['rule']}"
+    return what, str(record.get("trouble") or f"processes {record['processes']}")
+
+
+def _gpu_after(record: _Words) -> tuple[str, str]:
+    moments, gpu = record["moments"], part(record, "gpu")
+    count = len(moments) if isinstance(moments, list) else "?"
+    return f"what the GPUs did after {count} moments", str(gpu.get("reason") or record["ended"])
+
+
 _TOLD: Mapping[str, Callable[[_Words], tuple[str, str]]] = {
+    "gpu-after": _gpu_after,
+    "gpu-alert": _gpu_alert,
+    "gpu-response": _gpu_response,
+    "gpu-release": lambda record: (
+        f"released by {record['by']}",
+        f"processes {record['processes']}",
+    ),
     "quarantine": _quarantine,
     "release": _release,
     "approval": _approval,

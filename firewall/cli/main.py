@@ -1,12 +1,17 @@
 """The `firewall` command. Each command's work is in a module of its own, imported when it runs."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from firewall.cli import approvals, audit, hook, policy, protocols, sandbox, tools
-from firewall.cli.places import LOG_HELP
+from firewall.cli import approvals, audit, gpu, hook, policy, protocols, sandbox, tools
+from firewall.cli.options import (
+    CheckpointsOption,
+    KeepOption,
+    LogOption,
+    MetricsOption,
+    PolicyOption,
+)
 
 app = typer.Typer(
     name="firewall",
@@ -21,24 +26,7 @@ app.add_typer(protocols.app, name="protocols")
 app.add_typer(tools.app, name="tools")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(hook.app, name="hook")
-
-PolicyOption = Annotated[
-    str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")
-]
-LogOption = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
-MetricsOption = Annotated[
-    str | None, typer.Option(help="Serve Prometheus metrics on HOST:PORT, or on a local PORT.")
-]
-CheckpointsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--checkpoints", help="Tell the log's signed checkpoints to a file, a URL, or - too."
-    ),
-]
-KeepOption = Annotated[
-    str | None,
-    typer.Option("--keep", help="How much of the log to keep, as 90d, 10GB or 90d,10GB."),
-]
+app.add_typer(gpu.app, name="gpu")
 
 
 def _version(asked: bool) -> None:

@@ -76,7 +76,7 @@ def make_plan(
         approvals=approvals_directory(),
         authority=authority.directory,
         ssh_ca=authority.ssh,
-        upstream_ca=upstream_ca or upstream_bundle(),
+        upstream_ca=upstream_bundle() if upstream_ca is None else upstream_ca,
         known_hosts=known_hosts(),
         metrics=None if metrics is None else host_and_port(metrics),
         watched=not works_beside(policy),

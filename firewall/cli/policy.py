@@ -21,7 +21,8 @@ app = typer.Typer(no_args_is_help=True, help="Check, test and explain policies."
 
 _REQUEST = (
     '"POST https://host/path", "ssh git@host", "tcp host:port", "dns name TXT", "shell: git push",'
-    ' "exec: /usr/bin/nc -l" or \'tool: Bash {"command": "git push"}\''
+    ' "exec: /usr/bin/nc -l", "gpu: /usr/bin/python3 train.py" or'
+    ' \'tool: Bash {"command": "git push"}\''
 )
 
 Files = Annotated[list[str], typer.Argument(help="Policy files, or names of presets.")]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from firewall.protocols.captures import Report
     from firewall.requests import FindingKind
 
@@ -71,11 +73,19 @@ def look_up(reports: "list[Report]", policy: str) -> None:
 
     listed = Listed(load_policy(policy).resolved.lists)
     for report in reports:
-        name = (report.sni or report.host or "").rpartition("@")[2].partition(":")[0].lower()
-        if entry := listed.find(name):
-            kind: FindingKind = "mining" if entry.guard == "mining" else "tunnel"
-            evidence = f"{name} is on a list ({entry.where})"
-            report.add((Finding(kind, "listed-name", evidence, "the name asked for"),))
+        for name, where in _names(report):
+            if entry := listed.find(name):
+                kind: FindingKind = "mining" if entry.guard == "mining" else "tunnel"
+                evidence = f"{name} is on a list ({entry.where})"
+                report.add((Finding(kind, "listed-name", evidence, where),))
+
+
+def _names(report: "Report") -> "Iterator[tuple[str, str]]":
+    """The names that a flow gives away, and where it does."""
+    asked = (report.sni or report.host or "").rpartition("@")[2].partition(":")[0].lower()
+    yield asked, "the name asked for"
+    for name in report.certificate.names if report.certificate else ():
+        yield name.removeprefix("*."), "TLS certificate of the server"
 
 
 def _told(report: "Report") -> str:
@@ -96,6 +106,8 @@ def _head(report: "Report") -> str:
         words.append(f"for {name}")
     if report.ja4:
         words.append(f"(JA4 {report.ja4})")
+    if (shown := report.certificate) and shown.self_signed:
+        words.append(f"with a self-signed certificate ({shown.subject or 'no name'})")
     return " ".join(words)
 
 

@@ -4,7 +4,7 @@ It needs nothing from elsewhere and no script; every word that an agent may have
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firewall.cli.lines import part
 from firewall.cli.logs import Log, fail, log_directory
 from firewall.cli.query import Terms, open_index
 
 if TYPE_CHECKING:
     from firewall.audit import Report
+
+type Record = Mapping[str, Any]
 
 _STYLE = """
 :root {
@@ -79,10 +82,11 @@ def report(
         conditions = parse(["verdict=deny", *(terms or [])])
         with open_index(directory) as index:
             found = list(index.search(conditions, limit=count))[::-1]
+            after = _after(index.search(parse(["kind=gpu-after"])), found)
             checked = verify(directory, public_key(key))
     except ValueError as error:
         fail(str(error))
-    page = "".join(_page(directory, found, checked))
+    page = "".join(_page(directory, found, after, checked))
     try:
         _write(output, page)
     except OSError as error:
@@ -96,8 +100,16 @@ def _write(path: Path, page: str) -> None:
         file.write(page)
 
 
+def _after(follow_ups: Iterable[Record], records: Sequence[Record]) -> Mapping[str, Record]:
+    """What followed the records' moments, by moment."""
+    from firewall.cli.gpu_story import moments
+
+    wanted = {str(part(each, "gpu").get("moment")) for each in records}
+    return {moment: each for each in follow_ups for moment in moments(each) if moment in wanted}
+
+
 def _page(
-    directory: Path, records: Sequence[Mapping[str, Any]], checked: "Report"
+    directory: Path, records: Sequence[Record], after: Mapping[str, Record], checked: "Report"
 ) -> Iterator[str]:
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     yield '<!doctype html><html lang="en"><meta charset="utf-8"><title>Blocked attempts</title>'
@@ -106,10 +118,11 @@ def _page(
     yield f"<p>{len(records)} attempts, from <code>{_word(directory)}</code>, made {made}</p>"
     yield from _verification(checked)
     yield "<h2>GPUs</h2>"
-    yield from _charts(records)
+    yield from _charts(records, list(after.values()))
     yield "<h2>Attempts</h2>"
     for number, record in enumerate(records, 1):
-        yield from _attempt(number, record)
+        moment = str(part(record, "gpu").get("moment"))
+        yield from _attempt(number, record, after.get(moment))
     yield "</html>\n"
 
 
@@ -123,7 +136,7 @@ def _verification(checked: "Report") -> Iterator[str]:
     yield "</ul>"
 
 
-def _charts(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _charts(records: Sequence[Record], after: Sequence[Record]) -> Iterator[str]:
     from firewall.cli.chart import Mark, chart, moment, samples
     from firewall.cli.lines import line
 
@@ -132,7 +145,7 @@ def _charts(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for number, record in enumerate(records, 1)
         if (at := moment(record.get("time"))) is not None
     ]
-    devices = samples(records)
+    devices = samples([*records, *after])
     if not devices:
         yield "<p>No record tells what a GPU did.</p>"
     for index, found in devices.items():
@@ -140,7 +153,7 @@ def _charts(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"<figure><figcaption>{title}</figcaption>{chart(title, found, marks)}</figure>"
 
 
-def _attempt(number: int, record: Mapping[str, Any]) -> Iterator[str]:
+def _attempt(number: int, record: Record, after: Record | None) -> Iterator[str]:
     from firewall.cli.lines import line
     from firewall.cli.story import chapters
 
@@ -149,7 +162,7 @@ def _attempt(number: int, record: Mapping[str, Any]) -> Iterator[str]:
     yield f"<h3>{number}. {_word(words.rule)}: {_word(words.what)}</h3>"
     yield f"<p>{_word(record.get('time'))}, record {_word(record.get('chain'))}:"
     yield f"{_word(record.get('seq'))}</p><dl>"
-    for title, lines in chapters(record).items():
+    for title, lines in chapters(record, after).items():
         yield f"<dt>{_word(title)}</dt><dd><pre>{_word(chr(10).join(lines), lines=True)}</pre></dd>"
     yield "</dl></article>"
 

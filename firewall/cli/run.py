@@ -11,6 +11,7 @@ from firewall.cli import signals, terminal
 from firewall.cli.assembly import House, open_house
 from firewall.cli.confinement import importing_only_our_code, must_be_possible_here, specify
 from firewall.cli.plan import Plan, make_plan
+from firewall.gpu.view import ProcessView
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
@@ -71,7 +72,20 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
     threads = Threads()
     finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag, threads)
     freezer = Freezer(sandbox.pid)
-    with open_house(plan, finder, _warn, live=live, freezer=freezer, threads=threads) as house:
+
+    def mine(process: ProcessView) -> bool:
+        return process.namespace == sandbox.namespace or sandbox.pid in process.ancestors
+
+    with open_house(
+        plan,
+        finder,
+        _warn,
+        live=live,
+        freezer=freezer,
+        threads=threads,
+        namespace=sandbox.namespace,
+        mine=mine,
+    ) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))
         signals.listen(lambda number, typed: _signalled(house, sandbox, number, typed))

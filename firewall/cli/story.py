@@ -3,34 +3,38 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from firewall.cli.gpu_story import gpu_story, objects
 from firewall.cli.lines import asked, decision, part, printable, process
 
-GIB = 1 << 30
-_OWNERS = {"True": "this agent's", "False": "not this agent's"}
 LONG = 2_000
 """Characters of one line; a command or a path may be long and still be what matters."""
 
 
-def story(record: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of a verdict's story; nothing in them can harm a terminal."""
+def story(record: Mapping[str, Any], after: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """The lines of a verdict's story; nothing in them can harm a terminal.
+
+    `after` is the record that follows it up with what the GPUs did in the minute after.
+    """
     verdict = part(record, "verdict")
     where = f"{printable(record.get('chain', '?'))}:{printable(record.get('seq', '?'))}"
     yield f"{decision(verdict)}  {printable(verdict.get('rule', '?'))}"
     yield f"record {where}, {printable(record.get('time', '?'))}"
-    for title, lines in chapters(record).items():
+    for title, lines in chapters(record, after).items():
         yield ""
         yield title
         yield from (f"  {printable(line, LONG)}" for line in lines)
 
 
-def chapters(record: Mapping[str, Any]) -> Mapping[str, Iterator[str]]:
+def chapters(
+    record: Mapping[str, Any], after: Mapping[str, Any] | None = None
+) -> Mapping[str, Iterator[str]]:
     """What a verdict's story tells, by title; the lines are not escaped."""
     verdict = part(record, "verdict")
     return {
         "What": _what(record),
         "Who": _who(part(record, "actor")),
         "Why": _why(verdict),
-        "GPU": _gpu(record),
+        "GPU": gpu_story(record, after),
         "To allow it": _remedy(verdict),
     }
 
@@ -40,7 +44,7 @@ def _what(record: Mapping[str, Any]) -> Iterator[str]:
     yield asked(request)
     if request.get("protocol"):
         yield f"speaking {request['protocol']}" + _given(request, "sni", ", TLS name")
-    for finding in _objects(request.get("findings")):
+    for finding in objects(request.get("findings")):
         yield (
             f"found {finding.get('kind')} ({finding.get('name')}): {finding.get('evidence')}"
             f", in {finding.get('where')}"
@@ -56,7 +60,7 @@ def _who(actor: Mapping[str, Any]) -> Iterator[str]:
         yield _told(first, 0)
     else:
         yield f"process unknown: {actor.get('unknown') or 'no reason given'}"
-    for depth, each in enumerate(_objects(actor.get("ancestors")), 1):
+    for depth, each in enumerate(objects(actor.get("ancestors")), 1):
         yield _told(each, depth)
     if actor.get("tool_call"):
         yield f"tool call {actor['tool_call']}"
@@ -81,44 +85,5 @@ def _remedy(verdict: Mapping[str, Any]) -> Iterator[str]:
         yield str(verdict.get("remedy") or "the rule names no way")
 
 
-def _gpu(record: Mapping[str, Any]) -> Iterator[str]:
-    gpu = part(record, "gpu")
-    if not gpu:
-        yield "not asked: an allow carries no GPU state"
-        return
-    if gpu.get("status") != "ok":
-        yield f"unavailable: {gpu.get('reason') or 'no reason given'}"
-        return
-    yield f"read {gpu.get('age_ms')} ms before" + _given(gpu, "reason", ";")
-    for device in _objects(gpu.get("devices")):
-        yield from _device(device)
-
-
-def _device(device: Mapping[str, Any]) -> Iterator[str]:
-    memory = f"{_gib(device.get('memory_used'))} of {_gib(device.get('memory_total'))}"
-    use, power = _number(device, "utilisation", "%"), _number(device, "power_watts", "W")
-    yield f"{device.get('index')} {device.get('name')}: {use}, {memory}, {power}"
-    for field, reason in part(device, "unavailable").items():
-        yield f"  {field} unavailable: {reason}"
-    for each in _objects(device.get("processes")):
-        owner = _OWNERS.get(str(each.get("own")), "owner unknown")
-        use, memory = _number(each, "sm", "%"), _gib(each.get("memory_used"))
-        yield f"  {each.get('name') or '?'}[{each.get('pid')}] {use}, {memory}, {owner}"
-
-
-def _number(values: Mapping[str, Any], name: str, unit: str) -> str:
-    value = values.get(name)
-    return f"{value:g} {unit}" if isinstance(value, int | float) else f"{name} unknown"
-
-
-def _gib(value: Any) -> str:
-    return f"{value / GIB:.1f} GiB" if isinstance(value, int | float) else "memory unknown"
-
-
 def _given(values: Mapping[str, Any], name: str, before: str) -> str:
     return f"{before} {values[name]}" if values.get(name) else ""
-
-
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    """The objects of a list, whatever stands there."""
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []

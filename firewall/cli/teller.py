@@ -54,7 +54,7 @@ class Printer:
 class Teller:
     """The judge's witness: counts for Prometheus and remembers what a person wants to know.
 
-    `heard` is told of every verdict as well.
+    Whatever is in `heard` is told of every verdict as well.
     """
 
     def __init__(
@@ -63,10 +63,9 @@ class Teller:
         *,
         live: bool,
         out: TextIO = sys.stderr,
-        heard: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         self._metrics = metrics
-        self._heard = heard
+        self.heard: list[Callable[[Mapping[str, Any]], None]] = []
         self._out = out
         self._live = live
         self._printer = Printer(out)
@@ -76,8 +75,8 @@ class Teller:
 
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None:
         self._metrics.verdict(event, seconds)
-        if self._heard is not None:
-            self._heard(event)
+        for heard in self.heard:
+            heard(event)
         event = {**event, "time": datetime.now(UTC).isoformat()}
         verdict = event["verdict"]
         with self._lock:
@@ -93,9 +92,13 @@ class Teller:
         """Print a line that cannot wait for the end; nothing in it can harm a terminal."""
         self._printer.say(printable(text, LONG))
 
+    def close(self) -> None:
+        """Print what waits to be said."""
+        self._printer.close()
+
     def summarise(self, where: str) -> None:
         """Say what was blocked and how to allow it; nothing where nothing was."""
-        self._printer.close()
+        self.close()
         if not self._blocked:
             return
         counts = [f"{self._decisions['ALLOW']} requests allowed"]

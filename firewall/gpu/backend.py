@@ -4,11 +4,24 @@ Numbers are handed on as the library gives them; reading.py decides which to bel
 NVML and its Python binding: NVIDIA's nvml.h and pynvml.py of nvidia-ml-py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol
+
+THROTTLE = {
+    0x1: "gpu idle",
+    0x2: "application clocks",
+    0x4: "software power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "hardware power brake",
+    0x100: "display clocks",
+}
+"""The bits of nvmlClocksEventReason* (nvml.h) in words."""
 
 RETRIES = 3
 """How often a list is asked for anew when it grew between NVML's two calls for it."""
@@ -28,26 +41,44 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU or a MIG instance of one. `handle` is the library's own; None where it gave none."""
+    """A GPU or a MIG instance of one. `handle` is the library's own; None where it gave none.
+
+    `partitioned` is a GPU that is cut into MIG instances, which follow it: they tell its work.
+    """
 
     index: str
     name: str
     uuid: str
     handle: Any
     mig: bool = False
+    partitioned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one process did with a device up to `time` (microseconds since the epoch), in percent
+    of its SMs and of the time in which memory was read or written."""
+
+    pid: int
+    sm: int
+    memory: int
+    time: int
 
 
 class Backend(Protocol):
     """A GPU library. Calls come from one thread and may block; they raise QueryError."""
 
-    def open(self) -> Sequence[Device]:
-        """Begin, and list the devices; raises UnavailableError."""
+    def open(self) -> None:
+        """Begin; raises UnavailableError."""
+
+    def devices(self) -> Sequence[Device]:
+        """List the devices, with what rarely changes of them; raises UnavailableError."""
 
     def close(self) -> None:
         """End; never raises."""
 
-    def utilisation(self, device: Device) -> int:
-        """Percent of the last sample period in which a kernel ran."""
+    def utilisation(self, device: Device) -> tuple[int, int]:
+        """Percent of the last sample period in which a kernel ran, and memory was used."""
 
     def memory(self, device: Device) -> tuple[int, int]:
         """Bytes used and bytes in all."""
@@ -55,14 +86,23 @@ class Backend(Protocol):
     def power(self, device: Device) -> int:
         """Milliwatts."""
 
-    def clock(self, device: Device) -> int:
-        """The SM clock in MHz."""
+    def clocks(self, device: Device) -> tuple[int, int]:
+        """The clocks of the SMs and of the memory in MHz."""
 
-    def processes(self, device: Device) -> Sequence[tuple[int, int | None]]:
-        """The processes with a compute context: pid on the host, and bytes where known."""
+    def temperature(self, device: Device) -> int:
+        """Degrees Celsius."""
 
-    def process_utilisation(self, device: Device, since_us: int) -> Sequence[tuple[int, int, int]]:
-        """Samples since a wall-clock time in microseconds: pid, percent of the SMs, time."""
+    def throttle(self, device: Device) -> Sequence[str]:
+        """The names of what holds the clocks down now."""
+
+    def ecc(self, device: Device) -> int:
+        """Memory errors since the driver was loaded that could not be corrected."""
+
+    def processes(self, device: Device) -> Mapping[int, tuple[str, int | None]]:
+        """The processes with a context, by pid on the host: its kind, and bytes where known."""
+
+    def process_utilisation(self, device: Device, since_us: int) -> Sequence[Use]:
+        """Samples since a time in microseconds since the epoch."""
 
 
 class Nvml:
@@ -71,7 +111,7 @@ class Nvml:
     def __init__(self) -> None:
         self._nvml: Any = None
 
-    def open(self) -> Sequence[Device]:
+    def open(self) -> None:
         try:
             self._nvml = _import()
             self._nvml.nvmlInit()
@@ -81,36 +121,73 @@ class Nvml:
             ) from error
         except self._nvml.NVMLError as error:
             raise UnavailableError(self._why_not(error)) from error
+
+    def devices(self) -> Sequence[Device]:
         try:
             return self._devices()
         except QueryError as error:
-            self.close()
             raise UnavailableError(f"NVML lists no devices: {error}") from error
 
     def close(self) -> None:
         with suppress(self._nvml.NVMLError):
             self._nvml.nvmlShutdown()
 
-    def utilisation(self, device: Device) -> int:
-        return int(self._ask("nvmlDeviceGetUtilizationRates", device.handle).gpu)
+    def utilisation(self, device: Device) -> tuple[int, int]:
+        found = self._ask("nvmlDeviceGetUtilizationRates", device.handle)
+        return int(found.gpu), int(found.memory)
 
     def memory(self, device: Device) -> tuple[int, int]:
-        found = self._ask("nvmlDeviceGetMemoryInfo", device.handle)
+        # Version 2 counts as used what processes use, as nvidia-smi and DCGM do; drivers before
+        # 510 have version 1 alone, where it includes what the driver keeps for itself.
+        function, version = "nvmlDeviceGetMemoryInfo", self._nvml.nvmlMemory_v2
+        try:
+            found = self._ask(function, device.handle, version)
+        except DeviceLostError:
+            raise
+        except QueryError:
+            found = self._ask(function, device.handle)
         return int(found.used), int(found.total)
 
     def power(self, device: Device) -> int:
         return int(self._ask("nvmlDeviceGetPowerUsage", device.handle))
 
-    def clock(self, device: Device) -> int:
-        return int(self._ask("nvmlDeviceGetClockInfo", device.handle, self._nvml.NVML_CLOCK_SM))
+    def clocks(self, device: Device) -> tuple[int, int]:
+        kinds = (self._nvml.NVML_CLOCK_SM, self._nvml.NVML_CLOCK_MEM)
+        sm, memory = (self._ask("nvmlDeviceGetClockInfo", device.handle, kind) for kind in kinds)
+        return int(sm), int(memory)
 
-    def processes(self, device: Device) -> Sequence[tuple[int, int | None]]:
-        found = self._ask_list("nvmlDeviceGetComputeRunningProcesses", device.handle)
-        return [(each.pid, each.usedGpuMemory) for each in found]
+    def temperature(self, device: Device) -> int:
+        sensor = self._nvml.NVML_TEMPERATURE_GPU
+        return int(self._ask("nvmlDeviceGetTemperature", device.handle, sensor))
 
-    def process_utilisation(self, device: Device, since_us: int) -> Sequence[tuple[int, int, int]]:
+    def throttle(self, device: Device) -> Sequence[str]:
+        bits = int(self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", device.handle))
+        return [name for bit, name in THROTTLE.items() if bits & bit]
+
+    def ecc(self, device: Device) -> int:
+        kinds = (self._nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, self._nvml.NVML_VOLATILE_ECC)
+        return int(self._ask("nvmlDeviceGetTotalEccErrors", device.handle, *kinds))
+
+    def processes(self, device: Device) -> Mapping[int, tuple[str, int | None]]:
+        compute = self._ask_list("nvmlDeviceGetComputeRunningProcesses", device.handle)
+        found = {each.pid: ("compute", each.usedGpuMemory) for each in compute}
+        for each in self._graphics(device):
+            kind = "compute,graphics" if each.pid in found else "graphics"
+            found[each.pid] = (kind, each.usedGpuMemory)
+        return found
+
+    def process_utilisation(self, device: Device, since_us: int) -> Sequence[Use]:
         found = self._ask_list("nvmlDeviceGetProcessUtilization", device.handle, since_us)
-        return [(each.pid, each.smUtil, each.timeStamp) for each in found]
+        return [Use(each.pid, each.smUtil, each.memUtil, each.timeStamp) for each in found]
+
+    def _graphics(self, device: Device) -> Sequence[Any]:
+        """Programs that draw; a device that can draw nothing does not know the question."""
+        try:
+            return self._ask_list("nvmlDeviceGetGraphicsRunningProcesses", device.handle)
+        except DeviceLostError:
+            raise
+        except QueryError:
+            return []
 
     def _devices(self) -> list[Device]:
         found: list[Device] = []
@@ -125,27 +202,24 @@ class Nvml:
 
     def _with_instances(self, index: str, handle: Any) -> list[Device]:
         """A GPU, followed by its MIG instances where it is cut into such."""
-        whole = self._device(index, handle)
-        try:
-            current, _ = self._ask("nvmlDeviceGetMigMode", handle)
-            count = self._ask("nvmlDeviceGetMaxMigDeviceCount", handle) if current else 0
-        except QueryError:
-            return [whole]
         instances = []
-        for number in range(count):
+        for number in range(self._places(handle)):
             with suppress(QueryError):  # places that hold no instance
                 part = self._ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, number)
                 instances.append(self._device(f"{index}:{number}", part, mig=True))
-        return [whole, *instances]
+        return [replace(self._device(index, handle), partitioned=bool(instances)), *instances]
+
+    def _places(self, handle: Any) -> int:
+        """How many MIG instances a GPU can hold; none where it is not cut into such."""
+        try:
+            current, _ = self._ask("nvmlDeviceGetMigMode", handle)
+            return int(self._ask("nvmlDeviceGetMaxMigDeviceCount", handle)) if current else 0
+        except QueryError:
+            return 0
 
     def _device(self, index: str, handle: Any, *, mig: bool = False) -> Device:
-        return Device(
-            index,
-            self._text("nvmlDeviceGetName", handle),
-            self._text("nvmlDeviceGetUUID", handle),
-            handle,
-            mig,
-        )
+        name, uuid = (self._text(f"nvmlDeviceGet{each}", handle) for each in ("Name", "UUID"))
+        return Device(index, name, uuid, handle, mig)
 
     def _text(self, function: str, handle: Any) -> str:
         try:
@@ -197,6 +271,8 @@ class Nvml:
     def _why_not(self, error: Any) -> str:
         if error.value == self._nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
             return "no NVIDIA driver: libnvidia-ml.so.1 cannot be loaded"
+        if error.value == self._nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
+            return f"the driver was replaced since this process loaded its library: {error}"
         return f"NVML does not start: {error}"
 
 

@@ -1,25 +1,24 @@
 """Which process stands behind a pid that NVML names, from /proc (proc(5))."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+
+from firewall.gpu.cgroup import Place, place
+from firewall.gpu.view import ProcessView
 
 PROC = Path("/proc")
 HOST_PID_NAMESPACE = 0xEFFFFFFC
 """The inode of the first pid namespace: PROC_PID_INIT_INO in Linux, include/linux/proc_ns.h."""
 
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A process as /proc shows it. `started` is in seconds since the epoch.
-
-    `namespace` is the inode of its network namespace. What could not be read is None.
-    """
-
-    started: float | None
-    exe: str | None
-    name: str | None
-    namespace: int | None
+ARGUMENT_BYTES = 2 << 10
+"""Of each process's arguments: an agent may make them megabytes long."""
+READ_BYTES = 16 << 10
+STAT_BYTES = 1 << 20
+"""/proc/stat has a line for each processor, and one for interrupts that is longer than all."""
+ANCESTORS = 32
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def sees_host_pids(proc: Path = PROC) -> bool:
@@ -30,38 +29,90 @@ def sees_host_pids(proc: Path = PROC) -> bool:
         return False
 
 
-def owner(pid: int, proc: Path = PROC) -> Owner:
-    """Look a process up."""
-    folder = proc / str(pid)
-    return Owner(_started(folder), _exe(folder), _name(folder), _namespace(folder))
+def owner(pid: int, proc: Path = PROC) -> ProcessView | None:
+    """Look a process up; None where it is gone, or became another one meanwhile.
+
+    What may not be read of it is None.
+    """
+    folder = f"{proc}/{pid}"
+    begun = _stat(folder)
+    if begun is None:
+        return None
+    boot, where = _boot(proc), container(pid, proc)
+    found = ProcessView(
+        pid,
+        started=None if boot is None else boot + int(begun[_STARTED]) / TICKS,
+        exe=_try(lambda: _text(os.readlink(f"{folder}/exe".encode()))),
+        argv=_try(lambda: _argv(folder)) or (),
+        uid=_try(lambda: os.stat(folder).st_uid),
+        namespace=_try(lambda: os.stat(f"{folder}/ns/net").st_ino),
+        name=_try(lambda: _text(_read(f"{folder}/comm")).rstrip("\n")),
+        container=where.container if where else None,
+        container_kind=where.kind if where else "",
+        pod=where.pod if where else "",
+        unit=where.unit if where else "",
+        ancestors=_ancestors(int(begun[_PARENT]), proc),
+    )
+    now = _stat(folder)
+    return found if now is not None and now[_STARTED] == begun[_STARTED] else None
 
 
-def _started(folder: Path) -> float | None:
-    """The start time: field 22 of stat, in ticks since boot, and the boot time of /proc/stat."""
+def container(pid: int, proc: Path = PROC) -> Place | None:
+    """Where a process runs, by its cgroup; None where that cannot be read."""
+    return _try(lambda: place(_text(_read(f"{proc}/{pid}/cgroup"))))
+
+
+_STATE, _PARENT, _STARTED = 0, 1, 19
+"""Fields of /proc/<pid>/stat, counted after the name of the program."""
+
+
+def _stat(folder: str) -> list[bytes] | None:
+    """The fields of a process that lives: a zombie has given all it had back."""
     try:
-        fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        boot = (folder.parent / "stat").read_text().partition("btime ")[2].split()[0]
-        return int(boot) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        fields = _read(f"{folder}/stat").rpartition(b")")[2].split()
+    except OSError:
+        return None
+    whole = len(fields) > _STARTED and fields[_STARTED].isdigit() and fields[_PARENT].isdigit()
+    return fields if whole and fields[_STATE] not in (b"Z", b"X") else None
+
+
+@cache
+def _boot(proc: Path) -> int | None:
+    """When this machine was started, in seconds since the epoch. Asked for once, so that a process
+    keeps one start time, and because the kernel makes it among many counters."""
+    try:
+        return int(_read(f"{proc}/stat", STAT_BYTES).partition(b"btime ")[2].split()[0])
     except (OSError, ValueError, IndexError):
         return None
 
 
-def _exe(folder: Path) -> str | None:
+def _argv(folder: str) -> tuple[str, ...]:
+    return tuple(map(_text, _read(f"{folder}/cmdline", ARGUMENT_BYTES).rstrip(b"\0").split(b"\0")))
+
+
+def _ancestors(pid: int, proc: Path) -> tuple[int, ...]:
+    found: list[int] = []
+    while pid > 0 and len(found) < ANCESTORS:
+        found.append(pid)
+        stat = _stat(f"{proc}/{pid}")
+        pid = int(stat[_PARENT]) if stat else 0
+    return tuple(found)
+
+
+def _read(path: str, limit: int = READ_BYTES) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return str((folder / "exe").readlink())
-    except OSError:
-        return None
+        return os.read(descriptor, limit)
+    finally:
+        os.close(descriptor)
 
 
-def _name(folder: Path) -> str | None:
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _try[Answer](read: Callable[[], Answer]) -> Answer | None:
     try:
-        return (folder / "comm").read_text("utf-8", "backslashreplace").rstrip("\n")
-    except OSError:
-        return None
-
-
-def _namespace(folder: Path) -> int | None:
-    try:
-        return (folder / "ns/net").stat().st_ino
+        return read()
     except OSError:
         return None

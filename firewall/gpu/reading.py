@@ -4,13 +4,21 @@ A question that failed leaves None and a line in `unavailable`: never a zero, wh
 an idle GPU.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
+from functools import cache
 
-from firewall.actor import Actor, Process
-from firewall.gpu.backend import Backend, Device, DeviceLostError, QueryError, UnavailableError
-from firewall.gpu.processes import Owner, owner, sees_host_pids
+from firewall.gpu.backend import (
+    Backend,
+    Device,
+    DeviceLostError,
+    QueryError,
+    UnavailableError,
+    Use,
+)
+from firewall.gpu.processes import owner, sees_host_pids
+from firewall.gpu.view import DeviceView, GpuView, ProcessView
 
 WINDOW_US = 2_000_000
 """How far back a process's use is asked for. NVML samples once in 1/6 s to 1 s, by product; asking
@@ -19,157 +27,182 @@ from the newest sample seen instead would find none right after a reading and so
 CLOCK_LIMIT = 100_000
 POWER_LIMIT = 100_000_000
 MEMORY_LIMIT = 1 << 50
-"""More than any device has: MHz, milliwatts, bytes. NVML hands out garbage now and then, such as
-2147483632 % (NVIDIA/DCGM issue 83)."""
+TEMPERATURE_LIMIT = 200
+"""More than any device has: MHz, milliwatts, bytes, degrees. NVML hands out garbage now and then,
+such as 2147483632 % (NVIDIA/DCGM issue 83)."""
 
 STARTED_SLACK = 2.0
 """Seconds by which two ways to compute one start time may differ."""
 
-type Look = Callable[[int], Owner]
+FOREIGN_PIDS = "NVML's pids are the host's, and this process is in a pid namespace of its own"
+
+type Sandboxes = Mapping[int, str]
+"""The sandboxes of ours, by the inode of their network namespace."""
+type Look = Callable[[int], ProcessView | None]
 
 
-def read_devices(backend: Backend, devices: Sequence[Device], now_us: int) -> list[dict[str, Any]]:
-    """What each device says now, JSON-ready. Raises UnavailableError where every one is lost."""
-    look = owner if sees_host_pids() else _nobody
-    read = [_Reading(backend, device, now_us, look).take() for device in devices]
-    reasons = [str(each["unavailable"]["device"]) for each in read if _lost(each)]
+def read_devices(
+    backend: Backend, devices: Sequence[Device], sandboxes: Sandboxes, now: float, taken: float
+) -> GpuView:
+    """What each device says now, in seconds since the epoch and by the monotonic clock.
+
+    Raises UnavailableError where every device is lost.
+    """
+    begun = time.thread_time()
+    # One look a reading: a trainer is often on every device.
+    look = cache(owner) if sees_host_pids() else None
+    readings = [_Reading(backend, device, now, sandboxes, look) for device in devices]
+    views = tuple(each.take() for each in readings)
+    reasons = [each.unavailable["device"] for each in views if "device" in each.unavailable]
     if devices and len(reasons) == len(devices):
         raise UnavailableError(f"the driver or every device is lost: {reasons[0]}")
-    return read
-
-
-def _lost(device: Mapping[str, Any]) -> bool:
-    return "device" in device["unavailable"]
-
-
-def _nobody(pid: int) -> Owner:
-    return Owner(None, None, None, None)
+    inside = sum(each.seconds for each in readings)
+    return GpuView(now, taken, views, "", inside, time.thread_time() - begun)
 
 
 class _Reading:
     """Asks one device all questions and notes which it did not answer."""
 
-    def __init__(self, backend: Backend, device: Device, now_us: int, look: Look) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        device: Device,
+        now: float,
+        sandboxes: Sandboxes,
+        look: Look | None,
+    ) -> None:
+        self.seconds = 0.0
         self._backend = backend
         self._device = device
-        self._now_us = now_us
+        self._now = now
+        self._sandboxes = sandboxes
         self._look = look
         self._unavailable: dict[str, str] = {}
 
-    def take(self) -> dict[str, Any]:
+    def take(self) -> DeviceView:
         """Every field of the device; after it is lost, none is asked for any more."""
-        device = self._device
-        used, total = self._ask("memory", self._memory) or (None, None)
-        milliwatts = self._ask("power_watts", self._power)
-        return {
-            "index": device.index,
-            "name": device.name,
-            "uuid": device.uuid,
-            "mig": device.mig,
-            "utilisation": self._ask("utilisation", self._utilisation),
-            "memory_used": used,
-            "memory_total": total,
-            "power_watts": None if milliwatts is None else milliwatts / 1000,
-            "sm_clock_mhz": self._ask("sm_clock_mhz", self._clock),
-            "processes": self._ask("processes", self._processes),
-            "unavailable": self._unavailable,
-        }
+        device, backend = self._device, self._backend
+        used, total = self._ask("memory", lambda: _memory(*backend.memory(device))) or (None, None)
+        milliwatts = self._ask(
+            "power_watts", lambda: _believable(backend.power(device), POWER_LIMIT, "mW")
+        )
+        kernels, copies = self._ask("utilisation", self._utilisation) or (None, None)
+        sm_clock, memory_clock = self._ask("clocks", self._clocks) or (None, None)
+        throttle = self._ask("throttle", lambda: tuple(backend.throttle(device)))
+        return DeviceView(
+            device.index,
+            device.uuid,
+            device.name,
+            device.mig,
+            utilisation=kernels,
+            memory_used=used,
+            memory_total=total,
+            power_watts=None if milliwatts is None else milliwatts / 1000,
+            memory_use=copies,
+            sm_clock_mhz=sm_clock,
+            memory_clock_mhz=memory_clock,
+            temperature_c=self._ask("temperature_c", self._temperature),
+            throttle=throttle,
+            ecc_uncorrected=self._ask("ecc_uncorrected", lambda: backend.ecc(device)),
+            processes=self._processes(),
+            unavailable=self._unavailable,
+        )
 
     def _ask[Answer](self, field: str, question: Callable[[], Answer]) -> Answer | None:
         if "device" in self._unavailable:
             return None
+        begun = time.perf_counter()
         try:
             return question()
         except DeviceLostError as error:
             self._unavailable["device"] = str(error)
         except QueryError as error:
             self._unavailable[field] = str(error)
+        finally:
+            self.seconds += time.perf_counter() - begun
         return None
 
-    def _utilisation(self) -> int:
-        return _believable(self._backend.utilisation(self._device), 100, "%")
+    def _utilisation(self) -> tuple[int, int]:
+        kernels, copies = self._backend.utilisation(self._device)
+        return _believable(kernels, 100, "%"), _believable(copies, 100, "% of memory use")
 
-    def _memory(self) -> tuple[int, int]:
-        used, total = self._backend.memory(self._device)
-        _believable(total, MEMORY_LIMIT, "bytes in all")
-        return _believable(used, total, f"bytes used of {total}"), total
+    def _clocks(self) -> tuple[int, int]:
+        sm, memory = self._backend.clocks(self._device)
+        return _believable(sm, CLOCK_LIMIT, "MHz"), _believable(memory, CLOCK_LIMIT, "MHz")
 
-    def _power(self) -> int:
-        return _believable(self._backend.power(self._device), POWER_LIMIT, "mW")
+    def _temperature(self) -> int:
+        return _believable(self._backend.temperature(self._device), TEMPERATURE_LIMIT, "degrees")
 
-    def _clock(self) -> int:
-        return _believable(self._backend.clock(self._device), CLOCK_LIMIT, "MHz")
+    def _processes(self) -> tuple[ProcessView, ...] | None:
+        device, backend = self._device, self._backend
+        if device.partitioned:
+            self._unavailable["processes"] = "this GPU's MIG instances tell them"
+            return None
+        listed = self._ask("processes", lambda: backend.processes(device))
+        if listed is None:
+            return None
+        since = int((self._now - WINDOW_US / 1e6) * 1e6)
+        samples = self._ask(
+            "process_utilisation", lambda: backend.process_utilisation(device, since)
+        )
+        # The newest sample of each; a process without one did nothing in the window.
+        use = {each.pid: each for each in sorted(samples or (), key=lambda each: each.time)}
+        if self._look is None and (listed or use):
+            self._unavailable["owners"] = FOREIGN_PIDS
+        told = samples is not None
+        pids = sorted(pid for pid in {*listed, *use} if pid > 0)
+        return tuple(
+            self._process(pid, *listed.get(pid, ("compute", None)), use.get(pid), told=told)
+            for pid in pids
+        )
 
-    def _processes(self) -> list[dict[str, Any]]:
-        found = dict(self._backend.processes(self._device))
-        use = self._ask("process_utilisation", self._process_use)
-        memory: dict[int, int | None] = {**dict.fromkeys(use or {}), **found}
-        return [self._process(pid, size, use) for pid, size in sorted(memory.items()) if pid > 0]
-
-    def _process_use(self) -> dict[int, int]:
-        """The newest sample of each process; one without a sample did nothing in the window."""
-        since = self._now_us - WINDOW_US
-        samples = self._backend.process_utilisation(self._device, since)
-        return {pid: sm for pid, sm, _ in sorted(samples, key=lambda sample: sample[2])}
-
-    def _process(self, pid: int, size: int | None, use: dict[int, int] | None) -> dict[str, Any]:
-        percent = None if use is None else use.get(pid, 0)
-        if percent is not None and not 0 <= percent <= 100:
-            self._unavailable[f"sm of {pid}"] = f"NVML said {percent} %"
-            percent = None
+    def _process(
+        self, pid: int, kind: str, size: int | None, use: Use | None, *, told: bool
+    ) -> ProcessView:
+        found = self._owner(pid)
         if size is not None and not 0 <= size <= MEMORY_LIMIT:
             self._unavailable[f"memory of {pid}"] = f"NVML said {size} bytes"
             size = None
-        return {"pid": pid, "memory_used": size, "sm": percent, **asdict(self._look(pid))}
+        sm, memory = self._use(found, use) if told else (None, None)
+        return replace(found, kind=kind, memory_used=size, sm=sm, memory_use=memory)
+
+    def _owner(self, pid: int) -> ProcessView:
+        if self._look is None:
+            return ProcessView(pid)
+        found = self._look(pid)
+        if found is None:
+            self._unavailable[f"owner of {pid}"] = "no such process lives any more"
+            return ProcessView(pid)
+        where = found.namespace
+        return replace(found, sandbox=None if where is None else self._sandboxes.get(where, ""))
+
+    def _use(self, found: ProcessView, use: Use | None) -> tuple[int | None, int | None]:
+        """Percent of the SMs and of the memory's time, where the sample can be this process's."""
+        if use is None:
+            return 0, 0
+        reason = _wrong(found, use)
+        if reason:
+            self._unavailable[f"sm of {found.pid}"] = reason
+            return None, None
+        return use.sm, use.memory
+
+
+def _wrong(found: ProcessView, use: Use) -> str:
+    if not 0 <= use.sm <= 100:
+        return f"NVML said {use.sm} %"
+    if not 0 <= use.memory <= 100:
+        return f"NVML said {use.memory} % of memory use"
+    if found.started is not None and use.time / 1e6 < found.started - STARTED_SLACK:
+        return "the sample is older than the process: its pid was another's"
+    return ""
+
+
+def _memory(used: int, total: int) -> tuple[int, int]:
+    _believable(total, MEMORY_LIMIT, "bytes in all")
+    return _believable(used, total, f"bytes used of {total}"), total
 
 
 def _believable(value: int, limit: int, unit: str) -> int:
     if not 0 <= value <= limit:
         raise QueryError(f"NVML said {value} {unit}")
     return value
-
-
-def attribute(devices: Sequence[Mapping[str, Any]], actor: Actor) -> list[dict[str, Any]]:
-    """The devices with each process marked `own`: whether it is this actor's, None if unknown."""
-    return [{**device, "processes": _marked(device["processes"], actor)} for device in devices]
-
-
-BUSY = 20
-"""Per cent of a GPU from which work is no accident: desktops and idle notebooks stay below."""
-
-
-def busy(snapshot: Mapping[str, Any]) -> str:
-    """The GPU work of the sandbox that a snapshot was taken for, in words; "" where it has none.
-
-    A device that does not say what each process uses is taken at its whole.
-    """
-    for device in snapshot.get("devices", ()):
-        for process in device["processes"] or ():
-            use = device["utilisation"] if process["sm"] is None else process["sm"]
-            if process["own"] and use is not None and use >= BUSY:
-                who = f"process {process['pid']} of the same sandbox"
-                return f"{who} uses GPU {device['index']} at {use} %"
-    return ""
-
-
-def _marked(
-    processes: Sequence[Mapping[str, Any]] | None, actor: Actor
-) -> list[dict[str, Any]] | None:
-    if processes is None:
-        return None
-    return [{**process, "own": _own(process, actor)} for process in processes]
-
-
-def _own(process: Mapping[str, Any], actor: Actor) -> bool | None:
-    if _is_same(process, actor.process):
-        return True
-    if actor.namespace is None or process["namespace"] is None:
-        return None
-    return bool(process["namespace"] == actor.namespace)
-
-
-def _is_same(process: Mapping[str, Any], asked: Process | None) -> bool:
-    """Whether a process is the one that asked; its pid alone may belong to another by now."""
-    if asked is None or asked.pid != process["pid"] or process["started"] is None:
-        return False
-    return bool(abs(asked.started - process["started"]) < STARTED_SLACK)

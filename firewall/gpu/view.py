@@ -15,7 +15,8 @@ class ProcessView:
     the last sample period, `memory_used` is in bytes. `kind` is "compute", "graphics" or both with
     a comma. `sandbox` is the name of ours that it runs in, "" where it runs in none, and
     `namespace` the inode of its network namespace. `container` is the id that its cgroup names, ""
-    where it names none.
+    where it names none; `container_kind`, `pod` and `unit` are what else it tells (cgroup.Place).
+    `name` is its command name and `ancestors` the pids above it, its parent first.
     """
 
     pid: int
@@ -30,14 +31,21 @@ class ProcessView:
     sm: int | None = None
     memory_use: int | None = None
     memory_used: int | None = None
+    name: str | None = None
+    container_kind: str = ""
+    pod: str = ""
+    unit: str = ""
+    ancestors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
     """One GPU, or one MIG instance of it (`index` "0:1"; there NVML tells no use per process).
 
-    `utilisation` is the per cent of the last sample period in which a kernel ran. `processes` is
-    None where they could not be listed.
+    `utilisation` is the per cent of the last sample period in which a kernel ran, `memory_use` that
+    in which memory was read or written. Memory is in bytes, clocks in MHz, the temperature in
+    degrees Celsius. `throttle` names what holds the clocks down, `ecc_uncorrected` counts errors
+    since the driver was loaded. `processes` is None where they could not be listed.
     """
 
     index: str
@@ -48,6 +56,12 @@ class DeviceView:
     memory_used: int | None = None
     memory_total: int | None = None
     power_watts: float | None = None
+    memory_use: int | None = None
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    temperature_c: int | None = None
+    throttle: tuple[str, ...] | None = None
+    ecc_uncorrected: int | None = None
     processes: tuple[ProcessView, ...] | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,10 +70,13 @@ class DeviceView:
 class GpuView:
     """All devices at one moment: `at` in seconds since the epoch, `taken` by the monotonic clock.
 
-    `unavailable` says why there are no devices: no library, or a driver that was lost.
+    `unavailable` says why there are no devices: no library, or a driver that was lost. What the
+    reading cost is in seconds: `nvml_seconds` inside the library, `cpu_seconds` of this process.
     """
 
     at: float
     taken: float
     devices: tuple[DeviceView, ...] = ()
     unavailable: str = ""
+    nvml_seconds: float = 0.0
+    cpu_seconds: float = 0.0

@@ -80,6 +80,9 @@ class Metrics:
         self._appends = Histogram()
         self._rules: set[str] = set()
         self._points: set[str] = set()
+        self._alerts: Counter[tuple[str, str]] = Counter()
+        self._active: Counter[tuple[str, str]] = Counter()
+        self._responses: Counter[tuple[str, str]] = Counter()
         self._sandboxes = 0
         self._state: SandboxState = "running"
         self._policy: tuple[str, str] | None = None
@@ -103,6 +106,25 @@ class Metrics:
         """Count a failure of an enforcement point."""
         with self._lock:
             self._faults[_bounded(self._points, point)] += 1
+
+    def gpu_alert(self, rule: str, severity: str, state: str) -> None:
+        """An alert about GPU use was raised, goes on, or is cleared."""
+        with self._lock:
+            if state == "raised":
+                self._alerts[rule, severity] += 1
+                self._active[rule, severity] += 1
+            elif state == "cleared":
+                self._active[rule, severity] -= 1
+
+    def gpu_alerts_over(self) -> None:
+        """No alert stands any more: from now on another policy says what is one."""
+        with self._lock:
+            self._active.clear()
+
+    def gpu_response(self, respond: str, outcome: str) -> None:
+        """A response to an alert is done, failed, or was a dry-run."""
+        with self._lock:
+            self._responses[respond, outcome] += 1
 
     def flow(self, state: FlowState, change: int) -> None:
         """So many flows more, or fewer, are in a state."""
@@ -155,6 +177,9 @@ class Metrics:
                 bytes=dict(self._bytes),
                 decisions=self._decisions.copy(),
                 appends=self._appends.copy(),
+                alerts=dict(self._alerts),
+                active=dict(self._active),
+                responses=dict(self._responses),
                 sandboxes=self._sandboxes,
                 state=self._state,
                 policy=self._policy,
@@ -173,6 +198,9 @@ class Snapshot:
     bytes: Mapping[str, int]
     decisions: Histogram
     appends: Histogram
+    alerts: Mapping[tuple[str, str], int]
+    active: Mapping[tuple[str, str], int]
+    responses: Mapping[tuple[str, str], int]
     sandboxes: int
     state: SandboxState
     policy: tuple[str, str] | None

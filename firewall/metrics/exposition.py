@@ -1,8 +1,8 @@
 """The numbers as Prometheus metrics, made anew for each scrape."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any, get_args
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import (
@@ -15,8 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from firewall.metrics.counts import BUCKETS, Histogram, SandboxState, Snapshot
-
-GPU_LABELS = ("gpu", "name", "uuid")
+from firewall.metrics.gpus import gpus
 
 
 def serve(snapshot: Callable[[], Snapshot], address: str, port: int) -> int:
@@ -47,8 +46,9 @@ class _Firewall(Collector):
         )
         yield _histogram("firewall_append_seconds", "From a record to the disk", now.appends)
         yield from _states(now)
+        yield from _alerts(now)
         if now.gpu is not None:
-            yield from _gpus(now.gpu)
+            yield from gpus(now.gpu)
 
     def describe(self) -> Iterator[Metric]:
         """Nothing, so that registering does not take a snapshot."""
@@ -96,33 +96,24 @@ def _states(now: Snapshot) -> Iterator[Metric]:
         yield InfoMetricFamily("firewall_policy", "The policy in force", policy)
 
 
+def _alerts(now: Snapshot) -> Iterator[Metric]:
+    rule = ("rule", "severity")
+    raised = CounterMetricFamily("firewall_gpu_alerts", "Alerts about GPU use", labels=rule)
+    active = GaugeMetricFamily("firewall_gpu_alerts_active", "Those not cleared", labels=rule)
+    labels = ("respond", "outcome")
+    responses = CounterMetricFamily(
+        "firewall_gpu_responses", "What was done about them", labels=labels
+    )
+    families = ((raised, now.alerts), (active, now.active), (responses, now.responses))
+    for family, counts in families:
+        for values, count in counts.items():
+            family.add_metric(values, count)
+        yield family
+
+
 def _state(now: Snapshot) -> Metric:
     what = "1 for the state that the sandbox is in: running, quarantined or frozen"
     family = GaugeMetricFamily("firewall_sandbox_state", what, labels=("state",))
     for state in get_args(SandboxState.__value__):
         family.add_metric((state,), int(state == now.state))
-    return family
-
-
-def _gpus(gpu: Mapping[str, Any]) -> Iterator[Metric]:
-    """Gauges by device. What could not be read has no sample: never a zero."""
-    devices = gpu["devices"]
-    what = "1 while the GPUs can be asked; else there are no other GPU metrics"
-    yield GaugeMetricFamily("firewall_gpu_available", what, int(gpu["status"] == "ok"))
-    yield _gauge(
-        "utilisation_ratio", "Share of time in which a kernel ran", devices, "utilisation", 100
-    )
-    yield _gauge("memory_used_bytes", "Memory in use", devices, "memory_used")
-    yield _gauge("memory_total_bytes", "Memory in all", devices, "memory_total")
-    yield _gauge("power_watts", "Power drawn", devices, "power_watts")
-
-
-def _gauge(
-    name: str, what: str, devices: Sequence[Mapping[str, Any]], field: str, divisor: int = 1
-) -> Metric:
-    family = GaugeMetricFamily(f"firewall_gpu_{name}", what, labels=GPU_LABELS)
-    for device in devices:
-        if device[field] is not None:
-            labels = (device["index"], device["name"], device["uuid"])
-            family.add_metric(labels, device[field] / divisor)
     return family

@@ -8,6 +8,7 @@ cases:
   - {shell: "git push origin main", directory: /work, expect: ask, rule: push}
   - {exec: [/usr/bin/nc, -l], expect: deny, rule: no-remote-shells}
   - {tool: {name: Read, arguments: {file_path: /src/x}}, expect: allow}
+  - {gpu: {program: /usr/bin/python3, arguments: train.py}, expect: allow, rule: trainer}
   - {exec: [/src/x], after: [{shell: "curl -o /src/x https://example.com/x"}], expect: deny}
 """
 
@@ -29,6 +30,7 @@ from firewall.policy.acts import Choice
 from firewall.policy.addresses import parse_address
 from firewall.policy.document import validate
 from firewall.policy.errors import Fault, PolicyError, Problem
+from firewall.policy.gpucases import GpuCase, gpu_verdict
 from firewall.policy.hosts import is_name, normalise
 from firewall.policy.policy import Policy
 from firewall.policy.strict import Strict
@@ -115,7 +117,7 @@ STEPS = {
     "dns": dns_steps,
 }
 ACTS = ("shell", "exec", "tool")
-_KEYS = ", ".join((*STEPS, *ACTS))
+_KEYS = ", ".join((*STEPS, *ACTS, "gpu"))
 
 
 def _text(value: str | list[str] | ToolCase) -> str:
@@ -238,12 +240,22 @@ class Step(Strict):
 
 
 class Case(Step):
-    """One request, what was done `after` which it is made, and what the policy must say."""
+    """One request, what was done `after` which it is made, and what the policy must say.
 
+    Instead of a request it may be a process that uses a GPU: `allow` is a declared workload.
+    """
+
+    gpu: GpuCase | None = None
     after: list[Step] = Field(default_factory=list)
     expect: Choice
     rule: str | None = None
     reason: str | None = None
+
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        gpu = self.gpu
+        used = [("gpu", f"{gpu.program} {gpu.arguments}".strip())] if gpu else []
+        return [*super().asked, *used]
 
 
 class CaseFile(Strict):
@@ -323,11 +335,17 @@ def read_cases(path: Path) -> list[tuple[int, Case]]:
     return list(zip(lines, cases, strict=True))
 
 
+def _verdict(policy: Policy, case: Case, read: Reader) -> Verdict:
+    if case.gpu is not None:
+        return gpu_verdict(policy, case.gpu.use())
+    past = past_of(policy, case.after, read)
+    return judge(policy, case.steps(read), case.program, past)
+
+
 def run_cases(policy: Policy, path: Path, read: Reader) -> Iterator[Failure]:
     """Judge every case of a file; yields those that fail. Raises PolicyError for a bad file."""
     for line, case in read_cases(path):
-        past = past_of(policy, case.after, read)
-        verdict = judge(policy, case.steps(read), case.program, past)
+        verdict = _verdict(policy, case, read)
         right = (
             verdict.action == case.expect
             and case.rule in (None, verdict.rule)

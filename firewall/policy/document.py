@@ -20,6 +20,7 @@ from firewall.policy.acts import ShellDocument, ToolsDocument
 from firewall.policy.addresses import METADATA, Network
 from firewall.policy.after import After
 from firewall.policy.errors import Fault, PolicyError, Problem
+from firewall.policy.gpu import GpuDocument
 from firewall.policy.hints import fitting, misread, unknown_key
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.paths import PathGlob
@@ -201,6 +202,7 @@ class PolicyDocument(Strict):
     tools: ToolsDocument = Field(default_factory=ToolsDocument)
     guards: GuardsDocument = Field(default_factory=GuardsDocument)
     lists: ListsDocument = Field(default_factory=ListsDocument)
+    gpu: GpuDocument = Field(default_factory=GpuDocument)
 
 
 def validate[M: BaseModel](model: type[M], node: Node, file: str) -> M:

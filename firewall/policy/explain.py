@@ -7,6 +7,7 @@ from firewall.policy.actcases import Reader, act_of
 from firewall.policy.addresses import parse_address
 from firewall.policy.cases import STEPS, actor_of, judge
 from firewall.policy.errors import Fault
+from firewall.policy.gpucases import gpu_case, gpu_verdict
 from firewall.policy.hosts import normalise, parse_host
 from firewall.policy.policy import Policy
 from firewall.policy.programs import ProgramRule, Programs, run_of, runs_of
@@ -16,13 +17,14 @@ from firewall.policy.rulings import DOES
 from firewall.policy.toolrules import Called, ToolRule, Tools
 from firewall.requests import Connect, Execute, HttpRequest, Protocol, Request, SshChannel, ToolCall
 from firewall.verdict import Verdict
+from firewall.workloads import Use, Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Considered:
     """A rule, whether it applies, and why it does or not."""
 
-    rule: ResolvedRule | ResolvedProgramRule | ResolvedToolRule
+    rule: ResolvedRule | ResolvedProgramRule | ResolvedToolRule | Workload
     applies: bool
     why: str
 
@@ -49,7 +51,7 @@ def steps_of(text: str) -> list[Request]:
     except Fault:
         example = (
             '"POST https://host/path", "ssh git@host ls", "tcp host:port", "dns name TXT",'
-            ' "shell: git push", "exec: /bin/nc -l" or "tool: NAME {...}"'
+            ' "shell: git push", "exec: /bin/nc -l", "tool: NAME {...}" or "gpu: PROGRAM"'
         )
         raise Fault(f"{text!r} is not a request", example) from None
 
@@ -58,6 +60,9 @@ def explain(
     policy: Policy, text: str, read: Reader, program: str = "", directory: str = ""
 ) -> Explanation:
     """Explain the verdict on a request. Raises Fault where `text` is none."""
+    if (gpu := gpu_case(text.strip())) is not None:
+        workloads = tuple(_consider_workload(each, gpu.use()) for each in policy.gpu.workloads)
+        return Explanation(text, gpu_verdict(policy, gpu.use()), workloads)
     act = act_of(text.strip(), directory, read)
     if act is not None:
         verdict = judge(policy, [act], program)
@@ -69,6 +74,12 @@ def explain(
         return Explanation(text, verdict, considered=())
     considered = tuple(_consider(rule, asked, steps[-1]) for rule in policy.resolved.rules)
     return Explanation(text, verdict, considered)
+
+
+def _consider_workload(workload: Workload, use: Use) -> Considered:
+    misfits = ", ".join(workload.misfits(use))
+    why = f"its {misfits} do not fit, or are not known" if misfits else "it is this workload"
+    return Considered(workload, not misfits, why)
 
 
 def _consider_act(policy: Policy, act: Execute | ToolCall) -> Iterator[Considered]:

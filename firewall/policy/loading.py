@@ -16,6 +16,7 @@ from firewall.policy.document import (
     validate,
 )
 from firewall.policy.errors import Fault, PolicyError, Problem
+from firewall.policy.gpuloading import check_gpu, resolved_gpu, unknown_users
 from firewall.policy.lists import read_list
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedList, ResolvedRule
 from firewall.policy.sources import Origin, SourceError, resolve
@@ -63,6 +64,7 @@ def load(policy: Path | str) -> Resolved:
         *check_acts(programs),
         *check_acts(tools),
         *check_names([*rules, *programs, *tools]),
+        *check_gpu(files),
     ]
     if problems:
         raise PolicyError(problems)
@@ -111,7 +113,7 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
     resolved = [each for rule in rules for each in learned.rules(rule)]
     if learned.problems:
         raise PolicyError(learned.problems)
-    shell, tools = resolved_shell(files), resolved_tools(files)
+    shell, tools, gpu = resolved_shell(files), resolved_tools(files), resolved_gpu(files)
     names = {name: text for file in files for name, text in file.document.network.names.items()}
     return Resolved(
         name=top.name,
@@ -121,10 +123,16 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
         rules=tuple(resolved),
         shell=shell,
         tools=tools,
+        gpu=gpu,
         lists=tuple(_lists(files)),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
-        notes=(*learned.notes(), *_by_name_alone(rules), *shadowed(shell, tools)),
+        notes=(
+            *learned.notes(),
+            *_by_name_alone(rules),
+            *shadowed(shell, tools),
+            *unknown_users(gpu),
+        ),
     )
 
 

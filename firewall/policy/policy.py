@@ -13,6 +13,7 @@ from firewall.policy.resolved import Resolved
 from firewall.policy.ssh import SshTerms
 from firewall.requests import Request
 from firewall.verdict import Verdict
+from firewall.workloads import GpuPolicy
 
 
 class Policy:
@@ -23,7 +24,8 @@ class Policy:
     installed, unknown file hosts), `on_critical` what follows a critical block: never more than an
     alert under `mode: observe`. `execute_from` are the folders that programs may be executed from
     (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
-    those that are known, and `remembers` which deeds its rules refer to.
+    those that are known, and `remembers` which deeds its rules refer to. `gpu` says what may use
+    the GPUs.
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -40,6 +42,7 @@ class Policy:
         self.on_critical = guard.action if guard else "alert"
         self.execute_from: tuple[str, ...] = resolved.shell.execute_from
         self.command_arguments: Mapping[str, str] = MappingProxyType(resolved.tools.commands)
+        self.gpu: GpuPolicy = resolved.gpu
         self.remembers: frozenset[Did] = resolved.remembers()
         self._decider = Decider(resolved, self.digest)
 

@@ -15,10 +15,11 @@ from firewall.policy.after import After
 from firewall.policy.document import CriticalAction, DenyKind, GuardAction, RequestRule
 from firewall.policy.jsonpaths import Where
 from firewall.policy.ssh import SshTerms
+from firewall.workloads import GpuPolicy
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class ResolvedRule(_Frozen):
@@ -130,6 +131,7 @@ class Resolved(_Frozen):
     rules: tuple[ResolvedRule, ...]
     shell: ResolvedShell = ResolvedShell()
     tools: ResolvedTools = ResolvedTools()
+    gpu: GpuPolicy = GpuPolicy()
     lists: tuple[ResolvedList, ...] = ()
     sources: tuple[str, ...] = ()
     learned: tuple[Learned, ...] = ()

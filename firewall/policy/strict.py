@@ -13,7 +13,10 @@ _RULE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 class Strict(BaseModel):
     """No unknown keys, no conversions: what is written is what is meant."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+    # A document is made of models inside models, whose checks are built once, for the whole.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, populate_by_name=True, defer_build=True
+    )
 
 
 def _rule_name(text: str) -> str:

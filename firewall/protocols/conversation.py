@@ -6,7 +6,10 @@ from firewall.requests import Direction, Finding
 
 
 class Conversation:
-    """Watches a bare stream in both directions; `carrier` is "tcp stream" or "tls stream"."""
+    """Watches a bare stream in both directions.
+
+    `carrier` is "tcp stream", "tls stream" or, for what an SSH forward carries, "ssh stream".
+    """
 
     def __init__(self, carrier: str) -> None:
         self._watches: dict[Direction, Watch] = {

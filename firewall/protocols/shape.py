@@ -84,12 +84,14 @@ class Shape:
     """Scores one flow. Feed it what moves, in order; it answers once, when it has grown suspicious.
 
     `named` says whether the ClientHello had a server name, `protocols` whether it offered any
-    (ALPN): miners by default send neither, and so do many honest clients.
+    (ALPN): miners by default send neither, and so do many honest clients. `self_signed` may be set
+    once the server has shown a certificate that nobody vouches for, as many pools do.
     """
 
     def __init__(self, *, named: bool, protocols: bool) -> None:
         self._named = named
         self._protocols = protocols
+        self.self_signed = False
         self._sides: dict[Direction, _Side] = {"sent": _Side(), "received": _Side()}
         self._start: float | None = None
         self._last = self._judged = 0.0
@@ -127,8 +129,9 @@ class Shape:
             (0.1, pushed in _JOB_SIZES),
             (0.1, not self._named),
             (0.1, not self._protocols),
+            (0.1, self.self_signed),
         )
-        return sum(weight for weight, holds in marks if holds)
+        return min(1.0, sum(weight for weight, holds in marks if holds))
 
     def _fits(self, seconds: float, sent: _Side, received: _Side) -> bool:
         """Small and slow both ways, with answers and with pushes: without these it is no miner."""
@@ -150,7 +153,7 @@ class Shape:
             f"score {score} of 1: {seconds:.0f} s, {sent.messages} messages of mostly"
             f" {sent.middle:.0f} bytes sent, {self._answered} answered at once,"
             f" {self._pushed} of {received.messages} received unasked; {name} server name,"
-            f" {alpn} ALPN"
+            f" {alpn} ALPN" + ", a self-signed certificate" * self.self_signed
         )
         return (Finding("mining", "encrypted-shape", evidence, "the whole flow", "suspicious"),)
 

@@ -22,7 +22,7 @@ _GREASE = re.compile(rb"([\x0a\x1a\x2a\x3a\x4a\x5a\x6a\x7a\x8a\x9a\xaa\xba\xca\x
 
 _TUNNEL_SERVERS = {"cftunnel.com": "cloudflared", "ngrok-agent.com": "ngrok"}
 _TUNNEL_ALPN = {"argotunnel": "cloudflared"}
-_TOR = re.compile(r"www\.(?=[a-z2-7]*[2-7][a-z])([a-z2-7]{8,25})\.com")
+_TOR = re.compile(r"www\.(?=[a-z2-7]*[2-7][a-z])([a-z2-7]{8,25})\.(com|net)")
 """What Tor makes up for a name (tor src/core/or/connection_or.c: crypto_random_hostname)."""
 
 _VOWELS = 0.3
@@ -170,12 +170,16 @@ def _findings(hello: ClientHello) -> tuple[Finding, ...]:
         if protocol in _TUNNEL_ALPN:
             evidence = f"TLS application protocol {protocol}"
             return (Finding("tunnel", _TUNNEL_ALPN[protocol], evidence, where),)
-    if hello.sni and not hello.alpn and _looks_made_up(hello.sni):
+    if hello.sni and not hello.alpn and looks_made_up(hello.sni):
         evidence = f"TLS server name {hello.sni} looks made up, and no ALPN"
         return (Finding("tunnel", "tor", evidence, where, "suspicious"),)
     return ()
 
 
-def _looks_made_up(name: str) -> bool:
+def looks_made_up(name: str, ending: str = "com") -> bool:
+    """Whether a name is one that Tor makes up; it ends in "com" for servers, and "net" for who
+    signs."""
     found = _TOR.fullmatch(name)
-    return found is not None and sum(map(found[1].count, "aeiou")) < _VOWELS * len(found[1])
+    if found is None or found[2] != ending:
+        return False
+    return sum(map(found[1].count, "aeiou")) < _VOWELS * len(found[1])

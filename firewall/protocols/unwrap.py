@@ -21,7 +21,18 @@ type Recogniser = Callable[[bytes], Answer]
 _UPGRADE = re.compile(rb"(?i)\r?\nupgrade:[ \t]*websocket[ \t]*\r?\n")
 _ANSWER = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r]")
 _AGREED = re.compile(rb"HTTP/1\.[01] (?:101|2)")
-_BODY = re.compile(rb"(?i)\r?\n(?:content-length|transfer-encoding):")
+_BODY = re.compile(rb"(?i)\r?\n(?:content-length|content-type|transfer-encoding):")
+_LENGTH = re.compile(rb"(?i)\r?\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r?\n")
+_CHUNKED = re.compile(rb"(?i)\r?\ntransfer-encoding:")
+_LEAD, _CHUNK_SIZE = 4, 12
+"""Bytes before a body's first message: a byte order mark or an empty line, a chunk's size."""
+REVERSED = {
+    "tls": ("reverse-tls", "the server sends a ClientHello"),
+    "http": ("reverse-http", "the server sends an HTTP request"),
+    "http-connect": ("reverse-http", "the server sends an HTTP request"),
+}
+"""What a server says where the roles are reversed, as behind localtunnel's lib/TunnelCluster.js."""
+
 _INSIDE = {"tls": "TLS ClientHello", "http": "HTTP request", "http2": "HTTP/2 preface"}
 
 
@@ -55,7 +66,15 @@ def recognise_socks_server(data: bytes) -> Answer:
 
 
 _FROM_CLIENT = (socks.recognise, openings.recognise, http1.recognise)
-_FROM_SERVER = (recognise_socks_server, openings.recognise_server, recognise_answer)
+_FROM_SERVER = (
+    recognise_socks_server,
+    openings.recognise_server,
+    recognise_answer,
+    tls.recognise,
+    http1.recognise,
+)
+"""The last two as clients speak: a server that does asks for what is behind its client."""
+
 _MESSAGES = (tls.recognise, http2.recognise, *_FROM_CLIENT)
 _FILES = (tls.recognise, http2.recognise)
 """A body may be any file, so few bytes say little there."""
@@ -89,11 +108,17 @@ class Opening:
         self._inner: Callable[[bytes], list[Mark]] | None = None
         self.web = False
         """Whether HTTP frames what follows: words mean there what they mean on the web."""
+        self._body: tuple[int, float] = (0, 0)
 
     @property
     def finished(self) -> bool:
         """Whether nothing can be found here any more."""
         return self._head is None and self._inner is None
+
+    def quotes(self, at: int) -> bool:
+        """Whether what begins there stands in the middle of an HTTP body, as in any text file."""
+        start, end = self._body
+        return start <= at < end
 
     def feed(self, data: bytes) -> list[Mark]:
         """What the opening gives away, then what is inside does."""
@@ -117,9 +142,14 @@ class Opening:
 
     def _judge(self, identity: Identity, head: bytes) -> list[Mark]:
         end = http1.find_head_end(head) if identity.protocol.startswith("http") else None
-        findings = (*map(self._weighed, identity.findings), *self._inside(identity))
+        findings = (*map(self._weighed, identity.findings), *self._inside(identity, head))
         marks = [Mark(self._start + (end or 0), finding) for finding in findings]
         self.web = end is not None and bool(_BODY.search(head, 0, end))
+        if self.web and end is not None:
+            length = _LENGTH.search(head, 0, end)
+            start = self._start + end
+            lead = _LEAD + _CHUNK_SIZE * bool(_CHUNKED.search(head, 0, end))
+            self._body = start + lead, start + int(length[1]) if length else float("inf")
         self._inner = self._wrapped(identity, head, end)
         return marks + (self._inner(head) if self._inner else [])
 
@@ -129,15 +159,19 @@ class Opening:
             return finding
         return replace(finding, confidence="suspicious" if finding.name == "socks" else "likely")
 
-    def _inside(self, identity: Identity) -> tuple[Finding, ...]:
-        """A whole protocol inside a message is a tunnel by itself, whatever it is for."""
+    def _inside(self, identity: Identity, head: bytes) -> tuple[Finding, ...]:
+        """A whole protocol inside a message is a tunnel by itself, whatever it is for; and so is
+        one that a server speaks as a client does."""
         what = _INSIDE.get(identity.protocol)
         raw = self._carrier.endswith("stream")
+        where = f"first bytes, {self._direction}"
+        asks = raw and self._direction == "received" and not _ANSWER.match(head)
+        if asks and (reverse := REVERSED.get(identity.protocol)):
+            return (Finding("tunnel", *reverse, where, "likely"),)
         if what is None or (raw and identity.protocol != "tls"):
             return ()
         carrier = self._carrier.removesuffix(" stream").replace(" ", "-")
         evidence = f"{what} inside a {self._carrier}"
-        where = f"first bytes, {self._direction}"
         return (Finding("tunnel", f"{identity.protocol}-in-{carrier}", evidence, where, "likely"),)
 
     def _wrapped(
@@ -150,7 +184,8 @@ class Opening:
         if self._direction == "received" and not _AGREED.match(head):
             return None
         if _UPGRADE.search(head, 0, end):
-            return _Skipped(end, _Unframed(self._start + end, self._make).feed).feed
+            agreed = self._direction == "received"
+            return _Skipped(end, _Unframed(self._start + end, self._make, agreed).feed).feed
         tunnels = identity.protocol == "http-connect" or (
             self._direction == "received" and not _BODY.search(head, 0, end)
         )
@@ -209,12 +244,17 @@ class _Handshake:
 
 
 class _Unframed:
-    """Takes WebSocket frames off and reads the messages."""
+    """Takes WebSocket frames off and reads the messages.
 
-    def __init__(self, start: int, make: MakeReader) -> None:
+    `agreed` says that it is the server who speaks, after it has agreed to the upgrade: what it then
+    says in no frames is another protocol.
+    """
+
+    def __init__(self, start: int, make: MakeReader, agreed: bool) -> None:
         self._start = start
         self._frames = Frames()
         self._reader = make("websocket", 0)
+        self._agreed = agreed
         self._read = 0
 
     def feed(self, data: bytes) -> list[Mark]:
@@ -223,8 +263,19 @@ class _Unframed:
             shift = self._start + piece.start - self._read
             self._read += len(piece.data)
             found = self._reader.read(piece.data, end=piece.last)
-            marks += [replace(mark, end=mark.end + shift) for mark in found]
-        return marks
+            latest = self._start + piece.end
+            marks += [replace(mark, end=min(mark.end + shift, latest)) for mark in found]
+        return marks + self._broken()
+
+    def _broken(self) -> list[Mark]:
+        at = self._frames.broken_at
+        if not self._agreed or at is None:
+            return []
+        self._agreed = False
+        evidence = "the server agrees to a WebSocket, and speaks something else"
+        where = f"server bytes from {self._start + at}"
+        finding = Finding("tunnel", "websocket-misused", evidence, where, "likely")
+        return [Mark(self._start + at, finding)]
 
 
 def _first_answer(openers: tuple[Recogniser, ...], data: bytes) -> Answer:

@@ -8,7 +8,7 @@ from firewall.protocols.marks import Mark
 from firewall.protocols.mining.hints import Hints
 from firewall.protocols.mining.messages import inspect_json
 from firewall.protocols.unwrap import Opening
-from firewall.requests import Direction, Finding
+from firewall.requests import Confidence, Direction, Finding
 
 _FINDINGS_LIMIT = 64
 """Findings of one stream; each is told once, so that no peer can flood the log."""
@@ -25,8 +25,8 @@ class Watch:
     and "tls stream" are bare sockets, where a message may begin at any line. Feed it from the first
     byte on, and do not attach it to a flow that is known, and allowed, to be SSH.
 
-    Each finding is told once. The findings do not depend on how the bytes are cut up. Not read are
-    single messages beyond 64 KiB and compressed ones.
+    Each finding is told once. The findings do not depend on how the bytes are cut up. Single
+    messages beyond 64 KiB are not read.
 
     A watch of bytes inside another stream starts at byte `start` of that one; `depth` counts the
     streams around it.
@@ -47,7 +47,7 @@ class Watch:
         self._early = Early(anywhere=self._raw, start=start)
         deep = depth >= _DEPTH_LIMIT
         self._opening = None if deep else Opening(carrier, direction, start, self._inside)
-        self._told: set[tuple[str, str, str]] = set()
+        self._told: set[tuple[str, ...]] = set()
         self._deaf = False
 
     def feed(self, data: bytes, *, end: bool = False) -> tuple[Finding, ...]:
@@ -93,8 +93,11 @@ class Watch:
         raw = self._raw and not (self._opening and self._opening.web)
         for cut in self._cut(data):
             where = self._where(cut.start, cut.end)
+            quoted = self._opening is not None and self._opening.quotes(cut.start)
+            confidence: Confidence = "suspicious" if quoted else "certain"
             for sign in inspect_json(cut.text, raw=raw):
-                yield Mark(cut.end, Finding(sign.kind, sign.name, sign.evidence, where))
+                found = Finding(sign.kind, sign.name, sign.evidence, where, confidence)
+                yield Mark(cut.end, found)
 
     def _cut(self, data: bytes) -> list[Cut]:
         """Documents, and the lines that do not begin with one: those were read already."""
@@ -119,7 +122,7 @@ class Watch:
         told = []
         for mark in sorted(marks, key=lambda mark: mark.end):
             finding = mark.finding
-            key = (finding.kind, finding.name, finding.evidence)
+            key = (finding.kind, finding.name, finding.evidence, finding.confidence)
             if key not in self._told and len(self._told) < _FINDINGS_LIMIT:
                 self._told.add(key)
                 told.append(mark)

@@ -1,28 +1,74 @@
-"""WebSocket frames of a raw stream (RFC 6455 section 5), unmasked."""
+"""WebSocket frames of a raw stream (RFC 6455 section 5), unmasked and inflated."""
 
+import zlib
 from dataclasses import dataclass
+
+from firewall.protocols.codings import Inflate
 
 _OPCODES = {0, 1, 2, 8, 9, 10}
 _CONTROL = 8
 
+MESSAGE_LIMIT = 64 << 10
+"""Bytes kept of a compressed message: what is longer holds no message of a miner's."""
+
+FREE = 4 << 20
+RATIO = 100
+"""A direction may inflate to FREE bytes plus RATIO times its size; then no more is inflated."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a message's payload, from byte `start` of the stream on.
+    """Part of a message's payload, which bytes `start` to `end` (exclusive) of the stream carry.
 
-    `last` says that the message ends here.
+    `last` says that the message ends here. A compressed message comes whole, and stands where it
+    ends: how far it could be inflated earlier depends on how it came.
     """
 
     data: bytes
     last: bool
     start: int
+    end: int
+
+
+_TAIL = b"\0\0\xff\xff"
+"""What the sender takes off a compressed message, and the receiver puts back (RFC 7692, 7.2.2)."""
+
+
+class _Deflated:
+    """One direction's compressed messages, whose window outlives them (RFC 7692, 7.1.1)."""
+
+    def __init__(self) -> None:
+        self._inflate: Inflate | None = Inflate(-zlib.MAX_WBITS)
+        self._message = bytearray()
+        self._read = self._made = 0
+
+    def feed(self, data: bytes) -> None:
+        """Inflate; a bomb, or what is no deflate, ends it for good."""
+        self._read += len(data)
+        try:
+            for piece in self._inflate.feed(data) if self._inflate else ():
+                self._made += len(piece)
+                self._message += piece[: MESSAGE_LIMIT - len(self._message)]
+                if self._made > FREE + RATIO * self._read:
+                    self._inflate = None
+                    return
+        except zlib.error:
+            self._inflate = None
+
+    def end(self) -> bytes:
+        """The message that ends here, as far as it is kept."""
+        self.feed(_TAIL)
+        message = bytes(self._message)
+        self._message.clear()
+        return message
 
 
 class Frames:
     """One direction's frames. Payloads are handed on as they come, so memory stays flat.
 
-    Control frames are skipped, and so are compressed messages (RFC 7692), which take a
-    decompressor to read. After a malformed frame nothing more is read.
+    Control frames are skipped. What has the compression bit is inflated (RFC 7692), whether or not
+    anybody agreed to it. After a malformed frame, whose header ends at `broken_at`, nothing more is
+    read.
     """
 
     def __init__(self) -> None:
@@ -32,14 +78,16 @@ class Frames:
         self._opcode = 0
         self._final = False
         self._compressed = False
-        self._broken = False
+        self._deflated = _Deflated()
+        self._well_formed = True
+        self.broken_at: int | None = None
         self._read = 0
 
     def feed(self, data: bytes) -> list[Piece]:
         """The pieces of messages in `data`."""
         pieces: list[Piece] = []
         at = 0
-        while at < len(data) and not self._broken:
+        while at < len(data) and self.broken_at is None:
             if not self._left:
                 at = self._read_header(data, at, pieces)
                 continue
@@ -54,7 +102,9 @@ class Frames:
         self._header.append(data[at])
         if len(self._header) >= 2 and len(self._header) == self._header_length():
             self._start()
-            if not self._left:
+            if not self._well_formed:
+                self.broken_at = self._read + at + 1
+            elif not self._left:
                 self._emit(b"", pieces, at + 1)
         return at + 1
 
@@ -69,7 +119,7 @@ class Frames:
         self._left = int.from_bytes(length) if short >= 126 else short
         self._mask = bytes(self._header[-4:]) if masked else b""
         self._opcode, self._final = first & 0x0F, bool(first & 0x80)
-        self._broken = self._opcode not in _OPCODES or bool(first & 0x30)
+        self._well_formed = self._opcode in _OPCODES and not first & 0x30
         if self._opcode in (1, 2):
             self._compressed = bool(first & 0x40)
         self._header.clear()
@@ -83,5 +133,13 @@ class Frames:
         return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(size)
 
     def _emit(self, data: bytes, pieces: list[Piece], at: int) -> None:
-        if self._opcode < _CONTROL and not self._compressed:
-            pieces.append(Piece(data, self._final and not self._left, self._read + at))
+        if self._opcode >= _CONTROL:
+            return
+        last = self._final and not self._left
+        start, end = self._read + at, self._read + at + len(data)
+        if not self._compressed:
+            pieces.append(Piece(data, last, start, end))
+            return
+        self._deflated.feed(data)
+        if last:
+            pieces.append(Piece(self._deflated.end(), last, end, end))

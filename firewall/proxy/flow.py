@@ -18,7 +18,7 @@ from firewall.actor import Actor
 from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import FlowState, Metrics
-from firewall.protocols import Conversation, Identity, Shape
+from firewall.protocols import Conversation, Identity
 from firewall.protocols.hello import fingerprints
 from firewall.protocols.ssh import disconnect
 from firewall.proxy.actors import Endpoint, Found
@@ -30,8 +30,9 @@ from firewall.proxy.late import JUDGED_AS, Late
 from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import UNREACHABLE, sentence
-from firewall.proxy.relay import Relay, Seen, Watcher, reset_on_close, unseen
+from firewall.proxy.relay import Relay, Watcher, reset_on_close
 from firewall.proxy.resolver import Resolved
+from firewall.proxy.unread import Unread
 from firewall.requests import Connect, Direction, Finding, Message, Protocol
 from firewall.verdict import Action, Obligations, Verdict
 
@@ -91,6 +92,7 @@ class Flow:
         self._opening = Opening(house.loop, client, self._allowed, self._identified, self._enforced)
         self._untried: list[str] = []
         self._fingerprints: Mapping[str, str] = {}
+        self._unread: Unread | None = None
         self._over = False
         self.handed_over = False
         self._state: FlowState = "identifying"
@@ -221,6 +223,7 @@ class Flow:
             "client": list(self._road.client),
             "dialled": list(self._road.dialled),
             **self._fingerprints,
+            **(self._unread.facts() if self._unread else {}),
         }
 
     # Carrying out the verdict
@@ -280,6 +283,8 @@ class Flow:
         opaque = self._request.protocol in ("tls", "ssh")
         judge = None if opaque else self._judge_message
         conversation = Conversation("tcp stream")
+        unread = self._request.protocol == "tls"
+        self._unread = Unread(self._request, self._judge_message) if unread else None
         self._relay = Relay(
             self._house.loop,
             self._client,
@@ -288,7 +293,7 @@ class Flow:
             judge,
             lambda direction: self._watcher(conversation, direction),
             self._enforced,
-            self._observer(),
+            self._unread,
         )
         self._relay.start()
 
@@ -296,18 +301,6 @@ class Flow:
         side = conversation.side(direction)
         late = direction == "sent" and self._request.protocol in JUDGED_AS
         return Late(side) if late else side
-
-    def _observer(self) -> Seen:
-        """TLS that moves unread tells by its shape alone; it is judged while it goes on."""
-        if self._request.protocol != "tls":
-            return unseen
-        shape = Shape(named=self._request.sni is not None, protocols=bool(self._request.alpn))
-
-        def seen(direction: Direction, size: int) -> None:
-            if findings := shape.feed(time.monotonic(), direction, size):
-                self._judge_message(direction, findings, lambda _: None, "encrypted stream")
-
-        return seen
 
     def _judge_message(
         self,

@@ -49,7 +49,8 @@ class Freezer(Protocol):
 class Quarantine:
     """Runs on the gate's loop. `tell` says a line to the engineer, `end` ends the firewall.
 
-    Without `freezer` there are no processes that may be stopped.
+    Without `freezer` there are no processes that may be stopped. `namespace` is the inode of the
+    sandbox's network namespace, by which others know its processes.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Quarantine:
         tell: Callable[[str], None],
         end: Callable[[], None],
         freezer: Freezer | None = None,
+        namespace: int | None = None,
     ) -> None:
         self._gate = gate
         self._name = name
         self._tell = tell
         self._end = end
         self._freezer = freezer
+        self._namespace = namespace
         self._started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self._cause: Cause | None = None
         self._state: SandboxState = "running"
@@ -78,6 +81,7 @@ class Quarantine:
         return {
             "name": self._name,
             "pid": os.getpid(),
+            "namespace": self._namespace,
             "policy": self._gate.judge.policy.name,
             "started": self._started,
             "state": self._state,

@@ -16,7 +16,7 @@ from firewall.proxy.loop import EDGE, READ, WRITE, Loop
 from firewall.requests import Direction, Finding
 
 SPLICE_SIZE = 1 << 18
-WATCH_SIZE = 1 << 16
+WATCH_SIZE = PEEK_SIZE = 1 << 16
 TURNS = 16
 """Chunks that one direction may move before other flows have their turn."""
 
@@ -37,7 +37,22 @@ class Watcher(Protocol):
     def feed(self, data: bytes) -> tuple[Finding, ...]: ...
 
 
-type Seen = Callable[[Direction, int], None]
+class Observer(Protocol):
+    """Is told of what the kernel moves, in each direction."""
+
+    def looks(self, direction: Direction) -> bool:
+        """Whether it wants to see the next bytes, which are then moved in smaller pieces."""
+        ...
+
+    def saw(self, direction: Direction, data: bytes) -> None:
+        """Bytes that are about to be moved."""
+        ...
+
+    def moved(self, direction: Direction, size: int) -> None:
+        """How many bytes are about to be moved."""
+        ...
+
+
 type Watchers = Callable[[Direction], Watcher]
 type Guard = Callable[[str], contextlib.AbstractContextManager[None]]
 
@@ -46,19 +61,21 @@ def watch(direction: Direction) -> Watcher:
     return Watch("tcp stream", direction)
 
 
-def unseen(direction: Direction, size: int) -> None:
-    """Nobody counts what is spliced."""
-
-
 class Spliced:
     """One direction moved inside the kernel. The pipe exists only while bytes are in it."""
 
     def __init__(
-        self, source: socket.socket, target: socket.socket, seen: Callable[[int], None]
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        direction: Direction,
+        observer: Observer | None,
     ) -> None:
+        self._peeked = source
         self._source = source.fileno()
         self._target = target.fileno()
-        self._seen = seen
+        self._direction: Direction = direction
+        self._observer = observer
         self._pipe: tuple[int, int] | None = None
         self._held = 0
         self.moved = 0
@@ -67,7 +84,8 @@ class Spliced:
         """Move one chunk. False at the end of the stream; BlockingIOError when it must wait."""
         if not self._held and not self._fill():
             return False
-        self._seen(self._held)
+        if self._observer is not None:
+            self._observer.moved(self._direction, self._held)
         self._drain()
         return True
 
@@ -81,11 +99,21 @@ class Spliced:
         if self._pipe is None:
             self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            self._held = os.splice(self._source, self._pipe[1], SPLICE_SIZE, flags=_FLAGS)
+            head = self._peek()
+            size = len(head) or SPLICE_SIZE
+            self._held = os.splice(self._source, self._pipe[1], size, flags=_FLAGS)
         except BlockingIOError:
             self.close()
             raise
+        if head and self._observer is not None:
+            self._observer.saw(self._direction, head[: self._held])
         return self._held > 0
+
+    def _peek(self) -> bytes:
+        """The bytes that come next, where somebody wants to see them."""
+        if self._observer is None or not self._observer.looks(self._direction):
+            return b""
+        return self._peeked.recv(PEEK_SIZE, socket.MSG_PEEK)
 
     def _drain(self) -> None:
         assert self._pipe is not None
@@ -153,10 +181,9 @@ class Relay:
     """Relays until both directions have ended or either socket fails, then calls `closed`.
 
     Both sockets must be non-blocking and become the relay's own. With `judge` the stream is
-    watched, by what `watchers` makes; without it, it is spliced, and `seen` is told of each chunk's
-    direction and size. `closed` gets the bytes sent (to
-    upstream) and received. `guard` makes the context in which bytes are moved: whatever fails there
-    must end in `abort`.
+    watched, by what `watchers` makes; without it, it is spliced, and `observer` is told of it.
+    `closed` gets the bytes sent (to upstream) and received. `guard` makes the context in which
+    bytes are moved: whatever fails there must end in `abort`.
     """
 
     def __init__(
@@ -168,7 +195,7 @@ class Relay:
         judge: Judged | None = None,
         watchers: Watchers = watch,
         guard: Guard = lambda _: contextlib.nullcontext(),
-        seen: Seen = unseen,
+        observer: Observer | None = None,
     ) -> None:
         self._loop = loop
         self._client = client
@@ -177,7 +204,7 @@ class Relay:
         self._judge = judge
         self._watchers = watchers
         self._guard = guard
-        self._seen = seen
+        self._observer = observer
         self._sent = self._direction(client, upstream, "sent")
         self._received = self._direction(upstream, client, "received")
         self._open = [(self._sent, upstream), (self._received, client)]
@@ -199,7 +226,7 @@ class Relay:
         self, source: socket.socket, target: socket.socket, direction: Direction
     ) -> Spliced | Watched:
         if self._judge is None:
-            return Spliced(source, target, lambda size: self._seen(direction, size))
+            return Spliced(source, target, direction, self._observer)
         judge = self._judge
 
         def ask(findings: Sequence[Finding], resume: Callable[[bool], None]) -> None:

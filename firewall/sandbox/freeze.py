@@ -4,14 +4,12 @@ SIGSTOP can be neither caught nor ignored (signal(7)), but a process may start o
 it, and wake others that have it already. So it is sent until a whole look finds nothing that runs.
 """
 
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 
-from firewall.sandbox.procfs import family, state
+from firewall.sandbox.procfs import family, pinned, state
 
 PAUSE_SECONDS = 0.005
 FREEZE_SECONDS = 10.0
@@ -68,16 +66,21 @@ class Freezer:
 
     def _stop_what_runs(self) -> bool:
         """Send the signal to whatever runs; whether anything did."""
-        ran = [self._stop(pid) for pid in family(self._pid)]
+        ran = [self._stop(pid) for pid in self._members()]
         return any(ran)
+
+    def _members(self) -> Iterable[int]:
+        return family(self._pid)
 
     def _stop(self, pid: int) -> bool:
         try:
             now, started = state(pid)
             if now in _IDLE:
                 return False
-            os.kill(pid, signal.SIGSTOP)
+            sent = pinned(pid, started, signal.SIGSTOP)
         except (FileNotFoundError, ProcessLookupError):
+            sent = False
+        if not sent:
             return True  # It ended just now, and may have left a child that this look has missed.
         known = self._stopped.get(pid) == started
         self._stopped[pid] = started
@@ -88,8 +91,5 @@ class Freezer:
         count = 0
         while self._stopped:
             pid, started = self._stopped.popitem()
-            with suppress(FileNotFoundError, ProcessLookupError):
-                if state(pid)[1] == started:
-                    os.kill(pid, signal.SIGCONT)
-                    count += 1
+            count += pinned(pid, started, signal.SIGCONT)
         return count

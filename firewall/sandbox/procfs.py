@@ -1,6 +1,7 @@
 """The processes of a sandbox as the host sees them (proc(5))."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,6 +38,26 @@ def state(pid: int) -> tuple[str, int]:
     """The letter of a process's state and its start in ticks since boot. Raises OSError."""
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     return fields[0].decode(), int(fields[_STARTED])
+
+
+def pinned(pid: int, started: int, number: signal.Signals) -> bool:
+    """Send a signal to a process of this start, in ticks since boot; False where it is gone.
+
+    The pidfd keeps meaning the process whose start was compared (pidfd_open(2)).
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if state(pid)[1] != started:
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def describe(pid: int, limit: int = _READ_BYTES) -> Process:

@@ -36,6 +36,7 @@ network:
     - {name: uploads, allow: https, hosts: [raw.test], ports: [{sink}], methods: [PUT, POST],
        addresses: [127.0.0.1/32]}
     - {name: hints, allow: http, hosts: [raw.test], ports: [{hints}], addresses: [127.0.0.1/32]}
+    - {name: pool, allow: http, hosts: [raw.test], ports: [{pool}], addresses: [127.0.0.1/32]}
     - {name: trouble, allow: https, hosts: [wrong.test, git.test, down.test],
        ports: [{https}, {strange}, {down}], addresses: [127.0.0.1/32]}
     - {name: trouble-plain, allow: http, hosts: [down.test], ports: [{down}],
@@ -65,6 +66,7 @@ SCRIPTS = {
     f"{BASE} --http1.1 --expect100-timeout 10 --data-binary @zeros"
     " https://raw.test:SINK/post",
     "hints": f"{BASE} {SHOW} http://raw.test:HINTS/hello",
+    "pool": f"{BASE} {SHOW} http://raw.test:POOL/work",
     "keep-alive": f"{BASE} --http1.1 -o one -o two -w '%{{num_connects}} %{{http_code}}\\n'"
     " https://origin.test:HTTPS/hello https://origin.test:HTTPS/keep-alive-denied",
     # Denied
@@ -126,8 +128,10 @@ def ran(certificates: Certificates, nginx: Nginx) -> Iterator[Ran]:
         strange = Nginx(folder, Certificates(foreign))
         sink = Web(certificates)
         hints = RawServer(_hint)
+        pool = RawServer(_hand_out_work)
         ports = {"https": nginx.https, "http": nginx.http, "sink": sink.port}
         ports |= {"strange": strange.https, "down": free_port(), "hints": hints.port}
+        ports |= {"pool": pool.port}
         policy = workplace.policy(POLICY, **ports)
         try:
             steps = take_steps(workplace, policy, _with_ports(ports), timeout=240)
@@ -135,6 +139,7 @@ def ran(certificates: Certificates, nginx: Nginx) -> Iterator[Ran]:
         finally:
             sink.close()
             hints.close()
+            pool.close()
             strange.close()
 
 
@@ -145,11 +150,18 @@ def _hint(client: socket.socket) -> None:
     client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
 
 
+def _hand_out_work(client: socket.socket) -> None:
+    """Answers as a getwork pool that can do better (cgminer util.c)."""
+    client.recv(65536)
+    head = b"HTTP/1.1 200 OK\r\nX-Long-Polling: /lp\r\nX-Stratum: stratum+tcp://raw.test:1\r\n"
+    client.sendall(head + b"Content-Length: 5\r\n\r\n0ba5e\n")
+
+
 def _with_ports(ports: dict[str, int]) -> dict[str, str]:
     def port(match: re.Match[str]) -> str:
         return str(ports[match[0].lower()])
 
-    pattern = re.compile(r"\b(HTTPS|HTTP|SINK|HINTS|STRANGE|DOWN)\b")
+    pattern = re.compile(r"\b(HTTPS|HTTP|SINK|HINTS|POOL|STRANGE|DOWN)\b")
     return {name: pattern.sub(port, script) for name, script in SCRIPTS.items()}
 
 
@@ -215,6 +227,16 @@ def test_early_hints_do_not_hide_the_answer(ran: Ran) -> None:
     assert step.status == 0, step.err
     assert _shown(step)[0] == "hello"
     assert _shown(step)[1].startswith("200 1.1 ")
+
+
+def test_what_a_pool_answers_is_replaced_by_the_reason(ran: Ran) -> None:
+    step = ran.steps["pool"]
+    body, shown = _shown(step)
+    assert shown.startswith("403 1.1 ")
+    assert "rule: guards.mining" in body
+    assert "header x-long-polling" in body
+    assert "0ba5e" not in body
+    step.block("guards.mining", "curl")
 
 
 def test_requests_on_one_connection_are_judged_one_by_one(ran: Ran) -> None:

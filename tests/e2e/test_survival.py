@@ -128,7 +128,7 @@ def test_a_large_download_streams_at_flat_memory(
     workplace: Workplace, raw_server: RawServer, nginx: Nginx
 ) -> None:
     """Ten gigabytes by FIREWALL_TEST_GIGABYTES=10; less by default, to be fast."""
-    size = int(float(os.environ.get("FIREWALL_TEST_GIGABYTES", "1")) * 1e9)
+    size = int(float(os.environ.get("FIREWALL_TEST_GIGABYTES", "0.4")) * 1e9)
 
     def download(client: socket.socket) -> None:
         client.recv(65536)

@@ -24,6 +24,7 @@ from firewall.protocols.grpc import Pieces
 from firewall.protocols.hello import ClientHello, ja3, ja4
 from firewall.protocols.jsonstream import LIMIT
 from firewall.protocols.tls import parse_client_hello
+from firewall.protocols.tlsserver import ServerFlight
 from firewall.protocols.websocket import Frames
 from firewall.requests import Direction, Finding
 
@@ -32,8 +33,10 @@ SEEDS = (
     b'\5\1\0\5\1\0\3\1a\0\x50{"method":"login","params":{"login":"w","pass":"x"}}',
     b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nSSH-2.0-x\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\x81\x84\1\2\3\4abcd",
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00",
     b"\0\1\0\1\0\0\0\1\0\4\0\0",
     b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03" + bytes(33) + b"\0\x02\x13\x01\x01\0\0\0",
+    b"\x16\x03\x03\0\x0e\x02\0\0\x03abc\x0b\0\0\x03\0\0\0",
     b"\0\0\0\0\x05\x0a\x03abc",
     b"\xd4\xc3\xb2\xa1" + bytes(16) + b"\x65\0\0\0",
     b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a" + bytes(12) + b"\x1c\0\0\0",
@@ -106,6 +109,13 @@ def _check_heads(data: bytes, size: int) -> None:
     Questions().inspect(text, "TXT", float(size))
 
 
+def _check_server_flight(data: bytes, size: int) -> None:
+    whole, cut = ServerFlight(), ServerFlight()
+    pieces = [each for piece in _cut(data, size) for each in cut.feed(piece)]
+    assert tuple(pieces) == whole.feed(data)
+    assert cut.certificate == whole.certificate
+
+
 def _check_captures(data: bytes, size: int) -> None:
     with contextlib.suppress(CaptureError):
         report_capture(data)
@@ -117,6 +127,7 @@ CHECKS: tuple[Callable[[bytes, int], None], ...] = (
     _check_conversation,
     _check_framing,
     _check_heads,
+    _check_server_flight,
     _check_captures,
 )
 

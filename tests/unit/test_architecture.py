@@ -11,12 +11,12 @@ SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").r
 
 FLOORS = (
     {"requests", "verdict", "actor", "domains", "words"},
-    {"deeds"},
+    {"deeds", "workloads"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
     {"events"},
     {"judge"},
-    {"proxy", "sandbox", "toolcalls"},
+    {"proxy", "sandbox", "toolcalls", "alerting"},
     {"cli", "addons"},
 )
 """From the ground up. A room imports only rooms of lower floors, and itself."""

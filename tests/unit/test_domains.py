@@ -30,3 +30,24 @@ def test_registries_are_no_services() -> None:
     assert not is_registry("github.io")
     assert not is_registry("internal"), "no registry sells names below it"
     assert not is_registry("example.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.b.xn--55qx5d.cn", "b.xn--55qx5d.cn"),
+        ("a.xn--p1ai", "a.xn--p1ai"),
+        ("xn--p1ai", None),
+        ("b.xn--kput3i.a.com", "a.com"),
+        ("a.xn--\N{DIGIT ONE}-.com", "xn--1-.com"),
+    ],
+)
+def test_names_in_punycode_are_found_and_given_back_as_they_came(
+    name: str, expected: str | None
+) -> None:
+    assert registrable(name) == expected
+
+
+def test_a_registry_in_punycode_is_one() -> None:
+    assert is_registry("xn--55qx5d.cn")
+    assert not is_registry("a.xn--55qx5d.cn")

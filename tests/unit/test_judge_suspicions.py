@@ -18,7 +18,11 @@ FOUND = Message("a.example", 443, "encrypted stream", "sent", (SHAPE,))
 BUSY = {
     "status": "ok",
     "devices": [
-        {"index": 0, "utilisation": 98, "processes": [{"pid": 9, "own": True, "sm": 98}]},
+        {
+            "index": 0,
+            "utilisation": 98,
+            "processes": [{"pid": 9, "relation": "same sandbox", "sm": 98}],
+        },
     ],
 }
 
@@ -66,7 +70,7 @@ def test_a_busy_gpu_of_the_same_sandbox_raises_it(path: Path) -> None:
     (record,) = memory.records
     assert record["verdict"]["severity"] == "critical"
     assert record["verdict"]["reason"].endswith(
-        "meanwhile process 9 of the same sandbox uses GPU 0 at 98 %"
+        "meanwhile process 9 (same sandbox) uses GPU 0 at 98 %"
     )
 
 

@@ -21,9 +21,9 @@ ACTOR = Actor("test", CURL)
 
 
 def _policy() -> str:
-    """The policy in one page, with what the sections on SSH and on programs add."""
-    page, rule, programs = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    return str(page.replace("\nguards:", f"{rule}\nguards:")) + str(programs)
+    """The policy in one page, with what the sections on SSH, programs and GPUs add."""
+    page, rule, programs, gpu = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    return str(page.replace("\nguards:", f"{rule}\nguards:")) + str(programs) + str(gpu)
 
 
 def test_its_table_of_ssh_clients_is_that_of_the_tests() -> None:
@@ -60,6 +60,7 @@ def test_its_policy_loads_and_does_what_it_says(tmp_path: Path) -> None:
     assert (run.action, run.rule) == ("deny", "no-push")
     drop = ToolCall("mcp__db__query", '{"query": "DROP TABLE x"}')
     assert policy.decide(drop, ACTOR).rule == "no-drop"
+    assert [each.name for each in policy.gpu.workloads] == ["trainer"]
 
 
 @pytest.mark.parametrize(
@@ -76,9 +77,11 @@ COMMANDS = (
     ["audit", "show"],
     ["audit", "verify"],
     ["audit", "ship"],
+    ["gpu", "top"],
     ["hook", "install"],
     ["mcp"],
     ["approvals", "allow"],
+    ["gpu", "watch"],
 )
 
 

@@ -27,11 +27,15 @@ class _Half:
 
 @dataclass(slots=True)
 class Flow:
-    """A TCP connection, or the datagrams between two places."""
+    """A TCP connection, or the datagrams between two places.
+
+    `begun` says that its beginning was captured, so that it is certain who is the client.
+    """
 
     transport: Literal["tcp", "udp"]
     client: Place
     server: Place
+    begun: bool
     halves: dict[Direction, _Half] = field(
         default_factory=lambda: {"sent": _Half(), "received": _Half()}
     )
@@ -89,7 +93,7 @@ def _new(segment: Segment) -> Flow:
     guessed = not segment.syn and segment.transport == "tcp" and ours[1] < theirs[1]
     if answers or guessed:
         ours, theirs = theirs, ours
-    return Flow(segment.transport, ours, theirs)
+    return Flow(segment.transport, ours, theirs, segment.syn)
 
 
 def _order(flow: Flow, direction: Direction, segment: Segment) -> list[bytes]:

@@ -15,8 +15,10 @@ from firewall.protocols.conversation import Conversation
 from firewall.protocols.hello import ja3, ja4
 from firewall.protocols.identify import LIMIT, identify
 from firewall.protocols.identity import Identity
+from firewall.protocols.tlsserver import Certificate, ServerFlight
 from firewall.protocols.tunnels.datagrams import identify_datagram
 from firewall.protocols.tunnels.dns import Questions
+from firewall.protocols.unwrap import REVERSED
 from firewall.requests import Direction, Finding, Protocol
 
 
@@ -34,14 +36,13 @@ class Report:
     ja3: str | None = None
     ja4: str | None = None
     host: str | None = None
+    certificate: Certificate | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, findings: tuple[Finding, ...]) -> None:
         """Take findings in, each once: first bytes are read by two recognisers."""
-        told = {(each.kind, each.name, each.evidence) for each in self.findings}
-        self.findings += [
-            each for each in findings if (each.kind, each.name, each.evidence) not in told
-        ]
+        told = {_key(each) for each in self.findings}
+        self.findings += [each for each in findings if _key(each) not in told]
 
     def name(self, identity: Identity) -> None:
         """Take in what the first bytes speak."""
@@ -52,20 +53,40 @@ class Report:
         self.add(identity.findings)
 
 
-class _Stream:
-    """Reads a TCP flow as the firewall would: first bytes, then both directions."""
+def _key(finding: Finding) -> tuple[str, ...]:
+    return finding.kind, finding.name, finding.evidence, finding.confidence
 
-    def __init__(self, report: Report) -> None:
+
+def _role(finding: Finding) -> bool:
+    """Whether a finding is about who speaks as a client."""
+    return finding.name in {name for name, _ in REVERSED.values()} or finding.name == "not-tls"
+
+
+class _Stream:
+    """Reads a TCP flow as the firewall would: first bytes, then both directions.
+
+    Where it is only guessed who is the client (`guessed`), nobody's role is held against them.
+    """
+
+    def __init__(self, report: Report, *, guessed: bool = False) -> None:
         self.report = report
+        self._guessed = guessed
         self._head: bytes | None = b""
         self._conversation: Conversation | None = Conversation("tcp stream")
+        self._flight: ServerFlight | None = None
 
     def feed(self, direction: Direction, data: bytes) -> None:
         if direction == "sent" and self._head is not None:
             self._head = (self._head + data)[:LIMIT]
             self._identify(final=False)
         if self._conversation:
-            self.report.add(self._conversation.feed(direction, data))
+            self._add(self._conversation.feed(direction, data))
+        if self._flight and direction == "received":
+            self._add(self._flight.feed(data))
+            self.report.certificate = self._flight.certificate
+
+    def _add(self, findings: tuple[Finding, ...]) -> None:
+        self.report.add(tuple(each for each in findings if not self._guessed or not _role(each)))
 
     def end(self) -> None:
         if self._head is not None:
@@ -78,6 +99,7 @@ class _Stream:
             self.report.name(identity)
             if identity.protocol == "tls":
                 self._conversation = None
+                self._flight = ServerFlight()
 
 
 class _Datagrams:
@@ -154,4 +176,6 @@ class _Readers:
     def _make(self, piece: Piece) -> _Stream | _Datagrams:
         flow = piece.flow
         report = Report(flow.transport, flow.client, flow.server)
-        return _Stream(report) if flow.transport == "tcp" else _Datagrams(report, self._questions)
+        if flow.transport == "tcp":
+            return _Stream(report, guessed=not flow.begun)
+        return _Datagrams(report, self._questions)

@@ -223,14 +223,16 @@ class Egress:
     async def responseheaders(self, exchange: http.HTTPFlow) -> None:
         """A response's head has arrived; its body is to be streamed."""
         known = self._flow(exchange.client_conn)
+        state = exchange_of(exchange)
 
-        def refuse(_: Verdict) -> None:
-            if exchange.killable:
+        def refuse(verdict: Verdict) -> None:
+            if state is not None:
+                state.blocked = verdict
+            elif exchange.killable:
                 exchange.kill()  # type: ignore[no-untyped-call]
 
         with self._guard("responseheaders", refuse, known):
             judge.probe("http.responseheaders")
-            state = exchange_of(exchange)
             if state is None or not state.allowed or exchange.response is None:
                 return
             if exchange.response.status_code == 101 and not switches_to_websocket(exchange):

@@ -249,15 +249,26 @@ class Stream(HttpStream):
             yield EgressFindingHook(found)
         if found.verdict is not None and found.verdict.allowed:
             return True
-        yield from self._block(found)
+        yield from self._block(found.exchange, found.verdict)
         return False
 
-    def _block(self, found: Found) -> Commands:
+    def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
+        """Asked after each hook. A head that may not pass is answered for, as nothing of it has
+        been sent; what the server says after it is dropped."""
+        if (yield from super().check_killed(emit_error_hook)):
+            return True
+        exchange = exchange_of(self.flow)
+        if exchange is None or exchange.blocked is None or not self._awaits_answer():
+            return False
+        yield from self._block(exchange, exchange.blocked)
+        self.server_state = self.state_errored
+        return True
+
+    def _block(self, exchange: Exchange, verdict: Verdict | None) -> Commands:
         """Stop in the middle; where the answer has not begun, say why."""
         yield from self._reset()
-        if self._awaits_answer() and found.verdict is not None:
-            asked = found.exchange.asked
-            yield from self.answer(refusal(self.flow.request, found.verdict, asked))
+        if self._awaits_answer() and verdict is not None:
+            yield from self.answer(refusal(self.flow.request, verdict, exchange.asked))
         else:
             yield from self._kill()
 

@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from firewall.protocols import Watch
+from firewall.protocols import Conversation, Watch
+from firewall.protocols.conversation import Side
 from firewall.proxy.ssh.visit import Visit
 from firewall.requests import Direction
 
@@ -21,13 +22,14 @@ class Inspector(Protocol):
 class Watched:
     """Passes everything on in which the recognisers find nothing that is blocked.
 
-    `carrier` is SESSION or FORWARD.
+    `carrier` is SESSION or FORWARD, whose two directions are read together.
     """
 
     def __init__(self, visit: Visit, carrier: str) -> None:
         self._visit = visit
         self._carrier = carrier
-        self._watches: dict[tuple[Direction, int | None], Watch] = {}
+        self._conversation = Conversation(carrier) if carrier == FORWARD else None
+        self._watches: dict[tuple[Direction, int | None], Watch | Side] = {}
 
     async def sent(self, data: bytes, datatype: int | None) -> bytes:
         return await self._look("sent", data, datatype)
@@ -39,7 +41,12 @@ class Watched:
         await self._visit.spend(direction, len(data))
         watch = self._watches.get((direction, datatype))
         if watch is None:
-            watch = self._watches[direction, datatype] = Watch(self._carrier, direction)
+            watch = self._watches[direction, datatype] = self._make(direction)
         if findings := watch.feed(data):
             await self._visit.ask_about(self._carrier, direction, findings)
         return data
+
+    def _make(self, direction: Direction) -> Watch | Side:
+        if self._conversation is not None:
+            return self._conversation.side(direction)
+        return Watch(self._carrier, direction)

@@ -69,7 +69,7 @@ class TestCompression:
     def test_a_damaged_one_is_found(self, folder: Path) -> None:
         packed = compress(segments(folder)[0])
         data = bytearray(packed.read_bytes())
-        for place in range(0, len(data), 3):
+        for place in range(0, len(data), 13):
             changed = bytearray(data)
             changed[place] ^= 0x55
             packed.write_bytes(changed)

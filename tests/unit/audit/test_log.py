@@ -387,11 +387,11 @@ def lay(directory: Path, data: bytes) -> Path:
 
 
 class TestOpening:
-    def test_truncated_at_each_byte_it_opens_and_says_what_was_torn(
+    def test_truncated_anywhere_it_opens_and_says_what_was_torn(
         self, tmp_path: Path, small: bytes
     ) -> None:
         ends = {place + 1 for place, byte in enumerate(small) if byte == 0x0A} | {0}
-        for length in range(len(small) + 1):
+        for length in sorted({*range(0, len(small), 3), *ends, *(end - 1 for end in ends if end)}):
             directory = tmp_path / str(length)
             lay(directory, small[:length])
             with opened(directory):
@@ -516,7 +516,7 @@ for number in itertools.count():
 
 def test_killed_at_random_points_every_acknowledged_record_is_there(tmp_path: Path) -> None:
     chance = random.Random(1)
-    for round_ in range(24):
+    for round_ in range(12):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, bufsize=0
         )

@@ -192,3 +192,31 @@ NAMES = st.sampled_from(["time", "kind", "verdict", "request", "actor", "type", 
 @given(st.dictionaries(NAMES, JSON | st.dictionaries(NAMES, JSON)))
 def test_a_damaged_record_has_a_line_too(damaged: dict[str, Any]) -> None:
     assert str(line(damaged)).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (
+            {"kind": "gpu-alert", "sandbox": "run-1", "rule": "gpu.unexpected-process",
+             "state": "raised", "severity": "warning", "reason": "xm\x1brig uses GPU 0"},
+            "gpu-alert  gpu.unexpected-process raised (warning)  run-1  xm\\x1brig uses GPU 0",
+        ),
+        (
+            {"kind": "gpu-response", "sandbox": "", "rule": "gpu.unexpected-process",
+             "respond": "freeze", "stage": "done", "processes": [2, 3], "trouble": ""},
+            "gpu-response  freeze done for gpu.unexpected-process  processes [2, 3]",
+        ),
+        (
+            {"kind": "gpu-response", "sandbox": "", "rule": "gpu.out-of-band", "respond": "freeze",
+             "stage": "failed", "processes": [], "trouble": "it has ended"},
+            "gpu-response  freeze failed for gpu.out-of-band  it has ended",
+        ),
+        (
+            {"kind": "gpu-release", "sandbox": "watch-1", "by": "uid 0, pid 7", "processes": 4},
+            "gpu-release  released by uid 0, pid 7  watch-1  processes 4",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_gpu_use(record: dict[str, Any], told: str) -> None:
+    assert str(line({"time": "2026-11-23T12:03:44Z", **record})).split(None, 1)[1] == told

@@ -1,6 +1,7 @@
 """`firewall protocols identify`: what it says of files, captures and standard input."""
 
 import json
+import ssl
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from typer.testing import CliRunner
 
 from firewall.cli.main import app
 from tests.unit.protocols.captures.wire import conversation, pcap
-from tests.unit.protocols.samples import LOGIN, SUBSCRIBE
+from tests.unit.protocols.samples import LOGIN, SUBSCRIBE, client_hello
+from tests.unit.protocols.test_tlsserver import certificate, flight
 
 RUNNER = CliRunner()
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -87,3 +89,14 @@ def test_what_a_peer_wrote_cannot_move_the_cursor(file: Path) -> None:
     result = RUNNER.invoke(app, ["protocols", "identify", str(file)])
     assert result.exit_code == 1
     assert "\x1b" not in result.output
+
+
+def test_the_names_of_a_certificate_are_looked_up(file: Path) -> None:
+    pem = certificate("CN=x", "CN=x", "*.eu.nanopool.org")
+    answer = flight(pem, ssl.TLSVersion.TLSv1_2)
+    file.write_bytes(pcap(conversation([("sent", client_hello()), ("received", answer)])))
+    result = RUNNER.invoke(app, ["protocols", "identify", str(file)])
+    assert result.exit_code == 1
+    assert "with a self-signed certificate (CN=x)" in result.output
+    assert "eu.nanopool.org is on a list" in result.output
+    assert "in TLS certificate of the server" in result.output

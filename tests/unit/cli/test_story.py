@@ -27,8 +27,14 @@ GPU: dict[str, Any] = {
             "power_watts": None,
             "unavailable": {"power_watts": "Not Supported"},
             "processes": [
-                {"pid": 4711, "name": "python3", "sm": 93, "memory_used": 1 << 30, "own": True},
-                {"pid": 9, "name": None, "sm": None, "memory_used": None, "own": None},
+                {
+                    "pid": 4711,
+                    "name": "python3",
+                    "sm": 93,
+                    "memory_used": 1 << 30,
+                    "relation": "same process",
+                },
+                {"pid": 9, "name": None, "sm": None, "memory_used": None, "relation": "unknown"},
             ],
         }
     ],
@@ -80,8 +86,8 @@ def test_the_whole_story() -> None:
         "  read 3.5 ms before",
         "  0 NVIDIA H200: 93 %, 40.0 GiB of 139.0 GiB, power_watts unknown",
         "    power_watts unavailable: Not Supported",
-        "    python3[4711] 93 %, 1.0 GiB, this agent's",
-        "    ?[9] sm unknown, memory unknown, owner unknown",
+        "    python3[4711] 93 %, 1.0 GiB, relation same process",
+        "    ?[9] sm unknown, memory unknown, relation unknown",
         "",
         "To allow it",
         "  guards: mining: off",

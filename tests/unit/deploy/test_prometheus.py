@@ -21,19 +21,22 @@ from firewall.metrics.exposition import registry
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
 from tests.unit.metrics.events import event
+from tests.unit.metrics.gpus import snapshot
 
 RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "firewall.rules.yaml"
 ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
-DEVICE = {"index": "0", "name": "GPU", "uuid": "GPU-1", "utilisation": 1, "memory_used": 1,
-          "memory_total": 2, "power_watts": 3.0}  # fmt: skip
+SERIES = r"\b((?:firewall|DCGM)_\w+)(?:\{([^}]*)\})?"
+"""A metric that an expression asks for, and its selector."""
 
 
-def _exported() -> dict[str, set[str]]:
+def exported() -> dict[str, set[str]]:
     """Every metric of a firewall that has seen something, and its labels."""
-    metrics = Metrics(gpu=lambda: {"status": "ok", "devices": [DEVICE]}, audit=lambda: "ok")
+    metrics = Metrics(gpu=snapshot, audit=lambda: "ok")
     metrics.verdict(event(Connect("a.test", 1), Verdict(Action.DENY, "default", "")), 0.1)
     metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "")), 0.1)
     metrics.append(0.1)
+    metrics.gpu_alert("gpu.unexpected-process", "warning", "raised")
+    metrics.gpu_response("freeze", "failed")
     shown = registry(metrics.snapshot)
     shown.register(ShipMetrics("siem", Progress))
     tally = Tally(Counter(h=1), Counter({("h", "gap"): 1}), {"h": 1.0})
@@ -46,21 +49,50 @@ def _exported() -> dict[str, set[str]]:
     }
 
 
+def asked(expression: str) -> list[tuple[str, set[str]]]:
+    """The metrics that an expression asks for, each with its labels; those of `by` are of all."""
+    grouped = {
+        name for each in re.findall(r"\bby \(([^)]*)\)", expression) for name in _names(each)
+    }
+    return [
+        (name, set(re.findall(r"(\w+)[!=]", selector)) | grouped)
+        for name, selector in re.findall(SERIES, expression)
+    ]
+
+
+def _names(listed: str) -> list[str]:
+    return [each.strip() for each in listed.split(",")]
+
+
+SCRAPED = {"instance"}
+"""Labels that Prometheus itself sets."""
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
 def test_an_alert_asks_for_what_is_exported(alert: dict[str, Any]) -> None:
-    exported = _exported()
-    asked = re.findall(r"(firewall_\w+)(?:\{([^}]*)\})?", alert["expr"])
-    assert asked
-    for name, selector in asked:
-        assert name in exported
-        labels = set(re.findall(r"(\w+)=", selector))
-        labels |= set(re.findall(r"\$labels\.(\w+)", str(alert["annotations"])))
-        assert labels <= exported[name]
+    known = exported()
+    wanted = asked(alert["expr"])
+    assert wanted
+    told = set(re.findall(r"\$labels\.(\w+)", str(alert["annotations"])))
+    assert told <= set().union(*(known[name] for name, _ in wanted))
+    for name, labels in wanted:
+        one_of = set().union(*(known[other] for other, _ in wanted))
+        assert labels - SCRAPED <= one_of
+        assert name in known
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_accepts_the_rules() -> None:
     done = subprocess.run(
         ["promtool", "check", "rules", str(RULES)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_the_gpu_alerts_fire_when_they_should() -> None:
+    cases = RULES.with_name("firewall.test.yaml")
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(cases)], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr

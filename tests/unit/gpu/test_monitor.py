@@ -12,7 +12,9 @@ import pytest
 
 from firewall.actor import Actor
 from firewall.gpu import GpuMonitor, monitor
-from firewall.gpu.backend import Device, DeviceLostError, UnavailableError
+from firewall.gpu.aftermath import AFTER, GROUP
+from firewall.gpu.backend import Device, DeviceLostError, UnavailableError, Use
+from firewall.gpu.view import GpuView
 from tests.waiting import PATIENCE, eventually
 
 ACTOR = Actor("s1", namespace=1)
@@ -44,19 +46,22 @@ class FakeGpu:
     def __init__(self, hook: Callable[[], None] = lambda: None) -> None:
         self.hook = hook
         self.missing = ""
-        self.opened = self.closed = self.readings = 0
+        self.opened = self.listed = self.closed = self.readings = 0
 
-    def open(self) -> Sequence[Device]:
+    def open(self) -> None:
         self.opened += 1
         if self.missing:
             raise UnavailableError(self.missing)
+
+    def devices(self) -> Sequence[Device]:
+        self.listed += 1
         return [Device("0", "NVIDIA H200", "GPU-1", object())]
 
     def close(self) -> None:
         self.closed += 1
 
-    def utilisation(self, device: Device) -> int:
-        return 93
+    def utilisation(self, device: Device) -> tuple[int, int]:
+        return 93, 40
 
     def memory(self, device: Device) -> tuple[int, int]:
         self.hook()
@@ -66,13 +71,22 @@ class FakeGpu:
     def power(self, device: Device) -> int:
         return 600_000
 
-    def clock(self, device: Device) -> int:
-        return 1980
+    def clocks(self, device: Device) -> tuple[int, int]:
+        return 1980, 2619
 
-    def processes(self, device: Device) -> Sequence[tuple[int, int | None]]:
-        return [(1, 5)]
+    def temperature(self, device: Device) -> int:
+        return 61
 
-    def process_utilisation(self, device: Device, since_us: int) -> Sequence[tuple[int, int, int]]:
+    def throttle(self, device: Device) -> Sequence[str]:
+        return ["software power cap"]
+
+    def ecc(self, device: Device) -> int:
+        return 0
+
+    def processes(self, device: Device) -> Mapping[int, tuple[str, int | None]]:
+        return {1: ("compute", 5)}
+
+    def process_utilisation(self, device: Device, since_us: int) -> Sequence[Use]:
         return []
 
 
@@ -115,8 +129,40 @@ def test_a_fresh_reading(clock: Clock) -> None:
     assert snapshot["age_ms"] == 0
     (device,) = snapshot["devices"]
     assert device["utilisation"] == 93
-    assert "own" in device["processes"][0]
+    assert "relation" in device["processes"][0]
     assert json.loads(json.dumps(snapshot)) == snapshot
+
+
+def test_the_reading_before_is_told_with_its_age(clock: Clock) -> None:
+    with started(FakeGpu(), patience=PATIENCE, period=PATIENCE) as gpu:
+        ask(gpu)
+        clock.now += 0.75
+        snapshot = ask(gpu)
+    assert (snapshot["age_ms"], snapshot["before"]["age_ms"]) == (0, 750.0)
+    (device,) = snapshot["before"]["devices"]
+    assert (device["utilisation"], "relation" in device["processes"][0]) == (93, True)
+
+
+def test_a_reading_of_long_ago_is_not_told(clock: Clock) -> None:
+    with started(FakeGpu(), patience=PATIENCE, period=1e9) as gpu:
+        ask(gpu)
+        clock.now += monitor.HISTORY + 1
+        assert ask(gpu)["before"] is None
+
+
+def test_each_moment_is_followed(clock: Clock) -> None:
+    told: list[Mapping[str, Any]] = []
+    with started(FakeGpu(), patience=PATIENCE, period=0.01) as gpu:
+        gpu.follow(told.append)
+        moment = ask(gpu)["moment"]
+        clock.now += AFTER / 2
+        later = ask(gpu)["moment"]
+        clock.now += AFTER / 2 + GROUP
+        eventually(lambda: told)
+        assert moment not in (None, later)
+    assert [each["moments"] for each in told] == [[moment], [later]]
+    assert [each["ended"] for each in told] == ["a minute has passed", "the firewall stopped"]
+    assert told[0]["gpu"]["history"]
 
 
 def test_latest_asks_nothing() -> None:
@@ -155,6 +201,70 @@ def test_history_is_kept_at_the_period_and_bounded() -> None:
     assert len(history) == 60
     assert history[-1]["utilisation"] == [93]
     assert set(history[-1]) == {"sampled_at", "utilisation", "memory_used", "power_watts"}
+
+
+def test_the_ring_keeps_five_minutes() -> None:
+    with started(FakeGpu(), period=0.001) as gpu:
+        eventually(lambda: len(gpu.recent()) == monitor.RING)
+        first = gpu.recent()[0]
+        eventually(lambda: gpu.recent()[0] is not first)
+        assert len(gpu.recent()) == monitor.RING
+
+
+def test_the_list_of_devices_is_asked_for_rarely(clock: Clock) -> None:
+    backend = FakeGpu()
+    with started(backend, period=0.01, patience=PATIENCE) as gpu:
+        ask(gpu)
+        clock.now += monitor.RELIST / 2
+        ask(gpu)
+        assert backend.listed == 1
+        clock.now += monitor.RELIST
+        ask(gpu)
+        eventually(lambda: backend.listed == 2)
+    assert (backend.opened, backend.closed) == (1, 1)
+
+
+def test_listing_the_devices_anew_makes_no_reading_come_early(clock: Clock) -> None:
+    backend = FakeGpu()
+    with started(backend, period=10 * monitor.RELIST, patience=PATIENCE) as gpu:
+        ask(gpu)
+        clock.now += monitor.RELIST
+        ask(gpu)
+        assert (backend.listed, backend.readings, len(gpu.recent())) == (2, 2, 1)
+
+
+class TestSubscribers:
+    def test_they_get_each_reading_on_the_sampler(self) -> None:
+        told: list[tuple[str, GpuView]] = []
+        backend = FakeGpu()
+        with started(backend, period=0.01, sandboxes=lambda: {77: "s1"}) as gpu:
+            gpu.subscribe(lambda view: told.append((threading.current_thread().name, view)))
+            eventually(lambda: len(told) > 2)
+            assert [view for _, view in told[:2]] == [
+                view for view in gpu.recent() if view.taken in (told[0][1].taken, told[1][1].taken)
+            ]
+        name, view = told[0]
+        assert (name, view.devices[0].utilisation, view.unavailable) == ("gpu sampler", 93, "")
+
+    def test_they_learn_that_nothing_can_be_read(self) -> None:
+        backend = FakeGpu()
+        backend.missing = "no NVIDIA driver"
+        told: list[GpuView] = []
+        with started(backend, retry=0.01) as gpu:
+            gpu.subscribe(told.append)
+            eventually(lambda: told)
+        assert (told[0].unavailable, told[0].devices) == ("no NVIDIA driver", ())
+
+    def test_what_one_raises_harms_nobody(self, caplog: pytest.LogCaptureFixture) -> None:
+        def fail(view: GpuView) -> None:
+            raise RuntimeError("its own mistake")
+
+        told: list[GpuView] = []
+        with started(FakeGpu(), period=0.01) as gpu:
+            gpu.subscribe(fail)
+            gpu.subscribe(told.append)
+            eventually(lambda: len(told) > 1)
+        assert "its own mistake" in caplog.text
 
 
 class Slow:

@@ -2,7 +2,6 @@
 
 import socket
 import urllib.request
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,19 +12,8 @@ from firewall.metrics.exposition import registry
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
 from tests.unit.metrics.events import event
+from tests.unit.metrics.gpus import snapshot
 from tests.waiting import PATIENCE
-
-DEVICE = {
-    "index": "0",
-    "name": "NVIDIA H200",
-    "uuid": "GPU-1",
-    "utilisation": 93,
-    "memory_used": 100,
-    "memory_total": 200,
-    "power_watts": None,
-}
-GPU: dict[str, Any] = {"status": "ok", "devices": [DEVICE]}
-LOST: dict[str, Any] = {"status": "unavailable", "reason": "lost", "devices": []}
 
 
 def shown(metrics: Metrics) -> dict[str, float]:
@@ -37,7 +25,7 @@ def shown(metrics: Metrics) -> dict[str, float]:
 
 
 def busy() -> Metrics:
-    metrics = Metrics(gpu=lambda: GPU, audit=lambda: "ok")
+    metrics = Metrics(gpu=snapshot, audit=lambda: "ok")
     deny = Verdict(Action.DENY, "guards.mining", "why")
     metrics.verdict(event(Connect("pool.test", 3333, protocol="json-rpc"), deny), 0.00003)
     metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "why")), 2.0)
@@ -78,9 +66,6 @@ def busy() -> Metrics:
         ('firewall_append_seconds_bucket{le="0.00025"}', 1),
         ("firewall_append_seconds_count", 1),
         ("firewall_gpu_available", 1),
-        ('firewall_gpu_utilisation_ratio{gpu="0",name="NVIDIA H200",uuid="GPU-1"}', 0.93),
-        ('firewall_gpu_memory_used_bytes{gpu="0",name="NVIDIA H200",uuid="GPU-1"}', 100),
-        ('firewall_gpu_memory_total_bytes{gpu="0",name="NVIDIA H200",uuid="GPU-1"}', 200),
     ],
 )
 def test_samples(sample: str, value: float) -> None:
@@ -91,17 +76,7 @@ def test_the_text_is_what_parsers_take() -> None:
     text = generate_latest(registry(busy().snapshot)).decode()
     names = {family.name for family in text_string_to_metric_families(text)}
     assert {"firewall_verdicts", "firewall_decision_seconds", "firewall_gpu_available"} <= names
-    assert all(family.startswith("firewall_") for family in names)
-
-
-def test_what_a_gpu_does_not_say_is_not_shown() -> None:
-    assert not [sample for sample in shown(busy()) if "power" in sample]
-
-
-def test_a_lost_gpu_never_looks_idle() -> None:
-    samples = shown(Metrics(gpu=lambda: LOST))
-    gpu = {name: value for name, value in samples.items() if "gpu" in name}
-    assert gpu == {"firewall_gpu_available": 0}
+    assert all(family.startswith(("firewall_", "DCGM_FI_DEV_")) for family in names)
 
 
 def test_a_log_that_cannot_be_written() -> None:
@@ -124,3 +99,17 @@ def test_it_is_served() -> None:
 def test_a_taken_port_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         Metrics().serve("127.0.0.1", taken.getsockname()[1])
+
+
+def test_alerts_about_gpu_use() -> None:
+    metrics = Metrics()
+    for state in ("raised", "ongoing", "raised", "cleared"):
+        metrics.gpu_alert("gpu.unexpected-process", "warning", state)
+    metrics.gpu_response("freeze", "dry-run")
+    rule = '{rule="gpu.unexpected-process",severity="warning"}'
+    now = shown(metrics)
+    assert now[f"firewall_gpu_alerts_total{rule}"] == 2
+    assert now[f"firewall_gpu_alerts_active{rule}"] == 1
+    assert now['firewall_gpu_responses_total{outcome="dry-run",respond="freeze"}'] == 1
+    metrics.gpu_alerts_over()
+    assert f"firewall_gpu_alerts_active{rule}" not in shown(metrics)

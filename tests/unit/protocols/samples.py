@@ -1,5 +1,7 @@
 """First bytes of many protocols, and ways to cut and garble them."""
 
+import zlib
+
 from hypothesis import strategies as st
 
 from firewall.protocols import Watch
@@ -40,6 +42,13 @@ def frame(payload: bytes, *, first: int = 0x81, mask: bytes = b"\x11\x22\x33\x44
     return bytes([first]) + length + mask + masked
 
 
+def deflate(payload: bytes) -> bytes:
+    """A WebSocket message's payload, compressed (RFC 7692 section 7.2.1)."""
+    coder = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    whole = coder.compress(payload) + coder.flush(zlib.Z_SYNC_FLUSH)
+    return whole.removesuffix(b"\0\0\xff\xff")
+
+
 SUBSCRIBE = b'{"id": 1, "method": "mining.subscribe", "params": []}\n'
 LOGIN = b'{"method":"login","params":{"login":"w","pass":"x"},"id":1}\n'
 UPGRADE = b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
@@ -73,6 +82,7 @@ WRAPPED = [
     b"\0\x0e\x38\x9a\x1b\x2c\x3d\x4e\x5f\x60\x71\0\0\0\0\0",
     b"\1\0\0\0\x28DERP\xf0\x9f\x94\x91",
     UPGRADE + frame(b"\x05\x01\x00\x05\x01\x00\x03", first=0x82),
+    UPGRADE + frame(deflate(SUBSCRIBE), first=0xC1) + b"\n" + SUBSCRIBE,
 ]
 """Streams with others inside, and openings of tunnels."""
 

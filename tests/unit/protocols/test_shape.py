@@ -33,6 +33,16 @@ def test_no_name_and_no_protocols_raise_the_score() -> None:
     assert "no server name, no ALPN" in finding.evidence
 
 
+def test_a_self_signed_certificate_raises_the_score_a_little() -> None:
+    told = []
+    for self_signed in (False, True):
+        shape = Shape(named=True, protocols=True)
+        shape.self_signed = self_signed
+        told += [each.evidence for move in miner(random.Random(1)) for each in shape.feed(*move)]
+    assert [each.partition(" of 1")[0] for each in told] == ["score 0.8", "score 0.9"]
+    assert [each.endswith("a self-signed certificate") for each in told] == [False, True]
+
+
 def test_nothing_is_said_of_a_young_flow() -> None:
     moves = [move for move in miner(random.Random(1)) if move[0] < LEAST_SECONDS]
     assert findings(moves, named=False, protocols=False) == []

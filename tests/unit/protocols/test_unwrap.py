@@ -16,6 +16,7 @@ CONNECT = b"CONNECT p:3333 HTTP/1.1\r\nHost: p:3333\r\n\r\n"
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 YAMUX = b"\0\1\0\1\0\0\0\1\0\4\0\0"
 NOTIFY = b'{"id":null,"method":"mining.notify","params":[]}\n'
+AGREED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 UPGRADE = b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 CASES: list[tuple[str, str, Direction, bytes, list[tuple[str, str, str]]]] = [
@@ -154,6 +155,27 @@ CASES: list[tuple[str, str, Direction, bytes, list[tuple[str, str, str]]]] = [
         "sent",
         client_hello(),
         [("tls-in-http-body", "likely", "first bytes, sent")],
+    ),
+    (
+        "a server that asks for what is behind its client",
+        "tcp stream",
+        "received",
+        b"GET / HTTP/1.1\r\nHost: box.localtunnel.example\r\n\r\n",
+        [("reverse-http", "likely", "first bytes, received")],
+    ),
+    (
+        "a server that shakes hands as a client",
+        "tls stream",
+        "received",
+        client_hello(),
+        [("reverse-tls", "likely", "first bytes, received")],
+    ),
+    (
+        "an agreed WebSocket that is none",
+        "tcp stream",
+        "received",
+        AGREED + frame(b"hello", mask=b"") + b"\x53\x53anything else",
+        [("websocket-misused", "likely", f"server bytes from {len(AGREED) + 9}")],
     ),
 ]  # fmt: skip
 

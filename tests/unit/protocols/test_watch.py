@@ -16,6 +16,7 @@ from tests.unit.protocols.samples import (
     SUBSCRIBE,
     UPGRADE,
     WRAPPED,
+    deflate,
     frame,
     streams,
     watch,
@@ -82,6 +83,13 @@ CASES: list[tuple[str, str, Direction, bytes, list[tuple[str, str, str]]]] = [
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
         + frame(b"SSH-2.0-x\r\n", first=0x82, mask=b""),
         [("tunnel", "ssh", "message 1, received")],
+    ),
+    (
+        "compressed WebSocket on a bare stream",
+        "tcp stream",
+        "sent",
+        UPGRADE + frame(b"hi") + frame(deflate(SUBSCRIBE), first=0xC1),
+        [("mining", "stratum", "message 2, sent")],
     ),
     (
         "SSH banner after other lines",

@@ -1,10 +1,12 @@
 """WebSocket frames, cut anywhere."""
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.protocols.websocket import Frames
+from firewall.protocols.websocket import MESSAGE_LIMIT, Frames
 from tests.unit.protocols.samples import frame
 
 
@@ -34,9 +36,39 @@ def test_joins_fragments_around_control_frames() -> None:
     assert messages(Frames(), data, 3) == [b"one two"]
 
 
-def test_skips_compressed_messages_to_their_end() -> None:
-    data = frame(b"zip", first=0x41) + frame(b"zip", first=0x80) + frame(b"plain")
-    assert messages(Frames(), data, 5) == [b"plain"]
+def deflated(*payloads: bytes) -> list[bytes]:
+    """As a sender that keeps its window from message to message compresses them."""
+    coder = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    whole = [coder.compress(each) + coder.flush(zlib.Z_SYNC_FLUSH) for each in payloads]
+    return [each.removesuffix(b"\0\0\xff\xff") for each in whole]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 5, 1])
+def test_inflates_messages_that_share_a_window(size: int) -> None:
+    first, second = deflated(b"once more, once more", b"once more, and in frames")
+    data = frame(first, first=0xC1) + frame(b"plain")
+    data += frame(second[:4], first=0x41) + frame(b"", first=0x89) + frame(second[4:], first=0x80)
+    expected = [b"once more, once more", b"plain", b"once more, and in frames"]
+    assert messages(Frames(), data, size) == expected
+
+
+def test_a_message_that_is_closed_by_its_coder_does_not_end_the_stream() -> None:
+    coder = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    final = coder.compress(b"one") + coder.flush() + b"\0"
+    (second,) = deflated(b"two")
+    data = frame(final, first=0xC1) + frame(second, first=0xC1)
+    assert messages(Frames(), data, 3) == [b"one", b"two"]
+
+
+def test_what_is_no_deflate_is_passed_over_to_its_end() -> None:
+    data = frame(b"\xff\xff", first=0x41) + frame(b"zip", first=0x80) + frame(b"plain")
+    assert messages(Frames(), data, 5) == [b"", b"plain"]
+
+
+def test_of_a_bomb_little_is_kept_and_little_is_made() -> None:
+    bomb, after = deflated(bytes(50 << 20), b"after")
+    data = b"\xc2\x7f" + len(bomb).to_bytes(8) + bomb + frame(after, first=0xC1)
+    assert messages(Frames(), data, 4096) == [bytes(MESSAGE_LIMIT), b""]
 
 
 def test_long_lengths() -> None:

@@ -41,6 +41,9 @@ class Memory:
     def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None:
         done({"status": "unavailable", "reason": "no GPU in this test"})
 
+    def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        """There is no minute after."""
+
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None:
         """Nobody watches."""
 

@@ -333,12 +333,12 @@ def test_no_report_is_too_long_for_the_channel() -> None:
 
 @pytest.mark.timeout(600)
 def test_memory_stays_flat_however_long_a_body_is(tmp_path: Path) -> None:
-    size = 512 * MEGABYTE
+    size = 256 * MEGABYTE
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        for _ in range(512):
+        for _ in range(256):
             writer.write(b"x" * MEGABYTE)
             await writer.drain()
 

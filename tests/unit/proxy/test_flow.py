@@ -330,7 +330,7 @@ def _messages(house: Stage) -> list[dict[str, Any]]:
 def test_tls_that_moves_unread_is_judged_by_its_shape(
     house: Stage, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("firewall.proxy.flow.Shape", Suspicious)
+    monkeypatch.setattr("firewall.proxy.unread.Shape", Suspicious)
     with house.open("db.test", server.port) as client:
         client.sendall(HELLO)
         assert client.recv(4096) == HELLO
@@ -348,7 +348,7 @@ def test_tls_that_moves_unread_is_judged_by_its_shape(
 def test_a_shape_that_is_blocked_or_fails_ends_the_flow(
     tmp_path: Path, server: RawServer, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
-    monkeypatch.setattr("firewall.proxy.flow.Shape", Suspicious)
+    monkeypatch.setattr("firewall.proxy.unread.Shape", Suspicious)
     monkeypatch.setattr(Suspicious, "fails", fails)
     policy = POLICY.format(port=server.port) + "guards: {suspicious: block}\n"
     with stage(tmp_path, policy) as house, house.open("db.test", server.port) as client:

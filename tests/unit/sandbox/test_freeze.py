@@ -93,11 +93,11 @@ def test_processes_that_never_end_appearing_are_told(
 def test_a_process_that_may_not_be_stopped_is_told(
     first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forbidden(pid: int, number: int) -> None:
+    def forbidden(descriptor: int, number: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "kill", forbidden)
+        patched.setattr(signal, "pidfd_send_signal", forbidden)
         _, trouble = _done(Freezer(first).freeze)
     assert trouble.startswith("not every process could be reached: ")
     assert "not permitted" in trouble

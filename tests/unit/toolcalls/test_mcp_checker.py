@@ -1,7 +1,7 @@
 """Who judges for the MCP proxy fails closed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ class _Quiet:
 
     def fresh(self, actor: Actor, done: Any) -> None:
         done({})
+
+    def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        """There is no minute after."""
 
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None:
         pass

@@ -46,6 +46,14 @@ def test_a_stream_by_itself() -> None:
     assert [each.name for each in report.findings] == ["monero-stratum", "stratum"]
 
 
+def test_whose_role_is_guessed_is_not_blamed_for_it() -> None:
+    """Without the handshake the higher port is taken for the client's, which may be wrong."""
+    packets = conversation([("received", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")])
+    (whole,) = report_capture(pcap(packets))
+    assert [each.name for each in whole.findings] == ["reverse-http"]
+    assert [each.findings for each in report_capture(pcap(packets[-1:]))] == [[]]
+
+
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_raises_on_nothing(sent: bytes, received: bytes) -> None:
     report_stream(sent, received)

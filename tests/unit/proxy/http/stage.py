@@ -79,6 +79,9 @@ class FakeGpu:
     def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None:
         done({"status": "unavailable", "reason": "test"})
 
+    def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        """There is no minute after."""
+
 
 class Silent:
     def verdict(self, event: Mapping[str, Any], seconds: float) -> None:

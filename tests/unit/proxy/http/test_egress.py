@@ -330,10 +330,12 @@ def test_the_answer_of_a_mining_pool_is_not_passed_on() -> None:
     with Stage(deny_messages) as stage:
         server = stage.upstream(saying(pool))
         with stage.tls(stage.door(server.port)) as client:
-            client.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            client.sendall(get("/", "Connection: close"))
             answer = read_all(client)
-        assert b"work" not in answer
-        assert b"X-Stratum" not in answer
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert b"why: the test denies it" in answer
+        assert b"4\r\n\r\nwork" not in answer
+        assert b"stratum+tcp" not in answer
         (verdict,) = stage.verdicts("Message")
         assert verdict["direction"] == "received"
         assert verdict["findings"][0]["evidence"] == "header x-stratum"

@@ -1,5 +1,6 @@
 """Bodies are watched as sent and as decoded, within a budget, and nothing they hold can raise."""
 
+import functools
 import gzip
 import zlib
 from collections.abc import Callable
@@ -26,7 +27,7 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
     "Deflate ": raw_deflate,
-    "br": brotli.compress,
+    "br": functools.partial(brotli.compress, quality=1),
     "zstd": zstandard.ZstdCompressor().compress,
     "identity": bytes,
     "": bytes,

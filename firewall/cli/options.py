@@ -1,0 +1,26 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firewall.cli.places import LOG_HELP
+
+PolicyOption = Annotated[
+    str, typer.Option("--policy", "-p", help="A policy file, or the name of a preset.")
+]
+LogOption = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
+MetricsOption = Annotated[
+    str | None, typer.Option(help="Serve Prometheus metrics on HOST:PORT, or on a local PORT.")
+]
+CheckpointsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--checkpoints", help="Tell the log's signed checkpoints to a file, a URL, or - too."
+    ),
+]
+KeepOption = Annotated[
+    str | None,
+    typer.Option("--keep", help="How much of the log to keep, as 90d, 10GB or 90d,10GB."),
+]

@@ -1,0 +1,47 @@
+"""What tells of a TLS flow that nobody reads: its shape, and how its server begins."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from firewall.protocols import Shape
+from firewall.protocols.tlsserver import ServerFlight
+from firewall.requests import Connect, Direction, Finding
+
+CARRIER = "encrypted stream"
+
+type Judge = Callable[[Direction, Sequence[Finding], Callable[[bool], None], str], None]
+"""Judges what was found in a carrier, and ends the flow where it may not go on."""
+
+
+class Unread:
+    """Observes one passed-through flow (relay.Observer), which goes on while it is judged."""
+
+    def __init__(self, request: Connect, judge: Judge) -> None:
+        self._shape = Shape(named=request.sni is not None, protocols=bool(request.alpn))
+        self._flight = ServerFlight()
+        self._judge = judge
+
+    def looks(self, direction: Direction) -> bool:
+        return direction == "received" and not self._flight.finished
+
+    def saw(self, direction: Direction, data: bytes) -> None:
+        findings = self._flight.feed(data)
+        if seen := self._flight.certificate:
+            self._shape.self_signed = seen.self_signed
+        if findings:
+            self._judge(direction, findings, _go_on, CARRIER)
+
+    def moved(self, direction: Direction, size: int) -> None:
+        if findings := self._shape.feed(time.monotonic(), direction, size):
+            self._judge(direction, findings, _go_on, CARRIER)
+
+    def facts(self) -> dict[str, Any]:
+        """The server's certificate for the record, where one was seen."""
+        seen = self._flight.certificate
+        return {"certificate": asdict(seen)} if seen else {}
+
+
+def _go_on(_: bool) -> None:
+    """Nothing waits for the verdict."""

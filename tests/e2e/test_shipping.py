@@ -20,9 +20,10 @@ from firewall.audit import AuditLog, keys, verify
 from firewall.audit.ingest import Alarm, Receiver
 from firewall.audit.ingest.receiver import STREAM
 from firewall.audit.segments import chains, segments
-from firewall.audit.ship import Settings
+from firewall.audit.ship import NotTakenError, Settings, open_sink
 from firewall.audit.ship.stream import connect
 from tests.e2e.conftest import needs
+from tests.unit.audit.ship.far import item
 from tests.unit.audit.signing import signer
 from tests.waiting import PATIENCE, eventually
 
@@ -257,9 +258,11 @@ def test_large_records_gaps_and_silence(nats: Nats, tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there(nats: Nats, tmp_path: Path) -> None:
-    AuditLog(tmp_path / "audit", "gate-0").close()
     nats.kill()
-    (tmp_path / "host.pub").write_text(str(keys.ensure(tmp_path / "authority").public))
-    sending = shipper(nats, tmp_path, "host", "--once")
-    assert ingester(nats, tmp_path / "c", tmp_path, "--once").wait(PATIENCE) == 3
-    assert sending.wait(PATIENCE) == 3
+    settings = Settings("host", ca=nats.ca)
+    sink = open_sink(nats.url, settings)
+    with pytest.raises(NotTakenError, match="localhost"):
+        sink.send([item()])
+    sink.close()
+    receiver = Receiver(tmp_path / "c", {}, print, silence=300, stop=threading.Event())
+    assert not receiver.run(nats.url, settings, once=True)

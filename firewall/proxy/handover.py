@@ -60,6 +60,7 @@ class Handover:
     `verdict` to the client in its own protocol and let nothing through, "forward" serve it as an
     HTTP proxy for absolute-form requests, each with a destination of its own that is judged here.
     `host`:`port` is the destination as asked, `address` the IP address that was judged for it.
+    `decrypted` says that the gate has ended the client's TLS, and that what is inside it follows.
     """
 
     kind: Literal["intercept", "refuse", "forward"]
@@ -72,6 +73,7 @@ class Handover:
     sni: str | None
     actor: Actor
     verdict: Verdict
+    decrypted: bool = False
 
 
 @dataclass

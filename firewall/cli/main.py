@@ -39,6 +39,13 @@ KeepOption = Annotated[
     str | None,
     typer.Option("--keep", help="How much of the log to keep, as 90d, 10GB or 90d,10GB."),
 ]
+InspectOption = Annotated[
+    str,
+    typer.Option(
+        help="Where HTTP is inspected: fast (HTTP/1.1, twenty times the speed), http2 (fast, but"
+        " HTTP/2 for clients that offer it), depth (all in the slower process)."
+    ),
+]
 
 
 def _version(asked: bool) -> None:
@@ -74,6 +81,7 @@ def run(
     ] = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
+    inspect: InspectOption = "fast",
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Run an agent in a sandbox whose only way out is the firewall."""
@@ -81,8 +89,9 @@ def run(
 
     places = tuple(checkpoints or ())
     status = run_agent(
-        tuple(command), policy, log, metrics, user, live=live, checkpoints=places, keep=keep
-    )
+        tuple(command), policy, log, metrics, user,
+        live=live, checkpoints=places, keep=keep, inspect=inspect,
+    )  # fmt: skip
     raise typer.Exit(status)
 
 
@@ -94,13 +103,16 @@ def serve(
     metrics: MetricsOption = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
+    inspect: InspectOption = "fast",
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""
     from firewall.cli.serve import serve_proxy
 
     places = tuple(checkpoints or ())
-    status = serve_proxy(policy, listen, log, metrics, live=live, checkpoints=places, keep=keep)
+    status = serve_proxy(
+        policy, listen, log, metrics, live=live, checkpoints=places, keep=keep, inspect=inspect
+    )
     raise typer.Exit(status)
 
 

@@ -24,13 +24,15 @@ from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dns import Resolution
 from firewall.proxy.dns_tcp import DnsConnection
 from firewall.proxy.explicit import Front
-from firewall.proxy.flow import Flow, Road
-from firewall.proxy.handover import Setup
+from firewall.proxy.flow import Flow
+from firewall.proxy.handover import Handover, Setup
+from firewall.proxy.lane.lane import HandOver, Lane
 from firewall.proxy.loop import READ, Loop
 from firewall.proxy.names import Names
 from firewall.proxy.relay import reset_on_close
 from firewall.proxy.resolver import Resolved, Resolver
 from firewall.proxy.udp import DNS_PORT, UdpListener, endpoint
+from firewall.proxy.ways import Road
 from firewall.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -53,12 +55,15 @@ class Gate:
         metrics: Metrics,
         setup: Setup,
         actors: Actors,
+        *,
+        lane: Callable[[HandOver], Lane] | None = None,
     ) -> None:
         self.loop = loop
         self.judge = judge
         self._witness = witness
         self.metrics = metrics
         self.depth = DepthLink(loop, self._setup, self._reported)
+        self.lane = lane(self._hand_over) if lane else None
         self._setup_base = setup
         self._actors = actors
         self._names = Names()
@@ -105,6 +110,8 @@ class Gate:
         admitted, inspected = [flow for flow in self._flows if flow.admitted], self._inspected
         uncut: list[Verdict] = []
         self.depth.retire()
+        if self.lane is not None:
+            self.lane.cut()
         for flow in admitted:
             with fail_closed(self.judge, "gate.cut", uncut.append):
                 judge.probe("gate.cut")
@@ -133,6 +140,8 @@ class Gate:
             self._udp.close()
         for flow in list(self._flows):
             flow.abort()
+        if self.lane is not None:
+            self.lane.close()
         self.depth.close()
         self._resolver.close()
         self._actors.close()
@@ -232,6 +241,13 @@ class Gate:
     def _setup(self) -> Setup:
         policy, shut = self.judge.policy.dump(), self.judge.quarantined
         return replace(self._setup_base, policy=policy, quarantined=shut)
+
+    def _hand_over(self, given: Handover, client: socket.socket) -> bool:
+        """Give depth what the lane does not know, in the middle of a flow that the lane keeps."""
+        given_over = self.depth.give(given, client)
+        if given_over:
+            self._count_inspected(self._inspected + 1)
+        return given_over
 
     def _reported(self, kind: str, body: dict[str, Any]) -> None:
         if kind == "verdict":

@@ -25,6 +25,9 @@ travels as a memory file: the kernel would refuse it, and the receiver would rea
 _IN_FILE = b"memory file"
 
 
+type Kind = Literal["intercept", "refuse", "forward"]
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """The first message: what the depth process needs before it can judge.
@@ -63,7 +66,7 @@ class Handover:
     `decrypted` says that the gate has ended the client's TLS, and that what is inside it follows.
     """
 
-    kind: Literal["intercept", "refuse", "forward"]
+    kind: Kind
     flow: int
     client: tuple[str, int]
     host: str

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 
 from firewall import judge
+from firewall.proxy.handover import Traffic
 from firewall.proxy.lane.stream import Stream
 from firewall.proxy.loop import Loop
 
@@ -29,7 +30,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 class Bridge:
-    """Moves bytes both ways until both sides have ended. Whatever `guard` catches ends it."""
+    """Moves bytes both ways until both sides have ended, counted in `traffic`. Whatever `guard`
+    catches ends it."""
 
     def __init__(
         self,
@@ -38,13 +40,13 @@ class Bridge:
         ours: socket.socket,
         held: bytes,
         guard: Guard,
-        moved: Callable[[int, int], None],
+        traffic: Traffic,
         closed: Callable[[], None],
     ) -> None:
         self._client = client
         self._depth = Stream(loop, ours, self._from_depth, self._drained)
         self._guard = guard
-        self._moved = moved
+        self._traffic = traffic
         self._closed = closed
         self._ended = False
         client.readable, client.drained = self._from_client, self._drained
@@ -62,7 +64,7 @@ class Bridge:
             try:
                 data = self._client.read()
                 if data:
-                    self._moved(len(data), 0)
+                    self._traffic.sent += len(data)
                     self._move(data, self._client, self._depth)
                 elif data is not None:
                     self._ended = True
@@ -77,7 +79,7 @@ class Bridge:
             try:
                 data = self._depth.read()
                 if data:
-                    self._moved(0, len(data))
+                    self._traffic.received += len(data)
                     self._move(data, self._depth, self._client)
                 elif data is not None:
                     self._depth.close()

@@ -38,7 +38,7 @@ class Host(Protocol):
     def pending(self) -> bytes: ...
     def left_over(self, rest: bytes) -> None: ...
     def count(self, received: int) -> None: ...
-    def refuse(self, verdict: Verdict) -> None: ...
+    def refuse(self, verdict: Verdict, *, close: bool = False) -> None: ...
     def malformed(self, why: str) -> None: ...
     def unreachable(self, why: str) -> None: ...
     def finished(self, kept: Upstream | None, *, close: bool) -> None: ...
@@ -86,18 +86,18 @@ class Exchange:
     # To the server
 
     def _reached(self, upstream: Upstream | None, why: str) -> None:
+        # Known before anything can fail, so that it is cut then.
+        self._upstream = upstream
         with self._host.guard("lane.reached"):
             judge.probe("lane.reached")
             if self.over:
-                if upstream is not None:
-                    upstream.stream.abort()
+                self.drop()
             elif upstream is None:
                 self._host.unreachable(why)
             else:
                 self._begin(upstream)
 
     def _begin(self, upstream: Upstream) -> None:
-        self._upstream = upstream
         upstream.stream.readable, upstream.stream.drained = self._arrived, self._server_drained
         upstream.stream.resume()
         self.take(self._host.pending(), messages.request_bytes(self.head))
@@ -285,4 +285,4 @@ class Exchange:
         if self.answered:
             self._host.abort()
         else:
-            self._host.refuse(verdict)
+            self._host.refuse(verdict, close=True)

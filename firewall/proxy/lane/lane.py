@@ -63,16 +63,17 @@ class Lane:
         self, given: Handover, client: socket.socket, done: Callable[[Traffic], None]
     ) -> Visit:
         """Serve a flow until it ends, then call `done`."""
-        visit = Visit(self, given, client, done)
+
+        def ended(traffic: Traffic) -> None:
+            self._visits.discard(visit)
+            done(traffic)
+
+        visit = Visit(self, given, client, ended)
         self._visits.add(visit)
         if self._sweeper is None:
             self._sweeper = self.loop.after(SWEEP_SECONDS, self._sweep)
         visit.start()
         return visit
-
-    def left(self, visit: Visit) -> None:
-        """A visit has ended."""
-        self._visits.discard(visit)
 
     def cut(self) -> None:
         """Close the idle connections to servers; the visits are cut by their flows."""

@@ -4,9 +4,12 @@ What it takes is one thing by any parser's reading. All else goes to depth, whic
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
+from firewall.protocols import ProtocolError
 from firewall.protocols.http1 import AnswerHead, Head
 from firewall.protocols.http1body import Body, Chunked, Counted, Open
+from firewall.proxy.http import asking
 from firewall.proxy.http.pages import Page
 from firewall.proxy.http.watching import BodyWatch
 from firewall.requests import Direction, Finding
@@ -15,6 +18,9 @@ type Fields = Sequence[tuple[bytes, bytes]]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+
+DISCARD_LIMIT = 16 << 20
+"""Bytes of a refused request's body that are read, so that its client comes to read the answer."""
 
 _HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"expect"})
 """Request fields for the next hop alone (RFC 9110, 7.6.1 and 10.1.1)."""
@@ -39,6 +45,12 @@ def fits(head: Head) -> bool:
 def wants_close(head: Head | AnswerHead) -> bool:
     """Whether the connection ends with this message (RFC 9112, 9.6)."""
     return head.version != "HTTP/1.1" or b"close" in _options(head)
+
+
+def described(head: Head, scheme: Literal["http", "https"]) -> asking.Head:
+    """A head as it is judged."""
+    stated = [each.decode("latin-1") for each in head.values(b"host")]
+    return asking.Head(head.method, scheme, head.target, head.version, head.headers, stated)
 
 
 def expects_continue(head: Head) -> bool:
@@ -124,6 +136,27 @@ class Half:
 
     def _value(self, name: bytes) -> str:
         return b", ".join(self._head.values(name)).decode("latin-1")
+
+
+class Rest:
+    """What is left of a request's body whose answer is complete: read off and dropped."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._dropped = 0
+
+    @property
+    def too_long(self) -> bool:
+        return self._dropped > DISCARD_LIMIT
+
+    def drop(self, data: bytes) -> bytes | None:
+        """What follows the body, once it is complete. One that is not sound never is."""
+        self._dropped += len(data)
+        try:
+            self._body.feed(data)
+        except ProtocolError:
+            self._body = Open()
+        return self._body.rest if self._body.finished else None
 
 
 def _options(head: Head | AnswerHead) -> set[bytes]:

@@ -149,7 +149,7 @@ class Attempt:
     def _dialled(self, connected: socket | None, reason: str) -> None:
         self._dial = None
         if connected is None:
-            self._done(None, reason)
+            self._done(None, f"{reason} by {self._place.address} port {self._place.port}")
             return
         stream = Stream(self._loop, connected, _nothing, _nothing)
         self._stream = stream
@@ -185,7 +185,7 @@ class Attempt:
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not to be trusted: {error.verify_message}"
+        return f"Certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError) and error.reason:
         return f"no TLS with the server: {error.reason.lower().replace('_', ' ')}"
     return f"no TLS with the server: {error}"

@@ -11,23 +11,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol as Interface
 
 from firewall import judge
-from firewall.judge import Judge, fail_closed
+from firewall.judge import fail_closed
 from firewall.protocols import ProtocolError, identify
 from firewall.protocols.http1 import Head, parse_head
+from firewall.protocols.http1body import Counted
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.http import asking, pages
 from firewall.proxy.http.pages import Page
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.lane import messages
 from firewall.proxy.lane.bridge import Bridge, pair
-from firewall.proxy.lane.certificates import Certificates
 from firewall.proxy.lane.exchange import Exchange
+from firewall.proxy.lane.house import House
+from firewall.proxy.lane.messages import Rest
 from firewall.proxy.lane.stream import Stream
-from firewall.proxy.lane.upstream import Place, Reached, Upstream, Upstreams
-from firewall.proxy.loop import Loop
+from firewall.proxy.lane.upstream import Place, Reached, Upstream
 from firewall.requests import Direction, Finding, HttpRequest, Message
 from firewall.verdict import Verdict
 
@@ -36,24 +36,10 @@ FIRST_SECONDS = 10
 IDLE_SECONDS = 900
 """Without a byte in either direction; model APIs think for minutes."""
 DISCARD_SECONDS = 10
-DISCARD_LIMIT = 16 << 20
-"""Bytes of a refused request's body that are read, so that its client comes to read the answer."""
 EAGER = 4 << 10
 """A longer head is looked at only when a line ends, or bytes that drip cost by their square."""
 AHEAD_LIMIT = 64 << 10
 """Bytes that a client may send ahead of an answer before it is not read any more."""
-
-
-class House(Interface):
-    """What a visit needs of the lane."""
-
-    loop: Loop
-    judge: Judge
-    certificates: Certificates
-    upstreams: Upstreams
-
-    def hand_over(self, given: Handover, client: socket.socket) -> bool: ...
-    def left(self, visit: "Visit") -> None: ...
 
 
 class Visit:
@@ -76,8 +62,8 @@ class Visit:
         self._exchange: Exchange | None = None
         self._bridge: Bridge | None = None
         self._kept: Upstream | None = None
-        self._give_up: Callable[[], None] = _nothing
-        self._discarding: int | None = None
+        self._give_up: Callable[[], None] = lambda: None
+        self._rest: Rest | None = None
         self._parting = False
         self._over = False
         self.deadline = time.monotonic() + FIRST_SECONDS
@@ -149,8 +135,8 @@ class Visit:
 
     def _take(self, data: bytes) -> None:
         exchange = self._exchange
-        if self._discarding is not None:
-            self._discard(data)
+        if self._rest is not None:
+            self._discard(self._rest, data)
         elif exchange is None:
             if not self._buffer:
                 self.deadline = time.monotonic() + FIRST_SECONDS
@@ -169,7 +155,7 @@ class Visit:
         """It says no more; an answer on its way is still for it."""
         self.client.pause()
         self._parting = True
-        if self._exchange is None or self._discarding is not None:
+        if self._exchange is None or self._rest is not None:
             self._part()
         elif self._exchange.wants_more:
             self._exchange.client_ended()
@@ -196,14 +182,7 @@ class Visit:
         self._house.judge.decide(exchange.asked, self._given.actor, self._facts, answer)
 
     def _describe(self, head: Head) -> HttpRequest:
-        described = asking.Head(
-            method=head.method,
-            scheme="https" if self._tls else "http",
-            path=head.target,
-            version=head.version,
-            fields=head.headers,
-            stated=[each.decode("latin-1") for each in head.values(b"host")],
-        )
+        described = messages.described(head, "https" if self._tls else "http")
         return asking.ask(described, self._given.host, self._given.port, self._given.sni)
 
     def _go_on(self, exchange: Exchange, verdict: Verdict) -> None:
@@ -271,7 +250,8 @@ class Visit:
         self._traffic.received += received
         self._touch()
 
-    def refuse(self, verdict: Verdict) -> None:
+    def refuse(self, verdict: Verdict, *, close: bool = False) -> None:
+        self._parting = self._parting or close
         self._answer(lambda asked, accept: pages.refusal_page(verdict, asked, accept))
 
     def unreachable(self, why: str) -> None:
@@ -282,6 +262,10 @@ class Visit:
         odd = Finding("protocol-mismatch", "http", why, "request body", "likely")
         carrier = "tls stream" if self._tls else "tcp stream"
         self.judge_finding("sent", (odd,), lambda _: None, carrier)
+        if self._exchange is not None:
+            # Where it ends cannot be told, so nothing after it is read.
+            self._exchange.sent.body = Counted(0)
+        self._parting = True
         page = pages.malformed_page(why)
         self._answer(lambda _, __: page)
 
@@ -304,46 +288,34 @@ class Visit:
             self.abort()
             return
         exchange.drop()
-        self._read_rest(exchange)
-        complete = exchange.sent.body.finished
-        head, close = exchange.head, messages.wants_close(exchange.head) or not complete
+        body = exchange.sent.body
+        if not body.finished and not exchange.wants_more:
+            self._buffer = Rest(body).drop(self._buffer) or b""
+        head = exchange.head
+        close = self._parting or messages.wants_close(head) or not body.finished
         accept = b",".join(head.values(b"accept")).decode("latin-1")
         page = make(exchange.asked, accept)
         try:
-            bare = head.method == "HEAD"
-            self.client.send(messages.page_bytes(page, bare=bare, close=close))
+            self.client.send(messages.page_bytes(page, bare=head.method == "HEAD", close=close))
         except OSError:
             self.abort()
             return
         self.finished(None, close=close)
 
-    def _read_rest(self, exchange: Exchange) -> None:
-        """What has come of the body is read off; a body that is not sound is never complete."""
-        body = exchange.sent.body
-        if not body.finished and not exchange.wants_more:
-            with contextlib.suppress(ProtocolError):
-                body.feed(self._buffer)
-                self._buffer = body.rest
-
     def _drain_request(self) -> None:
         """Read what is left of the request, within bounds, so that its client reads the answer."""
-        self._discarding = 0
+        assert self._exchange is not None
+        self._rest = Rest(self._exchange.sent.body)
         self.deadline = time.monotonic() + DISCARD_SECONDS
         self.client.resume()
 
-    def _discard(self, data: bytes) -> None:
-        assert self._discarding is not None
-        assert self._exchange is not None
-        self._discarding += len(data)
-        if self._discarding > DISCARD_LIMIT:
-            self.abort()
-            return
-        body = self._exchange.sent.body
-        with contextlib.suppress(ProtocolError):
-            body.feed(data)
-        if body.finished:
-            self._discarding, self._buffer = None, body.rest
+    def _discard(self, rest: Rest, data: bytes) -> None:
+        left = rest.drop(data)
+        if left is not None:
+            self._rest, self._buffer = None, left
             self._go_next()
+        elif rest.too_long:
+            self.abort()
 
     # To depth
 
@@ -361,12 +333,8 @@ class Visit:
         self.deadline = float("inf")
         guard = partial(self.guard, "lane.bridge")
         self._bridge = Bridge(
-            self._house.loop, self.client, ours, held, guard, self._count, self._end
+            self._house.loop, self.client, ours, held, guard, self._traffic, self._end
         )
-
-    def _count(self, sent: int, received: int) -> None:
-        self._traffic.sent += sent
-        self._traffic.received += received
 
     # Housekeeping
 
@@ -385,15 +353,14 @@ class Visit:
     def _drained(self) -> None:
         if not self.client.open:
             self.abort()
-        elif self._exchange is not None and self._discarding is None:
+        elif self._exchange is not None and self._rest is None:
             self._exchange.client_drained()
 
     def _hold(self, upstream: Upstream | None) -> None:
         """Keep the connection for this client's next request."""
         self._kept = upstream
         if upstream is not None:
-            gone = partial(upstream.stream.close)
-            upstream.stream.readable = upstream.stream.drained = gone
+            upstream.stream.readable = upstream.stream.drained = upstream.stream.close
             upstream.stream.resume()
 
     def _release(self) -> None:
@@ -427,9 +394,4 @@ class Visit:
         self._over = True
         self._give_up()
         self._release()
-        self._house.left(self)
         self._done(self._traffic)
-
-
-def _nothing() -> None:
-    """Nothing is being tried."""

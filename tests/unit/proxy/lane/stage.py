@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from types import TracebackType
 from typing import Any, Self
 
 from firewall.judge import Judge
@@ -12,7 +13,7 @@ from firewall.proxy.lane.visit import Visit
 from firewall.proxy.loop import Loop
 from firewall.proxy.ways import way
 from firewall.requests import Connect
-from tests.unit.proxy.http.stage import FakeGpu, Silent, Stage
+from tests.unit.proxy.http.stage import HOST, FakeGpu, Silent, Stage
 from tests.waiting import PATIENCE
 
 
@@ -33,11 +34,16 @@ class LaneStage(Stage):
         self._gate_thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.gate.post(self._close_lane)
         self._gate_thread.join(PATIENCE)
         self.gate.close()
-        super().__exit__(*error)
+        super().__exit__(kind, error, trace)
 
     def _close_lane(self) -> None:
         for visit in list(self.visits):
@@ -63,8 +69,9 @@ class LaneStage(Stage):
     async def _serve(self, client: socket.socket, given: dict[str, Any]) -> None:
         context = {name: value for name, value in given.items() if name != "deep"}
         handover = Handover(flow=next(self._numbers), **context)
+        http = handover.protocol == "http"
         asked = Connect(
-            handover.host, handover.port, protocol=handover.protocol, address=handover.address
+            HOST, handover.port, protocol="http" if http else "tls", address=handover.address
         )
         chosen = way(asked, handover.verdict, self.lane)
         if given.get("deep") or handover.kind != "intercept" or chosen != "lane":

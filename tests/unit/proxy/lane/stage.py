@@ -45,6 +45,10 @@ class LaneStage(Stage):
         self.gate.close()
         super().__exit__(kind, error, trace)
 
+    def plain(self, door: int) -> socket.socket:
+        """A connection to a door, not yet in TLS."""
+        return socket.create_connection(("127.0.0.1", door), PATIENCE)
+
     def _close_lane(self) -> None:
         for visit in list(self.visits):
             visit.abort()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firewall.audit import AuditBusy, AuditLog, Keeper
 from firewall.cli.plan import Plan
@@ -15,12 +16,14 @@ from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control
 from firewall.proxy.gate import Gate, set_limits
 from firewall.proxy.handover import Setup
-from firewall.proxy.lane.lane import HandOver, Lane
 from firewall.proxy.loop import Loop
 from firewall.proxy.quarantine import Freezer, Quarantine
 from firewall.proxy.reload import Reload
 from firewall.sandbox import Threads
 from firewall.toolcalls.approvals import Approvals
+
+if TYPE_CHECKING:
+    from firewall.proxy.lane.lane import HandOver, Lane
 
 CHAINS = 1024
 
@@ -99,12 +102,16 @@ def open_house(
         loop.close()
 
 
-def _lane(loop: Loop, judge: Judge, plan: Plan) -> Callable[[HandOver], Lane]:
+def _lane(loop: Loop, judge: Judge, plan: Plan) -> "Callable[[HandOver], Lane]":
     """What makes the fast lane, for a gate that takes over what it does not know."""
-    both = plan.inspect == "http2"
-    return lambda hand_over: Lane(
-        loop, judge, plan.authority, plan.upstream_ca, hand_over, prefer_http2=both
-    )
+
+    def make(hand_over: "HandOver") -> "Lane":
+        from firewall.proxy.lane.lane import Lane  # which loads TLS
+
+        both = plan.inspect == "http2"
+        return Lane(loop, judge, plan.authority, plan.upstream_ca, hand_over, prefer_http2=both)
+
+    return make
 
 
 def _control(loop: Loop, judge: Judge, quarantine: Quarantine, plan: Plan) -> Control:

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
 from firewall import judge
@@ -26,8 +26,6 @@ from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dial import Dial
 from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover, Kind, Traffic
-from firewall.proxy.lane.lane import Lane
-from firewall.proxy.lane.visit import Visit
 from firewall.proxy.late import JUDGED_AS, Late
 from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
@@ -37,6 +35,10 @@ from firewall.proxy.resolver import Resolved
 from firewall.proxy.ways import Road, way
 from firewall.requests import Connect, Direction, Finding, Message
 from firewall.verdict import Action, Verdict
+
+if TYPE_CHECKING:
+    from firewall.proxy.lane.lane import Lane
+    from firewall.proxy.lane.visit import Visit
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +57,10 @@ class House(Interface):
     loop: Loop
     judge: Judge
     depth: DepthLink
-    lane: Lane | None
+
+    @property
+    def lane(self) -> "Lane | None": ...
+
     metrics: Metrics
 
     def find_actor(self, client: Endpoint, destination: Endpoint, found: Found) -> None: ...

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firewall import judge
 from firewall.judge import Cause, Judge, Witness, fail_closed
@@ -26,7 +26,6 @@ from firewall.proxy.dns_tcp import DnsConnection
 from firewall.proxy.explicit import Front
 from firewall.proxy.flow import Flow
 from firewall.proxy.handover import Handover, Setup
-from firewall.proxy.lane.lane import HandOver, Lane
 from firewall.proxy.loop import READ, Loop
 from firewall.proxy.names import Names
 from firewall.proxy.relay import reset_on_close
@@ -34,6 +33,9 @@ from firewall.proxy.resolver import Resolved, Resolver
 from firewall.proxy.udp import DNS_PORT, UdpListener, endpoint
 from firewall.proxy.ways import Road
 from firewall.verdict import Verdict
+
+if TYPE_CHECKING:
+    from firewall.proxy.lane.lane import HandOver, Lane
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +58,15 @@ class Gate:
         setup: Setup,
         actors: Actors,
         *,
-        lane: Callable[[HandOver], Lane] | None = None,
+        lane: "Callable[[HandOver], Lane] | None" = None,
     ) -> None:
         self.loop = loop
         self.judge = judge
         self._witness = witness
         self.metrics = metrics
         self.depth = DepthLink(loop, self._setup, self._reported)
-        self.lane = lane(self._hand_over) if lane else None
+        self._make_lane = lane
+        self._lane: Lane | None = None
         self._setup_base = setup
         self._actors = actors
         self._names = Names()
@@ -110,8 +113,8 @@ class Gate:
         admitted, inspected = [flow for flow in self._flows if flow.admitted], self._inspected
         uncut: list[Verdict] = []
         self.depth.retire()
-        if self.lane is not None:
-            self.lane.cut()
+        if self._lane is not None:
+            self._lane.cut()
         for flow in admitted:
             with fail_closed(self.judge, "gate.cut", uncut.append):
                 judge.probe("gate.cut")
@@ -140,8 +143,8 @@ class Gate:
             self._udp.close()
         for flow in list(self._flows):
             flow.abort()
-        if self.lane is not None:
-            self.lane.close()
+        if self._lane is not None:
+            self._lane.close()
         self.depth.close()
         self._resolver.close()
         self._actors.close()
@@ -153,6 +156,13 @@ class Gate:
 
     def resolve(self, name: str, done: Resolved) -> None:
         self._resolver.resolve(name, done)
+
+    @property
+    def lane(self) -> "Lane | None":
+        """The fast lane, loaded when the first flow is allowed; None where there is none."""
+        if self._lane is None and self._make_lane is not None:
+            self._lane = self._make_lane(self._hand_over)
+        return self._lane
 
     def ended(self, flow: Flow) -> None:
         self._flows.discard(flow)

@@ -278,6 +278,7 @@ class Exchange:
             self._host.finished(None, close=self._closes)
             return
         upstream.used = True
+        upstream.tied = upstream.tied or messages.ties(self.head)
         self._host.finished(upstream, close=self._closes)
 
     def _block(self, verdict: Verdict) -> None:

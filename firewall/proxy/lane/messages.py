@@ -57,6 +57,12 @@ def expects_continue(head: Head) -> bool:
     return bool(head.values(b"expect"))
 
 
+def ties(head: Head) -> bool:
+    """Whether a server will know the connection's client from now on (RFC 4559, 6)."""
+    schemes = [each[:9].lower() for each in head.values(b"authorization")]
+    return any(each.startswith((b"negotiate", b"ntlm")) for each in schemes)
+
+
 def repeatable(head: Head) -> bool:
     """Whether a request may be sent again where a kept connection turns out to be closed."""
     bare = not head.values(b"content-length") and not head.values(b"transfer-encoding")

@@ -91,6 +91,13 @@ class Stream:
             return b"".join(pieces) if pieces else None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def quiet(self) -> bool:
+        """Whether it is open and nothing has come that nobody has asked for."""
+        try:
+            return self.open and self.read() is None
+        except OSError:
+            return False
+
     def send(self, data: bytes) -> None:
         """Send now or as soon as possible. Raises OSError where the other side is gone."""
         self._out = self._out + data if self._out else data

@@ -34,12 +34,23 @@ class Place(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Upstream:
-    """A connection to a server. `used` says that it has served an exchange already."""
+    """A connection to a server. `used` says that it has served an exchange already, `tied` that it
+    is for the client alone whom the server knows by it."""
 
     stream: Stream
     place: Place
     used: bool = False
+    tied: bool = False
     until: float = 0.0
+
+    def rest(self) -> None:
+        """Between two exchanges: its end, or bytes that nobody asked for, make it useless."""
+        self.stream.readable = self.stream.drained = self._check
+        self.stream.resume()
+
+    def _check(self) -> None:
+        if not self.stream.quiet():
+            self.stream.close()
 
 
 type Reached = Callable[[Upstream | None, str], None]
@@ -65,25 +76,27 @@ class Upstreams:
     def reach(self, place: Place, done: Reached, *, fresh: bool = False) -> Callable[[], None]:
         """A connection that nobody else uses; returns what gives the attempt up."""
         kept = [] if fresh else self._kept.get(place, [])
-        if kept:
-            upstream = kept.pop()
-            self._count -= 1
-            done(upstream, "")
-            return _nothing
+        while kept:
+            upstream = kept[-1]
+            self._forget(upstream)
+            if upstream.stream.quiet():
+                done(upstream, "")
+                return _nothing
+            upstream.stream.close()
         return Attempt(self, self._loop, place, done).cancel
 
     def keep(self, upstream: Upstream) -> None:
         """Take back a connection on which nothing is under way."""
-        idle = self._kept.setdefault(upstream.place, [])
-        if len(idle) >= KEPT_PER_PLACE or self._count >= KEPT:
+        full = len(self._kept.get(upstream.place, ())) >= KEPT_PER_PLACE or self._count >= KEPT
+        if full or upstream.tied or not upstream.stream.quiet():
             upstream.stream.close()
             return
         self.remember(upstream)
         upstream.until = time.monotonic() + KEPT_SECONDS
-        # Whatever comes now, an end or bytes that nobody asked for, makes it useless.
-        upstream.stream.readable = upstream.stream.drained = lambda: self._drop(upstream)
+        upstream.stream.drained = _nothing
+        upstream.stream.readable = lambda: self._check(upstream)
         upstream.stream.resume()
-        idle.append(upstream)
+        self._kept.setdefault(upstream.place, []).append(upstream)
         self._count += 1
 
     def expire(self, now: float) -> None:
@@ -115,14 +128,22 @@ class Upstreams:
                 self._sessions.clear()
             self._sessions[upstream.place] = session
 
+    def _check(self, upstream: Upstream) -> None:
+        """Its end, or bytes that nobody asked for, make a connection useless."""
+        if not upstream.stream.quiet():
+            self._drop(upstream)
+
     def _drop(self, upstream: Upstream) -> None:
+        self._forget(upstream)
+        upstream.stream.close()
+
+    def _forget(self, upstream: Upstream) -> None:
         idle = self._kept.get(upstream.place, [])
         if upstream in idle:
             idle.remove(upstream)
             self._count -= 1
             if not idle:
                 del self._kept[upstream.place]
-        upstream.stream.close()
 
 
 class Attempt:

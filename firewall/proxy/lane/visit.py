@@ -210,9 +210,11 @@ class Visit:
 
     def reach(self, done: Reached, *, fresh: bool) -> None:
         kept, self._kept = self._kept, None
-        if kept is not None and kept.stream.open and not fresh:
+        if kept is not None and not fresh and kept.stream.quiet():
             done(kept, "")
             return
+        if kept is not None:
+            kept.stream.close()
         assert self._given.address is not None
         name = self._given.host if self._tls else None
         place = Place(self._given.address, self._given.port, name)
@@ -270,8 +272,9 @@ class Visit:
         self._answer(lambda _, __: page)
 
     def finished(self, kept: Upstream | None, *, close: bool) -> None:
+        self._kept = kept or self._kept
         if kept is not None:
-            self._hold(kept)
+            kept.rest()
         assert self._exchange is not None
         self._parting = self._parting or close
         if self._exchange.sent.body.finished:
@@ -345,6 +348,9 @@ class Visit:
             self._part()
             return
         self._touch()
+        if self.client.full:
+            self.client.pause()
+            return
         self.client.resume()
         if self._buffer:
             self.deadline = time.monotonic() + FIRST_SECONDS
@@ -355,13 +361,8 @@ class Visit:
             self.abort()
         elif self._exchange is not None and self._rest is None:
             self._exchange.client_drained()
-
-    def _hold(self, upstream: Upstream | None) -> None:
-        """Keep the connection for this client's next request."""
-        self._kept = upstream
-        if upstream is not None:
-            upstream.stream.readable = upstream.stream.drained = upstream.stream.close
-            upstream.stream.resume()
+        elif self._exchange is None and self._bridge is None:
+            self._go_next()
 
     def _release(self) -> None:
         kept, self._kept = self._kept, None

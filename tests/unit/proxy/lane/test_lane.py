@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from firewall.proxy.lane.stream import Stream
 from firewall.proxy.ways import way
 from firewall.requests import Connect, HttpRequest, Protocol, Request
 from firewall.verdict import Obligations, Verdict
@@ -88,6 +89,49 @@ def test_a_kept_connection_that_was_closed_is_no_trouble(stage: LaneStage) -> No
             client.sendall(get())
             assert until(client, b"hello").startswith(b"HTTP/1.1 200")
     assert server.connections == 3
+
+
+def test_a_connection_that_a_server_knows_its_client_by_is_not_given_on(
+    stage: LaneStage,
+) -> None:
+    server = stage.upstream(echo_paths)
+    door = stage.door(server.port)
+    for _ in range(2):
+        with stage.tls(door) as client:
+            client.sendall(get("/x", "Authorization: Negotiate abc", CLOSE))
+            assert read_all(client).endswith(b"/x")
+    assert server.connections == 2
+
+
+def test_what_nobody_asked_for_reaches_nobody(stage: LaneStage) -> None:
+    """An answer too many, which the next request would take for its own."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+        writer.write(answer + b"first" + answer + b"extra")
+        await writer.drain()
+        await reader.read(1)
+
+    server = stage.upstream(serve)
+    with stage.tls(stage.door(server.port)) as client:
+        for _ in range(2):
+            client.sendall(get())
+            assert b"first" in until(client, b"first")
+    assert server.connections == 2
+
+
+def test_a_client_that_does_not_read_is_not_read(
+    stage: LaneStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = stage.door(stage.upstream(answering()).port)
+    with stage.tls(door) as client:
+        monkeypatch.setattr(Stream, "full", property(lambda _: True))
+        client.sendall(get("/denied") * 2)
+        assert until(client, b"rule").count(b"403 Forbidden") == 1
+        client.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            until(client, b"403 Forbidden")
 
 
 def test_an_early_answer_reaches_a_client_that_still_sends(stage: LaneStage) -> None:

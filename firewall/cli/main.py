@@ -42,8 +42,8 @@ KeepOption = Annotated[
 InspectOption = Annotated[
     str,
     typer.Option(
-        help="Where HTTP is inspected: fast (HTTP/1.1, twenty times the speed), http2 (fast, but"
-        " HTTP/2 for clients that offer it), depth (all in the slower process)."
+        help="Where HTTP is inspected: http2 (HTTP/1.1 in the gate, clients that offer HTTP/2 in"
+        " the slower depth process), fast (those too in the gate, as HTTP/1.1), depth (all there)."
     ),
 ]
 
@@ -81,7 +81,7 @@ def run(
     ] = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
-    inspect: InspectOption = "fast",
+    inspect: InspectOption = "http2",
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Run an agent in a sandbox whose only way out is the firewall."""
@@ -103,7 +103,7 @@ def serve(
     metrics: MetricsOption = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
-    inspect: InspectOption = "fast",
+    inspect: InspectOption = "http2",
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""

@@ -12,8 +12,8 @@ from firewall.policy import Policy
 from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found
 
-INSPECT = ("fast", "http2", "depth")
-"""HTTP/1.1 in the gate, also with clients that offer HTTP/2; with all others; with none."""
+INSPECT = ("http2", "fast", "depth")
+"""HTTP/1.1 in the gate with clients that do not offer HTTP/2; with those too; with none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Plan:
     watched: bool
     checkpoints: tuple[Place, ...] = ()
     keep: Keep | None = None
-    inspect: str = "fast"
+    inspect: str = "http2"
 
 
 def make_plan(
@@ -56,7 +56,7 @@ def make_plan(
     upstream_ca: str | None = None,
     checkpoints: Sequence[str] = (),
     keep: str | None = None,
-    inspect: str = "fast",
+    inspect: str = "http2",
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 

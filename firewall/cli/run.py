@@ -37,7 +37,7 @@ def run_agent(
     upstream_ca: str | None = None,
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
-    inspect: str = "fast",
+    inspect: str = "http2",
 ) -> int:
     """Run the command and return its exit status as a shell would.
 

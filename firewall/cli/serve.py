@@ -23,7 +23,7 @@ def serve_proxy(
     live: bool,
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
-    inspect: str = "fast",
+    inspect: str = "http2",
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
     signals.block()

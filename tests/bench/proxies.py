@@ -73,12 +73,16 @@ def measure(load: Path, peer: Peer, process: int | None, place: Place, cell: Cel
     """Run one cell against one peer."""
     proxied = peer.explicit
     target = (str(peer.port), str(place.port)) if proxied else ("0", str(peer.port))
-    before = _cpu(process)
-    line = subprocess.run(
-        [load, *target, place.bundle, cell.path, str(cell.connections), str(seconds), cell.mode],
-        check=True, capture_output=True, text=True, timeout=seconds + 60,
-    ).stdout.split()  # fmt: skip
-    cpu = _cpu(process) - before
+    asked = (str(place.bundle), cell.path, str(cell.connections), str(seconds), cell.mode)
+    with subprocess.Popen(
+        [str(load), *target, *asked], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        if running.stdout.readline() != "ready\n":
+            raise RuntimeError(f"{peer.name} does not serve {cell.name}: see {peer.log}")
+        before = _cpu(process)
+        line = running.stdout.readline().split()
+        cpu = _cpu(process) - before
     count, took, size, errors, _, p99 = (float(each) for each in line)
     return Sample(
         rate=count / took,

@@ -110,7 +110,7 @@ def served(certificates: Certificates, nginx: Nginx) -> Iterator[Served]:
         ports = {"https": nginx.https, "http": nginx.http, "git": git.port, "index": index.port}
         try:
             policy = workplace.policy(POLICY, **ports)
-            with serve(workplace, policy, "--inspect", "http2") as firewall:
+            with serve(workplace, policy) as firewall:
                 yield Served(workplace, nginx, git, index, firewall.port)
         finally:
             git.close()

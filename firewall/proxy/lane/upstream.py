@@ -206,7 +206,7 @@ class Attempt:
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"Certificate verify failed: {error.verify_message}"
+        return f"Certificate verify failed: {error.verify_message.lower()}"
     if isinstance(error, ssl.SSLError) and error.reason:
         return f"no TLS with the server: {error.reason.lower().replace('_', ' ')}"
     return f"no TLS with the server: {error}"

@@ -9,6 +9,7 @@ import typer
 from firewall.cli.logs import Log, fail, log_directory, readable
 from firewall.cli.query import query, stats
 from firewall.cli.report import report
+from firewall.cli.ship import ingest, ship
 from firewall.places import authority_directory
 from firewall.verdict import Action
 
@@ -29,6 +30,8 @@ EXITS = {
 app.command()(query)
 app.command()(stats)
 app.command()(report)
+app.command()(ship)
+app.command()(ingest)
 
 
 @app.command()

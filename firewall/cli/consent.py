@@ -20,7 +20,7 @@ from firewall.commands import read_argv
 from firewall.policy import Policy, PolicyError, load_policy
 from firewall.policy.cases import judge
 from firewall.policy.loading import PRESETS
-from firewall.policy.programs import Programs, Run, run_of
+from firewall.policy.programs import Programs, Run, run_of, runs_of
 from firewall.policy.toolrules import Called, Tools
 from firewall.requests import Execute, Request, ToolCall
 from firewall.toolcalls.calls import Call, request_of
@@ -143,7 +143,8 @@ def _things(policy: Policy, request: Request, rule: str) -> Iterator[_Thing]:
     tools, programs = Tools(policy.resolved.tools, ""), Programs(policy.resolved.shell, "")
     if isinstance(request, ToolCall) and tools.asks(rule, called := Called(request)):
         yield _Thing("tools", called.name, _flow(json.loads(request.arguments)))
-    for run in map(run_of, request.commands):
+    runs = runs_of(request) if isinstance(request, Execute) else map(run_of, request.commands)
+    for run in runs:
         if programs.asks(rule, run):
             yield _ran(run)
 
@@ -151,7 +152,7 @@ def _things(policy: Policy, request: Request, rule: str) -> Iterator[_Thing]:
 def _ran(run: Run) -> _Thing:
     if not run.known or not run.names:
         raise ConsentError("not every word of it is known; allow it once, or --session")
-    name = run.paths[0] if run.paths else run.names[0]
+    name = run.own[0] if run.own else run.names[0]
     return _Thing("shell", name, _flow(run.arguments), run.directory or None)
 
 

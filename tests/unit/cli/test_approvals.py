@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ ID = {
     "argv": ["id", "-u"],
     "directory": "/",
     "script": "",
-    "digest": "",
+    "digest": "ab" * 32,
 }
 PAY = {
     "type": "ToolCall",
@@ -176,6 +177,10 @@ POLICIES = {
         "shell: {rules: [{name: careful, ask: any, arguments: ['-u*']}]}\n",
         f"shell: {{rules: [{{name: careful, ask: any, arguments: ['-u*']}}, {GRANT}]}}\n",
     ),
+    "by its digest": (
+        f"shell: {{rules: [{{name: careful, ask: any, digests: [{'ab' * 32}]}}]}}\n",
+        f"shell: {{rules: [{{name: careful, ask: any, digests: [{'ab' * 32}]}}, {GRANT}]}}\n",
+    ),
     "two rules ask": (
         'shell: {rules: [{name: careful, ask: ["i*"]}, {name: b, ask: [id]}]}\n',
         f'shell: {{rules: [{{name: careful, ask: ["i*"]}}, {{name: b, ask: [id]}}, {GRANT}]}}\n',
@@ -199,10 +204,11 @@ def test_a_rule_takes_effect_and_leaves_the_rest_of_the_policy(desk: Desk, case:
     assert found is not None
     assert (found.allow, found.how) == (True, "rule")
     policy = load_policy(desk.policy)
-    assert judge(policy, [Execute("/usr/bin/id", ("id", "-u"), "/")], "").allowed
+    asked = Execute("/usr/bin/id", ("id", "-u"), "/", digest="ab" * 32)
+    assert judge(policy, [asked], "").allowed
     others = (("id", "-u"), "/tmp"), (("id", "-u", "-n"), "/"), (("id", "-u "), "/")
     for argv, folder in others:
-        assert not judge(policy, [Execute("/usr/bin/id", argv, folder)], "").allowed
+        assert not judge(policy, [replace(asked, argv=argv, directory=folder)], "").allowed
     assert [each.name for each in desk.policy.parent.glob("*.yaml")] == ["policy.yaml"]
 
 

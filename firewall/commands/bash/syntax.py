@@ -48,11 +48,13 @@ class Unknown:
     """An expansion whose value is not computed; `inner` is what runs to make it.
 
     `arithmetic` is the text of arithmetic and subscripts, which the shell evaluates again.
+    `splits`: it may become several words.
     """
 
     inner: tuple[Substitution, ...] = ()
     arithmetic: str = ""
     sets: str = ""
+    splits: bool = False
 
 
 type Piece = Text | Parameter | Substitution | Unknown
@@ -69,6 +71,20 @@ class Word:
             case (Text(text, False),):
                 return text
         return None
+
+    @property
+    def splits(self) -> bool:
+        """Whether an expansion in it may become several words (bash, "Word Splitting")."""
+        return any(_splits(piece) for piece in self.pieces)
+
+
+def _splits(piece: Piece) -> bool:
+    match piece:
+        case Parameter(name, quoted):
+            return name == "@" or not quoted
+        case Substitution(_, kind, quoted):
+            return kind == "$()" and not quoted
+    return isinstance(piece, Unknown) and piece.splits
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Words that may be options once they are expanded, of programs whose options decide what they do."""
+"""Words that may become options of programs whose options decide what they do."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def is_loose(word: Word, fields: Sequence[str | None]) -> bool:
 
 
 def decided_by_options(commands: Sequence[Command]) -> str:
-    """The first of the programs that loose words were given to, "" where none is decided by them."""
+    """The first program that loose words were given to and that options decide; "" for none."""
     names = (program(command.words) for command in commands if _is_unsure(command.words))
     return next((name for name in names if name in _DECIDED_BY_OPTIONS), "")
 

@@ -21,8 +21,9 @@ from firewall.commands.bash.syntax import (
 )
 from firewall.commands.expander import Expander
 from firewall.commands.loose import decided_by_options, is_loose
+from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
-from firewall.commands.wrappers.code import texts_in
+from firewall.commands.wrappers.code import takes_code, texts_in
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
 from firewall.commands.wrappers.settings import in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
@@ -33,14 +34,15 @@ SIZE = 65_536
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
 _EVALUATES = frozenset(
-    ["test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read", "printf", "mapfile", "readarray", "wait", "getopts"]
+    {"test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read"}
+    | {"printf", "mapfile", "readarray", "wait", "getopts"}
 )
 _INPUT_LANGUAGES = frozenset(
     {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "ex", "vim", "vi"}
 )
+_COPIES = frozenset({"cp", "mv", "ln", "install"})
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
-_INPUT_CODE = re.compile(r"(?:python|pypy|perl|ruby|node|php|lua|tclsh|expect|osascript)[0-9.]*")
 
 
 class Reader(Expander):
@@ -55,7 +57,7 @@ class Reader(Expander):
 
     @staticmethod
     def scope(directory: str) -> Scope:
-        return Scope(directory)
+        return Scope(directory, {"HOME": "~"})
 
     def read_text(self, text: str, scope: Scope, via: Via, stdin: str | None = "") -> None:
         self._texts += 1
@@ -209,6 +211,8 @@ class Reader(Expander):
         if value is None and assigned.name == "PATH" and assigned.words:
             pieces = assigned.words[0].pieces
             value = "".join(p.text if isinstance(p, Text) else "/unknown" for p in pieces)
+        if value and "://" in value:
+            self.findings += inspect_miners("export", [f"{assigned.name}={value}"])
         for inner in variable_runs(assigned.name, value):
             self.read_inner(inner, scope, via, "")
 
@@ -245,6 +249,11 @@ class Reader(Expander):
             scope.aliases[words[0]] = alias
         if (written := scope.file(words[0])) is not None:
             self._script(written, scope, via)
+        if copied := scope.copies.pop(words[0], ""):
+            self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
+            scope.copies[words[0]] = copied
+        if program(words) in _COPIES and len(words) > 2 and words[-2] and words[-1]:
+            scope.copies[words[-1]] = words[-2]
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
 
@@ -315,7 +324,7 @@ class Reader(Expander):
         if stdin and name in _INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
-        if stdin and _INPUT_CODE.fullmatch(name) and (len(words) == 1 or "-" in words):
+        if stdin and takes_code(name, words):
             for inner in texts_in(stdin):
                 self.read_inner(inner, scope, via, "")
 

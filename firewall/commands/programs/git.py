@@ -51,6 +51,8 @@ def git(arguments: Sequence[str]) -> Told:
     if command in _PUSHES:
         named = next(iter(inner.values("--repo")), "")
         return _one("git.push", target or named or DEFAULT, detail)
+    if command == "hash-object" or inner.has("--no-index"):
+        return Told((), inner.rest)
     if command in _FETCHES:
         writes = tuple(inner.rest[1:2]) if command == "clone" else ()
         return Told((Intent("git.fetch", target or DEFAULT, detail),), (), writes)

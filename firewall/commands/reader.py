@@ -1,5 +1,6 @@
 """Collect every command of a shell text or a command line: a walk over what the grammar read."""
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -150,6 +151,8 @@ class Reader(Expander):
         self, node: Compound, words: list[str | None], scope: Scope, via: Via, stdin: str | None
     ) -> None:
         """A loop over few literal words is read once for each, so that its variable is known."""
+        if patterns := [str(word) for word in words if isinstance(word, Pattern)]:
+            self.record((), scope, via, patterns, ())
         body = node.bodies[0]
         scope.forget(names_set(body) | {node.name})
         known = node.words and None not in words and not any(isinstance(w, Pattern) for w in words)
@@ -249,11 +252,12 @@ class Reader(Expander):
             scope.aliases[words[0]] = alias
         if (written := scope.file(words[0])) is not None:
             self._script(written, scope, via)
-        if copied := scope.copies.pop(words[0], ""):
+        name = posixpath.normpath(words[0])
+        if copied := scope.copies.pop(name, ""):
             self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
-            scope.copies[words[0]] = copied
+            scope.copies[name] = copied
         if program(words) in _COPIES and len(words) > 2 and words[-2] and words[-1]:
-            scope.copies[words[-1]] = words[-2]
+            scope.copies[posixpath.normpath(words[-1])] = words[-2]
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
 

@@ -25,7 +25,7 @@ _READERS: Mapping[str, Reader] = {
         for name in ("aws", "gsutil", "gcloud", "rclone", "s3cmd")
     },
     **dict.fromkeys(("awk", "gawk", "nawk", "mawk"), awk),
-    "git": git.git,
+    **dict.fromkeys(("git", "hub", "yadm"), git.git),
     "jj": git.jujutsu,
     **dict.fromkeys(("gh", "glab"), git.forge),
     **dict.fromkeys(("hg", "svn", "bzr"), git.other),

@@ -116,6 +116,7 @@ def mounts(arguments: Sequence[str]) -> Told:
     volumes = [each.partition(":")[0] for each in options.values("-v", "--volume")]
     fields = [each for mount in options.values("--mount") for each in mount.split(",")]
     volumes += [each.partition("=")[2] for each in fields if re.match("(?:src|source)=", each)]
+    volumes += options.rest[1:2] if options.rest[:1] == ("cp",) else ()
     return Told((), (*(each for each in volumes if "/" in each), *options.values("--env-file")))
 
 

@@ -251,8 +251,10 @@ def _setarch(words: Words) -> list[Inner]:
     """setarch(8): the architecture may be missing, and options follow it."""
     rest = words[2:] if words[1:] and not (words[1] or "").startswith("-") else words[1:]
     options = read_options(rest, _SETARCH)
-    unknown = [Hidden("an option of setarch that is not known here")] if options.unknown else []
-    return [*unknown, Run(options.rest, "setarch")] if options.rest else unknown
+    found: list[Inner] = [Run(options.rest, "setarch")] if options.rest else []
+    if options.unknown:
+        found.append(Hidden("an option of setarch that is not known here"))
+    return found
 
 
 def _risky_settings(words: Words) -> list[Inner]:
@@ -264,6 +266,12 @@ def _risky_settings(words: Words) -> list[Inner]:
 def _gcloud(words: Words) -> list[Inner]:
     flags = [word.partition("=")[2] for word in words if word and word.startswith("--ssh-flag=")]
     return [Shell(f"ssh {' '.join(flags)} host", "gcloud --ssh-flag")] if flags else []
+
+
+def _curl(words: Words) -> list[Inner]:
+    """A file of options, which may send files and name other hosts."""
+    told = any(re.match(r"-[A-Za-z#]*K|--conf", word) for word in words[1:] if word)
+    return [Hidden("a configuration file of curl")] if told else []
 
 
 def _concurrently(words: Words) -> list[Inner]:
@@ -330,12 +338,13 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("sqlite3", _in_arguments),
         *_each(
             "emacs expect cmd guix salt octave gnuplot sbcl clisp swipl ghc jrunscript erl ipython "
-            "rake dc",
+            "rake dc scala",
             _own_language,
         ),
         *_each("setarch", _setarch),
         *_each("svn hg restic sshfs pssh parallel-ssh wget fzf", _risky_settings),
         *_each("gcloud", _gcloud),
+        *_each("curl", _curl),
         *_each("concurrently", _concurrently),
         *_each("java", _java),
         *_each("ssh slogin autossh scp sftp mosh", ssh_runs),

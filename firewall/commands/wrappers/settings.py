@@ -58,6 +58,9 @@ ag ack bat delta: --pager
 rg: --pre --hostname-bin
 stap: -c
 debugfs: -R
+i3-msg sway-msg: exec
+just: --command
+rush: -c
 gpg: --photo-viewer
 fzf: --preview
 certbot: --pre-hook --post-hook --deploy-hook --manual-auth-hook
@@ -261,7 +264,7 @@ _SIMPLE_NAMES = frozenset(
         "ccache",
     }
 )
-_ANYONE_WRITES = re.compile(r"(?:^|:)(?:/tmp|/var/tmp|/dev/shm|\.|)(?:/[^:]*)?(?=:|$)")
+_ANYONE_WRITES = re.compile(r"(?:^|:)(?:(?:/tmp|/var/tmp|/dev/shm|\.)(?:/[^:]*)?|)(?=:|$)")
 
 
 def option_runs(name: str, words: Words) -> Iterator[Inner]:

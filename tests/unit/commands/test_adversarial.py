@@ -1,4 +1,4 @@
-"""Spellings that try to pass a policy for a coding agent, and harmless texts that look like them."""
+"""Spellings that try to pass a policy for a coding agent, and harmless look-alikes."""
 
 import json
 import re

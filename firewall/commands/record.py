@@ -113,11 +113,11 @@ class Record:
         reads: Sequence[str],
         writes: Sequence[str],
     ) -> None:
-        facts = facts_of([str(word) if word is not None else None for word in words])
+        plain = tuple([None if word is None else str(word) for word in words])
+        facts = facts_of(plain)
         self.findings += facts.findings
         if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
             self.hide("which hidden file is read is only known when it runs")
-        plain = tuple(str(word) if word is not None else None for word in words)
         self.commands.append(
             Command(
                 plain,

@@ -67,10 +67,8 @@ class Word:
     @property
     def bare(self) -> str | None:
         """The text of a word without any quoting or expansion, as reserved words are written."""
-        match self.pieces:
-            case (Text(text, False),):
-                return text
-        return None
+        only = self.pieces[0] if len(self.pieces) == 1 else None
+        return only.text if isinstance(only, Text) and not only.quoted else None
 
     @property
     def splits(self) -> bool:

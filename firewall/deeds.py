@@ -29,6 +29,8 @@ _FILE_TOOLS: Mapping[str, Did] = {
     "MultiEdit": "write",
     "NotebookEdit": "write",
     "edit_file": "write",
+    "StrReplace": "write",
+    "TabWrite": "write",
     "replace": "write",
 }
 """Tools that name their file: of Claude Code, Gemini CLI, Cursor and the MCP file server."""

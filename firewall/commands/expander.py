@@ -1,4 +1,4 @@
-"""Words while a text is read: what they expand to, and what runs to make them."""
+"""Words and redirections while a text is read: what they expand to, and what runs to make them."""
 
 import re
 from abc import abstractmethod
@@ -12,6 +12,7 @@ from firewall.commands.bash.syntax import (
     HereDocument,
     Node,
     Pipeline,
+    Redirect,
     Script,
     Simple,
     Substitution,
@@ -64,6 +65,44 @@ class Expander(Record):
             return ""
         self.spend(len(word.pieces) // 4 + (len(scope.variables) > 64))
         return literal(word, scope.variables, lambda piece: self._written(piece, scope))
+
+    def redirects(
+        self,
+        redirects: Sequence[Redirect | HereDocument],
+        scope: Scope,
+        via: Via,
+        stdin: str | None,
+        output: str | None = None,
+    ) -> tuple[str | None, list[str], list[str]]:
+        """Standard input afterwards, and the files that are read and written."""
+        reads: list[str] = []
+        writes: list[str] = []
+        for redirect in redirects:
+            if isinstance(redirect, HereDocument):
+                stdin = self._heard(redirect, scope, via)
+                continue
+            fields = self.fields(redirect.target, scope, via)
+            if redirect.operator == "<<<":
+                stdin = line(self.literal(redirect.target, scope))
+                continue
+            name = fields[0] if len(fields) == 1 else None
+            if redirect.operator in {"<", "<>"}:
+                stdin = scope.file(name or "") if redirect.descriptor in {"", "0"} else stdin
+                reads += [name] if name else []
+            if redirect.operator == "<&" and redirect.descriptor in {"", "0"}:
+                stdin = None
+            if redirect.operator in {">", ">>", ">|", "&>", "&>>", "<>"} or (
+                redirect.operator == ">&" and name and not re.fullmatch(r"[0-9]*-?", name)
+            ):
+                writes += [name] if name else []
+                if name:
+                    scope.write(name, output, append=redirect.operator == ">>")
+        return stdin, reads, writes
+
+    def _heard(self, document: HereDocument, scope: Scope, via: Via) -> str | None:
+        for piece in document.body.pieces if document.body else ():
+            self.read_piece(piece, scope, via)
+        return self.literal(document.body, scope)
 
     def _written(self, piece: Substitution, scope: Scope) -> str | None:
         if len(piece.script.commands) != 1:

@@ -18,7 +18,7 @@ _PROGRAMS = re.compile(
 )
 
 _POOL = re.compile(
-    r"(?:--?[A-Za-z][A-Za-z0-9-]*=?|\[[0-9]\])?"
+    r"(?:--?[A-Za-z][A-Za-z0-9-]*=?|\[[0-9]\]|[A-Za-z_][A-Za-z0-9_]*=)?"
     r"((?:stratums?[0-9]{0,2}|nicehash|eth(?:proxy|stratum|nh)|node|daemon|solo|zmp)"
     r"(?:\+(?:tcps?|udp|ssl|tls|tls12|https?))?://)[^/\s]*[A-Za-z0-9_\]]\S*"
 )

@@ -10,6 +10,7 @@ _POOLS = ("-o", "--pool", "-pool", "-pool1", "-epool")
 _ACCOUNT = (
     "-u", "--user", "--wallet", "-wal", "-ewal", "-w", "--userpass", "-O", "--address",
 )  # fmt: skip
+_PASSWORD = {"-p", "--pass", "-pass", "-epsw"}
 _ALGORITHM = ("-a", "--algo", "--algorithm", "--coin")
 _LONG = ({"--pool", "--server"}, {"--wallet", "--user"}, {"--algo", "--algorithm"})
 
@@ -39,6 +40,11 @@ _WALLETS = re.compile(
 )
 """Monero (plain, integrated), Ethereum, bech32, base58 of several coins, prefixed ones, TON."""
 
+_POOL_HOST = re.compile(
+    r"(?:\A|[./@-])(?:[a-z0-9]{0,9}pool|pool[0-9]{0,3}|xmr|monero|mine|mining|stratum)[.:-]|"
+    r"2miners|moneroocean|nanopool|hashvault|nicehash|minexmr|c3pool|herominers|unmineable"
+)
+
 
 def by_options(program: str, arguments: Sequence[str]) -> Finding | None:
     """What a miner's options give away, whatever the program is called."""
@@ -51,8 +57,8 @@ def by_options(program: str, arguments: Sequence[str]) -> Finding | None:
     algorithm = next((options[name] for name in _ALGORITHM if name in options), "")
     if pool and account and _ALGORITHMS.fullmatch(algorithm):
         return _found(f"options for a pool, an account and the algorithm {algorithm}", "certain")
-    if pool and is_wallet(account) and _is_for_mining(pool, account, options):
-        return _found(f"options for a pool and the wallet {account[:12]}...", "likely")
+    if pool and account and _is_for_mining(pool, account, options):
+        return _found(f"options for a pool and the account {account[:12]}...", "likely")
     if len(own) > 1 or (own and pool and account):
         return _found(f"a miner's options {', '.join(own)}", "likely")
     named = program == "miner" and pool and account and algorithm
@@ -77,9 +83,14 @@ def _pool(options: Mapping[str, str]) -> str:
 
 
 def _is_for_mining(pool: str, account: str, options: Mapping[str, str]) -> bool:
-    """Wallets and nodes take addresses and servers too, but no worker's name, and speak HTTP."""
+    """Wallets and nodes take addresses and servers too, but no worker's name, and speak HTTP.
+
+    An account that is no wallet needs a host that is called a pool, and a password.
+    """
     if pool.startswith(("http", "ws")):
         return False
+    if not is_wallet(account):
+        return bool(_POOL_HOST.search(pool)) and not options.keys().isdisjoint(_PASSWORD)
     return "." in account or any(name in options for name in _POOLS)
 
 

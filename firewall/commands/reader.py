@@ -1,5 +1,6 @@
 """Collect every command of a shell text or a command line: a walk over what the grammar read."""
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,17 +14,17 @@ from firewall.commands.bash.syntax import (
     Chain,
     Compound,
     Function,
-    HereDocument,
     Node,
     Pipeline,
-    Redirect,
     Script,
     Simple,
     Text,
 )
-from firewall.commands.expander import Expander, line
+from firewall.commands.expander import Expander
+from firewall.commands.loose import decided_by_options, is_loose
+from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
-from firewall.commands.wrappers.code import texts_in
+from firewall.commands.wrappers.code import takes_code, texts_in
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
 from firewall.commands.wrappers.settings import in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
@@ -34,28 +35,15 @@ SIZE = 65_536
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
 _EVALUATES = frozenset(
-    [
-        "test",
-        "[",
-        "let",
-        "declare",
-        "typeset",
-        "local",
-        "export",
-        "readonly",
-        "unset",
-        "read",
-        "printf",
-        "mapfile",
-        "readarray",
-        "wait",
-        "getopts",
-    ]
+    {"test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read"}
+    | {"printf", "mapfile", "readarray", "wait", "getopts"}
 )
 _INPUT_LANGUAGES = frozenset(
     {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "ex", "vim", "vi"}
 )
-_INPUT_CODE = re.compile(r"(?:python|pypy|perl|ruby|node|php|lua|tclsh|expect|osascript)[0-9.]*")
+_COPIES = frozenset({"cp", "mv", "ln", "install"})
+_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+_STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
 
 
 class Reader(Expander):
@@ -65,11 +53,12 @@ class Reader(Expander):
         super().__init__()
         self._texts = 0
         self._active: set[str] = set()
+        self._again: set[str] = set()
         self._uncalled: dict[str, tuple[Function, Scope, Via]] = {}
 
     @staticmethod
     def scope(directory: str) -> Scope:
-        return Scope(directory)
+        return Scope(directory, {"HOME": "~"})
 
     def read_text(self, text: str, scope: Scope, via: Via, stdin: str | None = "") -> None:
         self._texts += 1
@@ -130,7 +119,9 @@ class Reader(Expander):
 
     def _compound(self, node: Compound, scope: Scope, via: Via, stdin: str | None) -> None:
         words = [field for word in node.words for field in self.fields(word, scope, via)]
-        stdin, _, _ = self._redirects(node.redirects, scope, via, stdin)
+        stdin, reads, writes = self.redirects(node.redirects, scope, via, stdin)
+        if reads or writes:
+            self.record((), scope, via, reads, writes)
         if node.kind in {"test", "arithmetic"}:
             self.read_evaluated(words, scope, via)
         if node.kind == "for":
@@ -160,6 +151,8 @@ class Reader(Expander):
         self, node: Compound, words: list[str | None], scope: Scope, via: Via, stdin: str | None
     ) -> None:
         """A loop over few literal words is read once for each, so that its variable is known."""
+        if patterns := [str(word) for word in words if isinstance(word, Pattern)]:
+            self.record((), scope, via, patterns, ())
         body = node.bodies[0]
         scope.forget(names_set(body) | {node.name})
         known = node.words and None not in words and not any(isinstance(w, Pattern) for w in words)
@@ -172,9 +165,9 @@ class Reader(Expander):
     # Simple commands
 
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
-        words = [field for word in node.words for field in self.fields(word, scope, via)]
+        words, loose = self._words(node, scope, via)
         self._assign(node, scope, via, lasting=not words or words[0] in _EVALUATES)
-        stdin, reads, writes = self._redirects(
+        stdin, reads, writes = self.redirects(
             node.redirects,
             scope,
             via,
@@ -184,10 +177,24 @@ class Reader(Expander):
         if stdin and words and words[0] in {"cat", "tee"}:
             for name in [*writes, *words[1:]]:
                 scope.write(name or "", stdin, append=False)
+        if words == ["exec"] and reads:
+            self.hide("the shell reads on from a file", node.text)
+        first = len(self.commands)
         if words or reads or writes:
             self.read_words(words, scope, via, stdin, reads, writes, node.text)
+        if loose and (name := decided_by_options(self.commands[first:])):
+            self.hide(f"options of {name} that are only known when it runs", node.text)
         if words:
             self.note_sockets(node, words)
+
+    def _words(self, node: Simple, scope: Scope, via: Via) -> tuple[list[str | None], bool]:
+        """Its words, and whether more options may be among them than can be read."""
+        words, loose = list[str | None](), False
+        for word in node.words:
+            fields = self.fields(word, scope, via)
+            loose = loose or is_loose(word, fields)
+            words += fields
+        return words, loose
 
     def _assign(self, node: Simple, scope: Scope, via: Via, *, lasting: bool) -> None:
         for assigned in node.assignments:
@@ -207,46 +214,10 @@ class Reader(Expander):
         if value is None and assigned.name == "PATH" and assigned.words:
             pieces = assigned.words[0].pieces
             value = "".join(p.text if isinstance(p, Text) else "/unknown" for p in pieces)
+        if value and "://" in value:
+            self.findings += inspect_miners("export", [f"{assigned.name}={value}"])
         for inner in variable_runs(assigned.name, value):
             self.read_inner(inner, scope, via, "")
-
-    def _redirects(
-        self,
-        redirects: Sequence[Redirect | HereDocument],
-        scope: Scope,
-        via: Via,
-        stdin: str | None,
-        output: str | None = None,
-    ) -> tuple[str | None, list[str], list[str]]:
-        """Standard input afterwards, and the files that are read and written."""
-        reads: list[str] = []
-        writes: list[str] = []
-        for redirect in redirects:
-            if isinstance(redirect, HereDocument):
-                stdin = self._heard(redirect, scope, via)
-                continue
-            fields = self.fields(redirect.target, scope, via)
-            if redirect.operator == "<<<":
-                stdin = line(self.literal(redirect.target, scope))
-                continue
-            name = fields[0] if len(fields) == 1 else None
-            if redirect.operator in {"<", "<>"}:
-                stdin = scope.file(name or "") if redirect.descriptor in {"", "0"} else stdin
-                reads += [name] if name else []
-            if redirect.operator == "<&" and redirect.descriptor in {"", "0"}:
-                stdin = None
-            if redirect.operator in {">", ">>", ">|", "&>", "&>>", "<>"} or (
-                redirect.operator == ">&" and name and not re.fullmatch(r"[0-9]*-?", name)
-            ):
-                writes += [name] if name else []
-                if name:
-                    scope.write(name, output, append=redirect.operator == ">>")
-        return stdin, reads, writes
-
-    def _heard(self, document: HereDocument, scope: Scope, via: Via) -> str | None:
-        for piece in document.body.pieces if document.body else ():
-            self.read_piece(piece, scope, via)
-        return self.literal(document.body, scope)
 
     def read_words(
         self,
@@ -281,6 +252,12 @@ class Reader(Expander):
             scope.aliases[words[0]] = alias
         if (written := scope.file(words[0])) is not None:
             self._script(written, scope, via)
+        name = posixpath.normpath(words[0])
+        if copied := scope.copies.pop(name, ""):
+            self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
+            scope.copies[name] = copied
+        if program(words) in _COPIES and len(words) > 2 and words[-2] and words[-1]:
+            scope.copies[posixpath.normpath(words[-1])] = words[-2]
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
 
@@ -295,7 +272,11 @@ class Reader(Expander):
 
     def _call(self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None) -> None:
         name = words[0] or ""
-        if name in self._active or len(self._active) > 8:
+        if len(self._active) > 8:
+            self.hide("functions are called too deeply", name)
+            return
+        if name in self._active:
+            self._call_again(name, scope, via)
             return
         self._uncalled.pop(name, None)
         self._active.add(name)
@@ -308,6 +289,17 @@ class Reader(Expander):
         scope.variables |= before
         scope.arguments = outer
         self._active.discard(name)
+
+    def _call_again(self, name: str, scope: Scope, via: Via) -> None:
+        """A function that calls itself is read once more, with nothing known that it changes."""
+        if name in self._again:
+            return
+        self._again.add(name)
+        inner, body = scope.copy(), scope.functions[name]
+        inner.arguments = None
+        inner.forget(names_set(body) | {each for each in inner.variables if each.isdigit()})
+        self.read_node(body, inner, (*via, "function"), None)
+        self._again.discard(name)
 
     def _builtin(
         self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None
@@ -336,7 +328,7 @@ class Reader(Expander):
         if stdin and name in _INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
-        if stdin and _INPUT_CODE.fullmatch(name) and (len(words) == 1 or "-" in words):
+        if stdin and takes_code(name, words):
             for inner in texts_in(stdin):
                 self.read_inner(inner, scope, via, "")
 
@@ -357,7 +349,9 @@ class Reader(Expander):
             scope = scope.copy()
             scope.directory = "" if inner.elsewhere else inside(scope.directory, inner.directory)
         if isinstance(inner, Run):
-            if inner.words:
+            if inner.words and (inner.words[0] or "").startswith(_DESCRIPTORS):
+                self._given(stdin if _STDIN.search(inner.words[0] or "") else None, scope, via)
+            elif inner.words:
                 self.read_words(inner.words, scope, via, stdin)
         elif inner.text is None:
             self.hide(f"the text that {inner.via} runs is only known when it runs")

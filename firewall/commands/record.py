@@ -1,13 +1,15 @@
 """What a reading found so far, and what it means that commands stand together."""
 
+import itertools
 from collections.abc import Sequence
 
-from firewall.commands.bash.expand import literal
+from firewall.commands.bash.expand import Pattern, literal
 from firewall.commands.bash.scope import Scope
 from firewall.commands.bash.syntax import Redirect, Simple
 from firewall.commands.intents import facts_of
 from firewall.commands.reading import Reading
 from firewall.commands.sockets import CARRIERS, Sockets, host_of
+from firewall.commands.wrappers.code import takes_code
 from firewall.commands.wrappers.shells import is_shell
 from firewall.commands.wrappers.unwrap import program
 from firewall.requests import Command, Finding, Intent, Opaque
@@ -67,15 +69,22 @@ class Record:
                             "a shell joined to a connection",
                         ),
                     )
-            if 0 < at < len(names) and is_shell(names[at]):
-                fetched = [
-                    i for stage in stages[:at] for i in stage.intents if i.name == "download"
-                ]
-                if fetched:
-                    self._add_intent(
-                        first,
-                        Intent("remote-code", fetched[0].target, "a download is run by a shell"),
-                    )
+        self._tie_downloads(firsts)
+
+    def _tie_downloads(self, firsts: list[int]) -> None:
+        """A download that a shell or an interpreter, also behind sudo or env, takes as its code."""
+        for first, end in itertools.pairwise([*firsts, len(self.commands)]):
+            fetched = [
+                intent
+                for command in self.commands[firsts[0] : first]
+                for intent in command.intents
+                if intent.name == "download"
+            ]
+            for at in range(first, end) if fetched else ():
+                name = program(self.commands[at].words)
+                if is_shell(name) or takes_code(name, self.commands[at].words):
+                    evidence = f"a download is run by {name}"
+                    self._add_intent(at, Intent("remote-code", fetched[0].target, evidence))
 
     def _add_intent(self, index: int, intent: Intent) -> None:
         old = self.commands[index]
@@ -104,17 +113,19 @@ class Record:
         reads: Sequence[str],
         writes: Sequence[str],
     ) -> None:
-        facts = facts_of([str(word) if word is not None else None for word in words])
+        plain = tuple([None if word is None else str(word) for word in words])
+        facts = facts_of(plain)
         self.findings += facts.findings
-        plain = tuple(str(word) if word is not None else None for word in words)
+        if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
+            self.hide("which hidden file is read is only known when it runs")
         self.commands.append(
             Command(
                 plain,
                 via,
-                scope.directory,
+                "" if scope.directory.startswith("~") else scope.directory,
                 facts.intents,
-                (*facts.reads, *reads),
-                (*facts.writes, *writes),
+                tuple(map(scope.path, (*facts.reads, *reads))),
+                tuple(map(scope.path, (*facts.writes, *writes))),
             )
         )
 

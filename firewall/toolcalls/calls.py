@@ -6,21 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from firewall.commands import Reading, left_to_the_network, read_argv, read_shell
-from firewall.requests import Finding, ToolCall
+from firewall.requests import Finding, Opaque, ToolCall
 from firewall.verdict import Verdict
 
 SHELL_ARGUMENTS: Mapping[str, str] = {
-    "Bash": "command",
-    "bash": "command",
-    "shell": "command",
-    "local_shell": "command",
-    "container.exec": "cmd",
-    "exec_command": "cmd",
-    "run_shell_command": "command",
-    "execute_bash": "command",
-    "terminal": "command",
+    # Claude Code, and Anthropic's own bash tool; inspect_ai and Amp call its argument cmd
+    **dict.fromkeys(("Bash", "bash", "Monitor"), "command"),
+    # Codex
+    **dict.fromkeys(("shell", "shell_command", "local_shell"), "command"),
+    **dict.fromkeys(("container.exec", "exec_command"), "cmd"),
+    # Gemini CLI, Cursor, OpenHands
+    **dict.fromkeys(("run_shell_command", "Shell", "run_terminal_cmd"), "command"),
+    **dict.fromkeys(("execute_bash", "terminal"), "command"),
+    # Copilot in the editor, Cline, Continue, Goose, Factory
+    **dict.fromkeys(("run_in_terminal", "execute_command", "run_terminal_command"), "command"),
+    **dict.fromkeys(("developer__shell", "Execute"), "command"),
 }
 """The tools whose argument is a command: text for a shell, or a list of words."""
+_SPELLINGS = ("command", "cmd")
 NONE: Mapping[str, str] = {}
 
 
@@ -69,10 +72,14 @@ def _is_told_here(finding: Finding) -> bool:
 
 
 def _read(call: Call, commands: Mapping[str, str]) -> Reading:
+    """A tool of commands may spell its argument otherwise, but not give something else there."""
     name = commands.get(call.tool)
-    match call.arguments.get(name) if name else None:
+    names = (name, *_SPELLINGS) if name else ()
+    match next((call.arguments[each] for each in names if each in call.arguments), None):
+        case None:
+            return Reading()
         case str(text):
             return read_shell(text, call.directory)
         case [*words] if all(isinstance(word, str) for word in words):
             return read_argv(words, call.directory)
-    return Reading()
+    return Reading(opaque=(Opaque("the command is neither a text nor a list of words"),))

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 
+from firewall.commands.bash.expand import Pattern
 from firewall.commands.bash.scope import Scope
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell
 
@@ -11,8 +12,9 @@ type Builtin = Callable[[list[str | None], Scope], Iterator[Inner]]
 
 def _cd(words: list[str | None], scope: Scope) -> Iterator[Inner]:
     plain = [word for word in words if word not in {"-P", "-L", "-e", "--"}]
-    scope.enter(plain[0] if plain else None)
-    yield from ()
+    if plain and isinstance(plain[0], Pattern) and plain[0].hides:
+        yield Hidden("which hidden folder is entered is only known when it runs")
+    scope.enter(plain[0] if plain else "~")
 
 
 def _popd(words: list[str | None], scope: Scope) -> Iterator[Inner]:

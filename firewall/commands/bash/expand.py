@@ -17,7 +17,13 @@ class Pattern(str):
 
     __slots__ = ()
 
+    @property
+    def hides(self) -> bool:
+        """Whether it may name a hidden file or folder that its text does not ("~/.s*/id")."""
+        return bool(_HIDDEN.search(self))
 
+
+_HIDDEN = re.compile(r"(?:\A|/)\.[^/]*[*?\[]")
 _GLOB = re.compile(r"[*?]|\[[^\]]*\]")
 _SEQUENCE = re.compile(r"(-?[0-9]{1,4}|[A-Za-z])\.\.(-?[0-9]{1,4}|[A-Za-z])")
 _MARK = "\0"

@@ -20,7 +20,8 @@ FILES = 64
 
 @dataclass(slots=True)
 class Scope:
-    """`variables` holds those whose value is certain; `files` texts that were written before.
+    """`variables` holds those whose value is certain; `files` texts that were written before,
+    `copies` what a file was copied, moved or linked from.
 
     `arguments` are the positional parameters, None where they are not known.
     """
@@ -30,6 +31,7 @@ class Scope:
     functions: dict[str, Node] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
     arguments: list[str | None] | None = None
 
     def copy(self) -> "Scope":
@@ -52,6 +54,11 @@ class Scope:
         """Change the directory, where it is literal."""
         self.directory = inside(self.directory, directory)
 
+    def path(self, name: str) -> str:
+        """A file as it is reached from here, where that is below a home ("~/.ssh")."""
+        below = self.directory.startswith("~") and name[:1] not in ("/", "~")
+        return posixpath.normpath(posixpath.join(self.directory, name)) if below else name
+
     def file(self, name: str) -> str | None:
         return self.files.get(posixpath.normpath(name))
 
@@ -65,8 +72,10 @@ class Scope:
 
 def inside(base: str, directory: str | None) -> str:
     """`directory` as seen from `base`; "" where that is not known."""
-    if not directory or directory[0] in "~-" or (not base and directory[0] != "/"):
+    if not directory or directory[0] == "-" or (not base and directory[0] not in "/~"):
         return ""
+    if directory[0] == "~":
+        return posixpath.normpath(directory)
     return posixpath.normpath(posixpath.join(base, directory))
 
 

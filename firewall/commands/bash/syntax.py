@@ -48,11 +48,13 @@ class Unknown:
     """An expansion whose value is not computed; `inner` is what runs to make it.
 
     `arithmetic` is the text of arithmetic and subscripts, which the shell evaluates again.
+    `splits`: it may become several words.
     """
 
     inner: tuple[Substitution, ...] = ()
     arithmetic: str = ""
     sets: str = ""
+    splits: bool = False
 
 
 type Piece = Text | Parameter | Substitution | Unknown
@@ -65,10 +67,22 @@ class Word:
     @property
     def bare(self) -> str | None:
         """The text of a word without any quoting or expansion, as reserved words are written."""
-        match self.pieces:
-            case (Text(text, False),):
-                return text
-        return None
+        only = self.pieces[0] if len(self.pieces) == 1 else None
+        return only.text if isinstance(only, Text) and not only.quoted else None
+
+    @property
+    def splits(self) -> bool:
+        """Whether an expansion in it may become several words (bash, "Word Splitting")."""
+        return any(_splits(piece) for piece in self.pieces)
+
+
+def _splits(piece: Piece) -> bool:
+    match piece:
+        case Parameter(name, quoted):
+            return name == "@" or not quoted
+        case Substitution(_, kind, quoted):
+            return kind == "$()" and not quoted
+    return isinstance(piece, Unknown) and piece.splits
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,10 @@ class Words(Scanner):
             raise self.error("a parameter that is expanded as a prompt")
         sets = _SETS.match(text)
         return Unknown(
-            _inner(inner), text if "[" in text or ":" in text else "", sets[1] if sets else ""
+            _inner(inner),
+            text if "[" in text or ":" in text else "",
+            sets[1] if sets else "",
+            not quoted or "@" in text,
         )
 
     def _inner_piece(

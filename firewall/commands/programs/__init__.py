@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from firewall.commands.programs import git, network, remote, transfer
-from firewall.commands.programs.files import FILES
+from firewall.commands.programs.files import FILES, mounts
 from firewall.commands.programs.interpreters import awk, interpreter, is_interpreter
 from firewall.commands.programs.packages import MANAGERS, manager
 from firewall.commands.programs.told import NOTHING, Told
@@ -25,7 +25,7 @@ _READERS: Mapping[str, Reader] = {
         for name in ("aws", "gsutil", "gcloud", "rclone", "s3cmd")
     },
     **dict.fromkeys(("awk", "gawk", "nawk", "mawk"), awk),
-    "git": git.git,
+    **dict.fromkeys(("git", "hub", "yadm"), git.git),
     "jj": git.jujutsu,
     **dict.fromkeys(("gh", "glab"), git.forge),
     **dict.fromkeys(("hg", "svn", "bzr"), git.other),
@@ -54,6 +54,7 @@ _READERS: Mapping[str, Reader] = {
     ),
 }
 _VERSION = re.compile(r"[-_.]?[0-9][0-9.]*\Z")
+_ENGINES = frozenset({"docker", "podman", "nerdctl"})
 _SSH = frozenset({"ssh", "slogin", "autossh", "lsh"})
 DOWNLOADERS = frozenset({"curl", "wget", "wget2", "aria2c", "axel", "fetch", "http", "https", "xh"})
 
@@ -81,5 +82,7 @@ def _by_kind(name: str, arguments: Sequence[str]) -> Told:
     if name in network.VPNS:
         return network.vpn(name, arguments)
     told = manager(name, arguments) if name in MANAGERS else NOTHING
+    if name in _ENGINES:
+        return told + mounts(arguments)
     # deno and bun are both: they install packages and run code.
     return interpreter(name, arguments) if told == NOTHING and is_interpreter(name) else told

@@ -1,5 +1,6 @@
 """Programs that read and write the files that they name: what a rule about files can know."""
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,19 +18,32 @@ def _reads(short: str = "", long: frozenset[str] = frozenset()) -> Reader:
     return read
 
 
-def _pattern_first(arguments: Sequence[str], *, in_place: bool = False) -> Told:
+def _pattern_first(short: str) -> Reader:
     """grep(1), sed(1) and awk(1): the first word is no file unless -e or -f gave the pattern."""
-    options = take(arguments, "efmABCdDvF", frozenset({"--regexp", "--file", "--expression"}))
-    rest = options.rest
-    given = options.has("-e", "-f", "--regexp", "--file", "--expression")
-    files = tuple(rest if given else rest[1:])
-    return Told((), files, files if in_place else ())
+
+    def read(arguments: Sequence[str]) -> Told:
+        options = take(arguments, short, frozenset({"--regexp", "--file", "--expression"}))
+        patterns = options.values("-f", "--file")
+        given = patterns or options.has("-e", "--regexp", "--expression")
+        return Told((), (*patterns, *(options.rest if given else options.rest[1:])))
+
+    return read
+
+
+_edited = _pattern_first("efl")
 
 
 def _sed(arguments: Sequence[str]) -> Told:
     """sed(1), which writes its files with -i."""
     in_place = any(re.match(r"-[nErsuz]*i|--in-place", each) for each in arguments)
-    return _pattern_first(arguments, in_place=in_place)
+    files = _edited(arguments).reads
+    return Told((), files, files if in_place else ())
+
+
+def _key(arguments: Sequence[str]) -> Told:
+    """ssh-keygen(1)."""
+    options = take(arguments, "abCDEeFfGIiJKkmMnNOPRrSsTtVwWYZz")
+    return Told((), tuple(options.values("-f", "-s")))
 
 
 def _sort(arguments: Sequence[str]) -> Told:
@@ -83,8 +97,10 @@ def _tar(arguments: Sequence[str]) -> Told:
         words[0] = f"-{words[0]}"
     options = take(words, "fCTXbHgIKLNV", frozenset({"--file", "--directory", "--files-from"}))
     archive = tuple(each for each in options.values("-f", "--file") if each != "-")
+    folder = next(reversed(options.values("-C", "--directory")), "")
     if options.has("-c", "-r", "-u", "--create", "--append"):
-        return Told((), options.rest, archive)
+        added = (*(posixpath.join(folder, each) for each in options.rest), *options.values("-T"))
+        return Told((), added, archive)
     return Told((), archive)
 
 
@@ -94,16 +110,41 @@ def _archive(arguments: Sequence[str]) -> Told:
     return Told((), tuple(rest[1:]), tuple(rest[:1]))
 
 
+def mounts(arguments: Sequence[str]) -> Told:
+    """docker-run(1): folders of this machine that a container sees."""
+    options = take(arguments, "v", frozenset({"--volume", "--mount", "--env-file"}))
+    volumes = [each.partition(":")[0] for each in options.values("-v", "--volume")]
+    fields = [each for mount in options.values("--mount") for each in mount.split(",")]
+    volumes += [each.partition("=")[2] for each in fields if re.match("(?:src|source)=", each)]
+    volumes += options.rest[1:2] if options.rest[:1] == ("cp",) else ()
+    return Told((), (*(each for each in volumes if "/" in each), *options.values("--env-file")))
+
+
+def _find(arguments: Sequence[str]) -> Told:
+    """find(1): the folders it walks, whose files its -exec or an xargs behind it may read."""
+    at = next((i for i, each in enumerate(arguments) if each[:1] in ("-", "(", "!")), None)
+    return Told((), tuple(arguments[:at]))
+
+
 _PLAIN = (
-    "cat tac nl head tail less more bat batcat xxd od hexdump strings wc uniq cut fold rev"
-    " base64 base32 md5sum sha1sum sha256sum sha512sum cksum file stat diff cmp comm paste join"
-    " zcat bzcat xzcat zless gunzip unzip yq vim vi nano emacs view source"
+    "cat tac nl less more bat batcat xxd od hexdump hd strings wc uniq fold rev base64 base32"
+    " basenc md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum file stat diff"
+    " cmp comm paste join split csplit shuf iconv pr expand unexpand fmt column ssh-add zcat bzcat"
+    " xzcat zless gunzip unzip yq vim vi nvim nano emacs view ed source ."
 )
+"""Their options' values count as files too: which letters take one differs, and a miss is worse."""
 FILES: Mapping[str, Reader] = {
-    **dict.fromkeys(_PLAIN.split(), _reads("ncdfks")),
-    **dict.fromkeys(("grep", "egrep", "fgrep", "rg", "ag", "awk", "gawk", "jq"), _pattern_first),
+    **dict.fromkeys(_PLAIN.split(), _reads()),
+    **dict.fromkeys(("head", "tail"), _reads("ncs")),
+    "cut": _reads("bcdf"),
+    **dict.fromkeys(("grep", "egrep", "fgrep", "zgrep"), _pattern_first("efmABCdD")),
+    **dict.fromkeys(("rg", "ag"), _pattern_first("efmABCgtTjME")),
+    **dict.fromkeys(("awk", "gawk", "mawk", "nawk"), _pattern_first("fvFe")),
+    "jq": _pattern_first("fL"),
+    "ssh-keygen": _key,
     **dict.fromkeys(("cp", "mv", "install", "ln"), _copy),
     **dict.fromkeys(("zip", "7z", "7za"), _archive),
+    "find": _find,
     "dd": _dd,
     "tee": _tee,
     "tar": _tar,

@@ -1,5 +1,6 @@
 """git, and the programs that reach code hosts: what is fetched, and what is pushed where."""
 
+import posixpath
 from collections.abc import Sequence
 
 from firewall.commands.programs.options import Options, take
@@ -36,6 +37,7 @@ _SUBCOMMANDS: dict[tuple[str, str], IntentName] = {
     ("svn", "fetch"): "git.fetch",
 }
 _PREFIXED = _WITH_VALUE | {"--prefix"}
+_API = frozenset({"--method", "--field", "--raw-field", "--input", "--header", "--jq"})
 DEFAULT = "the default remote"
 
 
@@ -51,6 +53,9 @@ def git(arguments: Sequence[str]) -> Told:
     if command in _PUSHES:
         named = next(iter(inner.values("--repo")), "")
         return _one("git.push", target or named or DEFAULT, detail)
+    if command == "hash-object" or inner.has("--no-index"):
+        folder = next(reversed(options.values("-C")), "")
+        return Told((), tuple(posixpath.join(folder, each) for each in inner.rest))
     if command in _FETCHES:
         writes = tuple(inner.rest[1:2]) if command == "clone" else ()
         return Told((Intent("git.fetch", target or DEFAULT, detail),), (), writes)
@@ -90,6 +95,8 @@ def _aliased(options: Options) -> Sequence[str]:
 def forge(arguments: Sequence[str]) -> Told:
     """gh(1) and glab(1): what changes something at the code host counts as a push."""
     words = [each for each in arguments if not each.startswith("-")][:3]
+    if words[:1] == ["api"] and _changes(arguments):
+        return _one("git.push", " ".join(words))
     match words:
         case ["repo", "clone" | "fork" | "sync", *_] | ["pr" | "mr", "checkout", *_]:
             return _one("git.fetch", " ".join(words[2:]))
@@ -102,6 +109,14 @@ def forge(arguments: Sequence[str]) -> Told:
         case ["release" | "run", "download", *_]:
             return _one("download", " ".join(words[2:]))
     return NOTHING
+
+
+def _changes(arguments: Sequence[str]) -> bool:
+    """Whether `gh api` sends something: fields make it a POST."""
+    options = take(arguments, "XfFHqt", _API)
+    method = next(iter(options.values("-X", "--method")), "")
+    sends = options.has("-f", "-F", "--field", "--raw-field", "--input")
+    return method.upper() != "GET" and bool(method or sends)
 
 
 def other(arguments: Sequence[str]) -> Told:

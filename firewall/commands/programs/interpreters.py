@@ -31,6 +31,7 @@ _CODE_OPTIONS = {
 }
 _CLUSTER = re.compile(r"-[a-zA-HJ-LN-Za-qs-z]*[ceEr]")
 """A cluster holds no -M, -I or -r: what follows those is a module's name."""
+_FILTERS = {"perl", "ruby"}
 _POWERSHELL = {"pwsh", "powershell"}
 _ENCODED = "encodedcommand"
 _COMMANDS = {"gdb", "vim", "vi", "nvim", "view", "rvim", "rview", "vimdiff"}
@@ -70,7 +71,13 @@ def interpreter(name: str, arguments: Sequence[str]) -> Told:
         return Told((Intent("reverse-shell", "", excerpt), *inline), findings=(found,))
     if _FETCHES.search(code) and _EXECUTES.search(code):
         return Told((Intent("remote-code", "", excerpt), *inline))
-    return Told(inline)
+    return Told(inline, _handled(arguments) if base in _FILTERS else ())
+
+
+def _handled(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Files that `perl -pe CODE FILE` and its like go through: the words after all options."""
+    last = max(at for at, each in enumerate(arguments) if each.startswith("-"))
+    return tuple(arguments[last + 2 :])
 
 
 def _remote_script(name: str, arguments: Sequence[str]) -> Told:

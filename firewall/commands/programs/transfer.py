@@ -85,6 +85,7 @@ def curl(arguments: Sequence[str]) -> Told:
 def _sent_files(options: Options) -> list[str]:
     """What curl reads: @FILE in data, =@FILE and =<FILE in forms, -T FILE, -K FILE."""
     found = options.values("-T", "--upload-file", "-K", "--config")
+    found += [each[7:] for each in options.rest if each.startswith("file:///")]
     found += [each[1:] for each in options.values(*_CURL_DATA) if each.startswith("@")]
     for each in options.values("-F", "--form"):
         _, _, value = each.partition("=")

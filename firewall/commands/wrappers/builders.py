@@ -9,7 +9,7 @@ from firewall.commands.wrappers.options import Grammar, read_options
 
 def make_runs(words: Words) -> list[Inner]:
     found: list[Inner] = []
-    if {"-f-", "-f", "--file"} & set(words) and {"-f-", "-"} & set(words):
+    if {"-f-", "-f", "--file"} & set(words) and {"-f-", "-", "/dev/stdin"} & set(words):
         found.append(Hidden("make rules from standard input"))
     for word in words[1:]:
         name, equals, value = (word or "").partition("=")

@@ -45,14 +45,18 @@ _CALL = re.compile(
     r"(?:system|popen[234]?|getoutput|getstatusoutput|execSync|exec|passthru|shell_exec|"
     r"proc_open|spawn(?:Sync|lp|vp|l|v)?|"
     r"execl[pe]?|execv[pe]*|execFile(?:Sync)?|run|call|check_call|check_output|Popen|execute|"
-    r"exec_command|sh|do\s+shell\s+script)"
+    r"exec_command|create_subprocess_(?:exec|shell)|cmd|Command|sh|do\s+shell\s+script)"
     r"\s*[(\[ "
-    r"]\s*\[?\s*[brfu]*(?P<quote>['\"])(?P<text>(?:\\.|"
+    r"]\s*(?:args\s*=\s*)?\[?\s*[brfu]*(?P<quote>['\"])(?P<text>(?:\\.|"
     r"(?!(?P=quote)).)*)(?P=quote)(?P<more>[^)\]]*)",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"[brfu]*(['\"])((?:\\.|(?!\1).)*)\1", re.DOTALL)
 _BACKTICKS = re.compile(r"`([^`]*)`|\b(?:qx|%x)\s*([/{(\[|!])(.*?)[/})\]|!]", re.DOTALL)
+_WORDS = re.compile(r"\b(?:system|exec)\s*\(?\s*(?:qw|qq?|%[qQ]?)\s*[({\[/|]([^)}\]/|]*)")
+_PIPES = re.compile(r"\bopen\b[^;'\"]*['\"](?:\|([^'\"]+)|([^'\"|]+)\|)\s*['\"]")
+"""Perl and Ruby: quotes of their own, and pipes that are opened like files."""
+_BACKTICK_LANGUAGES = frozenset({"perl", "ruby", "php", "jruby", "julia"})
 _AWK = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk", "goawk"})
 _AWK_RUNS = re.compile(
     r'system\s*\(\s*"((?:\\.|[^"\\])*)"|"((?:\\.|[^"\\])*)"\s*\|&?\s*getline|\|&?\s*"((?:\\.|'
@@ -66,6 +70,11 @@ _SED_FLAG = re.compile(r"(?:^|[;{}\n0-9$/!, ])s([^\w\s\\]).*?\1.*?\1[gpiImM0-9]*
 LENGTH = 65_536
 SED_LENGTH = 1024
 """Longer scripts of sed count as not understood: finding its flags takes quadratic time."""
+
+
+def takes_code(name: str, words: Words) -> bool:
+    """Whether an interpreter reads its code from standard input."""
+    return bool(_LANGUAGES.fullmatch(name)) and (len(words) == 1 or "-" in words)
 
 
 def code_runs(name: str, words: Words) -> Iterator[Inner]:
@@ -89,6 +98,10 @@ def texts_in(code: str) -> Iterator[Inner]:
 def _backticks(code: str) -> Iterator[Inner]:
     for found in _BACKTICKS.finditer(code[:LENGTH]):
         yield Shell(found[1] if found[1] is not None else found[3], "code")
+    for found in _WORDS.finditer(code[:LENGTH]):
+        yield Shell(found[1], "code")
+    for found in _PIPES.finditer(code[:LENGTH]):
+        yield Shell(found[1] or found[2], "code")
 
 
 def _interpreter(language: str, words: Words) -> Iterator[Inner]:
@@ -99,8 +112,10 @@ def _interpreter(language: str, words: Words) -> Iterator[Inner]:
         elif is_code and code is not None:
             script = False
             yield from texts_in(code)
-            yield from _backticks(code) if language in {"perl", "ruby", "php", "jruby"} else ()
-        elif script and not is_code:
+            yield from _backticks(code) if language in _BACKTICK_LANGUAGES else ()
+        elif script and code is None:
+            yield Hidden(f"the script that {language} runs is only known when it runs")
+        elif script:
             script = False
             yield Run([code], language)
 
@@ -111,7 +126,9 @@ def _arguments(language: str, words: Words) -> Iterator[tuple[str | None, bool]]
     while rest:
         word = rest.pop(0)
         if word is None or not word.startswith("-") or word == "-":
-            if word != "-" and word is not None:
+            if word == "eval" and language == "deno":
+                yield " ".join(each or "" for each in rest), True
+            elif word != "-":
                 yield word, False
             return
         name, equals, value = word.partition("=")
@@ -158,6 +175,8 @@ def _cluster(
                 rest.pop(0)
             return
         if letter in "ImMrd" and language not in {"python", "pypy"}:
+            if letter in "Ird" and at > len(word) - 1 and rest and (rest[0] or "-")[0] != "-":
+                rest.pop(0)
             return
 
 

@@ -34,6 +34,7 @@ _FILES = re.compile(
     r"core\.hookspath|core\.worktree|include\.path|includeif\..*|init\.templatedir|"
     r"core\.attributesfile|protocol\.(?:ext\.)?allow|core\.gitdir"
 )
+_EXTERNAL = re.compile(r"(?:.*?=)?ext::(.*)", re.DOTALL)
 _PLAIN = re.compile(
     r"(?:true|false|cat|less|more|vim?|nano|store|cache|osxkeychain|manager(?:-core)?|code "
     r"--wait|less "
@@ -58,13 +59,13 @@ def git_runs(words: Words) -> list[Inner]:
     ]
     found += _alias(options.rest, settings)
     found += _subcommand(list(options.rest), directory)
-    found += [Shell(word[5:], "git ext::") for word in words if word and word.startswith("ext::")]
-    found += [
-        Shell(re.sub(r".*?=ext::", "", word), "git ext::")
-        for word in words
-        if word and "=ext::" in word
-    ]
-    return found
+    remotes = [_EXTERNAL.match(word) for word in words if word]
+    return found + [_external(remote[1]) for remote in remotes if remote]
+
+
+def _external(text: str) -> Run:
+    """git-remote-ext(1): a space parts words, but for one after a percent sign."""
+    return Run([word.replace("% ", " ") for word in re.split(r"(?<!%) ", text)], "git ext::")
 
 
 def _pair(value: str | None) -> tuple[str, str | None]:
@@ -80,6 +81,8 @@ def _setting(name: str, value: str | None) -> Iterator[Inner]:
         yield Hidden("a setting of git that is only known when it runs")
     elif lowered.startswith("alias.") and value.startswith("!"):
         yield Shell(value[1:], "git alias")
+    elif lowered.startswith("alias."):
+        yield Run(["git", *value.split()], "git alias")
     elif _FILES.fullmatch(lowered) and not (lowered.startswith("protocol.") and value == "never"):
         yield Hidden(f"{name} makes git run other code")
     elif _TEXT.fullmatch(lowered) and not _PLAIN.fullmatch(value):

@@ -46,6 +46,17 @@ _PARALLEL = Grammar(
     "cleanup trim= compress files linebuffer max-replace-args= sshloginfile= basefile= profile= "
     "semaphore id= fg bg wait",
 )
+_SETARCH = Grammar(
+    "vBF3hRLTXSZ",
+    "32bit fdpic-funcptrs short-inode addr-compat-layout addr-no-randomize whole-seconds "
+    "sticky-timeouts mmap-page-zero uname-2.6 verbose 4gb 3gb list show",
+)
+_RISKY = re.compile(
+    r"(?i)tunnels:|alias\.|ui\.(?:ssh|editor)|hooks?\.|extensions\.|merge-tools|pager\.|"
+    r"\.command=|ssh_command|(?:proxy|local)command|remoteforward|use_?askpass|execute|become|"
+    r"(?:\A|\s)-R\b"
+)
+_ON_ERROR = re.compile(r"-XX:On(?:OutOfMemory)?Error=").match
 _FIND_EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FD_EXEC = frozenset({"-x", "-X", "--exec", "--exec-batch"})
 
@@ -236,6 +247,41 @@ def _systemctl(words: Words) -> list[Inner]:
     return [Hidden("an editor is started")] if words[1:2] == ["edit"] else []
 
 
+def _setarch(words: Words) -> list[Inner]:
+    """setarch(8): the architecture may be missing, and options follow it."""
+    rest = words[2:] if words[1:] and not (words[1] or "").startswith("-") else words[1:]
+    options = read_options(rest, _SETARCH)
+    found: list[Inner] = [Run(options.rest, "setarch")] if options.rest else []
+    if options.unknown:
+        found.append(Hidden("an option of setarch that is not known here"))
+    return found
+
+
+def _risky_settings(words: Words) -> list[Inner]:
+    """Settings among the words that name a program, or a door of ssh."""
+    risky = any(_RISKY.search(word) for word in words[1:] if word)
+    return [Hidden(f"a setting of {words[0]} that starts a program")] if risky else []
+
+
+def _gcloud(words: Words) -> list[Inner]:
+    flags = [word.partition("=")[2] for word in words if word and word.startswith("--ssh-flag=")]
+    return [Shell(f"ssh {' '.join(flags)} host", "gcloud --ssh-flag")] if flags else []
+
+
+def _curl(words: Words) -> list[Inner]:
+    """A file of options, which may send files and name other hosts."""
+    told = any(re.match(r"-[A-Za-z#]*K|--conf", word) for word in words[1:] if word)
+    return [Hidden("a configuration file of curl")] if told else []
+
+
+def _concurrently(words: Words) -> list[Inner]:
+    return [Shell(word, "concurrently") for word in words[1:] if word and word[0] != "-"]
+
+
+def _java(words: Words) -> list[Inner]:
+    return [Shell(word.partition("=")[2], "java") for word in words if word and _ON_ERROR(word)]
+
+
 def _each(
     names: str, reader: Callable[[Words], list[Inner]]
 ) -> Iterable[tuple[str, Callable[[Words], list[Inner]]]]:
@@ -248,7 +294,7 @@ def _in_arguments(words: Words) -> list[Inner]:
 
 def _own_language(words: Words) -> list[Inner]:
     """Code of a language of its own among the arguments, which may start anything."""
-    codes = {"-c", "-e", "-f", "--eval", "-eval", "-l", "--load", "--script", "/c", "/k"}
+    codes = {"-c", "-e", "-f", "--eval", "-eval", "-l", "--load", "--script", "/c", "/k", "-g"}
     return [Hidden(f"the language of {words[0]}")] if codes & set(words[1:]) else []
 
 
@@ -257,7 +303,7 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("find gfind", _find),
         *_each("fd fdfind", _fd),
         *_each("xargs gxargs", _xargs),
-        *_each("parallel", _parallel),
+        *_each("parallel sem", _parallel),
         *_each("make gmake bmake", make_runs),
         *_each("tar gtar bsdtar", _tar),
         *_each("less more most man", _less),
@@ -290,7 +336,17 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("openssl", _openssl),
         *_each("git", git_runs),
         *_each("sqlite3", _in_arguments),
-        *_each("emacs expect cmd guix pssh salt", _own_language),
+        *_each(
+            "emacs expect cmd guix salt octave gnuplot sbcl clisp swipl ghc jrunscript erl ipython "
+            "rake dc scala",
+            _own_language,
+        ),
+        *_each("setarch", _setarch),
+        *_each("svn hg restic sshfs pssh parallel-ssh wget fzf", _risky_settings),
+        *_each("gcloud", _gcloud),
+        *_each("curl", _curl),
+        *_each("concurrently", _concurrently),
+        *_each("java", _java),
         *_each("ssh slogin autossh scp sftp mosh", ssh_runs),
         *_each("kubectl oc k3s microk8s", kubectl_runs),
         *_each("systemctl", _systemctl),

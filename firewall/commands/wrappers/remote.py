@@ -26,7 +26,9 @@ def ssh_runs(words: Words) -> list[Inner]:
         return _mosh(words)
     copies = name in {"scp", "sftp"}
     options = _interleaved(words[1:], _SCP if copies else _SSH)
-    found = [inner for value in options.values("o") for inner in _setting(value)]
+    found: list[Inner] = [Hidden(f"options of {name} that are only known when it runs")]
+    found = found if None in options.rest[:1] else []
+    found += [inner for value in options.values("o") for inner in _setting(value)]
     found += [
         Hidden("a configuration file of ssh")
         for value in options.values("F")

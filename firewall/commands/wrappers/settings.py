@@ -18,6 +18,8 @@ man: -P --pager -H --html
 wget: --use-askpass
 rsync: -e --rsh --rsync-path
 scp sftp: -S
+sftp: -D
+npm: --script-shell
 go: -toolexec --toolexec -exec
 tcpdump: -z
 pandoc: --filter -F --pdf-engine
@@ -53,7 +55,12 @@ openvpn: --up --down --route-up --tls-verify --auth-user-pass-verify
 openvpn: --client-connect
 nodemon: -x --exec
 ag ack bat delta: --pager
-rg: --pre
+rg: --pre --hostname-bin
+stap: -c
+debugfs: -R
+i3-msg sway-msg: exec
+just: --command
+rush: -c
 gpg: --photo-viewer
 fzf: --preview
 certbot: --pre-hook --post-hook --deploy-hook --manual-auth-hook
@@ -84,6 +91,7 @@ _BANG = frozenset(
         "lftp",
         "sqlite3",
         "mutt",
+        "debugfs",
     }
 )
 """Programs with a language of their own, in which `!`, `shell` or `system` starts a command."""
@@ -93,8 +101,11 @@ _IN_LANGUAGE = re.compile(
     re.DOTALL,
 )
 _IN_CALL = re.compile(
-    r"(?:system(?:list)?|os\.system|popen|jobstart|termopen)\s*\(\s*\[?['\"]([^'\"]*)['\"]"
+    r"(?:system(?:list)?|os\.(?:system|execute)|popen|jobstart|termopen)\s*\(\s*\[?['\"]([^'\"]*)['\"]"
 )
+_COPY_PROGRAM = re.compile(r"\b(?:from|to)\s+program\s+'([^']*)'", re.IGNORECASE)
+"""PostgreSQL, COPY."""
+_RUNNERS = re.compile(r"CARGO_TARGET_\w+_(?:RUNNER|LINKER)")
 
 _TEXT_VARIABLES = frozenset(
     [
@@ -253,7 +264,7 @@ _SIMPLE_NAMES = frozenset(
         "ccache",
     }
 )
-_ANYONE_WRITES = re.compile(r"(?:^|:)(?:/tmp|/var/tmp|/dev/shm|\.|)(?:/[^:]*)?(?=:|$)")
+_ANYONE_WRITES = re.compile(r"(?:^|:)(?:(?:/tmp|/var/tmp|/dev/shm|\.)(?:/[^:]*)?|)(?=:|$)")
 
 
 def option_runs(name: str, words: Words) -> Iterator[Inner]:
@@ -270,10 +281,9 @@ def _values(option: str, words: Words) -> Iterator[str | None]:
     for word, after in zip(words[1:], [*words[2:], None], strict=False):
         if word is None:
             continue
-        if word == option:
-            yield after
-        elif option.startswith("--") and word.startswith(option + "="):
-            yield word[len(option) + 1 :]
+        name, equals, value = word.partition("=")
+        if name == option or (len(name) > 4 and name[:2] == "--" and option.startswith(name)):
+            yield value if equals else after
         elif len(option) == 2 and word.startswith(option) and word[1] != "-":
             yield word[2:].removeprefix("=")
         elif len(option) == 2 and re.fullmatch(r"-[A-Za-z]+", word) and word.endswith(option[1]):
@@ -289,20 +299,24 @@ def in_language(value: str | None, via: str) -> Iterator[Inner]:
         yield Shell(found[1], via)
     for found in _IN_CALL.finditer(value):
         yield Shell(found[1], via)
+    for found in _COPY_PROGRAM.finditer(value):
+        yield Shell(found[1], via)
 
 
 def variable_runs(name: str, value: str | None) -> Iterator[Inner]:
     """What an environment variable makes programs run (their manuals, "ENVIRONMENT")."""
-    if name in _TEXT_VARIABLES:
+    if name in _TEXT_VARIABLES or _RUNNERS.fullmatch(name):
         if value is None:
             yield Hidden(f"the program that {name} names is only known when it runs")
         elif value not in _SIMPLE_NAMES:
             yield Shell(value.lstrip("|-"), name)
     elif name == "TAR_OPTIONS":
         yield Run(["tar", *(value.split() if value is not None else [None])], name)
+    elif name.startswith("ANSIBLE_SSH_") and name.endswith("ARGS"):
+        yield Shell(None if value is None else f"ssh {value} host", name)
     elif name in {"LESS", "MORE"} and value and "!" in value:
         yield from in_language(value, name)
-    elif name == "PATH" and value and _ANYONE_WRITES.search(value):
+    elif name in {"PATH", "LD_LIBRARY_PATH"} and value and _ANYONE_WRITES.search(value):
         yield Hidden("programs are looked for where anyone may write")
     elif (name in _CODE_VARIABLES and not _harmless(name, value)) or name.startswith(
         ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "BASH_FUNC_", "npm_config_")

@@ -102,7 +102,7 @@ WRAPPERS: dict[str, Wrapper] = {
         "log-out= log-io= log-timing= "
         "logging-format= output-limit= quiet return timing help version",
         texts=("c", "command"),
-        skip=999,
+        skip=1,
     ),
     "unshare": _w(
         "mUinpuCTfrcS:G:R:w:hVl:",
@@ -202,13 +202,6 @@ WRAPPERS: dict[str, Wrapper] = {
     "caffeinate": _w("dimsut:w:"),
     "chpst": _w("vP012u:U:b:e:/:n:l:L:m:d:o:p:f:c:r:t:C:", directory=("C",)),
     "softlimit": _w("d:s:l:m:o:p:f:c:r:t:a:"),
-    "setarch": _w(
-        "vBF3hRLTXSZ",
-        "32bit fdpic-funcptrs short-inode addr-compat-layout "
-        "addr-no-randomize "
-        "whole-seconds sticky-timeouts mmap-page-zero uname-2.6 verbose 4gb 3gb list",
-        skip=1,
-    ),
     "linux64": _PASS,
     "linux32": _PASS,
     "i386": _PASS,
@@ -240,6 +233,8 @@ WRAPPERS: dict[str, Wrapper] = {
     "at-spi-bus-launcher": _PASS,
     "busybox": _PASS,
     "toybox": _PASS,
+    "nq": _w("cqw"),
+    "xe": _w("0a:f:j:N:I:pRLFs:v"),
 } | TOOLS
 
 ALIASES = {
@@ -259,4 +254,5 @@ ALIASES = {
     "gnohup": "nohup",
     "incus": "lxc",
     "usleep": "sleep",
+    "task-spooler": "ts",
 }

@@ -27,6 +27,8 @@ def unwrap(words: Words) -> list[Inner]:
         found += reader(words)
     if _LOADER.fullmatch(name):
         found += _loaded(words)
+    if name.startswith("git-"):  # git's own programs, which stand apart in its folder
+        found.append(Run(["git", name[4:], *words[1:]], "git"))
     found += code_runs(name, words)
     found += option_runs(name, words)
     return found
@@ -67,7 +69,7 @@ def _key(name: str, words: Words) -> tuple[str, Words]:
 
 
 def _command(key: str, wrapper: Wrapper, options: Options) -> Iterator[Inner]:
-    rest = options.rest
+    rest = options.rest[1:] if key == "env" and options.rest[:1] == ["-"] else options.rest
     if options.unknown and not wrapper.loose:
         yield Hidden(f"an option of {key} that is not known here")
     rest = _past_assignments(rest) if wrapper.assigns else rest

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from firewall.toolcalls.calls import Call, explain, request_of
 from firewall.verdict import Action, Severity, Verdict
 
@@ -20,6 +22,33 @@ def test_a_list_of_words_is_a_command_line() -> None:
     request = request_of(Call("shell", {"command": ["ssh", "-R", "8080:localhost:80", "h"]}))
     assert request.commands[0].words == ("ssh", "-R", "8080:localhost:80", "h")
     assert [finding.kind for finding in request.findings] == ["ssh-reverse-forwarding"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("Shell", {"command": "nc h 1"}),
+        ("shell_command", {"command": "nc h 1", "workdir": "/"}),
+        ("exec_command", {"cmd": "nc h 1"}),
+        ("bash", {"cmd": "nc h 1"}),
+        ("run_in_terminal", {"command": "nc h 1", "explanation": "look"}),
+        ("execute_command", {"command": "nc h 1", "requires_approval": False}),
+        ("my_tool", {"script": "nc h 1"}),
+    ],
+)
+def test_the_command_is_read_whatever_its_agent_calls_it(
+    tool: str, arguments: dict[str, object]
+) -> None:
+    request = request_of(Call(tool, arguments), {"my_tool": "script"})
+    assert [command.words for command in request.commands] == [("nc", "h", "1")]
+
+
+def test_a_command_of_an_unknown_kind_is_opaque() -> None:
+    request = request_of(Call("Bash", {"command": {"text": "nc h 1"}}))
+    assert [opaque.why for opaque in request.opaque] == [
+        "the command is neither a text nor a list of words"
+    ]
+    assert request_of(Call("bash", {"restart": True})).opaque == ()
 
 
 def test_a_refusal_says_which_rule_and_what_to_change() -> None:

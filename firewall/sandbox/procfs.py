@@ -12,7 +12,7 @@ from firewall.actor import Process
 _BOOTED = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READ_BYTES = 64 << 10  # an agent's arguments may be megabytes
-_STARTED = 19  # field of /proc/<pid>/stat, counted after the name of the program
+_THREADS, _STARTED = 17, 19  # fields of /proc/<pid>/stat, counted after the program's name
 
 
 def family(sandbox_pid: int) -> dict[int, int]:
@@ -35,9 +35,28 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def state(pid: int) -> tuple[str, int]:
-    """The letter of a process's state and its start in ticks since boot. Raises OSError."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return fields[0].decode(), int(fields[_STARTED])
+    """The letter of a process's state and its start in ticks since boot. Raises OSError.
+
+    A process whose first thread has ended is in the state of another: it is no zombie.
+    """
+    fields = _stat(f"/proc/{pid}")
+    letter = fields[0].decode()
+    if letter == "Z" and int(fields[_THREADS]) > 1:
+        letter = next((each for each in _threads(pid) if each not in "ZX"), letter)
+    return letter, int(fields[_STARTED])
+
+
+def _threads(pid: int) -> Iterator[str]:
+    """The letters of the states of a process's threads."""
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                yield _stat(f"/proc/{pid}/task/{task}")[0].decode()
+
+
+def _stat(folder: str) -> list[bytes]:
+    """The fields of a stat file after the program's name, which may hold anything."""
+    return _read(f"{folder}/stat").rpartition(b")")[2].split()
 
 
 def pinned(pid: int, started: int, number: signal.Signals) -> bool:
@@ -60,6 +79,15 @@ def pinned(pid: int, started: int, number: signal.Signals) -> bool:
     return True
 
 
+def started(pid: int) -> float:
+    """When a process was started, in seconds since the epoch. Raises OSError when it is gone."""
+    return _since_epoch(int(_stat(f"/proc/{pid}")[_STARTED]))
+
+
+def _since_epoch(ticks: int) -> float:
+    return round(_BOOTED + ticks / _TICKS, 2)
+
+
 def describe(pid: int, limit: int = _READ_BYTES) -> Process:
     """What a process is, with at most `limit` bytes of arguments. Raises OSError when it is gone.
 
@@ -70,11 +98,11 @@ def describe(pid: int, limit: int = _READ_BYTES) -> Process:
 
 def describe_with_parent(pid: int, limit: int = _READ_BYTES) -> tuple[Process, int]:
     """As `describe`, and the process's parent."""
-    status = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    status = _stat(f"/proc/{pid}")
     arguments = command_line(pid, limit).rstrip(b"\0").split(b"\0")
     process = Process(
         pid=pid,
-        started=round(_BOOTED + int(status[_STARTED]) / _TICKS, 2),
+        started=_since_epoch(int(status[_STARTED])),
         exe=_executable(pid),
         argv=tuple(map(_text, arguments)),
         # Root's is also the folder of a process that hid itself; asking its status costs more.
@@ -129,7 +157,7 @@ def _read(path: str, limit: int = _READ_BYTES) -> bytes:
 
 def parent(pid: int) -> int:
     """The parent of a process. Raises OSError when it is gone."""
-    return int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
+    return int(_stat(f"/proc/{pid}")[1])
 
 
 def leader(thread: int) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from firewall.gpu.processes import owner
 from firewall.sandbox.blamed import Blamed
 from firewall.sandbox.freeze import Done
 from firewall.sandbox.procfs import describe, family, state
@@ -101,6 +102,38 @@ def test_a_tree_that_this_firewall_is_in_is_stopped_without_it(
     below = {pid for pid, parent in parents.items() if parent == own}
     monkeypatch.setattr(os, "getpid", lambda: own)
     assert set(blamed._members()) == {root, *parents} - {own} - below
+
+
+HEADLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.fixture
+def headless() -> Iterator[int]:
+    """A process whose first thread has ended, which looks like a zombie and works on."""
+    process = subprocess.Popen([sys.executable, "-c", HEADLESS])
+    try:
+        eventually(lambda: ") Z" in Path(f"/proc/{process.pid}/stat").read_text())
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+
+
+def test_who_looks_like_a_zombie_is_known_and_stopped(headless: int) -> None:
+    found = owner(headless)
+    assert found is not None
+    assert found.namespace == Path("/proc/self/ns/net").stat().st_ino
+    assert found.argv[1:] == ("-c", HEADLESS)
+    blamed = Blamed()
+    assert blamed.blame(headless, found.started) == ""
+    assert _done(blamed.freeze) == (1, "")
+    assert _states([headless]) == "T"
+    assert _done(blamed.thaw) == (1, "")
+    eventually(lambda: _states([headless]) == "S")
 
 
 def test_who_ended_after_it_was_blamed_is_left_alone(root: int) -> None:

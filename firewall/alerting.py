@@ -53,27 +53,31 @@ def everyone(process: ProcessView) -> bool:
 
 
 def only(view: GpuView, mine: Mine) -> GpuView:
-    """A reading without other people's processes, and without devices that only others use.
+    """A reading without other people's processes, and without what they do to the devices.
 
-    A device whose processes could not be listed stays: nobody is told from anybody there.
+    A device whose processes could not be listed stays as it is: nobody is told from anybody there.
     """
     if mine is everyone:
         return view
-    devices = (replace(each, processes=_mine(each, mine)) for each in view.devices)
-    return replace(view, devices=tuple(each for each in devices if each.processes != ()))
+    return replace(view, devices=tuple(_mine(each, mine) for each in view.devices))
 
 
-def _mine(device: DeviceView, mine: Mine) -> tuple[ProcessView, ...] | None:
+def _mine(device: DeviceView, mine: Mine) -> DeviceView:
     if device.processes is None:
-        return None
-    return tuple(each for each in device.processes if mine(each))
+        return device
+    kept = tuple(each for each in device.processes if mine(each))
+    if kept and kept == device.processes:
+        return device
+    shares = [each.sm for each in kept if each.sm is not None]
+    use = min(sum(shares), 100) if len(shares) == len(kept) else None
+    return replace(device, processes=kept, utilisation=use, power_watts=None)
 
 
 class Alarm:
     """Feeds the detector of the policy in force and carries out what its alerts ask for.
 
     `see` takes readings, on one thread; `verdict` what the judge decided, on any. `tell` says a
-    line to the engineer. Only processes that are `mine` are judged, and devices that they use.
+    line to the engineer. Only processes that are `mine` are judged, and what they use of devices.
     """
 
     def __init__(

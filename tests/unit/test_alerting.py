@@ -248,11 +248,33 @@ def test_the_whole_machines_namespace_ties_nobody_to_anybody() -> None:
 # Whose
 
 
-def test_a_sandbox_judges_its_own_processes_and_their_devices() -> None:
+def _is_job(process: ProcessView) -> bool:
+    return process.pid == JOB.pid
+
+
+def test_a_sandbox_judges_its_own_processes_and_what_they_use() -> None:
     other = replace(device(MINER), index="1", uuid="GPU-1")
-    unlisted = replace(device(), index="2", uuid="GPU-2", processes=None)
-    reading = view(0, device(JOB, MINER), other, unlisted)
-    seen = only(reading, lambda process: process.pid == JOB.pid)
-    assert [each.index for each in seen.devices] == ["0", "2"]
-    assert seen.devices[0].processes == (JOB,)
+    unlisted = replace(device(), index="2", uuid="GPU-2", processes=None, utilisation=80)
+    alone = replace(device(JOB, utilisation=99), index="3")
+    reading = view(0, device(JOB, MINER), other, unlisted, alone)
+    seen = only(reading, _is_job).devices
+    assert [each.processes for each in seen] == [(JOB,), (), None, (JOB,)]
+    assert [each.utilisation for each in seen] == [90, 0, 80, 99]
+    assert [each.power_watts for each in seen] == [None, None, 300.0, 300.0]
     assert only(reading, everyone) is reading
+
+
+def test_an_alert_of_a_sandbox_is_cleared_when_its_process_ends(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm._mine = lambda process: process.pid == MINER.pid
+    for second, shown in enumerate([device(MINER), device(utilisation=90), device(JOB)]):
+        house.alarm.see(view(second, shown))
+    assert [each["state"] for each in house.records("gpu-alert")] == ["raised", "cleared"]
+
+
+def test_what_others_do_to_a_device_is_no_work_of_the_sandbox(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm._mine = lambda process: process.pid == MINER.pid
+    for second in range(0, 120, 5):
+        house.alarm.see(view(second, device(JOB, replace(MINER, sm=0))))
+    assert house.records("gpu-alert") == []

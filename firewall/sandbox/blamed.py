@@ -30,14 +30,16 @@ class Blamed(Freezer):
         self._frozen: list[Path] = []
 
     def blame(self, pid: int, start: float | None) -> str:
-        """Add a process of this start, in seconds since the epoch; says why not, or ""."""
+        """Add a process of this start, in seconds since the epoch; says why it goes on, or "".
+
+        One that has ended, or whose pid is another's by now, is not added and goes on no more.
+        """
         if pid in (1, os.getpid()):
             return f"process {pid} is never stopped: it is this firewall or the first of all"
         if start is None:
             return f"process {pid} is not stopped: its start is not known"
-        if not _is(pid, start):
-            return f"process {pid} is not stopped: it has ended, or its pid is another's by now"
-        self._roots[pid] = start
+        if _is(pid, start):
+            self._roots[pid] = start
         return ""
 
     @property
@@ -49,13 +51,6 @@ class Blamed(Freezer):
     def stopped(self) -> int:
         """How many processes are stopped now."""
         return len(self._stopped)
-
-    def freeze(self, done: Done) -> None:
-        """Stop all that is blamed; says so where nothing is."""
-        if self.knows_any:
-            super().freeze(done)
-        else:
-            done(0, "its processes go on: none of them is known to be to blame")
 
     def terminate(self, done: Done) -> None:
         """End all: stopped first, so that none is started meanwhile."""

@@ -106,13 +106,19 @@ class GpuMonitor:
             thread.start()
 
     def stop(self) -> None:
-        """End both threads and answer whoever still waits. A hung driver is not waited for."""
+        """End both threads and answer whoever still waits, by the last reading.
+
+        An agent often ends with its blocked attempt. A hung driver is not waited for.
+        """
         with self._changed:
-            self._running, self._problem = False, "the GPU monitor was stopped"
+            self._running = False
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(2 * self._patience)
         self._threads.clear()
+        self._answer("the GPU monitor was stopped")
+        with self._changed:
+            self._problem = "the GPU monitor was stopped"
         self._answer()
         self._aftermath.stop(time.monotonic(), self.recent())
 

@@ -70,8 +70,8 @@ def test_what_was_there_before_is_told_where_nothing_can_be_read_now() -> None:
     gpu = {**RECORD["gpu"], "status": "unavailable", "reason": "lost", "devices": []}
     assert list(gpu_story({"gpu": gpu})) == [
         "unavailable: lost",
-        "gone since 640.0 ms before: python3[7] 90 %, 2.0 GiB, sandbox rl, container c0ffeec0ffee",
-        "gone since 640.0 ms before: xmrig[9] 97 %, 1.0 GiB, sandbox rl",
+        "last seen 640.0 ms before: python3[7] 90 %, 2.0 GiB, sandbox rl, container c0ffeec0ffee",
+        "last seen 640.0 ms before: xmrig[9] 97 %, 1.0 GiB, sandbox rl",
     ]
 
 

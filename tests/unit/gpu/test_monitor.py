@@ -335,6 +335,21 @@ class TestSlow:
         (snapshot,) = answers
         assert (snapshot["status"], snapshot["reason"]) == ("ok", None)
 
+    def test_who_waits_at_the_end_gets_the_last_reading(self) -> None:
+        slow = Slow()
+        answers: list[Mapping[str, Any]] = []
+        with started(slow.gpu, period=0.05, patience=PATIENCE) as gpu:
+            eventually(lambda: gpu.latest()["status"] == "ok")
+            slow.hang()
+            gpu.fresh(ACTOR, answers.append)
+            gpu._patience = 0.05
+            gpu.stop()
+            slow.gate.set()
+        (snapshot,) = answers
+        told = (snapshot["status"], snapshot["reason"])
+        assert told == ("ok", "the GPU monitor was stopped")
+        assert snapshot["before"]["devices"] == snapshot["devices"]
+
     def test_before_the_first_reading_nothing_is_known(self) -> None:
         gate = threading.Event()
         with started(FakeGpu(lambda: pass_through(gate))) as gpu:

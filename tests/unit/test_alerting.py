@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import firewall.judge
 from firewall.actor import Actor, Process
 from firewall.alerting import Alarm, denial_of, everyone, only
 from firewall.events import event_of
+from firewall.gpu.alerts import DENIALS_LIMIT
 from firewall.gpu.view import ProcessView
 from firewall.judge import Cause, Judge
 from firewall.metrics import Metrics
@@ -190,8 +192,43 @@ def test_a_new_policy_judges_the_next_reading(tmp_path: Path) -> None:
     house.alarm.see(view(1, device(MINER)))
     house.judge.policy = load_policy("base")
     house.alarm.see(view(2, device(MINER)))
-    assert len(house.records("gpu-alert")) == 1
-    assert house.metrics.snapshot().active == {}
+    told = [(each["state"], each["alert"]) for each in house.records("gpu-alert")]
+    assert told == [("raised", 1), ("cleared", 1)]
+    assert set(house.metrics.snapshot().active.values()) == {0}
+
+
+def test_an_edit_elsewhere_in_the_file_keeps_what_was_learned(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm.see(view(1, device(MINER)))
+    detector, path = house.alarm._detector, tmp_path / "test.yaml"
+    path.write_text(f"# another line\n{path.read_text()}")
+    house.judge.policy = load_policy(path)
+    house.alarm.see(view(602, device(MINER)))
+    assert house.alarm._detector is detector
+    told = [(each["state"], each["source"]) for each in house.records("gpu-alert")]
+    assert told == [("raised", "test.yaml:9"), ("ongoing", "test.yaml:10")]
+
+
+def test_no_two_alerts_have_one_number(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm.see(view(1, device(MINER)))
+    rewritten = tmp_path / "test.yaml"
+    rewritten.write_text(rewritten.read_text().replace("for: 0s", "for: 0s, utilisation: 6%"))
+    house.judge.policy = load_policy(rewritten)
+    house.alarm.see(view(2, device(MINER)))
+    told = [(each["state"], each["alert"]) for each in house.records("gpu-alert")]
+    assert told == [("raised", 1), ("cleared", 1), ("raised", 2)]
+
+
+def test_a_flood_of_plain_denials_hides_no_critical_one(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm.verdict(event_of(Connect("pool.test", 3333), DENIED, ACTOR, {}))
+    for _ in range(DENIALS_LIMIT + 1):
+        house.alarm.verdict(event_of(Connect("a.test", 443), PLAIN, ACTOR, {}))
+    untold = replace(JOB, sm=None)
+    house.alarm.see(view(monotonic(), device(untold, utilisation=None)))
+    (record,) = house.records("gpu-alert")
+    assert record["rule"] == "gpu.busy-with-denied-egress"
 
 
 # The join
@@ -200,7 +237,7 @@ def test_a_new_policy_judges_the_next_reading(tmp_path: Path) -> None:
 def test_a_denial_that_was_heard_joins_the_work_of_its_process(tmp_path: Path) -> None:
     house = _house(tmp_path)
     house.alarm.verdict(event_of(Connect("pool.test", 3333), DENIED, ACTOR, {}))
-    (denial,) = house.alarm._denials
+    (denial,) = house.alarm._denials.all()
     house.alarm.see(view(denial.at + 1, device(JOB)))
     (record,) = house.records("gpu-alert")
     assert (record["rule"], record["severity"]) == ("gpu.busy-with-denied-egress", "critical")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firewall.cli.gpu_story import GAP, WIDTH, gpu_story, moments, spark
@@ -107,6 +107,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(NAMES, JSON, max_size=4), st.dictionaries(NAMES, JSON, max_size=4))
 def test_a_damaged_record_is_told_too(gpu: dict[str, Any], after: dict[str, Any]) -> None:
     assert all(isinstance(each, str) for each in gpu_story({"gpu": gpu}, {"gpu": after}))

@@ -57,6 +57,18 @@ def owner(pid: int, proc: Path = PROC) -> ProcessView | None:
     return found if now is not None and now[_STARTED] == begun[_STARTED] else None
 
 
+def has_ended(pid: int) -> bool:
+    """Whether there is no process behind a pid for which `owner` found none; one that /proc hides
+    (hidepid, proc(5)) goes on."""
+    if _stat(f"{PROC}/{pid}") is not None:
+        return True
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
+    return False
+
+
 def container(pid: int, proc: Path = PROC) -> Place | None:
     """Where a process runs, by its cgroup; None where that cannot be read."""
     return _try(lambda: place(_text(_read(f"{proc}/{pid}/cgroup"))))

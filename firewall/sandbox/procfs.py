@@ -40,18 +40,19 @@ def state(pid: int) -> tuple[str, int]:
     A process whose first thread has ended is in the state of another: it is no zombie.
     """
     fields = _stat(f"/proc/{pid}")
-    letter = fields[0].decode()
-    if letter == "Z" and int(fields[_THREADS]) > 1:
-        letter = next((each for each in _threads(pid) if each not in "ZX"), letter)
-    return letter, int(fields[_STARTED])
+    return _stat(_living(pid, fields))[0].decode(), int(fields[_STARTED])
 
 
-def _threads(pid: int) -> Iterator[str]:
-    """The letters of the states of a process's threads."""
-    with suppress(OSError):
+def _living(pid: int, stat: list[bytes]) -> str:
+    """The folder that tells of a process: that of another thread where its first has ended, which
+    looks like a zombie's and holds nothing."""
+    if stat[0] == b"Z" and int(stat[_THREADS]) > 1:
         for task in os.listdir(f"/proc/{pid}/task"):
+            folder = f"/proc/{pid}/task/{task}"
             with suppress(OSError):
-                yield _stat(f"/proc/{pid}/task/{task}")[0].decode()
+                if _stat(folder)[0] not in (b"Z", b"X"):
+                    return folder
+    return f"/proc/{pid}"
 
 
 def _stat(folder: str) -> list[bytes]:
@@ -99,11 +100,12 @@ def describe(pid: int, limit: int = _READ_BYTES) -> Process:
 def describe_with_parent(pid: int, limit: int = _READ_BYTES) -> tuple[Process, int]:
     """As `describe`, and the process's parent."""
     status = _stat(f"/proc/{pid}")
-    arguments = command_line(pid, limit).rstrip(b"\0").split(b"\0")
+    folder = _living(pid, status)
+    arguments = _read(f"{folder}/cmdline", limit).rstrip(b"\0").split(b"\0")
     process = Process(
         pid=pid,
         started=_since_epoch(int(status[_STARTED])),
-        exe=_executable(pid),
+        exe=_executable(folder),
         argv=tuple(map(_text, arguments)),
         # Root's is also the folder of a process that hid itself; asking its status costs more.
         uid=os.stat(f"/proc/{pid}").st_uid or _user(pid),
@@ -116,9 +118,9 @@ def command_line(pid: int, limit: int) -> bytes:
     return _read(f"/proc/{pid}/cmdline", limit)
 
 
-def _executable(pid: int) -> str:
+def _executable(folder: str) -> str:
     try:
-        return _text(os.readlink(f"/proc/{pid}/exe".encode()))
+        return _text(os.readlink(f"{folder}/exe".encode()))
     except PermissionError:
         return ""
 
@@ -135,9 +137,13 @@ def _user(pid: int) -> int:
 
 def socket_inodes(pid: int) -> Iterator[int]:
     """The inodes of the sockets that a process holds. Raises OSError when it may not be asked."""
-    for name in os.listdir(f"/proc/{pid}/fd"):
+    folder = f"/proc/{pid}/fd"
+    if not (names := os.listdir(folder)):
+        folder = f"{_living(pid, _stat(f'/proc/{pid}'))}/fd"
+        names = os.listdir(folder)
+    for name in names:
         with suppress(OSError):
-            target = os.readlink(f"/proc/{pid}/fd/{name}")
+            target = os.readlink(f"{folder}/{name}")
             if target.startswith("socket:["):
                 yield int(target[8:-1])
 

@@ -172,7 +172,7 @@ def test_what_is_alone_in_its_cgroup_is_frozen_there(cgroup: Path, root: int) ->
         (cgroup / "cgroup.procs").write_text(str(pid))
     blamed = _blamed(root)
     assert _done(blamed.freeze) == (4, "")
-    assert "frozen 1" in (cgroup / "cgroup.events").read_text()
+    eventually(lambda: "frozen 1" in (cgroup / "cgroup.events").read_text())
     assert "T" not in _states([root, *family(root)])
     assert _done(blamed.thaw) == (4, "")
     eventually(lambda: "frozen 0" in (cgroup / "cgroup.events").read_text())

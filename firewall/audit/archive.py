@@ -1,10 +1,13 @@
 """What becomes of a chain's older segments: compressed, and removed when they may be.
 
 Nothing is removed before a checkpoint says from where on each chain is kept, so that a verifier can
-tell what was given up from what was taken.
+tell what was given up from what was taken. What an exporter has not shipped is kept longer, up to
+HELD times what was asked for: a far end that never comes back must not fill the disk, which would
+deny everything.
 """
 
 import hashlib
+import logging
 import os
 import re
 import time
@@ -14,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from firewall.audit.checkpoint import Head
+from firewall.audit.cursor import Mark, shipped
 from firewall.audit.errors import AuditError
 from firewall.audit.record import check
 from firewall.audit.segments import chains, first_seq, open_segment, segments
@@ -22,6 +26,10 @@ from firewall.audit.storage import sync_directory
 OPEN_SEGMENTS = 2
 """The newest of a chain, which its writer reads and writes: left as they are."""
 LEVEL = 3
+HELD = 2
+"""How many times the size and the age to keep is kept for exporters that lag."""
+
+logger = logging.getLogger(__name__)
 
 _KEEP = re.compile(r"(\d+)(d|h|MB|GB)")
 _UNITS = {"h": 3600, "d": 86400, "MB": 10**6, "GB": 10**9}
@@ -97,7 +105,20 @@ def _must_be_the_same(path: Path, draft: Path) -> None:
 
 
 def surplus(directory: Path, keep: Keep, heads: Mapping[str, Head]) -> dict[str, list[Path]]:
-    """The segments that need not be kept, by chain, oldest first; all of them signed."""
+    """The segments that need not be kept, by chain, oldest first; all of them signed.
+
+    What an exporter has not shipped is among them, and told loudly, only beyond HELD times `keep`.
+    """
+    wanted = _beyond(directory, keep, heads)
+    exporters = shipped(directory)
+    if not any(_lacking(path, exporters) for paths in wanted.values() for path in paths):
+        return wanted
+    limit = Keep(*(each and each * HELD for each in (keep.size, keep.seconds)))
+    forced = _beyond(directory, limit, heads)
+    return {name: _let_go(paths, forced.get(name, []), exporters) for name, paths in wanted.items()}
+
+
+def _beyond(directory: Path, keep: Keep, heads: Mapping[str, Head]) -> dict[str, list[Path]]:
     sizes = sum(path.stat().st_size for folder in chains(directory) for path in segments(folder))
     found: dict[str, list[Path]] = {}
     for path in sorted(_removable(directory, heads), key=lambda each: each.stat().st_mtime):
@@ -108,6 +129,32 @@ def surplus(directory: Path, keep: Keep, heads: Mapping[str, Head]) -> dict[str,
             found.setdefault(path.parent.name, []).append(path)
             sizes -= status.st_size
     return {name: _from_the_first(directory / name, paths) for name, paths in found.items()}
+
+
+def _let_go(
+    paths: list[Path], forced: list[Path], exporters: Mapping[str, Mapping[str, Mark]]
+) -> list[Path]:
+    """Those from the first on that every exporter has shipped, or that are kept no longer."""
+    wanted = []
+    for path in paths:
+        lacking = _lacking(path, exporters)
+        if lacking and path not in forced:
+            break
+        if lacking:
+            names = ", ".join(lacking)
+            logger.error("%s is removed though %s has not shipped it", path, names)
+        wanted.append(path)
+    return wanted
+
+
+def _lacking(path: Path, exporters: Mapping[str, Mapping[str, Mark]]) -> list[str]:
+    """The exporters that have not shipped all of a segment."""
+    files = segments(path.parent)
+    following = first_seq(files[files.index(path) + 1])
+    chain = path.parent.name
+    return [
+        name for name, marks in exporters.items() if marks.get(chain, Mark()).seq < following - 1
+    ]
 
 
 def _removable(directory: Path, heads: Mapping[str, Head]) -> Iterator[Path]:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator, Mapping
 from itertools import chain as concatenated
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from firewall.audit.segments import chains, first_seq, open_segment, segments
+from firewall.audit.lines import Lines
+from firewall.audit.segments import chains, open_segment, segments
 
 POLL_SECONDS = 0.2
 
@@ -84,67 +85,18 @@ class _Cursor:
     """Iterates over the records of one chain up to its present end, and on when asked again."""
 
     def __init__(self, folder: Path, after: int) -> None:
-        self._folder = folder
         self._after = after
-        self._file: BinaryIO | None = None
-        self._segment = folder
-        self._line = 0
-        self._half = b""
+        self._lines = Lines(folder, after)
 
     def __iter__(self) -> Iterator[Record]:
-        while (line := self._next()) is not None:
-            record = _parse(line, self._segment, self._line)
+        while (line := self._lines.next()) is not None:
+            record = _parse(line, self._lines.segment, self._lines.number)
             if record.get("seq", self._after + 1) > self._after:
                 yield record
 
     def close(self) -> None:
         """Close the segment that is being read."""
-        if self._file is not None:
-            self._file.close()
-
-    def _next(self) -> bytes | None:
-        """The next whole line, from the next segment where this one has ended."""
-        while self._file is not None or self._advance():
-            line = self._whole_line()
-            if line is None and self._later():
-                # The writer may have ended this segment between the two looks at it.
-                line = self._whole_line()
-            if line is not None:
-                return line
-            if not self._advance():
-                return None
-        return None
-
-    def _whole_line(self) -> bytes | None:
-        """A line with its end; half a line may be one that is being written."""
-        if self._file is None:
-            return None
-        line = self._half + self._file.readline()
-        if not line.endswith(b"\n"):
-            self._half = line
-            return None
-        self._half = b""
-        self._line += 1
-        return line
-
-    def _later(self) -> list[Path]:
-        files = segments(self._folder)
-        return [each for each in files if first_seq(each) > first_seq(self._segment)]
-
-    def _advance(self) -> bool:
-        """Open the segment to read next, if there is one."""
-        if self._file is None:
-            files = segments(self._folder)
-            earlier = [each for each in files if first_seq(each) <= self._after + 1]
-            files = earlier[-1:] or files
-        else:
-            files = self._later()
-        if not files:
-            return False
-        self.close()
-        self._segment, self._line, self._half = files[0], 0, b""
-        self._file = open_segment(self._segment)
-        return True
+        self._lines.close()
 
 
 def _parse(line: bytes, segment: Path, number: int) -> Record:

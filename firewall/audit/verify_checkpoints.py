@@ -57,7 +57,7 @@ class Checkpoints:
 
     def __init__(self, directory: Path, key: Key | None, seen: Sequence[Seen]) -> None:
         self._directory = directory
-        self._keys = list(succession(key, _rotations(directory))) if key else []
+        self._keys = list(succession(key, rotations(directory))) if key else []
         self._epoch = 0
         self._seen = sorted(seen, key=lambda each: Root.parse(each.note).size)
         self._tree = Tree()
@@ -198,7 +198,7 @@ def set_back(before: str, after: str) -> bool:
         return True
 
 
-def _rotations(directory: Path) -> Iterator[str]:
+def rotations(directory: Path) -> Iterator[str]:
     """The rotations told in all checkpoints that can be read."""
     for path in notes.files(directory):
         for _, line in notes.lines(path):

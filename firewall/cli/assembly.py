@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firewall.alerting import Alarm, everyone
 from firewall.audit import AuditBusy, AuditLog, Keeper, keys
@@ -24,6 +25,9 @@ from firewall.proxy.reload import Reload
 from firewall.sandbox import Threads
 from firewall.sandbox.blamed import Blamed
 from firewall.toolcalls.approvals import Approvals
+
+if TYPE_CHECKING:
+    from firewall.proxy.lane.lane import HandOver, Lane
 
 CHAINS = 1024
 
@@ -85,7 +89,9 @@ def open_house(
         desk="firewall.toolcalls.approvals:desk",
         approvals=str(plan.approvals),
     )
-    gate = Gate(loop, judge, teller, metrics, setup, Actors(plan.name, finder, loop.post))
+    lane = _lane(loop, judge, plan) if plan.inspect != "depth" else None
+    actors = Actors(plan.name, finder, loop.post)
+    gate = Gate(loop, judge, teller, metrics, setup, actors, lane=lane)
     reload = Reload(
         loop, plan.policy_path, plan.policy, gate.replace_policy, warn, watch=plan.watched
     )
@@ -123,6 +129,18 @@ def _cleaner(judge: Judge) -> Callable[[str], str]:
         return judge.redactor.text(text)
 
     return clean
+
+
+def _lane(loop: Loop, judge: Judge, plan: Plan) -> "Callable[[HandOver], Lane]":
+    """What makes the fast lane, for a gate that takes over what it does not know."""
+
+    def make(hand_over: "HandOver") -> "Lane":
+        from firewall.proxy.lane.lane import Lane  # which loads TLS
+
+        both = plan.inspect == "http2"
+        return Lane(loop, judge, plan.authority, plan.upstream_ca, hand_over, prefer_http2=both)
+
+    return make
 
 
 def open_control(loop: Loop, judge: Judge, desk: Desk, plan: Plan) -> Control:

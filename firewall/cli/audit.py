@@ -10,6 +10,7 @@ from firewall.cli.logs import Log, fail, log_directory, readable
 from firewall.cli.places import authority_directory
 from firewall.cli.query import query, stats
 from firewall.cli.report import report
+from firewall.cli.ship import ingest, ship
 from firewall.verdict import Action
 
 app = typer.Typer(no_args_is_help=True, help="Read and check the audit log.")
@@ -29,6 +30,8 @@ EXITS = {
 app.command()(query)
 app.command()(stats)
 app.command()(report)
+app.command()(ship)
+app.command()(ingest)
 
 
 @app.command()

@@ -24,6 +24,8 @@ def readable(directory: Path) -> Iterator[None]:
     """Turn what keeps the log from being read into a message and exit status 2."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # Whoever read the output has seen enough; typer ends quietly.
     except OSError as error:
         fail(f"the audit log in {directory} cannot be read: {error}")
     except KeyboardInterrupt:

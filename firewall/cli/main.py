@@ -7,6 +7,7 @@ import typer
 from firewall.cli import approvals, audit, gpu, hook, policy, protocols, sandbox, tools
 from firewall.cli.options import (
     CheckpointsOption,
+    InspectOption,
     KeepOption,
     LogOption,
     MetricsOption,
@@ -62,6 +63,7 @@ def run(
     ] = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
+    inspect: InspectOption = "http2",
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Run an agent in a sandbox whose only way out is the firewall."""
@@ -69,8 +71,9 @@ def run(
 
     places = tuple(checkpoints or ())
     status = run_agent(
-        tuple(command), policy, log, metrics, user, live=live, checkpoints=places, keep=keep
-    )
+        tuple(command), policy, log, metrics, user,
+        live=live, checkpoints=places, keep=keep, inspect=inspect,
+    )  # fmt: skip
     raise typer.Exit(status)
 
 
@@ -82,13 +85,16 @@ def serve(
     metrics: MetricsOption = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
+    inspect: InspectOption = "http2",
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""
     from firewall.cli.serve import serve_proxy
 
     places = tuple(checkpoints or ())
-    status = serve_proxy(policy, listen, log, metrics, live=live, checkpoints=places, keep=keep)
+    status = serve_proxy(
+        policy, listen, log, metrics, live=live, checkpoints=places, keep=keep, inspect=inspect
+    )
     raise typer.Exit(status)
 
 

@@ -25,3 +25,10 @@ KeepOption = Annotated[
     str | None,
     typer.Option("--keep", help="How much of the log to keep, as 90d, 10GB or 90d,10GB."),
 ]
+InspectOption = Annotated[
+    str,
+    typer.Option(
+        help="Where HTTP is inspected: http2 (HTTP/1.1 in the gate, clients that offer HTTP/2 in"
+        " the slower depth process), fast (those too in the gate, as HTTP/1.1), depth (all there)."
+    ),
+]

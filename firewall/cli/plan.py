@@ -12,6 +12,9 @@ from firewall.policy import Policy
 from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found
 
+INSPECT = ("http2", "fast", "depth")
+"""HTTP/1.1 in the gate with clients that do not offer HTTP/2; with those too; with none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -22,7 +25,8 @@ class Plan:
     `authority` that of the certificate authority, `ssh_ca` the public key of its SSH host keys,
     `upstream_ca` the bundle of authorities trusted towards servers, `known_hosts` the SSH host keys
     known of them, `watched` whether the policy's files may be reloaded without being asked to,
-    `checkpoints` the second places of the log's checkpoints, `keep` how much of it is kept.
+    `checkpoints` the second places of the log's checkpoints, `keep` how much of it is kept,
+    `inspect` where HTTP is inspected.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Plan:
     watched: bool
     checkpoints: tuple[Place, ...] = ()
     keep: Keep | None = None
+    inspect: str = "http2"
 
 
 def make_plan(
@@ -51,11 +56,14 @@ def make_plan(
     upstream_ca: str | None = None,
     checkpoints: Sequence[str] = (),
     keep: str | None = None,
+    inspect: str = "http2",
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 
     `kind` begins the name, which no other firewall of this state directory has.
     """
+    if inspect not in INSPECT:
+        raise ValueError(f"--inspect {inspect} is none of {', '.join(INSPECT)}")
     # Without symbolic links, which an agent could turn elsewhere while it runs.
     state = state_directory().resolve()
     audit = (log or state / "audit").resolve()
@@ -82,6 +90,7 @@ def make_plan(
         watched=not works_beside(policy),
         checkpoints=tuple(place(each) for each in checkpoints),
         keep=None if keep is None else Keep.parse(keep),
+        inspect=inspect,
     )
 
 

@@ -38,11 +38,13 @@ def run_agent(
     upstream_ca: str | None = None,
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
+    inspect: str = "http2",
 ) -> int:
     """Run the command and return its exit status as a shell would.
 
     `upstream_ca` is the bundle trusted towards servers instead of the machine's own, `checkpoints`
-    the second places of the log's checkpoints, `keep` how much of it is kept.
+    the second places of the log's checkpoints, `keep` how much of it is kept,
+    `inspect` where HTTP is inspected (plan.INSPECT).
     """
     signals.block()
     # An agent that made itself the terminal's foreground could otherwise have the firewall stopped
@@ -53,8 +55,9 @@ def run_agent(
         path = str(find(policy_path).absolute())
         policy = load_policy(path)
         plan = make_plan(
-            path, policy, log, metrics, upstream_ca=upstream_ca, checkpoints=checkpoints, keep=keep
-        )
+            path, policy, log, metrics,
+            upstream_ca=upstream_ca, checkpoints=checkpoints, keep=keep, inspect=inspect,
+        )  # fmt: skip
         sandbox = Sandbox.launch(specify(command, policy, plan, user))
     except (PolicyError, SandboxError, OSError, ValueError) as error:
         return _fail(error)

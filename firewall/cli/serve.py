@@ -23,14 +23,16 @@ def serve_proxy(
     live: bool,
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
+    inspect: str = "http2",
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
     signals.block()
     try:
         policy = load_policy(policy_path)
         plan = make_plan(
-            policy_path, policy, log, metrics, kind="serve", checkpoints=checkpoints, keep=keep
-        )
+            policy_path, policy, log, metrics,
+            kind="serve", checkpoints=checkpoints, keep=keep, inspect=inspect,
+        )  # fmt: skip
         with _listener(*host_and_port(listen)) as listener:
             return _serve(plan, listener, live=live)
     except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""The head of an HTTP/1 request (RFC 9112), recognised leniently and parsed strictly.
+"""The heads of HTTP/1 messages (RFC 9112): requests recognised leniently, all parsed strictly.
 
-`recognise` says that a stream means to be HTTP; whether its head is sound is for `parse_head`,
-which accepts one reading only: what two parsers could read differently is an error.
+`recognise` says that a stream means to be HTTP; whether its head is sound is for `parse_head` and
+`parse_answer`, which accept one reading only: what two parsers could read differently is an error.
 """
 
 import re
@@ -19,7 +19,13 @@ _FIRST_BYTES = re.compile(rb"[\r\n]{0,8}(?:\Z|%b{1,32}(?:\Z| ))" % _TOKEN)
 _REQUEST_LINE = re.compile(rb"(%b{1,32}) ([!-~\x80-\xff]+) HTTP/1\.[0-9]\r?\n" % _TOKEN)
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STRICT_LINE = re.compile(rb"(%b{1,32}) ([!-~]+) (HTTP/1\.[01])" % _TOKEN)
-_FIELD = re.compile(rb"(%b+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
+FIELD = re.compile(rb"(%b+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
+"""A header field or trailer without its line's end (RFC 9112 section 5)."""
+
+
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+"""Python would refuse to read thousands of digits; an exabyte is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,21 @@ class Head:
     method: str
     target: str
     version: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    length: int
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of the header `name`, which is given in lower case."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
+    """The head of a response, laid out like a request's."""
+
+    version: str
+    status: int
+    reason: bytes
     headers: tuple[tuple[bytes, bytes], ...]
     length: int
 
@@ -92,10 +113,8 @@ def parse_head(data: bytes) -> Head | None:
     Raises ProtocolError for a head that is malformed, ambiguous or longer than `LIMIT`.
     """
     start = 2 if data.startswith(b"\r\n") else 0
-    end = data.find(b"\r\n\r\n", start, LIMIT)
-    if end < 0:
-        if len(data) >= LIMIT:
-            raise ProtocolError(f"the request head is longer than {LIMIT} bytes")
+    end = _head_end(data, start, "request")
+    if end is None:
         return None
     first, *fields = data[start:end].split(b"\r\n")
     line = _STRICT_LINE.fullmatch(first)
@@ -108,10 +127,38 @@ def parse_head(data: bytes) -> Head | None:
     return head
 
 
+def parse_answer(data: bytes) -> AnswerHead | None:
+    """Parse the response head at the start of `data`; None while it is incomplete.
+
+    Raises ProtocolError for a head that is malformed, ambiguous or longer than `LIMIT`.
+    """
+    end = _head_end(data, 0, "response")
+    if end is None:
+        return None
+    first, *fields = data[:end].split(b"\r\n")
+    line = _STATUS_LINE.fullmatch(first)
+    if line is None:
+        raise ProtocolError("malformed status line; an answer begins with HTTP/1.1 and a status")
+    version, status, reason = line[1].decode("ascii"), int(line[2]), line[3] or b""
+    head = AnswerHead(version, status, reason, tuple(_parse_fields(fields)), end + 4)
+    _check_framing(head)
+    return head
+
+
+def _head_end(data: bytes, start: int, what: str) -> int | None:
+    """Where the blank line that ends a head begins; None while it goes on."""
+    end = data.find(b"\r\n\r\n", start, LIMIT)
+    if end < 0:
+        if len(data) >= LIMIT:
+            raise ProtocolError(f"the {what} head is longer than {LIMIT} bytes")
+        return None
+    return end
+
+
 def _parse_fields(lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Names are tokens, at once followed by a colon; folded lines are refused (section 5)."""
     for number, line in enumerate(lines, 1):
-        field = _FIELD.fullmatch(line)
+        field = FIELD.fullmatch(line)
         if field is None:
             raise ProtocolError(f"malformed header line {number}; write name: value")
         yield field[1], field[2].rstrip(b" \t")
@@ -124,12 +171,12 @@ def _check_host(head: Head) -> None:
         raise ProtocolError(f"{count} Host headers; write exactly one")
 
 
-def _check_framing(head: Head) -> None:
+def _check_framing(head: Head | AnswerHead) -> None:
     """One way to tell where the body ends, or smuggling is possible (sections 6.1 and 6.3)."""
     lengths, codings = head.values(b"content-length"), head.values(b"transfer-encoding")
     if lengths and codings:
         raise ProtocolError("both Content-Length and Transfer-Encoding; write one of them")
-    if len(lengths) > 1 or any(not length.isdigit() for length in lengths):
+    if len(lengths) > 1 or any(not _LENGTH.fullmatch(each) for each in lengths):
         raise ProtocolError("malformed Content-Length; write one decimal number")
     if codings and [coding.lower() for coding in codings] != [b"chunked"]:
         raise ProtocolError("only Transfer-Encoding: chunked is understood")

@@ -48,7 +48,7 @@ class Dial:
     def _fail(self, code: int) -> None:
         if self._socket.fileno() >= 0:
             self.cancel()
-            self._done(None, f"no connection: {os.strerror(code)}")
+            self._done(None, f"no connection: {os.strerror(code).lower()}")
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -9,8 +9,8 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
 from firewall import judge
@@ -25,7 +25,7 @@ from firewall.proxy.actors import Endpoint, Found
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dial import Dial
 from firewall.proxy.farewell import Farewell
-from firewall.proxy.handover import Handover
+from firewall.proxy.handover import Handover, Kind, Traffic
 from firewall.proxy.late import JUDGED_AS, Late
 from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
@@ -33,8 +33,13 @@ from firewall.proxy.refusal import UNREACHABLE, sentence
 from firewall.proxy.relay import Relay, Watcher, reset_on_close
 from firewall.proxy.resolver import Resolved
 from firewall.proxy.unread import Unread
-from firewall.requests import Connect, Direction, Finding, Message, Protocol
-from firewall.verdict import Action, Obligations, Verdict
+from firewall.proxy.ways import Road, way
+from firewall.requests import Connect, Direction, Finding, Message
+from firewall.verdict import Action, Verdict
+
+if TYPE_CHECKING:
+    from firewall.proxy.lane.lane import Lane
+    from firewall.proxy.lane.visit import Visit
 
 logger = logging.getLogger(__name__)
 
@@ -53,26 +58,15 @@ class House(Interface):
     loop: Loop
     judge: Judge
     depth: DepthLink
+
+    @property
+    def lane(self) -> "Lane | None": ...
+
     metrics: Metrics
 
     def find_actor(self, client: Endpoint, destination: Endpoint, found: Found) -> None: ...
     def resolve(self, name: str, done: Resolved) -> None: ...
     def ended(self, flow: "Flow") -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Road:
-    """Where a connection comes from and where it wants to go.
-
-    `host`:`port` is the destination as asked (a name where there is one; "" where each request
-    names its own, RFC 9112 3.2.2), `dialled` the address that the client's own socket is connected
-    to, which is how its process is found.
-    """
-
-    client: Endpoint
-    dialled: Endpoint
-    host: str
-    port: int
 
 
 class Flow:
@@ -86,6 +80,7 @@ class Flow:
         self._started = time.monotonic()
         self._relay: Relay | None = None
         self._dial: Dial | None = None
+        self._visit: Visit | None = None
         self._actor = Actor(sandbox="unknown", unknown="the flow ended before it was found")
         self._found_who = False
         self._request = Connect(road.host, road.port)
@@ -113,7 +108,7 @@ class Flow:
     @property
     def admitted(self) -> bool:
         """Whether it leads somewhere. What does not yet is refused later, in its own protocol."""
-        return self._relay is not None or self._dial is not None
+        return any(each is not None for each in (self._relay, self._dial, self._visit))
 
     def conclude(self) -> None:
         """Judge by what has been seen so far: nothing more will come."""
@@ -124,6 +119,8 @@ class Flow:
         """Cut the flow, whatever it is doing."""
         if self._relay is not None:
             self._relay.abort()
+        elif self._visit is not None:
+            self._visit.abort()
         else:
             self._reset()
 
@@ -229,15 +226,20 @@ class Flow:
     # Carrying out the verdict
 
     def _answered(self, verdict: Verdict) -> None:
-        protocol, obliged = self._request.protocol, verdict.obligations
-        inspected = protocol == "tls" and obliged.tls == "inspect"
-        if inspected or protocol in ("http", "http2") or _for_gateway(protocol, obliged):
+        lane = self._house.lane
+        chosen = way(self._request, verdict, lane)
+        if chosen == "lane" and lane is not None:
+            self._opening.stop()
+            self._enter("inspecting")
+            given = self._context("intercept", verdict)
+            self._visit = lane.serve(given, self._client, self._inspected)
+        elif chosen == "depth":
             self._hand_over("intercept", verdict)
         else:
             self._connect_upstream()
 
-    def _hand_over(self, kind: Literal["intercept", "refuse", "forward"], verdict: Verdict) -> None:
-        handover = Handover(
+    def _context(self, kind: Kind, verdict: Verdict) -> Handover:
+        return Handover(
             kind=kind,
             flow=self.number,
             client=self._road.client,
@@ -249,8 +251,10 @@ class Flow:
             actor=self._actor,
             verdict=verdict,
         )
+
+    def _hand_over(self, kind: Kind, verdict: Verdict) -> None:
         self._opening.stop()
-        self.handed_over = self._house.depth.give(handover, self._client)
+        self.handed_over = self._house.depth.give(self._context(kind, verdict), self._client)
         if self.handed_over:
             self._finish()
         else:
@@ -325,6 +329,9 @@ class Flow:
 
         self._house.judge.decide(request, self._actor, self._facts(), answer)
 
+    def _inspected(self, traffic: Traffic) -> None:
+        self._relayed(traffic.sent, traffic.received)
+
     def _relayed(self, sent: int, received: int) -> None:
         self._house.metrics.bytes("sent", sent)
         self._house.metrics.bytes("received", received)
@@ -382,11 +389,3 @@ class Flow:
             self._over = True
             self._house.metrics.flow(self._state, -1)
             self._house.ended(self)
-
-
-def _for_gateway(protocol: Protocol, obliged: Obligations) -> bool:
-    """Whether the SSH gateway takes it: all SSH that is not trusted, and a client that keeps silent
-    where SSH is all that is allowed."""
-    if protocol == "silent":
-        return obliged.ssh == "gateway"
-    return protocol == "ssh" and obliged.ssh != "relay"

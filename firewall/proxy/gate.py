@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firewall import judge
 from firewall.judge import Cause, Judge, fail_closed
@@ -26,14 +26,18 @@ from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dns import Resolution
 from firewall.proxy.dns_tcp import DnsConnection
 from firewall.proxy.explicit import Front
-from firewall.proxy.flow import Flow, Road
-from firewall.proxy.handover import Setup
+from firewall.proxy.flow import Flow
+from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.loop import READ, Loop
 from firewall.proxy.names import Names
 from firewall.proxy.relay import reset_on_close
 from firewall.proxy.resolver import Resolved, Resolver
 from firewall.proxy.udp import DNS_PORT, UdpListener, endpoint
+from firewall.proxy.ways import Road
 from firewall.verdict import Verdict
+
+if TYPE_CHECKING:
+    from firewall.proxy.lane.lane import HandOver, Lane
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +59,8 @@ class Gate:
         metrics: Metrics,
         setup: Setup,
         actors: Actors,
+        *,
+        lane: "Callable[[HandOver], Lane] | None" = None,
     ) -> None:
         self.loop = loop
         self.judge = judge
@@ -62,6 +68,8 @@ class Gate:
         self.metrics = metrics
         self.depth = DepthLink(loop, self._setup, self._reported)
         judge.on_deeds = lambda done: loop.post(lambda: self.depth.tell(done))
+        self._make_lane = lane
+        self._lane: Lane | None = None
         self._setup_base = setup
         self._actors = actors
         self._names = Names()
@@ -108,6 +116,8 @@ class Gate:
         admitted, inspected = [flow for flow in self._flows if flow.admitted], self._inspected
         uncut: list[Verdict] = []
         self.depth.retire()
+        if self._lane is not None:
+            self._lane.cut()
         for flow in admitted:
             with fail_closed(self.judge, "gate.cut", uncut.append):
                 judge.probe("gate.cut")
@@ -136,6 +146,8 @@ class Gate:
             self._udp.close()
         for flow in list(self._flows):
             flow.abort()
+        if self._lane is not None:
+            self._lane.close()
         self.depth.close()
         self._resolver.close()
         self._actors.close()
@@ -147,6 +159,13 @@ class Gate:
 
     def resolve(self, name: str, done: Resolved) -> None:
         self._resolver.resolve(name, done)
+
+    @property
+    def lane(self) -> "Lane | None":
+        """The fast lane, loaded when the first flow is allowed; None where there is none."""
+        if self._lane is None and self._make_lane is not None:
+            self._lane = self._make_lane(self._hand_over)
+        return self._lane
 
     def ended(self, flow: Flow) -> None:
         self._flows.discard(flow)
@@ -236,6 +255,13 @@ class Gate:
         policy, shut = self.judge.policy.dump(), self.judge.quarantined
         done = self.judge.done()
         return replace(self._setup_base, policy=policy, quarantined=shut, deeds=done)
+
+    def _hand_over(self, given: Handover, client: socket.socket) -> bool:
+        """Give depth what the lane does not know, in the middle of a flow that the lane keeps."""
+        given_over = self.depth.give(given, client)
+        if given_over:
+            self._count_inspected(self._inspected + 1)
+        return given_over
 
     def _reported(self, kind: str, body: dict[str, Any]) -> None:
         if kind == "verdict":

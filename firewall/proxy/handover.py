@@ -27,6 +27,9 @@ travels as a memory file: the kernel would refuse it, and the receiver would rea
 _IN_FILE = b"memory file"
 
 
+type Kind = Literal["intercept", "refuse", "forward"]
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """The first message: what the depth process needs before it can judge.
@@ -64,9 +67,10 @@ class Handover:
     `verdict` to the client in its own protocol and let nothing through, "forward" serve it as an
     HTTP proxy for absolute-form requests, each with a destination of its own that is judged here.
     `host`:`port` is the destination as asked, `address` the IP address that was judged for it.
+    `decrypted` says that the gate has ended the client's TLS, and that what is inside it follows.
     """
 
-    kind: Literal["intercept", "refuse", "forward"]
+    kind: Kind
     flow: int
     client: tuple[str, int]
     host: str
@@ -76,6 +80,7 @@ class Handover:
     sni: str | None
     actor: Actor
     verdict: Verdict
+    decrypted: bool = False
 
 
 @dataclass

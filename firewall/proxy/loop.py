@@ -71,6 +71,8 @@ class Loop:
     def post(self, call: Callable[[], None]) -> None:
         """Run `call` on the loop's thread, soon."""
         self._posted.append(call)
+        if len(self._posted) > 1:
+            return  # whoever takes the first sees this one too, or wakes the loop again
         try:
             os.eventfd_write(self._wakeup, 1)
         except OSError:
@@ -109,6 +111,8 @@ class Loop:
         os.eventfd_read(self._wakeup)
         for _ in range(len(self._posted)):
             self._call(self._posted.popleft())
+        if self._posted:
+            os.eventfd_write(self._wakeup, 1)
 
     def _run_timers(self) -> None:
         now = time.monotonic()

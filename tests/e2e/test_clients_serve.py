@@ -109,7 +109,8 @@ def served(certificates: Certificates, nginx: Nginx) -> Iterator[Served]:
         index = Web(certificates, wheel_index("tiny"))
         ports = {"https": nginx.https, "http": nginx.http, "git": git.port, "index": index.port}
         try:
-            with serve(workplace, workplace.policy(POLICY, **ports)) as firewall:
+            policy = workplace.policy(POLICY, **ports)
+            with serve(workplace, policy) as firewall:
                 yield Served(workplace, nginx, git, index, firewall.port)
         finally:
             git.close()

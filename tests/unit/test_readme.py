@@ -76,6 +76,7 @@ COMMANDS = (
     ["protocols", "identify"],
     ["audit", "show"],
     ["audit", "verify"],
+    ["audit", "ship"],
     ["gpu", "top"],
     ["hook", "install"],
     ["mcp"],

@@ -8,14 +8,13 @@ import re
 
 from mitmproxy import http
 
-from firewall.protocols import inspect_request
+from firewall.proxy.http.asking import Head, ask, canonical
 from firewall.proxy.http.flow import Flow
 from firewall.requests import HttpRequest
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, 5.6.2: what methods and header names are made of."""
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]*")
-_PORT = re.compile(r":([0-9]{0,9})")
 _BREAKS = re.compile(rb"[\r\n\x00]")
 """RFC 9110, 5.5: in a header's value these may be read as the end of the line."""
 
@@ -34,22 +33,17 @@ def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
         raise MalformedError(reason_of(exchange.error.msg))
     _require_plain(request)
     host, port = destination(request, flow)
-    fields = request.headers.fields
-    # As it is sent: mitmproxy's own `method` is in upper case, but servers tell cases apart.
-    method = request.data.method.decode("ascii")
-    return HttpRequest(
-        method=method,
+    head = Head(
+        # As it is sent: mitmproxy's own `method` is in upper case, but servers tell cases apart.
+        method=request.data.method.decode("ascii"),
         scheme="https" if request.scheme == "https" else "http",
-        host=host,
-        port=port,
         path=request.path,
-        authority=_authority(request, host),
-        sni=canonical(exchange.client_conn.sni) if exchange.client_conn.sni else None,
         version=request.http_version,
+        fields=request.headers.fields,
+        stated=_stated(request),
         upgrade=upgrade(request),
-        findings=inspect_request(method, request.path, fields),
-        authority_port=_authority_port(request, port),
     )
+    return ask(head, host, port, exchange.client_conn.sni)
 
 
 def reason_of(error: str) -> str:
@@ -70,34 +64,6 @@ def upgrade(request: http.Request) -> str | None:
     """The protocol the request wants to switch to, lower case."""
     wanted = str(request.headers.get("upgrade", "")).strip().lower()
     return wanted or None
-
-
-def canonical(host: str) -> str:
-    """A host as the policy writes it: lower case, no final dot."""
-    return host.lower().removesuffix(".")
-
-
-def name_of(authority: str) -> str:
-    """The host of a Host header or :authority, without port and brackets."""
-    return _split(authority)[0]
-
-
-def port_of(authority: str) -> int | None:
-    """The port of a Host header or :authority; None where there is none."""
-    port = _split(authority)[1]
-    return int(port) if port else None
-
-
-def _split(authority: str) -> tuple[str, str]:
-    name = authority.strip(" \t").lower()
-    if name.startswith("["):
-        host, _, rest = name[1:].partition("]")
-        found = _PORT.fullmatch(rest)
-        return host, found[1] if found else ""
-    host, colon, port = name.rpartition(":")
-    if colon and ":" not in host and _PORT.fullmatch(f":{port}"):
-        return canonical(host), port
-    return canonical(name), ""
 
 
 def prepare(exchange: http.HTTPFlow, flow: Flow) -> None:
@@ -149,24 +115,6 @@ def _require_plain(request: http.Request) -> None:
             raise MalformedError(f"the header name {name!r} is not a token")
         if _BREAKS.search(value):
             raise MalformedError(f"the header {name.decode()} contains a line break or a zero byte")
-
-
-def _authority(request: http.Request, host: str) -> str:
-    """The name the request itself states; of several, one that differs from the destination.
-
-    HTTP/1.0 knows no Host header (RFC 1945, 10): without one, the connection says who is meant.
-    """
-    names = [name_of(each) for each in _stated(request)]
-    odd = [each for each in names if each != host]
-    silent = not names and request.http_version != "HTTP/1.0"
-    return odd[0] if odd else ("" if silent else host)
-
-
-def _authority_port(request: http.Request, port: int) -> int | None:
-    """The port the request itself states; of several, one that differs from the destination."""
-    ports = [each for each in map(port_of, _stated(request)) if each is not None]
-    odd = [each for each in ports if each != port]
-    return odd[0] if odd else (port if ports else None)
 
 
 def _stated(request: http.Request) -> list[str]:

@@ -19,9 +19,9 @@ from firewall.judge import Judge, fail_closed
 from firewall.ports import Answer
 from firewall.protocols import Conversation, Identity, Watch, identify, inspect_response
 from firewall.proxy.http.answers import Answers
+from firewall.proxy.http.asking import canonical
 from firewall.proxy.http.describing import (
     MalformedError,
-    canonical,
     describe,
     prepare,
     switches_to_websocket,

@@ -8,23 +8,18 @@ from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.proxy.layers.http import _http1
 
-from firewall.policy.remedies import SPEAK_PLAINLY
 from firewall.proxy.http.describing import reason_of
-from firewall.proxy.http.refuse import RULE_HEADER
-from firewall.proxy.refusal import failure, page
-from firewall.verdict import Action, Severity, Verdict
+from firewall.proxy.http.pages import malformed_page, unreachable_page
 
 BAD_REQUEST = 400
-RULE = "guards.protocol-mismatch"
 
 
 def make_error_response(status_code: int, message: str = "") -> bytes:
     """A whole response: a refusal for what the client sent, trouble for all else."""
     bad = status_code == BAD_REQUEST
-    verdict = Verdict(Action.DENY, RULE, reason_of(message), Severity.WARNING, SPEAK_PLAINLY)
-    kind, body = page(verdict, None, "") if bad else failure(message, None, "")
-    headers = {"Content-Type": kind, "Connection": "close", **({RULE_HEADER: RULE} if bad else {})}
-    response = http.Response.make(status_code, body, headers)
+    shown = malformed_page(reason_of(message)) if bad else unreachable_page(message, None, "")
+    fields = {**shown.fields, "Connection": "close"}
+    response = http.Response.make(status_code, shown.body, fields)
     raw: bytes = http1.assemble_response(response)  # type: ignore[no-untyped-call]
     return raw
 

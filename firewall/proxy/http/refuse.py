@@ -4,24 +4,24 @@ from urllib.parse import quote
 
 from mitmproxy import http
 
-from firewall.proxy.refusal import UNREACHABLE, failure, page, plain, sentence
+from firewall.proxy.http.pages import RULE_HEADER, Page, refusal_page, unreachable_page
+from firewall.proxy.refusal import UNREACHABLE, plain, sentence
 from firewall.requests import Request
 from firewall.verdict import Verdict
 
 GRPC_PERMISSION_DENIED = 7
 GRPC_UNAVAILABLE = 14
-RULE_HEADER = "X-Firewall-Rule"
 
 
 def refusal(request: http.Request, verdict: Verdict, asked: Request | None) -> http.Response:
     """The 403 for a denied request, in a form that its client can show."""
     if verdict.rule == UNREACHABLE:
         return unreachable(request, verdict.reason, asked)
-    if _speaks_grpc(request):
-        response = _grpc(GRPC_PERMISSION_DENIED, sentence(verdict))
-    else:
-        response = _respond(request, 403, page(verdict, asked, _accept(request)))
-    response.headers[RULE_HEADER] = plain(verdict.rule).encode("ascii", "replace").decode()
+    shown = refusal_page(verdict, asked, _accept(request))
+    if not _speaks_grpc(request):
+        return _respond(request, shown)
+    response = _grpc(GRPC_PERMISSION_DENIED, sentence(verdict))
+    response.headers[RULE_HEADER] = shown.fields[RULE_HEADER]
     return response
 
 
@@ -29,13 +29,12 @@ def unreachable(request: http.Request, why: str, asked: Request | None) -> http.
     """The 502 for an allowed request whose server is down, untrusted or speaks nonsense."""
     if _speaks_grpc(request):
         return _grpc(GRPC_UNAVAILABLE, plain(why))
-    return _respond(request, 502, failure(why, asked, _accept(request)))
+    return _respond(request, unreachable_page(why, asked, _accept(request)))
 
 
-def _respond(request: http.Request, status: int, shown: tuple[str, bytes]) -> http.Response:
-    content_type, body = shown
-    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
-    return http.Response.make(status, b"" if request.method == "HEAD" else body, headers)
+def _respond(request: http.Request, shown: Page) -> http.Response:
+    body = b"" if request.method == "HEAD" else shown.body
+    return http.Response.make(shown.status, body, shown.fields)
 
 
 def _grpc(status: int, message: str) -> http.Response:

@@ -7,7 +7,7 @@ from mitmproxy.proxy.context import Context
 
 from firewall.judge import Judge
 from firewall.protocols import Identity
-from firewall.proxy.http.describing import canonical
+from firewall.proxy.http.asking import canonical
 from firewall.proxy.http.flow import Flow
 from firewall.proxy.resolver import literal, lookup
 from firewall.requests import Connect, Request

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, cast
 from mitmproxy import master, options
 from mitmproxy.addons import core, proxyserver, tlsconfig
 from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import commands, events, layers, mode_specs, server_hooks
+from mitmproxy.proxy import commands, events, layer, layers, mode_specs, server_hooks
 from mitmproxy.proxy.layers.tls import TlsEstablishedServerHook
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
@@ -126,11 +126,20 @@ class Handler(ProxyConnectionHandler):
             self.layer = layers.modes.HttpProxy(context)
         else:
             context.server.address = (given.address or given.host, given.port)
-            self.layer = layers.modes.TransparentProxy(context)
+            inside = given.decrypted
+            self.layer = self._inside(given) if inside else layers.modes.TransparentProxy(context)
         reader = self.transports[self.client].reader
         assert reader is not None
         source = Source(self, self.client, reader)
         self.transports[self.client].reader = cast("asyncio.StreamReader", source)
+
+    def _inside(self, given: Handover) -> layer.Layer:
+        """What the gate took out of the client's TLS, over TLS of our own to the server."""
+        self.client.tls = True
+        self.client.sni = given.sni
+        below = layers.ServerTLSLayer(self.layer.context)
+        below.child_layer = layer.NextLayer(self.layer.context)
+        return below
 
     async def handle_client(self) -> None:
         clock = asyncio.get_running_loop().call_later(FIRST_SECONDS, self._check_first)

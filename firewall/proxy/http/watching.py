@@ -26,10 +26,10 @@ class BodyWatch:
     def __init__(self, direction: Direction, encoding: str, content_type: str = "") -> None:
         self._direction = direction
         self._raw = Watch(CARRIER, direction)
-        self._decoded = Watch(CARRIER, direction)
         self._decoders = decoders(encoding)
+        self._decoded = Watch(CARRIER, direction) if self._decoders else self._raw
         self._pieces = Pieces() if content_type.lower().startswith(GRPC) else None
-        self._streamed = Watch("grpc", direction)
+        self._streamed = Watch("grpc", direction) if self._pieces else self._raw
         self._read = 0
         self._made = 0
 

@@ -9,6 +9,8 @@ import pytest
 
 from firewall.audit import AuditError, AuditLog, Keep, Keeper, find, keys, last, read, verify
 from firewall.audit.archive import compress, compress_next, kept_from, sealed, surplus
+from firewall.audit.checkpoint import Head
+from firewall.audit.cursor import Cursor, Mark
 from firewall.audit.keeper import Pace
 from firewall.audit.segments import segments
 from tests.unit.audit.signing import append, signer
@@ -73,6 +75,44 @@ class TestCompression:
             packed.write_bytes(changed)
             assert verify(folder.parent).status in ("tampered", "missing"), place
             assert independently(folder.parent, "") == 1 or place > 30
+
+
+class TestWhatIsNotShipped:
+    """Kept beyond what was asked for, but not without end."""
+
+    KEPT = Keep(size=1, seconds=1)
+
+    def surplus(self, folder: Path) -> list[Path]:
+        heads = {"a": Head(COUNT + 2, "")}
+        return surplus(folder.parent, self.KEPT, heads).get("a", [])
+
+    def test_it_stays_until_every_exporter_has_shipped_it(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("firewall.audit.archive.HELD", 1 << 30)
+        gone = self.surplus(folder)
+        assert len(gone) > 3
+        cursors = [Cursor(folder.parent, name) for name in ("one", "two")]
+        assert self.surplus(folder) == []
+        first, second, third, *_ = segments(folder)
+        cursors[0].advance("a", Mark(COUNT, ""))
+        cursors[1].advance("a", Mark(int(third.stem) - 1, ""))
+        assert self.surplus(folder) == [first, second]
+        cursors[1].advance("a", Mark(int(third.stem), ""))
+        assert first in self.surplus(folder)
+        for cursor in cursors:
+            cursor.close()
+        (folder.parent / "ship/two.json").unlink()
+        (folder.parent / "ship/one.json").unlink()
+        assert self.surplus(folder) == gone
+
+    def test_it_goes_loudly_when_it_would_fill_the_disk(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        gone = self.surplus(folder)
+        Cursor(folder.parent, "siem").close()
+        assert self.surplus(folder) == gone
+        assert f"{gone[0]} is removed though siem has not shipped it" in caplog.text
 
 
 class TestRetention:

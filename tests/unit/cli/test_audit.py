@@ -88,8 +88,23 @@ class TestTail:
         assert "log.opened" in follower.stdout.readline()
         assert "five.test:443" in follower.stdout.readline()
         follower.send_signal(signal.SIGINT)
-        follower.stdout.close()
         assert follower.wait(PATIENCE) == 130
+        follower.stdout.close()
+
+    def test_whoever_reads_no_further_is_no_fault_of_the_log(self, log: Path) -> None:
+        code = "from firewall.cli.audit import app; app()"
+        with subprocess.Popen(
+            [sys.executable, "-u", "-c", code, "tail", "-f", "--log", str(log)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as follower:  # fmt: skip
+            assert follower.stdout is not None
+            assert follower.stderr is not None
+            follower.stdout.readline()
+            follower.stdout.close()
+            again = AuditLog(log, "gate")
+            append(again, "five.test", Action.DENY, "default")
+            again.close()
+            assert follower.stderr.read() == ""
 
 
 class TestShow:

@@ -14,10 +14,11 @@ from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.policy import load_policy
 from firewall.proxy.actors import Actors, Endpoint, Transport
-from firewall.proxy.flow import Flow, Road
+from firewall.proxy.flow import Flow
 from firewall.proxy.gate import Gate
 from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.loop import Loop
+from firewall.proxy.ways import Road
 from tests.waiting import PATIENCE, eventually
 
 CURL = Process(4711, 1.0, "/usr/bin/curl", ("curl", "https://a.test"), 1000)

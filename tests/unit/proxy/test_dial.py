@@ -40,7 +40,7 @@ def test_a_listener_is_reached(host: str) -> None:
 def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert _dial(("127.0.0.1", port)) == [(False, "no connection: Connection refused")]
+    assert _dial(("127.0.0.1", port)) == [(False, "no connection: connection refused")]
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         told = _dial(full.getsockname())
         for each in waiting:
             each.close()
-    assert told == [(False, "no connection: Connection timed out")]
+    assert told == [(False, "no connection: connection timed out")]
 
 
 def test_a_cancelled_attempt_tells_nothing() -> None:

@@ -16,7 +16,7 @@ NAMED = [
     ("quic", b"\xc0Q050\x08" + bytes(1194)),
     ("stun", b"\0\1\0\0\x21\x12\xa4\x42" + bytes(12)),
     ("dtls", b"\x16\xfe\xfd" + bytes(8) + b"\0\x50\x01" + bytes(80)),
-    ("dns", dns.message.make_query("a.example", "A").to_wire()),
+    ("dns", dns.message.make_query("a.example", "A", id=1).to_wire()),
     ("unknown", b"hello"),
     ("unknown", b""),
     ("unknown", b"\1\0\0\0" + bytes(143)),

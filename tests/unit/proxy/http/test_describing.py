@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from mitmproxy.connection import Client, Server
 from mitmproxy.http import HTTPFlow, Request
 
-from firewall.proxy.http.describing import MalformedError, describe, name_of, port_of, prepare
+from firewall.proxy.http.asking import name_of, port_of
+from firewall.proxy.http.describing import MalformedError, describe, prepare
 from firewall.proxy.http.flow import Flow
 
 HERE = Flow("intercept", host="good.test", port=443)

@@ -3,7 +3,8 @@
 import pytest
 from mitmproxy import http
 
-from firewall.proxy.http.refuse import RULE_HEADER, refusal
+from firewall.proxy.http.pages import RULE_HEADER
+from firewall.proxy.http.refuse import refusal
 from firewall.proxy.refusal import UNREACHABLE
 from firewall.verdict import Action, Verdict
 

@@ -1,0 +1,179 @@
+"""HTTP/1.1 messages as the lane passes them on: which heads it takes, how bodies are framed.
+
+What it takes is one thing by any parser's reading. All else goes to depth, which judges it too.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from firewall.protocols import ProtocolError
+from firewall.protocols.http1 import AnswerHead, Head
+from firewall.protocols.http1body import Body, Chunked, Counted, Open
+from firewall.proxy.http import asking
+from firewall.proxy.http.pages import Page
+from firewall.proxy.http.watching import BodyWatch
+from firewall.requests import Direction, Finding
+
+type Fields = Sequence[tuple[bytes, bytes]]
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+DISCARD_LIMIT = 16 << 20
+"""Bytes of a refused request's body that are read, so that its client comes to read the answer."""
+
+_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"expect"})
+"""Request fields for the next hop alone (RFC 9110, 7.6.1 and 10.1.1)."""
+_ANSWER_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
+_OPTIONS = frozenset({b"close", b"keep-alive", b"te"})
+"""Connection options that nominate no field which is passed on."""
+_REASONS = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway"}
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""RFC 9110, 9.2.2."""
+
+
+def fits(head: Head) -> bool:
+    """Whether the lane knows all that a request's head asks for."""
+    if head.version != "HTTP/1.1" or not head.target.startswith("/"):
+        return False
+    if head.method == "CONNECT" or head.values(b"upgrade"):
+        return False
+    expected = [each.lower() for each in head.values(b"expect")]
+    return expected in ([], [b"100-continue"]) and _options(head) <= _OPTIONS
+
+
+def wants_close(head: Head | AnswerHead) -> bool:
+    """Whether the connection ends with this message (RFC 9112, 9.6)."""
+    return head.version != "HTTP/1.1" or b"close" in _options(head)
+
+
+def described(head: Head, scheme: Literal["http", "https"]) -> asking.Head:
+    """A head as it is judged."""
+    stated = [each.decode("latin-1") for each in head.values(b"host")]
+    return asking.Head(head.method, scheme, head.target, head.version, head.headers, stated)
+
+
+def expects_continue(head: Head) -> bool:
+    return bool(head.values(b"expect"))
+
+
+def ties(head: Head) -> bool:
+    """Whether a server will know the connection's client from now on (RFC 4559, 6)."""
+    schemes = [each[:9].lower() for each in head.values(b"authorization")]
+    return any(each.startswith((b"negotiate", b"ntlm")) for each in schemes)
+
+
+def repeatable(head: Head) -> bool:
+    """Whether a request may be sent again where a kept connection turns out to be closed."""
+    bare = not head.values(b"content-length") and not head.values(b"transfer-encoding")
+    return bare and head.method in _IDEMPOTENT
+
+
+def request_bytes(head: Head) -> bytes:
+    """An allowed request's head as it is sent on."""
+    return _head(f"{head.method} {head.target} HTTP/1.1", _without(head.headers, _HOP))
+
+
+def answer_bytes(answer: AnswerHead, body: Body, *, close: bool) -> bytes:
+    """A response's head as it is sent on: framed so that its end can be told."""
+    fields = _without(answer.headers, _ANSWER_HOP)
+    if isinstance(body, Open):
+        fields.append((b"Transfer-Encoding", b"chunked"))
+    if close:
+        fields.append((b"Connection", b"close"))
+    return _head(f"HTTP/1.1 {answer.status} {answer.reason.decode('latin-1')}", fields)
+
+
+def page_bytes(page: Page, *, bare: bool, close: bool) -> bytes:
+    """An answer of our own; `bare` where a HEAD request must get no content."""
+    body = b"" if bare else page.body
+    fields = [*page.fields.items(), ("Content-Length", str(len(body)))]
+    fields += [("Connection", "close")] if close else []
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+    return _head(f"HTTP/1.1 {page.status} {_REASONS[page.status]}", encoded) + body
+
+
+def request_body(head: Head) -> Body:
+    if head.values(b"transfer-encoding"):
+        return Chunked()
+    lengths = head.values(b"content-length")
+    return Counted(int(lengths[0]) if lengths else 0)
+
+
+def answer_body(method: str, answer: AnswerHead) -> Body:
+    """How a response's body is framed (RFC 9112, 6.3)."""
+    if method == "HEAD" or answer.status in (204, 304):
+        return Counted(0)
+    if answer.values(b"transfer-encoding"):
+        return Chunked()
+    lengths = answer.values(b"content-length")
+    return Counted(int(lengths[0])) if lengths else Open()
+
+
+class Half:
+    """One direction of an exchange: its body is cut out, watched, and framed anew."""
+
+    def __init__(self, direction: Direction, head: Head | AnswerHead, body: Body) -> None:
+        self.body = body
+        self._direction: Direction = direction
+        self._head = head
+        self._chunked = not isinstance(body, Counted)
+        self._watch: BodyWatch | None = None
+
+    def take(self, data: bytes) -> tuple[bytes, tuple[Finding, ...]]:
+        """What is sent on of the data, and what was found in it. Raises ProtocolError."""
+        content = self.body.feed(data)
+        findings = self._watched(content) if content else ()
+        if not self._chunked:
+            return content, findings
+        framed = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
+        return (framed + LAST_CHUNK if self.body.finished else framed), findings
+
+    def end(self) -> bytes:
+        """What is sent on when the stream ends here. Raises ProtocolError where it must not."""
+        self.body.end()
+        return LAST_CHUNK if self._chunked else b""
+
+    def _watched(self, content: bytes) -> tuple[Finding, ...]:
+        if self._watch is None:
+            encoding, kind = self._value(b"content-encoding"), self._value(b"content-type")
+            self._watch = BodyWatch(self._direction, encoding, kind)
+        return self._watch.feed(content)
+
+    def _value(self, name: bytes) -> str:
+        return b", ".join(self._head.values(name)).decode("latin-1")
+
+
+class Rest:
+    """What is left of a request's body whose answer is complete: read off and dropped."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._dropped = 0
+
+    @property
+    def too_long(self) -> bool:
+        return self._dropped > DISCARD_LIMIT
+
+    def drop(self, data: bytes) -> bytes | None:
+        """What follows the body, once it is complete. One that is not sound never is."""
+        self._dropped += len(data)
+        try:
+            self._body.feed(data)
+        except ProtocolError:
+            self._body = Open()
+        return self._body.rest if self._body.finished else None
+
+
+def _options(head: Head | AnswerHead) -> set[bytes]:
+    values = head.values(b"connection")
+    return {each.strip().lower() for each in b",".join(values).split(b",")} - {b""}
+
+
+def _without(fields: Fields, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    return [field for field in fields if field[0].lower() not in names]
+
+
+def _head(first: str, fields: Fields) -> bytes:
+    lines = [b"%b: %b\r\n" % field for field in fields]
+    return b"%b\r\n%b\r\n" % (first.encode("latin-1"), b"".join(lines))

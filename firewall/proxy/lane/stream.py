@@ -1,0 +1,207 @@
+"""One side of an inspected flow: a socket, in TLS or not, that is never waited for."""
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from select import EPOLLERR, EPOLLHUP
+
+from firewall.proxy.loop import READ, WRITE, Loop
+from firewall.proxy.relay import keep_alive, reset_on_close
+
+RECORD = 1 << 14
+"""A TLS record's content (RFC 8446, 5.1): so much is read at a time, and nothing stays inside."""
+TURN = 16
+"""Records read before other flows have their turn."""
+HIGH_WATER = 256 << 10
+"""Bytes that may wait to be sent before the other side is not read any more."""
+
+type Shaken = Callable[[OSError | None], None]
+
+
+class Stream:
+    """Calls `readable` when there is something to read, also the end, and `drained` when what
+    waited has been sent. Whatever these raise is the loop's; an owner guards itself."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        end: socket.socket,
+        readable: Callable[[], None],
+        drained: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._socket = end
+        self.readable = readable
+        self.drained = drained
+        self._out = b""
+        self._paused = False
+        self._closing = False
+        self._shaking: Shaken | None = None
+        self._events = READ
+        end.setblocking(False)
+        keep_alive(end)
+        loop.watch(end.fileno(), READ, self._ready)
+
+    @property
+    def open(self) -> bool:
+        return self._socket.fileno() >= 0
+
+    @property
+    def full(self) -> bool:
+        """Whether enough waits to be sent."""
+        return len(self._out) > HIGH_WATER
+
+    def secure(
+        self,
+        context: ssl.SSLContext,
+        done: Shaken,
+        name: str | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        """Speak TLS from here on, as the client of the server `name` or else as a server."""
+        self._loop.forget(self._socket.fileno())
+        self._socket = context.wrap_socket(
+            self._socket,
+            server_side=name is None,
+            server_hostname=name,
+            do_handshake_on_connect=False,
+            session=session,
+        )
+        self._loop.watch(self._socket.fileno(), READ, self._ready)
+        self._events = READ
+        self._shaking = done
+        self._shake()
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """What resumes this TLS session, once the server has sent it."""
+        return self._socket.session if isinstance(self._socket, ssl.SSLSocket) else None
+
+    def read(self) -> bytes | None:
+        """What has come; b"" at the end, None where nothing has. Raises OSError."""
+        pieces: list[bytes] = []
+        try:
+            for _ in range(TURN):
+                piece = self._socket.recv(RECORD)
+                pieces.append(piece)
+                if len(piece) < RECORD:
+                    break
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            return b"".join(pieces) if pieces else None
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def quiet(self) -> bool:
+        """Whether it is open and nothing has come that nobody has asked for."""
+        try:
+            return self.open and self.read() is None
+        except OSError:
+            return False
+
+    def send(self, data: bytes) -> None:
+        """Send now or as soon as possible. Raises OSError where the other side is gone."""
+        self._out = self._out + data if self._out else data
+        if not self._events & WRITE:
+            self._flush()
+
+    def pause(self) -> None:
+        """Read no more for now; the loop is told when there is something to read."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._watch()
+
+    def finish(self) -> None:
+        """Close once all is sent."""
+        self._closing = True
+        self._paused = True
+        if not self._out:
+            self.close()
+
+    def end_sending(self) -> None:
+        """Tell a peer in the clear that nothing more will come (half-close)."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        if not self.open:
+            return
+        self._loop.forget(self._socket.fileno())
+        if isinstance(self._socket, ssl.SSLSocket) and self._shaking is None:
+            with contextlib.suppress(OSError, ValueError):
+                self._socket.unwrap()
+        self._socket.close()
+
+    def abort(self) -> None:
+        """Close with a reset, so that nobody takes a cut for a proper end."""
+        if self.open:
+            self._loop.forget(self._socket.fileno())
+            reset_on_close(self._socket)
+            self._socket.close()
+
+    def _ready(self, events: int) -> None:
+        if self._shaking is not None:
+            self._shake()
+            return
+        if events & WRITE:
+            self._drain()
+        if self.open and events & ~WRITE:
+            self._arrived(events)
+
+    def _arrived(self, events: int) -> None:
+        if not self._paused:
+            self.readable()
+        elif events & (EPOLLERR | EPOLLHUP):
+            # Nobody is there any more, and the kernel would go on saying so.
+            self.abort()
+            self.drained()
+        else:
+            self._watch()
+
+    def _drain(self) -> None:
+        try:
+            self._flush()
+        except OSError:
+            self.abort()
+            self.drained()
+            return
+        if self._out:
+            return
+        if self._closing:
+            self.close()
+        self.drained()
+
+    def _flush(self) -> None:
+        sent = 0
+        view = memoryview(self._out)
+        try:
+            while sent < len(view):
+                sent += self._socket.send(view[sent:])
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
+            pass
+        self._out = self._out[sent:] if sent < len(view) else b""
+        self._watch()
+
+    def _watch(self) -> None:
+        """Ask the loop for what matters now."""
+        wanted = (0 if self._paused else READ) | (WRITE if self._out else 0)
+        if wanted != self._events and self.open:
+            self._events = wanted
+            self._loop.change(self._socket.fileno(), wanted)
+
+    def _shake(self) -> None:
+        assert isinstance(self._socket, ssl.SSLSocket)
+        failure: OSError | None = None
+        try:
+            self._socket.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wait:
+            self._events = WRITE if isinstance(wait, ssl.SSLWantWriteError) else READ
+            self._loop.change(self._socket.fileno(), self._events)
+            return
+        except OSError as error:
+            failure = error
+        done, self._shaking = self._shaking, None
+        self._watch()
+        if done is not None:
+            done(failure)

@@ -1,0 +1,216 @@
+"""Connections to servers: dialled at judged addresses only, verified by name, kept for a while.
+
+A connection serves one client at a time and is given on only between exchanges, so no client can
+leave half an answer to another.
+"""
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from socket import socket
+from typing import NamedTuple
+
+from firewall.proxy.dial import Dial
+from firewall.proxy.lane.stream import Stream
+from firewall.proxy.loop import Loop, Timer
+
+HANDSHAKE_SECONDS = 10.0
+KEPT_SECONDS = 30.0
+"""Less than most servers keep an idle connection open."""
+KEPT_PER_PLACE = 32
+KEPT = 256
+SESSIONS = 1024
+
+
+class Place(NamedTuple):
+    """What a connection leads to: the judged address, and the name that its certificate proves;
+    None where it is not TLS."""
+
+    address: str
+    port: int
+    name: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Upstream:
+    """A connection to a server. `used` says that it has served an exchange already, `tied` that it
+    is for the client alone whom the server knows by it."""
+
+    stream: Stream
+    place: Place
+    used: bool = False
+    tied: bool = False
+    until: float = 0.0
+
+    def rest(self) -> None:
+        """Between two exchanges: its end, or bytes that nobody asked for, make it useless."""
+        self.stream.readable = self.stream.drained = self._check
+        self.stream.resume()
+
+    def _check(self) -> None:
+        if not self.stream.quiet():
+            self.stream.close()
+
+
+type Reached = Callable[[Upstream | None, str], None]
+"""Called with the connection, or with None and the reason."""
+
+
+class Upstreams:
+    """Opens connections and keeps the idle ones. `bundle` is a PEM file of trusted authorities."""
+
+    def __init__(self, loop: Loop, bundle: str) -> None:
+        self._loop = loop
+        self._bundle = bundle
+        self._context: ssl.SSLContext | None = None
+        self._kept: dict[Place, list[Upstream]] = {}
+        self._count = 0
+        self._sessions: dict[Place, ssl.SSLSession] = {}
+
+    @property
+    def idle(self) -> int:
+        """How many connections are kept."""
+        return self._count
+
+    def reach(self, place: Place, done: Reached, *, fresh: bool = False) -> Callable[[], None]:
+        """A connection that nobody else uses; returns what gives the attempt up."""
+        kept = [] if fresh else self._kept.get(place, [])
+        while kept:
+            upstream = kept[-1]
+            self._forget(upstream)
+            if upstream.stream.quiet():
+                done(upstream, "")
+                return _nothing
+            upstream.stream.close()
+        return Attempt(self, self._loop, place, done).cancel
+
+    def keep(self, upstream: Upstream) -> None:
+        """Take back a connection on which nothing is under way."""
+        full = len(self._kept.get(upstream.place, ())) >= KEPT_PER_PLACE or self._count >= KEPT
+        if full or upstream.tied or not upstream.stream.quiet():
+            upstream.stream.close()
+            return
+        self.remember(upstream)
+        upstream.until = time.monotonic() + KEPT_SECONDS
+        upstream.stream.drained = _nothing
+        upstream.stream.readable = lambda: self._check(upstream)
+        upstream.stream.resume()
+        self._kept.setdefault(upstream.place, []).append(upstream)
+        self._count += 1
+
+    def expire(self, now: float) -> None:
+        """Close what has been idle for too long."""
+        for upstream in [each for idle in self._kept.values() for each in idle if each.until < now]:
+            self._drop(upstream)
+
+    def close(self) -> None:
+        self.expire(float("inf"))
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 at least, and certificates verified as mitmproxy does (net/tls.py)."""
+        if self._context is None:
+            context = ssl.create_default_context(cafile=self._bundle or None)
+            context.hostname_checks_common_name = False
+            context.options |= ssl.OP_NO_RENEGOTIATION
+            context.set_alpn_protocols(["http/1.1"])
+            self._context = context
+        return self._context
+
+    def session(self, place: Place) -> ssl.SSLSession | None:
+        return self._sessions.get(place)
+
+    def remember(self, upstream: Upstream) -> None:
+        """Keep the session that resumes this connection's TLS."""
+        session = upstream.stream.session
+        if session is not None and session.has_ticket:
+            if len(self._sessions) >= SESSIONS:
+                self._sessions.clear()
+            self._sessions[upstream.place] = session
+
+    def _check(self, upstream: Upstream) -> None:
+        """Its end, or bytes that nobody asked for, make a connection useless."""
+        if not upstream.stream.quiet():
+            self._drop(upstream)
+
+    def _drop(self, upstream: Upstream) -> None:
+        self._forget(upstream)
+        upstream.stream.close()
+
+    def _forget(self, upstream: Upstream) -> None:
+        idle = self._kept.get(upstream.place, [])
+        if upstream in idle:
+            idle.remove(upstream)
+            self._count -= 1
+            if not idle:
+                del self._kept[upstream.place]
+
+
+class Attempt:
+    """One connection being made: TCP, then TLS with the name verified."""
+
+    def __init__(self, house: Upstreams, loop: Loop, place: Place, done: Reached) -> None:
+        self._house = house
+        self._loop = loop
+        self._place = place
+        self._done = done
+        self._stream: Stream | None = None
+        self._timer: Timer | None = None
+        self._dial: Dial | None = Dial(loop, (place.address, place.port), self._dialled)
+
+    def cancel(self) -> None:
+        """Give up silently."""
+        if self._dial is not None:
+            self._dial.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._stream is not None:
+            self._stream.abort()
+
+    def _dialled(self, connected: socket | None, reason: str) -> None:
+        self._dial = None
+        if connected is None:
+            self._done(None, f"{reason} by {self._place.address} port {self._place.port}")
+            return
+        stream = Stream(self._loop, connected, _nothing, _nothing)
+        self._stream = stream
+        if self._place.name is None:
+            self._reached(stream)
+            return
+        self._timer = self._loop.after(HANDSHAKE_SECONDS, self._late)
+        session = self._house.session(self._place)
+        try:
+            stream.secure(self._house.context(), self._shaken, self._place.name, session)
+        except (OSError, ValueError) as error:
+            self._failed(error)
+
+    def _shaken(self, failure: OSError | None) -> None:
+        if failure is not None:
+            self._failed(failure)
+        elif self._stream is not None:
+            self._reached(self._stream)
+
+    def _late(self) -> None:
+        self._failed(TimeoutError(f"no TLS handshake within {HANDSHAKE_SECONDS:.0f} seconds"))
+
+    def _failed(self, error: Exception) -> None:
+        self.cancel()
+        self._done(None, _in_words(error))
+
+    def _reached(self, stream: Stream) -> None:
+        self._stream = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._done(Upstream(stream, self._place), "")
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"Certificate verify failed: {error.verify_message.lower()}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"no TLS with the server: {error.reason.lower().replace('_', ' ')}"
+    return f"no TLS with the server: {error}"
+
+
+def _nothing() -> None:
+    """Nobody waits."""

@@ -211,10 +211,12 @@ def _with_history(directory: Path, record: Mapping[str, Any]) -> Mapping[str, An
 
 def _print_story(record: Mapping[str, Any], after: Mapping[str, Any] | None = None) -> None:
     from firewall.cli.lines import line, part
-    from firewall.cli.story import story
+    from firewall.cli.story import alert_story, story
 
     if "verdict" not in record:
         typer.echo(str(line(record)))
+        for text in alert_story(record) if record.get("kind") == "gpu-alert" else ():
+            typer.echo(text)
         if trigger := part(record, "trigger"):
             typer.echo(f"  upon  {line({'time': record.get('time'), **trigger})}")
         return

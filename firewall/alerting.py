@@ -6,7 +6,6 @@ recorded before it begins and when it has ended, and never runs on the sampler's
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,14 +16,14 @@ from firewall import judge
 from firewall.actor import Actor, Process
 from firewall.audit import describe
 from firewall.events import suspected
-from firewall.gpu.alerts import Alert, Denial
-from firewall.gpu.detector import DENIALS_LIMIT, Detector
+from firewall.gpu.alerts import Alert, Denial, Denials
+from firewall.gpu.detector import Detector
 from firewall.gpu.processes import container
 from firewall.gpu.view import DeviceView, GpuView, ProcessView
 from firewall.judge import Cause, Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.verdict import Verdict
-from firewall.workloads import STOPPING
+from firewall.workloads import STOPPING, GpuPolicy
 
 _INSIDE = ("Execute", "ToolCall", "Fault")
 """Requests that are no egress."""
@@ -53,27 +52,31 @@ def everyone(process: ProcessView) -> bool:
 
 
 def only(view: GpuView, mine: Mine) -> GpuView:
-    """A reading without other people's processes, and without devices that only others use.
+    """A reading without other people's processes, and without what they do to the devices.
 
-    A device whose processes could not be listed stays: nobody is told from anybody there.
+    A device whose processes could not be listed stays as it is: nobody is told from anybody there.
     """
     if mine is everyone:
         return view
-    devices = (replace(each, processes=_mine(each, mine)) for each in view.devices)
-    return replace(view, devices=tuple(each for each in devices if each.processes != ()))
+    return replace(view, devices=tuple(_mine(each, mine) for each in view.devices))
 
 
-def _mine(device: DeviceView, mine: Mine) -> tuple[ProcessView, ...] | None:
+def _mine(device: DeviceView, mine: Mine) -> DeviceView:
     if device.processes is None:
-        return None
-    return tuple(each for each in device.processes if mine(each))
+        return device
+    kept = tuple(each for each in device.processes if mine(each))
+    if kept and kept == device.processes:
+        return device
+    shares = [each.sm for each in kept if each.sm is not None]
+    use = min(sum(shares), 100) if len(shares) == len(kept) else None
+    return replace(device, processes=kept, utilisation=use, power_watts=None)
 
 
 class Alarm:
     """Feeds the detector of the policy in force and carries out what its alerts ask for.
 
     `see` takes readings, on one thread; `verdict` what the judge decided, on any. `tell` says a
-    line to the engineer. Only processes that are `mine` are judged, and devices that they use.
+    line to the engineer. Only processes that are `mine` are judged, and what they use of devices.
     """
 
     def __init__(
@@ -89,26 +92,34 @@ class Alarm:
         self._tell = tell
         self._hands = hands
         self._mine = mine
-        self._denials: deque[Denial] = deque(maxlen=DENIALS_LIMIT)
+        self._denials = Denials()
         self._policy = judge.policy.gpu
         self._detector = Detector(self._policy)
 
     def verdict(self, event: Mapping[str, Any]) -> None:
         """Remember a denial of egress, or what is suspicious."""
         if (denial := denial_of(event, monotonic())) is not None:
-            self._denials.append(denial)
+            self._denials.add(denial)
 
     def see(self, view: GpuView) -> None:
         """Judge one reading."""
         with fail_closed(self._judge, "gpu.alarm", _recorded):
             judge.probe("gpu.alarm")
-            if self._judge.policy.gpu != self._policy:
-                self._policy = self._judge.policy.gpu
-                self._detector = Detector(self._policy)
-                self._metrics.gpu_alerts_over()
-            denials = [self._denials.popleft() for _ in range(len(self._denials))]
-            for alert in self._detector.see(only(view, self._mine), denials):
+            self._renew(self._judge.policy.gpu, view)
+            for alert in self._detector.see(only(view, self._mine), self._denials.take()):
                 self._raise(alert)
+
+    def _renew(self, policy: GpuPolicy, view: GpuView) -> None:
+        """Judge by the policy in force: where it is another, what was raised before is cleared.
+
+        Whatever else is edited in its file, what the detector has learned is kept.
+        """
+        if policy != self._policy:
+            for alert in self._detector.end(view):
+                self._raise(alert)
+            self._policy = policy
+            self._detector = Detector(policy, self._detector.raised)
+        self._detector.rules = policy.rules
 
     def _raise(self, alert: Alert) -> None:
         rule = alert.rule

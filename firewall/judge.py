@@ -304,7 +304,7 @@ class Judge:
         this moment."""
 
         def measured(gpu: Mapping[str, Any]) -> None:
-            self._record({**raised(event, gpu), "gpu": gpu}, done)
+            self._record({**raised(event, gpu), "gpu": self.redactor.value(gpu)}, done)
 
         try:
             self._gpu.fresh(actor, measured)

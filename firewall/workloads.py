@@ -1,11 +1,11 @@
 """What may use the GPUs, and what follows when something else does: values that the policy writes
-and the detector judges by.
+and the detector judges by. Those that say the same are equal, wherever they are written (`source`).
 
 None means that nobody could tell. It never means no or zero.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -81,7 +81,7 @@ class Workload:
     power: Band | None = None
     hours: tuple[int, int] | None = None
     reason: str = ""
-    source: str = ""
+    source: str = field(default="", compare=False)
 
     def misfits(self, use: Use) -> tuple[str, ...]:
         """The keys that the use does not fit, or cannot be told to; () where it is this job."""
@@ -172,7 +172,7 @@ class GpuRule:
     severity: Severity = Severity.WARNING
     respond: Respond = "alert"
     dry_run: bool = False
-    source: str = ""
+    source: str = field(default="", compare=False)
 
     @property
     def full_name(self) -> str:

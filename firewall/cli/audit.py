@@ -80,7 +80,7 @@ def show(
         found = _by_seq(directory, seq) if seq else _newest(directory, verdict, rule)
     if found is None:
         fail(f"{directory}: no such record")
-    _print_story(found, _follow_up(directory, found))
+    _print_story(_with_history(directory, found), _follow_up(directory, found))
 
 
 def _print_thread(directory: Path, call_id: str) -> None:
@@ -195,12 +195,28 @@ def _follow_up(directory: Path, record: Mapping[str, Any]) -> Mapping[str, Any] 
         return next((each for each in read(directory) if str(moment) in moments(each)), None)
 
 
+def _with_history(directory: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record with the minute before, which in a flood the first record of its moment tells."""
+    from firewall.audit import read
+    from firewall.cli.lines import part
+
+    gpu = part(record, "gpu")
+    if gpu.get("moment") is None or gpu.get("history"):
+        return record
+    with readable(directory):
+        same = (part(each, "gpu") for each in read(directory))
+        whole = next((each for each in same if each.get("moment") == gpu["moment"]), gpu)
+    return {**record, "gpu": {**gpu, "history": whole.get("history")}}
+
+
 def _print_story(record: Mapping[str, Any], after: Mapping[str, Any] | None = None) -> None:
     from firewall.cli.lines import line, part
-    from firewall.cli.story import story
+    from firewall.cli.story import alert_story, story
 
     if "verdict" not in record:
         typer.echo(str(line(record)))
+        for text in alert_story(record) if record.get("kind") == "gpu-alert" else ():
+            typer.echo(text)
         if trigger := part(record, "trigger"):
             typer.echo(f"  upon  {line({'time': record.get('time'), **trigger})}")
         return

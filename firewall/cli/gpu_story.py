@@ -87,12 +87,13 @@ def _bar(values: Sequence[Any]) -> str:
 
 
 def _before(gpu: Json) -> Iterator[str]:
-    """Processes that the reading before still saw."""
+    """Processes that the reading before saw and this one did not, or could not see."""
     before = part(gpu, "before")
     now = {each.get("pid") for each in _processes(gpu)}
-    for each in _processes(before):
-        if each.get("pid") not in now:
-            yield f"gone since {before.get('age_ms')} ms before: {_process(each)}{_place(each)}"
+    told = "gone since" if gpu.get("status") == "ok" else "last seen"
+    for pid, each in {each.get("pid"): each for each in _processes(before)}.items():
+        if pid not in now:
+            yield f"{told} {before.get('age_ms')} ms before: {_process(each)}{_place(each)}"
 
 
 def _later(follow_up: Json, ended: str) -> Iterator[str]:

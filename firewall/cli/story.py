@@ -25,6 +25,28 @@ def story(record: Mapping[str, Any], after: Mapping[str, Any] | None = None) -> 
         yield from (f"  {printable(line, LONG)}" for line in lines)
 
 
+def alert_story(record: Mapping[str, Any]) -> Iterator[str]:
+    """What follows the line of an alert about GPU use: whose work it is, and by what it was found.
+    Nothing in it can harm a terminal."""
+    device, evidence = part(record, "device"), part(record, "evidence")
+    facts = {name: value for name, value in evidence.items() if name != "denied"}
+    lines = [
+        *(_told(each, 0) for each in objects(record.get("processes"))),
+        f"on GPU {device.get('index')} {device.get('name')} since {record.get('since')}",
+        *(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()),
+        *(_denied(each) for each in objects(evidence.get("denied"))),
+        f"rule {record.get('rule')} at {record.get('source')}, responds by {record.get('respond')}"
+        + (" (dry run)" if record.get("dry_run") else ""),
+    ]
+    yield from (f"  {printable(each, LONG)}" for each in lines)
+
+
+def _denied(denial: Mapping[str, Any]) -> str:
+    what, who = denial.get("what"), denial.get("relation")
+    ago = f"{denial.get('seconds_ago')} s before"
+    return f"denied {ago} ({who}): {what}, {denial.get('rule')}: {denial.get('reason')}"
+
+
 def chapters(
     record: Mapping[str, Any], after: Mapping[str, Any] | None = None
 ) -> Mapping[str, Iterator[str]]:

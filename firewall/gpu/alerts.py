@@ -1,5 +1,6 @@
 """What the detector is told besides the readings, and what it says: denials and alerts."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -31,6 +32,31 @@ class Denial:
         """How a process belongs to who asked: "same process", ...; "" where it does not."""
         found = relation(process, self.actor)
         return found if found in OWN else ""
+
+
+DENIALS_LIMIT = 256
+"""Denials of a kind that are remembered; a flood of them says no more than its end."""
+
+
+class Denials:
+    """The last denials, critical ones apart: no flood of others hides one. Any thread may add."""
+
+    def __init__(self) -> None:
+        self._plain: deque[Denial] = deque(maxlen=DENIALS_LIMIT)
+        self._critical: deque[Denial] = deque(maxlen=DENIALS_LIMIT)
+
+    def add(self, denial: Denial) -> None:
+        """Remember one."""
+        (self._critical if denial.critical else self._plain).append(denial)
+
+    def all(self) -> list[Denial]:
+        """Those that are remembered, oldest first."""
+        return sorted((*self._plain, *self._critical), key=lambda each: each.at)
+
+    def take(self) -> list[Denial]:
+        """Those that are remembered, and forget them."""
+        kinds = (self._plain, self._critical)
+        return [each.popleft() for each in kinds for _ in range(len(each))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ class _Gate:
 
 
 class Gates:
-    """Remembers what is raised."""
+    """Remembers what is raised. `number` is that of the last alert."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
         self._gates: dict[tuple[str, str, str], _Gate] = {}
-        self._number = 0
+        self.number = number
         self._last: float | None = None
 
     def take(self, signs: Iterable[Sign], view: GpuView) -> list[Alert]:
@@ -43,6 +43,11 @@ class Gates:
         changed = [self._step(sign, elapsed, view) for sign in current.values()]
         ended = [self._end(key, view) for key in self._gone(current, view)]
         return [alert for alert in (*changed, *ended) if alert is not None]
+
+    def end(self, view: GpuView) -> list[Alert]:
+        """Clear all that is raised."""
+        ended = [self._end(key, view) for key in tuple(self._gates)]
+        return [alert for alert in ended if alert is not None]
 
     def _step(self, sign: Sign, elapsed: float, view: GpuView) -> Alert | None:
         gate = self._gates.get(sign.key)
@@ -59,8 +64,8 @@ class Gates:
     def _told(self, gate: _Gate, holds: bool, view: GpuView) -> Alert | None:
         if not gate.number:
             if holds and gate.level >= gate.sign.lasting:
-                self._number += 1
-                gate.number, gate.since = self._number, view.at
+                self.number += 1
+                gate.number, gate.since = self.number, view.at
                 return self._alert(gate, "raised", view)
             if not holds and gate.level == 0.0:
                 del self._gates[gate.sign.key]

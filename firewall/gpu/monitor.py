@@ -33,6 +33,9 @@ PATIENCE = 0.25
 """Seconds that `fresh` may take."""
 FRESH = 0.1
 """Seconds for which a reading counts as fresh, so that a flood of blocks is no flood of queries."""
+WHOLE = 4
+"""Records that tell all of one moment. In a flood the others tell the actor's own part: a whole one
+may be 100 kB long, and an agent can have thousands written in seconds."""
 STALE = 5.0
 """Seconds after which the last reading says nothing about now."""
 RETRY = 60.0
@@ -60,7 +63,8 @@ class GpuMonitor:
     the members of DeviceView, each process with its `relation` to the actor; `before`, the last
     reading before the question, with its age then; `history`, the minute before; `cost`, what the
     reading took in seconds; and `moment`, by which a follow-up (aftermath.py) names it. Unavailable
-    never looks like idle: then there are no devices.
+    never looks like idle: then there are no devices. Of many records of one moment the first few
+    are whole; the others lack `history`, `before` and processes that are not the actor's.
 
     `sandboxes` tells the sandboxes that run now, by the inode of their network namespace; it is
     asked at each reading.
@@ -89,6 +93,7 @@ class GpuMonitor:
         self._subscribers: list[Callable[[GpuView], None]] = []
         self._aftermath = Aftermath()
         self._name = secrets.token_hex(6)
+        self._tellings = ("", 0)
         self._waiting: deque[_Waiter] = deque()
         self._threads: list[threading.Thread] = []
 
@@ -101,13 +106,19 @@ class GpuMonitor:
             thread.start()
 
     def stop(self) -> None:
-        """End both threads and answer whoever still waits. A hung driver is not waited for."""
+        """End both threads and answer whoever still waits, by the last reading.
+
+        An agent often ends with its blocked attempt. A hung driver is not waited for.
+        """
         with self._changed:
-            self._running, self._problem = False, "the GPU monitor was stopped"
+            self._running = False
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(2 * self._patience)
         self._threads.clear()
+        self._answer("the GPU monitor was stopped")
+        with self._changed:
+            self._problem = "the GPU monitor was stopped"
         self._answer()
         self._aftermath.stop(time.monotonic(), self.recent())
 
@@ -254,7 +265,16 @@ class GpuMonitor:
         told = self._snapshot(waiter.actor, note)
         if told["moment"] is not None:
             self._aftermath.add(told["moment"], waiter.asked)
+            if self._tells_again(told["moment"]):
+                return snapshot.brief(told)
         return {**told, "before": _before(waiter)}
+
+    def _tells_again(self, moment: str) -> bool:
+        """Whether enough records have told all of it."""
+        with self._changed:
+            last, count = self._tellings
+            self._tellings = (moment, count + 1 if moment == last else 1)
+            return self._tellings[1] > WHOLE
 
     def _snapshot(self, actor: Actor | None = None, note: str = "") -> Snapshot:
         with self._changed:

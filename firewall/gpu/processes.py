@@ -34,9 +34,9 @@ def owner(pid: int, proc: Path = PROC) -> ProcessView | None:
 
     What may not be read of it is None.
     """
-    folder = f"{proc}/{pid}"
-    begun = _stat(folder)
-    if begun is None:
+    begun = _stat(f"{proc}/{pid}")
+    folder = _alive(f"{proc}/{pid}", begun) if begun else None
+    if begun is None or folder is None:
         return None
     boot, where = _boot(proc), container(pid, proc)
     found = ProcessView(
@@ -53,8 +53,20 @@ def owner(pid: int, proc: Path = PROC) -> ProcessView | None:
         unit=where.unit if where else "",
         ancestors=_ancestors(int(begun[_PARENT]), proc),
     )
-    now = _stat(folder)
+    now = _stat(f"{proc}/{pid}")
     return found if now is not None and now[_STARTED] == begun[_STARTED] else None
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no process behind a pid for which `owner` found none; one that /proc hides
+    (hidepid, proc(5)) goes on."""
+    if _stat(f"{PROC}/{pid}") is not None:
+        return True
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
+    return False
 
 
 def container(pid: int, proc: Path = PROC) -> Place | None:
@@ -64,16 +76,31 @@ def container(pid: int, proc: Path = PROC) -> Place | None:
 
 _STATE, _PARENT, _STARTED = 0, 1, 19
 """Fields of /proc/<pid>/stat, counted after the name of the program."""
+_DEAD = (b"Z", b"X")
 
 
 def _stat(folder: str) -> list[bytes] | None:
-    """The fields of a process that lives: a zombie has given all it had back."""
+    """The fields of a process, dead or alive; None where it is gone."""
     try:
         fields = _read(f"{folder}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
     whole = len(fields) > _STARTED and fields[_STARTED].isdigit() and fields[_PARENT].isdigit()
-    return fields if whole and fields[_STATE] not in (b"Z", b"X") else None
+    return fields if whole else None
+
+
+def _alive(folder: str, stat: list[bytes]) -> str | None:
+    """Where a process tells of itself; None where it is a zombie, which has given all back.
+
+    One whose first thread has ended looks like a zombie and works on: its other threads tell.
+    """
+    if stat[_STATE] not in _DEAD:
+        return folder
+    for task in _try(lambda: os.listdir(f"{folder}/task")) or ():
+        found = _stat(f"{folder}/task/{task}")
+        if found is not None and found[_STATE] not in _DEAD:
+            return f"{folder}/task/{task}"
+    return None
 
 
 @cache

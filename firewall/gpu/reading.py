@@ -17,7 +17,7 @@ from firewall.gpu.backend import (
     UnavailableError,
     Use,
 )
-from firewall.gpu.processes import owner, sees_host_pids
+from firewall.gpu.processes import has_ended, owner, sees_host_pids
 from firewall.gpu.view import DeviceView, GpuView, ProcessView
 
 WINDOW_US = 2_000_000
@@ -35,6 +35,9 @@ STARTED_SLACK = 2.0
 """Seconds by which two ways to compute one start time may differ."""
 
 FOREIGN_PIDS = "NVML's pids are the host's, and this process is in a pid namespace of its own"
+
+ENDED = "no such process lives any more"
+HIDDEN = "this firewall may not read it: run as root"
 
 type Sandboxes = Mapping[int, str]
 """The sandboxes of ours, by the inode of their network namespace."""
@@ -171,8 +174,9 @@ class _Reading:
             return ProcessView(pid)
         found = self._look(pid)
         if found is None:
-            self._unavailable[f"owner of {pid}"] = "no such process lives any more"
-            return ProcessView(pid)
+            ended = has_ended(pid)
+            self._unavailable[f"owner of {pid}"] = ENDED if ended else HIDDEN
+            return ProcessView(pid, ended=ended)
         where = found.namespace
         return replace(found, sandbox=None if where is None else self._sandboxes.get(where, ""))
 

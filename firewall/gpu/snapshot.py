@@ -1,6 +1,6 @@
 """What a record says of the GPUs: a reading as JSON, its processes joined with who asked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +38,17 @@ def _process(process: ProcessView, actor: Actor | None) -> dict[str, Any]:
         sandbox = actor.sandbox if in_sandbox(process, actor) else process.sandbox
         told |= {"sandbox": sandbox, "relation": relation(process, actor)}
     return told
+
+
+def brief(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A snapshot whose moment other records tell whole: what is its actor's own."""
+    own = [{**each, "processes": _own(each["processes"])} for each in told["devices"]]
+    reason = told["reason"] or "the first record of this moment tells the rest"
+    return {**told, "reason": reason, "devices": own, "history": [], "before": None}
+
+
+def _own(processes: Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]] | None:
+    return None if processes is None else [each for each in processes if each["relation"] in OWN]
 
 
 def line(view: GpuView) -> dict[str, Any]:

@@ -16,7 +16,8 @@ class ProcessView:
     a comma. `sandbox` is the name of ours that it runs in, "" where it runs in none, and
     `namespace` the inode of its network namespace. `container` is the id that its cgroup names, ""
     where it names none; `container_kind`, `pod` and `unit` are what else it tells (cgroup.Place).
-    `name` is its command name and `ancestors` the pids above it, its parent first.
+    `name` is its command name and `ancestors` the pids above it, its parent first. `ended` is one
+    that NVML still tells of: nobody is to blame any more.
     """
 
     pid: int
@@ -36,6 +37,7 @@ class ProcessView:
     pod: str = ""
     unit: str = ""
     ancestors: tuple[int, ...] = ()
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

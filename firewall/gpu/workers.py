@@ -74,7 +74,8 @@ def scene(
         return Scene(device, None, view.taken, denials)
     now = time.localtime(view.at)
     minute = 60 * now.tm_hour + now.tm_min
-    workers = tuple(_worker(each, device, workloads, minute) for each in device.processes)
+    living = (each for each in device.processes if not each.ended)
+    workers = tuple(_worker(each, device, workloads, minute) for each in living)
     return Scene(device, workers, view.taken, denials)
 
 

@@ -128,11 +128,6 @@ class Metrics:
             elif state == "cleared":
                 self._active[rule, severity] -= 1
 
-    def gpu_alerts_over(self) -> None:
-        """No alert stands any more: from now on another policy says what is one."""
-        with self._lock:
-            self._active.clear()
-
     def gpu_response(self, respond: str, outcome: str) -> None:
         """A response to an alert is done, failed, or was a dry-run."""
         with self._lock:

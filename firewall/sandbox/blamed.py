@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from firewall.sandbox.freeze import Done, Freezer
-from firewall.sandbox.procfs import describe, family, pinned, state
+from firewall.sandbox.procfs import family, pinned, started, state
 
 CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 """Where cgroup v2 is: alone, or beside version 1 (systemd's hybrid layout)."""
@@ -29,15 +29,17 @@ class Blamed(Freezer):
         self._roots: dict[int, float] = {}
         self._frozen: list[Path] = []
 
-    def blame(self, pid: int, started: float | None) -> str:
-        """Add a process of this start, in seconds since the epoch; says why not, or ""."""
+    def blame(self, pid: int, start: float | None) -> str:
+        """Add a process of this start, in seconds since the epoch; says why it goes on, or "".
+
+        One that has ended, or whose pid is another's by now, is not added and goes on no more.
+        """
         if pid in (1, os.getpid()):
             return f"process {pid} is never stopped: it is this firewall or the first of all"
-        if started is None:
+        if start is None:
             return f"process {pid} is not stopped: its start is not known"
-        if not _is(pid, started):
-            return f"process {pid} is not stopped: it has ended, or its pid is another's by now"
-        self._roots[pid] = started
+        if _is(pid, start):
+            self._roots[pid] = start
         return ""
 
     @property
@@ -50,20 +52,13 @@ class Blamed(Freezer):
         """How many processes are stopped now."""
         return len(self._stopped)
 
-    def freeze(self, done: Done) -> None:
-        """Stop all that is blamed; says so where nothing is."""
-        if self.knows_any:
-            super().freeze(done)
-        else:
-            done(0, "its processes go on: none of them is known to be to blame")
-
     def terminate(self, done: Done) -> None:
         """End all: stopped first, so that none is started meanwhile."""
         self._wanted = True
         self._work(self._end_all, done)
 
     def _members(self) -> Iterable[int]:
-        roots = [pid for pid, started in self._roots.items() if _is(pid, started)]
+        roots = [pid for pid, start in self._roots.items() if _is(pid, start)]
         found = dict.fromkeys(pid for root in roots for pid in _tree(root))
         return [pid for pid in found if _cgroup(pid) not in self._frozen]
 
@@ -86,7 +81,7 @@ class Blamed(Freezer):
         for pid in self._members():  # Those that stood still already are to end too.
             with suppress(FileNotFoundError, ProcessLookupError):
                 self._stopped.setdefault(pid, state(pid)[1])
-        ended = sum(pinned(pid, started, signal.SIGKILL) for pid, started in self._stopped.items())
+        ended = sum(pinned(pid, start, signal.SIGKILL) for pid, start in self._stopped.items())
         self._stopped.clear()
         self._continue_all()
         return ended
@@ -96,10 +91,10 @@ class Blamed(Freezer):
         with suppress(OSError, ValueError):
             inside = {int(each) for each in (folder / "cgroup.procs").read_text().split()}
             if inside <= members and not any(each.is_dir() for each in folder.iterdir()):
-                started = {pid: state(pid)[1] for pid in inside}
+                starts = {pid: state(pid)[1] for pid in inside}
                 (folder / "cgroup.freeze").write_text("1")
                 self._frozen.append(folder)
-                self._stopped |= started
+                self._stopped |= starts
 
 
 def _tree(root: int) -> Iterable[int]:
@@ -119,8 +114,8 @@ def _cgroup(pid: int) -> Path | None:
     return None
 
 
-def _is(pid: int, started: float) -> bool:
+def _is(pid: int, start: float) -> bool:
     try:
-        return abs(describe(pid).started - started) < SLACK_SECONDS
+        return state(pid)[0] not in "ZX" and abs(started(pid) - start) < SLACK_SECONDS
     except (OSError, ValueError, IndexError):
         return False

@@ -12,7 +12,7 @@ from firewall.actor import Process
 _BOOTED = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READ_BYTES = 64 << 10  # an agent's arguments may be megabytes
-_STARTED = 19  # field of /proc/<pid>/stat, counted after the name of the program
+_THREADS, _STARTED = 17, 19  # fields of /proc/<pid>/stat, counted after the program's name
 
 
 def family(sandbox_pid: int) -> dict[int, int]:
@@ -35,9 +35,29 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def state(pid: int) -> tuple[str, int]:
-    """The letter of a process's state and its start in ticks since boot. Raises OSError."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return fields[0].decode(), int(fields[_STARTED])
+    """The letter of a process's state and its start in ticks since boot. Raises OSError.
+
+    A process whose first thread has ended is in the state of another: it is no zombie.
+    """
+    fields = _stat(f"/proc/{pid}")
+    return _stat(_living(pid, fields))[0].decode(), int(fields[_STARTED])
+
+
+def _living(pid: int, stat: list[bytes]) -> str:
+    """The folder that tells of a process: that of another thread where its first has ended, which
+    looks like a zombie's and holds nothing."""
+    if stat[0] == b"Z" and int(stat[_THREADS]) > 1:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            folder = f"/proc/{pid}/task/{task}"
+            with suppress(OSError):
+                if _stat(folder)[0] not in (b"Z", b"X"):
+                    return folder
+    return f"/proc/{pid}"
+
+
+def _stat(folder: str) -> list[bytes]:
+    """The fields of a stat file after the program's name, which may hold anything."""
+    return _read(f"{folder}/stat").rpartition(b")")[2].split()
 
 
 def pinned(pid: int, started: int, number: signal.Signals) -> bool:
@@ -60,6 +80,15 @@ def pinned(pid: int, started: int, number: signal.Signals) -> bool:
     return True
 
 
+def started(pid: int) -> float:
+    """When a process was started, in seconds since the epoch. Raises OSError when it is gone."""
+    return _since_epoch(int(_stat(f"/proc/{pid}")[_STARTED]))
+
+
+def _since_epoch(ticks: int) -> float:
+    return round(_BOOTED + ticks / _TICKS, 2)
+
+
 def describe(pid: int, limit: int = _READ_BYTES) -> Process:
     """What a process is, with at most `limit` bytes of arguments. Raises OSError when it is gone.
 
@@ -70,12 +99,13 @@ def describe(pid: int, limit: int = _READ_BYTES) -> Process:
 
 def describe_with_parent(pid: int, limit: int = _READ_BYTES) -> tuple[Process, int]:
     """As `describe`, and the process's parent."""
-    status = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    arguments = command_line(pid, limit).rstrip(b"\0").split(b"\0")
+    status = _stat(f"/proc/{pid}")
+    folder = _living(pid, status)
+    arguments = _read(f"{folder}/cmdline", limit).rstrip(b"\0").split(b"\0")
     process = Process(
         pid=pid,
-        started=round(_BOOTED + int(status[_STARTED]) / _TICKS, 2),
-        exe=_executable(pid),
+        started=_since_epoch(int(status[_STARTED])),
+        exe=_executable(folder),
         argv=tuple(map(_text, arguments)),
         # Root's is also the folder of a process that hid itself; asking its status costs more.
         uid=os.stat(f"/proc/{pid}").st_uid or _user(pid),
@@ -88,9 +118,9 @@ def command_line(pid: int, limit: int) -> bytes:
     return _read(f"/proc/{pid}/cmdline", limit)
 
 
-def _executable(pid: int) -> str:
+def _executable(folder: str) -> str:
     try:
-        return _text(os.readlink(f"/proc/{pid}/exe".encode()))
+        return _text(os.readlink(f"{folder}/exe".encode()))
     except PermissionError:
         return ""
 
@@ -107,9 +137,13 @@ def _user(pid: int) -> int:
 
 def socket_inodes(pid: int) -> Iterator[int]:
     """The inodes of the sockets that a process holds. Raises OSError when it may not be asked."""
-    for name in os.listdir(f"/proc/{pid}/fd"):
+    folder = f"/proc/{pid}/fd"
+    if not (names := os.listdir(folder)):
+        folder = f"{_living(pid, _stat(f'/proc/{pid}'))}/fd"
+        names = os.listdir(folder)
+    for name in names:
         with suppress(OSError):
-            target = os.readlink(f"/proc/{pid}/fd/{name}")
+            target = os.readlink(f"{folder}/{name}")
             if target.startswith("socket:["):
                 yield int(target[8:-1])
 
@@ -129,7 +163,7 @@ def _read(path: str, limit: int = _READ_BYTES) -> bytes:
 
 def parent(pid: int) -> int:
     """The parent of a process. Raises OSError when it is gone."""
-    return int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
+    return int(_stat(f"/proc/{pid}")[1])
 
 
 def leader(thread: int) -> int:

@@ -62,7 +62,11 @@ def test_memory_of_its_own_gives_a_small_diversion_away() -> None:
     assert 60 <= first(name, 400, BEGINS)["baseline-shift"] <= 300
 
 
-def test_the_documented_tables_have_a_row_for_each_attack_and_kind_of_work() -> None:
+def test_the_documented_tables_are_there_whole() -> None:
     told = DOCS.read_text().partition(BEGIN)[2].partition(END)[0]
+    names = " | ".join(each.name for each in DEFAULTS)
+    for head in (f"| false alarms an hour | {names} | all |", f"after (median) | {names} | any |"):
+        assert head in told
     for name in (*BENIGN, *(attack.name for attack in ATTACKS)):
-        assert f"\n| {name} | " in told
+        (row,) = (each for each in told.splitlines() if each.startswith(f"| {name} | "))
+        assert row.count("|") == len(DEFAULTS) + 3, f"a cell for each alert, of {name}"

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from firewall.audit import verify
+from firewall.cli.main import app
 from firewall.sandbox.procfs import family, state
 from tests.e2e.conftest import FIREWALL, Workplace
 from tests.e2e.servers import free_port
@@ -67,11 +69,9 @@ def _line(process: subprocess.Popen[str]) -> str:
 
 
 def _sandbox(workplace: Workplace, *words: str) -> str:
-    command = [*FIREWALL, "sandbox", *words]
-    done = subprocess.run(
-        command, env=workplace.environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    done = CliRunner().invoke(app, ["sandbox", *words], env=workplace.environment)
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def _kinds(workplace: Workplace) -> list[str]:

@@ -1,16 +1,18 @@
 """A blocked attempt of a sandbox that uses a GPU, by a scripted NVML: who, before, and after."""
 
 import json
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from firewall.cli.main import app
 from firewall.gpu.processes import sees_host_pids
 from firewall.sandbox.procfs import family
-from tests.e2e.conftest import FIREWALL, Workplace
-from tests.nvml import Script, Stub, build
+from tests.e2e.conftest import Workplace
+from tests.nvml import Script, Stub, build, loaded
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.skipif(
@@ -22,17 +24,17 @@ AGENT = "echo ready; read; exec 3<>/dev/tcp/192.0.2.1/3333; echo x >&3; cat <&3;
 
 
 @pytest.fixture
-def stub(tmp_path: Path) -> Stub:
+def stub(tmp_path: Path) -> Iterator[Stub]:
     made = build(tmp_path)
     made.write(Script().device())
-    return made
+    with loaded(made):
+        yield made
 
 
 def _told(workplace: Workplace, *words: str) -> str:
-    done = subprocess.run(
-        [*FIREWALL, *words], env=workplace.environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    done = CliRunner().invoke(app, words, env=workplace.environment)
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def test_the_record_joins_the_attempt_with_the_gpu(workplace: Workplace, stub: Stub) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import firewall.judge
 from firewall.actor import Actor, Process
 from firewall.alerting import Alarm, denial_of, everyone, only
 from firewall.events import event_of
+from firewall.gpu.alerts import DENIALS_LIMIT
 from firewall.gpu.view import ProcessView
 from firewall.judge import Cause, Judge
 from firewall.metrics import Metrics
@@ -190,8 +192,43 @@ def test_a_new_policy_judges_the_next_reading(tmp_path: Path) -> None:
     house.alarm.see(view(1, device(MINER)))
     house.judge.policy = load_policy("base")
     house.alarm.see(view(2, device(MINER)))
-    assert len(house.records("gpu-alert")) == 1
-    assert house.metrics.snapshot().active == {}
+    told = [(each["state"], each["alert"]) for each in house.records("gpu-alert")]
+    assert told == [("raised", 1), ("cleared", 1)]
+    assert set(house.metrics.snapshot().active.values()) == {0}
+
+
+def test_an_edit_elsewhere_in_the_file_keeps_what_was_learned(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm.see(view(1, device(MINER)))
+    detector, path = house.alarm._detector, tmp_path / "test.yaml"
+    path.write_text(f"# another line\n{path.read_text()}")
+    house.judge.policy = load_policy(path)
+    house.alarm.see(view(602, device(MINER)))
+    assert house.alarm._detector is detector
+    told = [(each["state"], each["source"]) for each in house.records("gpu-alert")]
+    assert told == [("raised", "test.yaml:9"), ("ongoing", "test.yaml:10")]
+
+
+def test_no_two_alerts_have_one_number(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm.see(view(1, device(MINER)))
+    rewritten = tmp_path / "test.yaml"
+    rewritten.write_text(rewritten.read_text().replace("for: 0s", "for: 0s, utilisation: 6%"))
+    house.judge.policy = load_policy(rewritten)
+    house.alarm.see(view(2, device(MINER)))
+    told = [(each["state"], each["alert"]) for each in house.records("gpu-alert")]
+    assert told == [("raised", 1), ("cleared", 1), ("raised", 2)]
+
+
+def test_a_flood_of_plain_denials_hides_no_critical_one(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm.verdict(event_of(Connect("pool.test", 3333), DENIED, ACTOR, {}))
+    for _ in range(DENIALS_LIMIT + 1):
+        house.alarm.verdict(event_of(Connect("a.test", 443), PLAIN, ACTOR, {}))
+    untold = replace(JOB, sm=None)
+    house.alarm.see(view(monotonic(), device(untold, utilisation=None)))
+    (record,) = house.records("gpu-alert")
+    assert record["rule"] == "gpu.busy-with-denied-egress"
 
 
 # The join
@@ -200,7 +237,7 @@ def test_a_new_policy_judges_the_next_reading(tmp_path: Path) -> None:
 def test_a_denial_that_was_heard_joins_the_work_of_its_process(tmp_path: Path) -> None:
     house = _house(tmp_path)
     house.alarm.verdict(event_of(Connect("pool.test", 3333), DENIED, ACTOR, {}))
-    (denial,) = house.alarm._denials
+    (denial,) = house.alarm._denials.all()
     house.alarm.see(view(denial.at + 1, device(JOB)))
     (record,) = house.records("gpu-alert")
     assert (record["rule"], record["severity"]) == ("gpu.busy-with-denied-egress", "critical")
@@ -248,11 +285,33 @@ def test_the_whole_machines_namespace_ties_nobody_to_anybody() -> None:
 # Whose
 
 
-def test_a_sandbox_judges_its_own_processes_and_their_devices() -> None:
+def _is_job(process: ProcessView) -> bool:
+    return process.pid == JOB.pid
+
+
+def test_a_sandbox_judges_its_own_processes_and_what_they_use() -> None:
     other = replace(device(MINER), index="1", uuid="GPU-1")
-    unlisted = replace(device(), index="2", uuid="GPU-2", processes=None)
-    reading = view(0, device(JOB, MINER), other, unlisted)
-    seen = only(reading, lambda process: process.pid == JOB.pid)
-    assert [each.index for each in seen.devices] == ["0", "2"]
-    assert seen.devices[0].processes == (JOB,)
+    unlisted = replace(device(), index="2", uuid="GPU-2", processes=None, utilisation=80)
+    alone = replace(device(JOB, utilisation=99), index="3")
+    reading = view(0, device(JOB, MINER), other, unlisted, alone)
+    seen = only(reading, _is_job).devices
+    assert [each.processes for each in seen] == [(JOB,), (), None, (JOB,)]
+    assert [each.utilisation for each in seen] == [90, 0, 80, 99]
+    assert [each.power_watts for each in seen] == [None, None, 300.0, 300.0]
     assert only(reading, everyone) is reading
+
+
+def test_an_alert_of_a_sandbox_is_cleared_when_its_process_ends(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm._mine = lambda process: process.pid == MINER.pid
+    for second, shown in enumerate([device(MINER), device(utilisation=90), device(JOB)]):
+        house.alarm.see(view(second, shown))
+    assert [each["state"] for each in house.records("gpu-alert")] == ["raised", "cleared"]
+
+
+def test_what_others_do_to_a_device_is_no_work_of_the_sandbox(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    house.alarm._mine = lambda process: process.pid == MINER.pid
+    for second in range(0, 120, 5):
+        house.alarm.see(view(second, device(JOB, replace(MINER, sm=0))))
+    assert house.records("gpu-alert") == []

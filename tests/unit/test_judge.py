@@ -1,6 +1,7 @@
 """The judge in quarantine: what shuts it, what it answers, and that no fault opens it."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +158,21 @@ def test_what_it_notes_is_known_to_be_durable(tmp_path: Path) -> None:
     court.judge.note("release", {"by": "x"}, told.append)
     assert told[0] is None
     assert isinstance(told[1], OSError)
+
+
+class Busy(Memory):
+    """A GPU monitor too: one process, whose arguments hold a secret."""
+
+    def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None:
+        trainer = {"pid": 7, "argv": ["python3", "--api-key", "hunter2hunter2"], "sm": 90}
+        done({"status": "ok", "devices": [{"index": "0", "processes": [trainer]}]})
+
+
+def test_no_secret_of_a_process_on_a_gpu_is_recorded() -> None:
+    memory = Busy()
+    judge = Judge(load_policy("base"), memory, memory, memory)
+    judge.decide(Connect("a.test", 443), Actor("test", CURL), {}, lambda verdict: None)
+    (record,) = memory.records
+    told = record["gpu"]["devices"][0]["processes"][0]
+    assert (told["pid"], told["argv"][:2]) == (7, ["python3", "--api-key"])
+    assert "hunter2" not in repr(record)

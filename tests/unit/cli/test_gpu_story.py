@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firewall.cli.gpu_story import GAP, WIDTH, gpu_story, moments, spark
@@ -70,8 +70,8 @@ def test_what_was_there_before_is_told_where_nothing_can_be_read_now() -> None:
     gpu = {**RECORD["gpu"], "status": "unavailable", "reason": "lost", "devices": []}
     assert list(gpu_story({"gpu": gpu})) == [
         "unavailable: lost",
-        "gone since 640.0 ms before: python3[7] 90 %, 2.0 GiB, sandbox rl, container c0ffeec0ffee",
-        "gone since 640.0 ms before: xmrig[9] 97 %, 1.0 GiB, sandbox rl",
+        "last seen 640.0 ms before: python3[7] 90 %, 2.0 GiB, sandbox rl, container c0ffeec0ffee",
+        "last seen 640.0 ms before: xmrig[9] 97 %, 1.0 GiB, sandbox rl",
     ]
 
 
@@ -107,6 +107,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(NAMES, JSON, max_size=4), st.dictionaries(NAMES, JSON, max_size=4))
 def test_a_damaged_record_is_told_too(gpu: dict[str, Any], after: dict[str, Any]) -> None:
     assert all(isinstance(each, str) for each in gpu_story({"gpu": gpu}, {"gpu": after}))

@@ -6,7 +6,7 @@ import pytest
 
 from firewall.actor import Actor, Process
 from firewall.audit import describe
-from firewall.cli.story import story
+from firewall.cli.story import alert_story, story
 from firewall.requests import Connect, Finding
 from firewall.verdict import Action, Severity, Verdict
 
@@ -119,3 +119,27 @@ def test_hostile_text_cannot_leave_its_line() -> None:
     lines = list(story(record(actor=describe(Actor("s\n", hostile)))))
     assert all(line.isprintable() for line in lines)
     assert lines.count("To allow it") == 1
+
+
+def test_an_alert_about_gpu_use_is_told_with_its_evidence() -> None:
+    denied = {
+        "rule": "guards.mining", "reason": "stratum", "what": "Connect pool.test:3333",
+        "relation": "same process", "seconds_ago": 2.5,
+    }  # fmt: skip
+    record = {
+        "rule": "gpu.busy-with-denied-egress", "source": "base.yaml:9", "since": "noon",
+        "device": {"index": "0", "name": "H200"}, "respond": "freeze", "dry_run": True,
+        "processes": [{"pid": 7, "exe": "/tmp/x\x1b", "argv": ["x", "-o"]}],
+        "evidence": {"utilisation": 97, "threshold": 20, "denied": [denied]},
+    }  # fmt: skip
+    told = list(alert_story(record))
+    assert told[1:] == [
+        "  on GPU 0 H200 since noon",
+        "  utilisation: 97",
+        "  threshold: 20",
+        "  denied 2.5 s before (same process): Connect pool.test:3333, guards.mining: stratum",
+        "  rule gpu.busy-with-denied-egress at base.yaml:9, responds by freeze (dry run)",
+    ]
+    assert "[7]" in told[0]
+    assert all(each.isprintable() for each in told)
+    assert list(alert_story({})), "a damaged record is told too"

@@ -8,7 +8,7 @@ import pytest
 from firewall.actor import Actor, Process
 from firewall.gpu.alerts import Alert, Denial
 from firewall.gpu.detector import Detector
-from firewall.gpu.view import DeviceView
+from firewall.gpu.view import DeviceView, ProcessView
 from firewall.verdict import Severity
 from firewall.workloads import Band, GpuPolicy, Workload
 from tests.unit.gpu.views import JOB, MINER, TRAINER, device, policy, view
@@ -84,6 +84,12 @@ def test_another_process_of_the_same_pid_is_another_alert() -> None:
     reused = replace(MINER, started=9000.0)
     found = watch(detector, range(60), lambda at: device(JOB, MINER if at < 30 else reused))
     assert [each[:2] for each in found] == [(10, "raised"), (30, "cleared"), (40, "raised")]
+
+
+def test_who_has_ended_is_not_to_blame_though_nvml_still_tells_of_it() -> None:
+    shown = lambda at: device(JOB, MINER if at < 15 else ProcessView(200, sm=95, ended=True))  # noqa: E731
+    found = watch(Detector(policy(TRAINER)), range(60), shown)
+    assert found == [(10, "raised", "unexpected-process"), (15, "cleared", "unexpected-process")]
 
 
 def test_no_reading_neither_raises_nor_clears() -> None:

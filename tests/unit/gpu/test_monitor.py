@@ -143,6 +143,20 @@ def test_the_reading_before_is_told_with_its_age(clock: Clock) -> None:
     assert (device["utilisation"], "relation" in device["processes"][0]) == (93, True)
 
 
+def test_a_flood_does_not_tell_one_moment_whole_again_and_again(clock: Clock) -> None:
+    told: list[Mapping[str, Any]] = []
+    with started(FakeGpu(), patience=PATIENCE, period=PATIENCE) as gpu:
+        for _ in range(monitor.WHOLE + 2):
+            gpu.fresh(ACTOR, told.append)
+        eventually(lambda: len(told) == monitor.WHOLE + 2)
+    assert [bool(each["history"]) for each in told] == [True] * monitor.WHOLE + [False] * 2
+    assert len({each["moment"] for each in told}) == 1
+    whole, brief = told[0], told[-1]
+    assert brief["reason"] == "the first record of this moment tells the rest"
+    assert brief["devices"][0]["utilisation"] == whole["devices"][0]["utilisation"]
+    assert [len(each["devices"][0]["processes"]) for each in (whole, brief)] == [1, 0]
+
+
 def test_a_reading_of_long_ago_is_not_told(clock: Clock) -> None:
     with started(FakeGpu(), patience=PATIENCE, period=1e9) as gpu:
         ask(gpu)
@@ -320,6 +334,21 @@ class TestSlow:
             eventually(lambda: answers)
         (snapshot,) = answers
         assert (snapshot["status"], snapshot["reason"]) == ("ok", None)
+
+    def test_who_waits_at_the_end_gets_the_last_reading(self) -> None:
+        slow = Slow()
+        answers: list[Mapping[str, Any]] = []
+        with started(slow.gpu, period=0.05, patience=PATIENCE) as gpu:
+            eventually(lambda: gpu.latest()["status"] == "ok")
+            slow.hang()
+            gpu.fresh(ACTOR, answers.append)
+            gpu._patience = 0.05
+            gpu.stop()
+            slow.gate.set()
+        (snapshot,) = answers
+        told = (snapshot["status"], snapshot["reason"])
+        assert told == ("ok", "the GPU monitor was stopped")
+        assert snapshot["before"]["devices"] == snapshot["devices"]
 
     def test_before_the_first_reading_nothing_is_known(self) -> None:
         gate = threading.Event()

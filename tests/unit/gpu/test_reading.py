@@ -1,12 +1,15 @@
 """NVML is believed only where it can be right, and what it does not say is never a zero."""
 
+import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from firewall.gpu import reading
+from firewall.gpu import processes, reading
 from firewall.gpu.backend import Device, DeviceLostError, QueryError, UnavailableError, Use
 from firewall.gpu.reading import FOREIGN_PIDS, WINDOW_US, read_devices
 from firewall.gpu.view import DeviceView, GpuView, ProcessView
@@ -225,9 +228,16 @@ class TestProcesses:
 
     def test_a_process_that_is_gone_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reading, "owner", lambda pid: None)
-        device = read()
-        assert (process_of(device).exe, process_of(device).sm) == (None, 93)
-        assert device.unavailable == {"owner of 4711": "no such process lives any more"}
+        with subprocess.Popen(["true"]) as child:
+            gone, hidden = child.pid, os.getppid()
+        monkeypatch.setattr(processes, "PROC", Path("/nowhere"))
+        for pid, why in ((gone, reading.ENDED), (hidden, reading.HIDDEN)):
+            device = read(
+                processes={pid: ("compute", 1)}, process_utilisation=[Use(pid, 93, 0, NOW_US)]
+            )
+            assert (process_of(device).exe, process_of(device).sm) == (None, 93)
+            assert process_of(device).ended is (why == reading.ENDED)
+            assert device.unavailable == {f"owner of {pid}": why}
 
     def test_unknown_memory_stays_unknown(self) -> None:
         assert process_of(read(processes={4711: ("compute", None)})).memory_used is None

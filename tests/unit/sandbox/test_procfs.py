@@ -1,7 +1,9 @@
 import os
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +75,22 @@ def test_sockets_are_seen() -> None:
     with socket.socket() as made:
         inode = os.fstat(made.fileno()).st_ino
         assert set(procfs.socket_inodes(os.getpid())) - before == {inode}
+
+
+HEADLESS = """
+import ctypes, socket, threading, time
+kept = socket.socketpair()
+threading.Thread(target=time.sleep, args=(600,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_whose_first_thread_has_ended_is_no_zombie() -> None:
+    with subprocess.Popen([sys.executable, "-c", HEADLESS]) as child:
+        eventually(lambda: ") Z" in Path(f"/proc/{child.pid}/stat").read_text())
+        found, letter = procfs.describe(child.pid), procfs.state(child.pid)[0]
+        sockets = list(procfs.socket_inodes(child.pid))
+        child.kill()
+    assert found.argv == (sys.executable, "-c", HEADLESS)
+    assert found.exe == str(Path(sys.executable).resolve())
+    assert (letter, len(sockets)) == ("S", 2)

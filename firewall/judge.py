@@ -237,8 +237,12 @@ class Judge:
         return verdict
 
     def note(self, kind: str, facts: Mapping[str, Any], done: Done | None = None) -> None:
-        """Record something that is no verdict: a flow's end, a new policy, a process that died."""
-        self._record(self.redactor.value({"kind": kind, **facts}), done)
+        """Record something that is no verdict: a flow's end, a new policy, a process that died.
+
+        It shares the sync of the next records where nobody waits for it.
+        """
+        urgent = done is not None
+        self._record(self.redactor.value({"kind": kind, **facts}), done, urgent=urgent)
 
     @property
     def redactor(self) -> Redactor:

@@ -13,13 +13,14 @@ from typing import Protocol
 from firewall import judge as door
 from firewall.protocols import Watch
 from firewall.proxy.loop import EDGE, READ, WRITE, Loop
+from firewall.proxy.pipes import PIPE_SIZE, Pipe, Pipes
 from firewall.requests import Direction, Finding
 
-SPLICE_SIZE = 1 << 18
 WATCH_SIZE = PEEK_SIZE = 1 << 16
 TURNS = 16
 """Chunks that one direction may move before other flows have their turn."""
 
+_PIPES = Pipes()
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
@@ -62,7 +63,11 @@ def watch(direction: Direction) -> Watcher:
 
 
 class Spliced:
-    """One direction moved inside the kernel. The pipe exists only while bytes are in it."""
+    """One direction moved inside the kernel. It has a pipe only while bytes are in it."""
+
+    __slots__ = (
+        "_direction", "_held", "_observer", "_peeked", "_pipe", "_source", "_target", "moved",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -76,7 +81,7 @@ class Spliced:
         self._target = target.fileno()
         self._direction: Direction = direction
         self._observer = observer
-        self._pipe: tuple[int, int] | None = None
+        self._pipe: Pipe | None = None
         self._held = 0
         self.moved = 0
 
@@ -91,16 +96,15 @@ class Spliced:
 
     def close(self) -> None:
         if self._pipe:
-            os.close(self._pipe[0])
-            os.close(self._pipe[1])
+            _PIPES.give_back(self._pipe, self._held)
             self._pipe = None
 
     def _fill(self) -> bool:
         if self._pipe is None:
-            self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._pipe = _PIPES.take()
         try:
             head = self._peek()
-            size = len(head) or SPLICE_SIZE
+            size = len(head) or PIPE_SIZE
             self._held = os.splice(self._source, self._pipe[1], size, flags=_FLAGS)
         except BlockingIOError:
             self.close()
@@ -125,6 +129,8 @@ class Spliced:
 
 class Watched:
     """One direction read by the recognisers. A chunk with a finding waits until it is judged."""
+
+    __slots__ = ("_held", "_judge", "_source", "_target", "_waiting", "_wake", "_watch", "moved")
 
     def __init__(
         self,
@@ -185,6 +191,11 @@ class Relay:
     `closed` gets the bytes sent (to upstream) and received. `guard` makes the context in which
     bytes are moved: whatever fails there must end in `abort`.
     """
+
+    __slots__ = (
+        "_again", "_client", "_closed", "_guard", "_judge", "_loop", "_observer", "_open",
+        "_received", "_sent", "_upstream", "_watchers",
+    )  # fmt: skip
 
     def __init__(
         self,

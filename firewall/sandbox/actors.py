@@ -10,11 +10,12 @@ import socket
 import struct
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.sandbox.netlink import NETLINK_SOCK_DIAG, NLMSG_ERROR, Message, error_of, replies
-from firewall.sandbox.procfs import ancestry, describe, family, socket_inodes
+from firewall.sandbox.procfs import ancestry, describe, family, lineage, socket_inodes
 from firewall.sandbox.threads import Threads
 
 type Address = tuple[Any, ...]
@@ -30,6 +31,8 @@ _ANCESTORS = 32
 programs without end, and every record carries them."""
 _ANCESTOR_BYTES = 2 << 10
 """Of each ancestor's arguments; those of the process itself are kept whole."""
+_RECENT = 8
+"""Processes that were found last: the next flow is likely theirs."""
 
 
 class ActorFinder:
@@ -51,6 +54,7 @@ class ActorFinder:
         self._diag.settimeout(_PATIENCE_S)
         self._lock = threading.Lock()
         self._sequence = 0
+        self._recent: tuple[int, ...] = ()
 
     @classmethod
     def of_host(cls, name: str) -> "ActorFinder":
@@ -73,9 +77,24 @@ class ActorFinder:
         with self._lock:
             inodes = [self._inode(client, destination, transport) for client, destination in flows]
         wanted = {inode for inode in inodes if isinstance(inode, int)}
-        parents = family(self._pid) if wanted else {}
+        parents, holders, unreadable = self._search(wanted)
+        actors = {pid: self._described(pid, parents) for pid in set(holders.values())}
+        return [
+            actors[holders[inode]] if inode in holders else self._missing(inode, unreadable)
+            for inode in inodes
+        ]
+
+    def _search(self, wanted: set[int]) -> tuple[dict[int, int], dict[int, int], int]:
+        """Look at those that were found last, and only where that is not enough at all."""
+        parents: dict[int, int] = {}
+        for pid in self._recent if wanted else ():
+            parents.update(lineage(pid, self._pid))
         holders, unreadable = _holders(parents, wanted)
-        return [self._actor(inode, holders, unreadable, parents) for inode in inodes]
+        if len(holders) < len(wanted):
+            parents = family(self._pid)
+            holders, unreadable = _holders(parents, wanted)
+        self._recent = tuple(dict.fromkeys((*holders.values(), *self._recent)))[:_RECENT]
+        return parents, holders, unreadable
 
     def process(self, pid: int) -> Actor:
         """The actor that is a process, which need not be inside. Never raises."""
@@ -100,20 +119,15 @@ class ActorFinder:
             if struct.unpack_from("=I", data, 8)[0] == self._sequence:
                 return _inode_in(data)
 
-    def _actor(
-        self,
-        inode: int | str,
-        holders: Mapping[int, int],
-        unreadable: int,
-        parents: Mapping[int, int],
-    ) -> Actor:
+    def _missing(self, inode: int | str, unreadable: int) -> Actor:
         if isinstance(inode, str):
             return self._unknown(inode)
-        if inode not in holders:
-            hidden = f"; {unreadable} processes could not be read" if unreadable else ""
-            return self._unknown(f"no process inside holds the socket any more{hidden}")
+        hidden = f"; {unreadable} processes could not be read" if unreadable else ""
+        return self._unknown(f"no process inside holds the socket any more{hidden}")
+
+    def _described(self, pid: int, parents: Mapping[int, int]) -> Actor:
         try:
-            chain = list(self._chain(holders[inode], parents))
+            chain = list(self._chain(pid, parents))
         except OSError as error:
             return self._unknown(f"the process ended before it could be read: {error}")
         actor = Actor(self._sandbox, chain[0], tuple(chain[1:]), self._namespace)
@@ -165,6 +179,7 @@ def _request(client: Address, destination: Address, transport: str) -> bytes:
     return header + ports + addresses + struct.pack("=I", 0) + _NO_COOKIE
 
 
+@lru_cache(maxsize=1024)
 def _plain(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     address = ipaddress.ip_address(text)
     mapped = address.ipv4_mapped if address.version == 6 else None

@@ -27,6 +27,17 @@ def family(sandbox_pid: int) -> dict[int, int]:
     return parents
 
 
+def lineage(pid: int, sandbox_pid: int) -> dict[int, int]:
+    """As `family`, of one process and those above it; nothing where it is not inside."""
+    line: dict[int, int] = {}
+    with suppress(OSError):
+        while pid != sandbox_pid:
+            line[pid] = parent(pid)
+            pid = line[pid]
+        return dict(reversed(line.items()))
+    return {}
+
+
 def _children(pid: int) -> Iterator[int]:
     with suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):

@@ -105,3 +105,59 @@ def test_an_endless_line_of_ancestors_is_told_by_its_ends(monkeypatch: pytest.Mo
     assert asked[:2] == [(999,), (998, 2048)], "only the process itself is told whole"
     assert [each.pid for each in finder._chain(3, parents)] == [3, 2, 1]
     assert [each.pid for each in finder._chain(1, parents)] == [1]
+
+
+class Known:
+    """A kernel that knows one socket's inode, and processes 10 (the first) > 11 > 12."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parents = {11: 10, 12: 11}
+        self.held = {11: {5}, 12: {6}}
+        self.scans = self.described = 0
+        monkeypatch.setattr(actors, "family", self.family)
+        monkeypatch.setattr(actors, "lineage", self.lineage)
+        monkeypatch.setattr(actors, "socket_inodes", lambda pid: iter(self.held[pid]))
+        monkeypatch.setattr(actors, "describe", self.describe)
+        self.finder = actors.ActorFinder("box", 10, 7, Silent())  # type: ignore[arg-type]
+        monkeypatch.setattr(self.finder, "_inode", lambda client, *_: client[1])
+
+    def family(self, _: int) -> dict[int, int]:
+        self.scans += 1
+        return dict(self.parents)
+
+    def lineage(self, pid: int, _: int) -> dict[int, int]:
+        return {each: above for each, above in self.parents.items() if each <= pid in self.parents}
+
+    def describe(self, pid: int, *_: int) -> Process:
+        self.described += 1
+        return Process(pid, 0.0, "/bin/sh", ("sh",), 0)
+
+    def find(self, *inodes: int) -> list[int | None]:
+        found = self.finder.find([(("10.0.0.2", each), FLOW[1]) for each in inodes])
+        return [each.process.pid if each.process else None for each in found]
+
+
+def test_who_was_found_last_is_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known(monkeypatch)
+    assert known.find(6, 6) == [12, 12]
+    assert (known.scans, known.described) == (1, 3), "one search and one description for both"
+    known.held[12] = {6, 8}
+    assert known.find(8, 5) == [12, 11]
+    assert known.scans == 1
+
+
+def test_a_parent_that_holds_it_too_is_named_also_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known(monkeypatch)
+    known.find(6)
+    known.held = {11: {9}, 12: {9}}
+    assert known.find(9) == [11]
+
+
+def test_where_none_of_them_holds_it_all_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known(monkeypatch)
+    known.find(6)
+    known.parents = {13: 10}  # 12 has ended
+    known.held = {13: {6}}
+    assert known.find(6) == [13]
+    assert known.find(77) == [None]
+    assert known.scans == 3

@@ -55,10 +55,21 @@ def test_a_family_is_listed_parents_first() -> None:
         assert parents[pid] == child.pid or parents[pid] in found[:place]
 
 
+def test_a_lineage_leads_from_the_first_process_to_one_inside() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 30 & wait"], start_new_session=True) as child:
+        [inside] = eventually(lambda: list(procfs.family(child.pid)))
+        line = procfs.lineage(inside, os.getpid())
+        outside = procfs.lineage(os.getpid(), child.pid)
+        os.killpg(child.pid, 9)
+    assert list(line.items()) == [(child.pid, os.getpid()), (inside, child.pid)]
+    assert outside == {}, "it is not inside"
+
+
 def test_a_process_that_is_gone() -> None:
     with subprocess.Popen(["true"]) as child:
         pass
     assert procfs.family(child.pid) == {}
+    assert procfs.lineage(child.pid, os.getpid()) == {}
     with pytest.raises(OSError):
         procfs.describe(child.pid)
 

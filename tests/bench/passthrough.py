@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.proxies import _cpu, _resident
+from tests.bench.proxies import cpu_seconds, resident
 from tests.e2e.servers import free_port, wait_for_port
 
 POLICY = """
@@ -94,12 +94,12 @@ class Place:
 
     def measure(self, relay: Relay, mode: str, connections: int, seconds: float) -> list[float]:
         """The rate (per second; MB/s of bulk), CPU (µs each; s/GB) and P50 in milliseconds."""
-        before = _cpu(relay.process)
+        before = cpu_seconds(relay.process)
         done = subprocess.run(
             [*self._load(relay, mode, connections), str(seconds)],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
-        cpu = _cpu(relay.process) - before
+        cpu = cpu_seconds(relay.process) - before
         count, took, size, errors, p50, _ = map(float, done.stdout.split())
         if errors:
             print(f"{relay.name}, {mode} {connections}: {errors:.0f} errors", file=sys.stderr)
@@ -111,14 +111,14 @@ class Place:
         """Kilobytes that the relay holds for each idle flow."""
         if relay.process is None:
             return 0.0
-        before = _resident(relay.process)
+        before = resident(relay.process)
         with subprocess.Popen(
             [*self._load(relay, "idle", IDLE), "0"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         ) as load:  # fmt: skip
             assert load.stdout is not None
             load.stdout.readline()
-            held = _resident(relay.process)
+            held = resident(relay.process)
             load.kill()
         return (held - before) * 1000 / IDLE
 

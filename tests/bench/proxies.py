@@ -80,9 +80,9 @@ def measure(load: Path, peer: Peer, process: int | None, place: Place, cell: Cel
         assert running.stdout is not None
         if running.stdout.readline() != "ready\n":
             raise RuntimeError(f"{peer.name} does not serve {cell.name}: see {peer.log}")
-        before = _cpu(process)
+        before = cpu_seconds(process)
         line = running.stdout.readline().split()
-        cpu = _cpu(process) - before
+        cpu = cpu_seconds(process) - before
     count, took, size, errors, _, p99 = (float(each) for each in line)
     return Sample(
         rate=count / took,
@@ -103,7 +103,7 @@ def _tree(process: int) -> list[int]:
     return found
 
 
-def _cpu(process: int | None) -> float:
+def cpu_seconds(process: int | None) -> float:
     """Seconds of CPU that a process and its children have used."""
     total = 0
     for each in _tree(process) if process else ():
@@ -113,7 +113,7 @@ def _cpu(process: int | None) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def _resident(process: int) -> float:
+def resident(process: int) -> float:
     """Megabytes that a process and its children hold."""
     pages = 0
     for each in _tree(process):
@@ -167,7 +167,7 @@ def run(wanted: list[str], rounds: int, seconds: float) -> tuple[Results, dict[s
                     sample = measure(load, peer, process, place, cell, length)
                     if number:
                         results.setdefault((peer.name, cell.name), []).append(sample)
-        memory = {peer.name: _resident(process) for peer, process in open_peers if process}
+        memory = {peer.name: resident(process) for peer, process in open_peers if process}
     return results, memory
 
 

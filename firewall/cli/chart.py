@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 1000, 100
 """The plot in units of its own."""
 TOP, BOTTOM = 20, 150
 """Where the plot begins and ends, in pixels from the top of the figure."""
+WATTS_STEP = 100
 GAP_SECONDS = 10.0
 """Moments further apart than this are not joined: nobody looked between them."""
 LABEL_SHARE = 0.05
@@ -80,9 +81,9 @@ def _numbers(value: Any) -> list[float | None]:
 
 def chart(title: str, line: Sequence[Sample], marks: Sequence[Mark]) -> Element:
     """The figure of one device, which has at least one sample or mark."""
-    moments = [each.at for each in (*line, *marks)]
+    moments = [each.at for each in line] + [each.at for each in marks]
     start, end = min(moments), max(*moments, min(moments) + 1)
-    top = max([each.power_watts or 0 for each in line] + [1])
+    top = _round_up(max([each.power_watts or 0 for each in line] + [1]))
     drawing = element(
         "svg",
         element("title", title),
@@ -94,6 +95,11 @@ def chart(title: str, line: Sequence[Sample], marks: Sequence[Mark]) -> Element:
         role="img",
     )
     return element("figure", _caption(title, start, end), drawing)
+
+
+def _round_up(watts: float) -> float:
+    """The end of the scale of power, above what is drawn."""
+    return (watts // WATTS_STEP + 1) * WATTS_STEP
 
 
 def _caption(title: str, start: float, end: float) -> Element:
@@ -110,8 +116,8 @@ def _caption(title: str, start: float, end: float) -> Element:
 
 
 def _scales(top: float) -> Iterator[Element]:
-    yield element("text", "100 %", x="0", y="13", class_="use")
-    yield element("text", f"{top:g} W", x="100%", y="13", class_="power end")
+    yield element("text", "0 to 100 %", x="0", y="13", class_="use")
+    yield element("text", f"0 to {top:g} W", x="100%", y="13", class_="power end")
     for down in (TOP, (TOP + BOTTOM) // 2, BOTTOM):
         yield element("line", x1="0", x2="100%", y1=str(down), y2=str(down), class_="grid")
 

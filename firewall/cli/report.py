@@ -65,7 +65,7 @@ def _alerts(index: "Index", conditions: Sequence["Condition"], count: int) -> li
 
     times = [each for each in conditions if each.field.kind == "time"]
     kinds = [[*parse([f"kind={kind}"]), *times] for kind in evidence.ALERT_KINDS]
-    found = [each for terms in kinds for each in index.search(terms, limit=count)]
+    found: list[Record] = [each for terms in kinds for each in index.search(terms, limit=count)]
     return sorted(found, key=lambda each: str(each.get("time")))[-count:]
 
 

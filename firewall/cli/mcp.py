@@ -12,8 +12,8 @@ from typing import Any
 from firewall.actor import Actor
 from firewall.audit import AuditError, keys
 from firewall.cli.assembly import open_chain
+from firewall.cli.listening import host_and_port
 from firewall.cli.places import authority_directory, state_directory
-from firewall.cli.plan import host_and_port
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor

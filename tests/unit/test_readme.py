@@ -81,6 +81,7 @@ COMMANDS = (
     ["mcp"],
     ["approvals", "allow"],
     ["gpu", "watch"],
+    ["dashboard"],
 )
 
 

@@ -8,7 +8,7 @@ import heapq
 import json
 import time
 from collections.abc import Iterator, Mapping
-from itertools import chain as concatenated
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,34 @@ def read(
     With `follow` it goes on for ever with what is written later, new chains included. Raises
     OSError where the folder cannot be read.
     """
-    after = after or {}
-    cursors = {folder: _Cursor(folder, after.get(folder.name, 0)) for folder in chains(directory)}
-    try:
-        yield from heapq.merge(*cursors.values(), key=_moment)
+    with closing(Follower(directory, after)) as follower:
+        yield from follower.more()
         while follow:
             time.sleep(POLL_SECONDS)
-            for folder in chains(directory):
-                cursors.setdefault(folder, _Cursor(folder, after.get(folder.name, 0)))
-            yield from sorted(concatenated.from_iterable(cursors.values()), key=_moment)
-    finally:
-        for cursor in cursors.values():
+            yield from follower.more()
+
+
+class Follower:
+    """Reads a log on from where it stands, without waiting: what each chain has more, and new ones.
+
+    Begins after the records of `after` (chain -> seq).
+    """
+
+    def __init__(self, directory: Path, after: Mapping[str, int] | None = None) -> None:
+        self._directory = directory
+        self._after = after or {}
+        self._cursors: dict[Path, _Cursor] = {}
+
+    def more(self) -> Iterator[Record]:
+        """What was written since, by time. Raises OSError where the folder cannot be read."""
+        for folder in chains(self._directory):
+            if folder not in self._cursors:
+                self._cursors[folder] = _Cursor(folder, self._after.get(folder.name, 0))
+        return heapq.merge(*self._cursors.values(), key=_moment)
+
+    def close(self) -> None:
+        """Close the segments that are being read."""
+        for cursor in self._cursors.values():
             cursor.close()
 
 

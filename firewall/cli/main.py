@@ -132,6 +132,21 @@ def mcp(
 
 
 @app.command()
+def dashboard(
+    log: LogOption = None,
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT where a browser reaches it.")
+    ] = "127.0.0.1:3190",
+    key: Annotated[str | None, typer.Option(help="The public key, as for audit verify.")] = None,
+) -> None:
+    """Show in a browser, live, what is blocked and what the GPUs do meanwhile."""
+    from firewall.cli.dashboard import serve_dashboard
+    from firewall.cli.logs import log_directory
+
+    raise typer.Exit(serve_dashboard(log_directory(log), listen, key))
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine can and cannot do, and what to do about it."""
     from firewall.cli.doctor import doctor as examine

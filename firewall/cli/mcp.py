@@ -13,7 +13,7 @@ from typing import Any
 from firewall.actor import Actor
 from firewall.audit import AuditError, keys
 from firewall.cli.assembly import open_chain
-from firewall.cli.plan import host_and_port
+from firewall.cli.listening import host_and_port
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor

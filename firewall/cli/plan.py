@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit import Keep, Place, place
+from firewall.cli.listening import host_and_port
 from firewall.places import approvals_directory, control_directory, state_directory
 from firewall.policy import Policy
 from firewall.sandbox import Authority
@@ -92,14 +93,6 @@ def make_plan(
         keep=None if keep is None else Keep.parse(keep),
         inspect=inspect,
     )
-
-
-def host_and_port(text: str, host: str = "127.0.0.1") -> tuple[str, int]:
-    """HOST:PORT, [V6]:PORT or PORT. Raises ValueError that says so."""
-    name, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{text!r} is no HOST:PORT; write for example 127.0.0.1:9090")
-    return name.strip("[]") or host, int(port)
 
 
 def upstream_bundle() -> str:

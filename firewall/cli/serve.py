@@ -8,7 +8,8 @@ from pathlib import Path
 from firewall.audit import AuditError
 from firewall.cli import signals
 from firewall.cli.assembly import House, open_house
-from firewall.cli.plan import Plan, host_and_port, make_plan
+from firewall.cli.listening import host_and_port, listener
+from firewall.cli.plan import Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.sandbox import ActorFinder, SandboxError
@@ -33,8 +34,8 @@ def serve_proxy(
             policy_path, policy, log, metrics,
             kind="serve", checkpoints=checkpoints, keep=keep, inspect=inspect,
         )  # fmt: skip
-        with _listener(*host_and_port(listen)) as listener:
-            return _serve(plan, listener, live=live)
+        with listener(*host_and_port(listen)) as listening:
+            return _serve(plan, listening, live=live)
     except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:
         print(f"firewall: {error}", file=sys.stderr)
         return FAILED
@@ -42,24 +43,13 @@ def serve_proxy(
         signals.unblock()
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=4096)
-    except OSError as error:
-        raise OSError(
-            f"--listen {host}:{port} cannot be served: {error.strerror}; name another, for example"
-            " --listen 127.0.0.1:3129"
-        ) from error
-
-
-def _serve(plan: Plan, listener: socket.socket, *, live: bool) -> int:
+def _serve(plan: Plan, listening: socket.socket, *, live: bool) -> int:
     finder = ActorFinder.of_host(plan.name)
     sources.seal()
     with open_house(plan, finder, _say, live=live) as house:
-        house.gate.serve_explicit(listener)
+        house.gate.serve_explicit(listening)
         signals.listen(lambda number, _: _signalled(house, number))
-        host, port = listener.getsockname()[:2]
+        host, port = listening.getsockname()[:2]
         _say(f"policy {plan.policy.name} in force; HTTP and SOCKS5 proxy on {host}:{port}")
         house.loop.run()
     house.teller.summarise(str(plan.audit))

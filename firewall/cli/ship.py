@@ -178,7 +178,7 @@ def _stopping() -> threading.Event:
 def _serve(address: str | None, collector: "Collector") -> None:
     from prometheus_client import CollectorRegistry, start_http_server
 
-    from firewall.cli.plan import host_and_port
+    from firewall.cli.listening import host_and_port
 
     if address is None:
         return

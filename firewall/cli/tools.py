@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -69,6 +68,7 @@ def _serve(
     from firewall.actor import Actor
     from firewall.cli import signals
     from firewall.cli.assembly import House, open_house
+    from firewall.cli.listening import host_and_port, listener
     from firewall.cli.plan import make_plan
     from firewall.policy import load_policy, sources
     from firewall.sandbox import ActorFinder
@@ -99,20 +99,13 @@ def _serve(
         if listen is not None and token_file is not None:
             stranger = Actor(plan.name, unknown="it asked over TCP, with the token")
             known = server.by_token(_token(token_file), stranger)
-            stack.enter_context(closing(server.Server(_listener(listen), service, known)))
+            tcp = listener(*host_and_port(listen))
+            stack.enter_context(closing(server.Server(tcp, service, known)))
         sources.seal()
         signals.listen(lambda number, _: signalled(house, number))
         _say(f"policy {plan.policy.name} in force; tool calls are judged at {path}")
         house.loop.run()
         house.teller.summarise(str(plan.audit))
-
-
-def _listener(listen: str) -> socket.socket:
-    from firewall.cli.plan import host_and_port
-
-    host, port = host_and_port(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family)
 
 
 def _token(path: Path) -> str:

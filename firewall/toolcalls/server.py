@@ -32,18 +32,16 @@ type Identify = Callable[[socket.socket, str], Actor | None]
 """Who is behind a connection, by the socket and the Authorization header; None for nobody known."""
 
 
-class Server(ThreadingMixIn, BaseServer):
+class ThreadServer(ThreadingMixIn, BaseServer):
     """Serves a listener on threads of its own from its making until `close`."""
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listener: socket.socket, service: Service, identify: Identify) -> None:
-        super().__init__(listener.getsockname(), _Handler)
+    def __init__(self, listener: socket.socket, handler: type["HurriedHandler"]) -> None:
+        super().__init__(listener.getsockname(), handler)
         listener.setblocking(True)
         self.socket = listener
-        self.service = service
-        self.identify = identify
         self._room = threading.BoundedSemaphore(CONNECTIONS)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
@@ -101,12 +99,11 @@ class _Hurried(socket.SocketIO):
         return super().readinto(buffer)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection; requests one after the other."""
+class HurriedHandler(BaseHTTPRequestHandler):
+    """One connection; requests one after the other, each sent within SECONDS."""
 
     protocol_version = "HTTP/1.1"
     timeout = SECONDS
-    server: Server
 
     def setup(self) -> None:
         super().setup()
@@ -116,6 +113,24 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         self._source.until = time.monotonic() + SECONDS
         super().handle_one_request()
+
+    def log_message(self, *_: Any) -> None:
+        """Verdicts are recorded; requests are not."""
+
+
+class Server(ThreadServer):
+    """Serves the tool-call service to whom `identify` knows."""
+
+    def __init__(self, listener: socket.socket, service: Service, identify: Identify) -> None:
+        self.service = service
+        self.identify = identify
+        super().__init__(listener, _Handler)
+
+
+class _Handler(HurriedHandler):
+    """Asks the service."""
+
+    server: Server
 
     def do_GET(self) -> None:
         if actor := self._actor():
@@ -154,9 +169,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body)
-
-    def log_message(self, *_: Any) -> None:
-        """Verdicts are recorded; requests are not."""
 
 
 def by_credentials(describe: Describe, users: frozenset[int] | None) -> Identify:

@@ -82,6 +82,7 @@ COMMANDS = (
     ["mcp"],
     ["approvals", "allow"],
     ["gpu", "watch"],
+    ["dashboard"],
 )
 
 

@@ -15,25 +15,6 @@ def _policy(folder: Path) -> Policy:
     return load_policy(path)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("9090", ("127.0.0.1", 9090)),
-        ("0.0.0.0:80", ("0.0.0.0", 80)),
-        ("[::1]:9090", ("::1", 9090)),
-        ("localhost:0", ("localhost", 0)),
-    ],
-)
-def test_host_and_port(text: str, expected: tuple[str, int]) -> None:
-    assert plan.host_and_port(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "host", "host:", "host:x", "host:65536", "1:-1"])
-def test_a_bad_address_says_what_to_write(text: str) -> None:
-    with pytest.raises(ValueError, match=r"write for example 127\.0\.0\.1:9090"):
-        plan.host_and_port(text)
-
-
 def test_a_bundle_that_the_user_names_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/private/bundle.pem")
     assert plan.upstream_bundle() == "/private/bundle.pem"

@@ -18,7 +18,8 @@ from tests.waiting import PATIENCE
 
 __all__ = ["log", "state"]
 
-EVIL = "</pre><script>alert(1)</script>\x1b[31m"
+EVIL = "</div><script>alert(1)</script>\x1b[31m\nstarted by init[1]"
+ENDED = "the minute was over"
 
 
 def gpu(*uses: int | None) -> dict[str, Any]:
@@ -50,9 +51,13 @@ def attempts(tmp_path: Path) -> Path:
         "verdict": describe(verdict),
         "actor": describe(Actor("s1", miner, (shell,), tool_call="call-1")),
         "flow": {},
-        "gpu": gpu(97, 98, None, 99),
+        "gpu": gpu(97, 98, None, 99) | {"moment": "m1"},
     }
-    log.append(event, lambda error: written.set())
+    log.append(event)
+    log.append({"kind": "gpu-after", "moments": ["m1"], "ended": ENDED, "gpu": gpu(1)})
+    alert = {"rule": "gpu.unexpected", "state": "raised", "severity": "critical", "sandbox": "s1"}
+    alert["reason"] = "a process nobody expects"
+    log.append({"kind": "gpu-alert", **alert}, lambda error: written.set())
     assert written.wait(PATIENCE)
     log.close()
     return tmp_path / "audit"
@@ -91,8 +96,10 @@ def test_it_tells_what_who_why_and_how_to_allow(attempts: Path, tmp_path: Path) 
         "tool call call-1",
         "name the pool",
         "The log is intact",
-        "gate: intact, 3 records",
-        "GPU 0: utilisation",
+        "gate: intact, 5 records",
+        "GPU 0, ",
+        "afterwards (the minute was over)",
+        "gpu.unexpected raised (critical) s1: a process nobody expects",
     ):
         assert told in page.text
     assert "svg" in page.tags
@@ -106,9 +113,11 @@ def test_it_stands_alone_and_nothing_hostile_becomes_markup(attempts: Path, tmp_
     text, page = written(attempts, tmp_path)
     assert "script" not in page.tags
     assert not {"link", "img", "iframe"} & set(page.tags)
-    assert "://" not in re.sub(r"<pre>.*?</pre>", "", text, flags=re.DOTALL)
+    assert "://" not in text
     assert "\x1b" not in text
     assert "<script>alert(1)</script>" in page.text
+    assert "\\nstarted by init[1]" in page.text
+    assert "\nstarted by init[1]" not in page.text
 
 
 def test_a_tampered_log_is_told(attempts: Path, tmp_path: Path) -> None:
@@ -141,16 +150,26 @@ class TestChart:
     def test_a_line_is_broken_where_nothing_is_known(self) -> None:
         found = samples([{"gpu": gpu(10, None, 30)}, {"gpu": gpu(10)}, {}])
         assert [each.utilisation for each in found[0]] == [10.0, None, 30.0]
-        drawn = chart("GPU 0", found[0], [])
-        (line,) = re.findall(r'class="use" d="([^"]*)"', drawn)
+        drawn = chart("GPU 0", found[0], []).html()
+        (line,) = re.findall(r'd="([^"]*)" class="use"', drawn)
         assert line.count("M") == 2
         assert "L" not in line
 
     def test_marks_lead_to_their_attempts(self) -> None:
-        drawn = chart("<GPU>", [Sample(0.0, 1.0, None)], [Mark(5.0, 7, "<b>")])
-        assert '<a href="#attempt-7">' in drawn
+        drawn = chart("<GPU>", [Sample(0.0, 1.0, None)], [Mark(5.0, 7, "<b>")]).html()
+        assert 'href="#attempt-7"' in drawn
         assert "&lt;b&gt;" in drawn
         assert "&lt;GPU&gt;" in drawn
+
+    def test_moments_far_apart_are_not_joined(self) -> None:
+        line = [Sample(at, 50.0, None) for at in (0.0, 1.0, 60.0)]
+        assert chart("GPU 0", line, []).html().count("M0.0 50.0h0L16.7 50.0M1000.0 50.0h0") == 1
+
+    def test_numbers_that_would_overlap_are_left_out(self) -> None:
+        marks = [Mark(float(at), at, "") for at in range(100)]
+        drawn = chart("GPU 0", [], marks).html()
+        assert drawn.count('href="#attempt-') == 100
+        assert drawn.count('y="164"') == 20
 
     @pytest.mark.parametrize(
         "history", [None, 7, [None], [{}], [{"sampled_at": "x"}], [{"sampled_at": 1e400}]]

@@ -158,7 +158,7 @@ def test_no_refusal_is_written_into_an_answer(
 
     async def mine_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nbegun\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{}\n")
         await asyncio.to_thread(begun.wait, 10)
         writer.write(LOGIN)
 
@@ -168,7 +168,7 @@ def test_no_refusal_is_written_into_an_answer(
     monkeypatch.setattr(stage.policy, "rule", rule)
     with stage.tls(stage.door(stage.upstream(mine_later).port)) as client:
         client.sendall(get())
-        until(client, b"begun")
+        until(client, b"{}")
         begun.set()
         assert read_all(client) == b""
     assert stage.rules()[-1] == DENY.rule

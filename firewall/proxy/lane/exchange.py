@@ -56,17 +56,14 @@ class Exchange:
         self._host = host
         self._upstream: Upstream | None = None
         self._received: Half | None = None
+        self.answered = False
+        """Whether the client has been sent the beginning of an answer."""
         self._answer = b""
         self._advice = 0
         self._keeps = False
         self._closes = messages.wants_close(head)
         self._held: set[Direction] = set()
         self._again = messages.repeatable(head)
-
-    @property
-    def answered(self) -> bool:
-        """Whether the client has been sent the beginning of an answer."""
-        return self._received is not None and "received" not in self._held
 
     @property
     def wants_more(self) -> bool:
@@ -102,7 +99,13 @@ class Exchange:
         upstream.stream.resume()
         self.take(self._host.pending(), messages.request_bytes(self.head))
         if self.wants_more and messages.expects_continue(self.head):
+            self._ask_for_body()
+
+    def _ask_for_body(self) -> None:
+        try:
             self._host.client.send(messages.CONTINUE)
+        except OSError:
+            self._host.abort()
 
     def take(self, data: bytes, before: bytes = b"") -> None:
         """Pass on what the client has sent; `before` goes first."""
@@ -251,6 +254,7 @@ class Exchange:
         assert self._upstream is not None
         server, client = self._upstream.stream, self._host.client
         target, source = (server, client) if direction == "sent" else (client, server)
+        self.answered = self.answered or direction == "received"
         try:
             if data:
                 target.send(data)

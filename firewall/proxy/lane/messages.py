@@ -30,6 +30,8 @@ _OPTIONS = frozenset({b"close", b"keep-alive", b"te"})
 _REASONS = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway"}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2."""
+_BARE = _IDEMPOTENT - {"PUT"}
+"""Methods whose content has no meaning of its own (RFC 9110, 9.3)."""
 
 
 def fits(head: Head) -> bool:
@@ -58,7 +60,14 @@ def expects_continue(head: Head) -> bool:
 
 
 def ties(head: Head) -> bool:
-    """Whether a server will know the connection's client from now on (RFC 4559, 6)."""
+    """Whether a connection that carried this request is for its client alone from now on.
+
+    A server may know the client by it (RFC 4559, 6), or have taken the content of a request that
+    need not have any for another request (RFC 9110, 9.3.1), whose answer is still to come.
+    """
+    framed = head.values(b"content-length") or head.values(b"transfer-encoding")
+    if framed and head.method in _BARE:
+        return True
     schemes = [each[:9].lower() for each in head.values(b"authorization")]
     return any(each.startswith((b"negotiate", b"ntlm")) for each in schemes)
 

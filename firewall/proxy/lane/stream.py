@@ -37,6 +37,7 @@ class Stream:
         self._out = b""
         self._paused = False
         self._closing = False
+        self._ending = False
         self._shaking: Shaken | None = None
         self._events = READ
         end.setblocking(False)
@@ -120,7 +121,10 @@ class Stream:
             self.close()
 
     def end_sending(self) -> None:
-        """Tell a peer in the clear that nothing more will come (half-close)."""
+        """Tell a peer in the clear that nothing more will come, once all is sent (half-close)."""
+        self._ending = True
+        if self._out:
+            return
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
@@ -168,6 +172,8 @@ class Stream:
             return
         if self._out:
             return
+        if self._ending:
+            self.end_sending()
         if self._closing:
             self.close()
         self.drained()

@@ -85,7 +85,7 @@ class Visit:
 
     def late(self) -> None:
         """Its deadline has passed. What began to be a request is judged all the same, by depth."""
-        if self._buffer and self._exchange is None:
+        if self._buffer and self._exchange is None and not self._parting:
             with self.guard("lane.late"):
                 judge.probe("lane.late")
                 self._go_deep()
@@ -373,8 +373,8 @@ class Visit:
         self.deadline = time.monotonic() + IDLE_SECONDS
 
     def _part(self) -> None:
-        """Close once all is said."""
-        self.deadline = time.monotonic() + DISCARD_SECONDS
+        """Close once all is said, however slowly it is read."""
+        self._touch()
         self.client.finish()
         if not self.client.open:
             self._end()
@@ -383,7 +383,8 @@ class Visit:
         """What failed before anything was answered is refused; else the flow is cut."""
         try:
             if not self._over and self._bridge is None and self.client.open:
-                self.refuse(verdict)
+                # What was read may be half taken; no more requests are.
+                self.refuse(verdict, close=True)
                 return
         except Exception:
             judge.logger.exception("a refusal failed; the flow is cut")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from firewall.proxy.lane import bridge, exchange, visit
-from tests.unit.proxy.http.stage import HANDSHAKE, LOGIN, answering, read_all
+from tests.unit.proxy.http.stage import HANDSHAKE, LOGIN, answering, get, read_all
 from tests.unit.proxy.lane.stage import LaneStage
 
 
@@ -78,6 +78,19 @@ def test_a_fault_after_the_verdict_is_explained(monkeypatch: pytest.MonkeyPatch)
         answer = stage.ask(stage.door(stage.upstream(answering()).port))
         assert answer.status_code == 403
         assert answer.headers["x-firewall-rule"] == "fail-closed.lane.reached"
+
+
+def test_a_fault_is_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(here: str) -> None:
+        if here == "lane.verdict":
+            raise RuntimeError("injected")
+
+    monkeypatch.setattr("firewall.judge.probe", fault)
+    with LaneStage() as stage, stage.tls(stage.door(stage.upstream(answering()).port)) as client:
+        client.settimeout(2)
+        client.sendall(get() * 2)
+        assert read_all(client).count(b"HTTP/1.1 403") == 1
+        assert stage.rules().count("fail-closed.lane.verdict") == 1
 
 
 def test_a_record_that_cannot_be_written_lets_nothing_through() -> None:

@@ -2,20 +2,23 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from firewall.proxy.lane import lane, visit
 from firewall.proxy.lane.stream import Stream
 from firewall.proxy.ways import way
-from firewall.requests import Connect, HttpRequest, Protocol, Request
+from firewall.requests import Connect, HttpRequest, Message, Protocol, Request
 from firewall.verdict import Obligations, Verdict
 from tests.unit.proxy.http.stage import (
     ALLOW,
     DENY,
     HANDSHAKE,
     HOST,
+    LOGIN,
     SWITCHED,
     answering,
     get,
@@ -132,6 +135,56 @@ def test_a_client_that_does_not_read_is_not_read(
         client.settimeout(0.2)
         with pytest.raises(TimeoutError):
             until(client, b"403 Forbidden")
+
+
+def test_a_slow_reader_gets_all_of_a_last_answer(
+    stage: LaneStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(visit, "DISCARD_SECONDS", 0)
+    monkeypatch.setattr(Stream, "full", property(lambda _: False))
+    body = bytes(8 << 20)
+    with stage.tls(stage.door(stage.upstream(answering(body)).port)) as client:
+        client.sendall(get("/", CLOSE))
+        assert until(client, b"200 OK")
+        threading.Event().wait(0.3)
+        assert len(read_all(client)) > len(body) - (1 << 20)
+
+
+def test_no_refusal_is_written_into_an_answer(
+    stage: LaneStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    async def mine_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{}\n")
+        await asyncio.to_thread(begun.wait, 10)
+        writer.write(LOGIN)
+
+    def rule(request: Request) -> Verdict:
+        return DENY if isinstance(request, Message) else ALLOW
+
+    monkeypatch.setattr(stage.policy, "rule", rule)
+    with stage.tls(stage.door(stage.upstream(mine_later).port)) as client:
+        client.sendall(get())
+        until(client, b"{}")
+        begun.set()
+        assert read_all(client) == b""
+    assert stage.rules()[-1] == DENY.rule
+
+
+def test_a_connection_with_content_that_may_be_a_request_is_not_given_on(
+    stage: LaneStage,
+) -> None:
+    server = stage.upstream(answering())
+    door = stage.door(server.port)
+    hidden = get("/hidden")
+    for said in (get("/", f"Content-Length: {len(hidden)}") + hidden, get()):
+        with stage.tls(door) as client:
+            client.sendall(said)
+            until(client, b"hello")
+    assert server.connections == 2
 
 
 def test_an_early_answer_reaches_a_client_that_still_sends(stage: LaneStage) -> None:

@@ -1,4 +1,4 @@
-"""`firewall policy`: check, test and explain policies, and their JSON Schema.
+"""`firewall policy`: check, test, explain and compare policies, and their JSON Schema.
 
 Exit status: 0 all is well, 1 a policy or a test of one is wrong, 2 the command was not understood.
 """
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firewall.cli.difference import diff
 from firewall.cli.policies import load, loaded, problem, report
 from firewall.cli.replay import replay
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 _FIRST_TESTS = 'cases: [{https: "GET https://example.com/", expect: deny}]'
 
-app = typer.Typer(no_args_is_help=True, help="Check, test and explain policies.")
+app = typer.Typer(no_args_is_help=True, help="Check, test, explain and compare policies.")
 app.command()(replay)
+app.command()(diff)
 
 _REQUEST = (
     '"POST https://host/path", "ssh git@host", "tcp host:port", "dns name TXT", "shell: git push",'

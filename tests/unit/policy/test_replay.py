@@ -93,7 +93,7 @@ def test_what_is_not_decided_again(policy: Write) -> None:
 
 
 def test_a_persons_answer_is_not_the_policys(policy: Write) -> None:
-    asking = policy('shell: {rules: [{name: push, ask: [git]}]}')
+    asking = policy("shell: {rules: [{name: push, ask: [git]}]}")
     push = Execute("/usr/bin/git", ("git",), "/", commands=(Command(("git",)),))
     asked = asking.decide(push, AGENT)
     assert asked.action is Action.ASK

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firewall.cli.difference import diff
+from firewall.cli.learn import learn
 from firewall.cli.policies import load, loaded, problem, report
 from firewall.cli.replay import replay
 
@@ -24,6 +25,7 @@ _FIRST_TESTS = 'cases: [{https: "GET https://example.com/", expect: deny}]'
 app = typer.Typer(no_args_is_help=True, help="Check, test, explain and compare policies.")
 app.command()(replay)
 app.command()(diff)
+app.command()(learn)
 
 _REQUEST = (
     '"POST https://host/path", "ssh git@host", "tcp host:port", "dns name TXT", "shell: git push",'

@@ -71,7 +71,7 @@ def learn(records: Iterable[Mapping[str, Any]], *, denied: bool = False) -> Lear
             found.places.setdefault(_place(each.request), Evidence(each, each)).add(each)
         elif isinstance(each.request, Connect):
             connections.setdefault(_place(each.request), []).append(each)
-    for place in connections.keys() - found.places.keys():
+    for place in sorted(connections.keys() - found.places.keys()):
         for each in connections[place]:
             found.skip("only its connection was seen, which says nothing of its requests", each)
     return found
@@ -126,20 +126,25 @@ def written(found: Learned, name: str = "learned") -> str:
         lines += [
             f"    - name: learned-{number}",
             f"      allow: {scheme}",
-            f"      hosts: [{json.dumps(host)}]",
+            f"      hosts: [{_quoted(host)}]",
             f"      ports: [{port}]",
             "      requests:",
         ]
         for method, path in sorted(evidence.requests):
-            lines.append(f"        - {{method: {method}, path: {json.dumps(path)}}}")
+            lines.append(f"        - {{method: {_quoted(method)}, path: {_quoted(path)}}}")
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """As JSON, in printable ASCII only: JSON leaves DEL as it is, which no YAML may hold."""
+    return json.dumps(text).replace("\x7f", "\\u007f")
 
 
 def _told(evidence: Evidence) -> Iterator[str]:
     first, last = evidence.first, evidence.last
-    yield f"{evidence.count} requests, first {json.dumps(first.at)} at {json.dumps(first.time)},"
-    yield f"  last {json.dumps(last.at)} at {json.dumps(last.time)}, by"
+    yield f"{evidence.count} requests, first {_quoted(first.at)} at {_quoted(first.time)},"
+    yield f"  last {_quoted(last.at)} at {_quoted(last.time)}, by"
     programs = sorted(evidence.programs)
-    yield from (f"  {json.dumps(program)}" for program in programs[:PROGRAMS])
+    yield from (f"  {_quoted(program)}" for program in programs[:PROGRAMS])
     if len(programs) > PROGRAMS:
         yield f"  and {len(programs) - PROGRAMS} more programs"

@@ -83,8 +83,10 @@ def test_what_is_never_learned(
 
 
 def test_no_program_writes_a_rule(observe: Policy, tmp_path: Path) -> None:
-    evil = Process(1, 1.0, "/tmp/x\n    - {name: evil, allow: https, hosts: [evil.test]}", (), 0)
-    found = learn([record(1, get("a.test"), observe, Actor("s1", evil))])
+    evil = Process(
+        1, 1.0, "/tmp/x\x7f\n    - {name: evil, allow: https, hosts: [evil.test]}", (), 0
+    )
+    found = learn([record(1, get("a.test", method="NO"), observe, Actor("s1", evil))])
     policy = _loaded(written(found), tmp_path)
     assert [each.name for each in policy.resolved.rules] == ["learned-1"]
 

@@ -1,4 +1,4 @@
-"""`firewall policy`: check, test and explain policies, and their JSON Schema.
+"""`firewall policy`: check, test, explain and compare policies, and their JSON Schema.
 
 Exit status: 0 all is well, 1 a policy or a test of one is wrong, 2 the command was not understood.
 """
@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firewall.cli.difference import diff
+from firewall.cli.learn import learn
+from firewall.cli.policies import load, loaded, problem, report
+from firewall.cli.replay import replay
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from firewall.policy import Policy, PolicyError
+    from firewall.policy import Policy
     from firewall.policy.explain import Explanation
 
 _FIRST_TESTS = 'cases: [{https: "GET https://example.com/", expect: deny}]'
 
-app = typer.Typer(no_args_is_help=True, help="Check, test and explain policies.")
+app = typer.Typer(no_args_is_help=True, help="Check, test, explain and compare policies.")
+app.command()(replay)
+app.command()(diff)
+app.command()(learn)
 
 _REQUEST = (
     '"POST https://host/path", "ssh git@host", "tcp host:port", "dns name TXT", "shell: git push",'
@@ -35,7 +43,7 @@ def check(files: Files) -> None:
 
     failed = False
     for name in files:
-        policy = _load(name)
+        policy = load(name)
         failed = failed or policy is None
         if policy is not None:
             resolved = policy.resolved
@@ -67,18 +75,16 @@ def explain(
     from firewall.policy.errors import Fault
     from firewall.policy.explain import explain as explained
 
-    loaded = _load(policy)
-    if loaded is None:
-        raise typer.Exit(1)
+    chosen = loaded(policy)
     try:
-        explanation = explained(loaded, request, CommandReader(), program, directory)
+        explanation = explained(chosen, request, CommandReader(), program, directory)
     except Fault as fault:
-        _problem(str(fault))
+        problem(str(fault))
         raise typer.Exit(2) from None
     _verdict(explanation)
     _considered(explanation)
-    _learned(loaded)
-    _notes(loaded)
+    _learned(chosen)
+    _notes(chosen)
 
 
 @app.command()
@@ -91,16 +97,6 @@ def schema() -> None:
     sys.stdout.write(json.dumps(PolicyDocument.model_json_schema(by_alias=True), indent=2) + "\n")
 
 
-def _load(name: str) -> "Policy | None":
-    from firewall.policy import PolicyError, load_policy
-
-    try:
-        return load_policy(name)
-    except PolicyError as error:
-        _report(error)
-        return None
-
-
 def _test(name: str) -> bool:
     from rich.markup import escape
 
@@ -109,21 +105,21 @@ def _test(name: str) -> bool:
     from firewall.policy.cases import read_cases, run_cases
     from firewall.policy.loading import find
 
-    policy = _load(name)
+    policy = load(name)
     if policy is None:
         return False
     try:
         path = find(name).with_suffix(".test.yaml")
         if not path.exists():
-            _problem(f"{path}: there are no tests yet; write: {_FIRST_TESTS}")
+            problem(f"{path}: there are no tests yet; write: {_FIRST_TESTS}")
             return False
         count = len(read_cases(path))
         failures = list(run_cases(policy, path, CommandReader()))
     except PolicyError as error:
-        _report(error)
+        report(error)
         return False
     for failure in failures:
-        _problem(str(failure))
+        problem(str(failure))
     colour = "red" if failures else "green"
     passed = count - len(failures)
     _console().print(
@@ -186,16 +182,6 @@ def _notes(policy: "Policy") -> None:
 
     for note in policy.notes:
         _console().print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
-
-
-def _report(error: "PolicyError") -> None:
-    for problem in error.problems:
-        _problem(str(problem))
-
-
-def _problem(text: str) -> None:
-    """Errors go to stderr unstyled and unwrapped, so that editors can find file and line."""
-    sys.stderr.write(text + "\n")
 
 
 def _console() -> "Console":

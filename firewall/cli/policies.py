@@ -1,0 +1,41 @@
+"""What the commands on policies share: a policy that loads, or every problem with it."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from firewall.policy import Policy, PolicyError
+
+PolicyName = Annotated[str, typer.Argument(metavar="POLICY", help="A file, or a preset's name.")]
+
+
+def load(name: str) -> "Policy | None":
+    """The policy; None where it is wrong, which is told."""
+    from firewall.policy import PolicyError, load_policy
+
+    try:
+        return load_policy(name)
+    except PolicyError as error:
+        report(error)
+        return None
+
+
+def loaded(name: str) -> "Policy":
+    """The policy; exit status 1 where it is wrong, which is told."""
+    policy = load(name)
+    if policy is None:
+        raise typer.Exit(1)
+    return policy
+
+
+def report(error: "PolicyError") -> None:
+    """Tell every problem of a policy."""
+    for each in error.problems:
+        problem(str(each))
+
+
+def problem(text: str) -> None:
+    """Errors go to stderr unstyled and unwrapped, so that editors can find file and line."""
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,104 @@
+"""What differs between two policies in effect: over their resolved forms, not over their YAML."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from firewall.policy.policy import Policy
+
+_PLACES = ("name", "source", "default_source", "opaque_source")
+"""Keys that say what a part is called and where it is written, not what it does."""
+
+type Terms = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A key that differs: of lists, `removed` and `added` are the members that only one side has;
+    of anything else, the values of both sides, none where a side has no such part."""
+
+    key: str
+    removed: tuple[Any, ...]
+    added: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A part of a policy ("network rule git") that only one side has, or that differs in `terms`.
+
+    A part that was added or removed is told by its terms that say anything.
+    """
+
+    part: str
+    change: Literal["added", "removed", "changed"]
+    terms: tuple[Term, ...]
+
+
+def differences(old: Policy, new: Policy) -> tuple[Difference, ...]:
+    """What differs, part by part. Order never counts, nor where and in how many files it stands."""
+    before, after = dict(_parts(old)), dict(_parts(new))
+    found = (_difference(part, before.get(part), after.get(part)) for part in {**before, **after})
+    return tuple(each for each in found if each is not None)
+
+
+def _difference(part: str, before: Terms | None, after: Terms | None) -> Difference | None:
+    if before is None:
+        return Difference(part, "added", _terms({}, after or {}))
+    if after is None:
+        return Difference(part, "removed", _terms(before, {}))
+    terms = _terms(before, after)
+    return Difference(part, "changed", terms) if terms else None
+
+
+def _terms(before: Terms, after: Terms) -> tuple[Term, ...]:
+    pairs = ((key, _members(before.get(key)), _members(after.get(key))) for key in before | after)
+    return tuple(
+        Term(key, _only(was, becomes), _only(becomes, was))
+        for key, was, becomes in pairs
+        if was.keys() != becomes.keys()
+    )
+
+
+def _only(members: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(each for key, each in members.items() if key not in others)
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    """A list's members by their JSON; of anything else itself, and nothing of what is not set."""
+    if value is None or value is False or value in ("", {}):
+        return {}
+    values = value if isinstance(value, list) else [value]
+    return {json.dumps(each, sort_keys=True): each for each in values}
+
+
+def _parts(policy: Policy) -> Iterator[tuple[str, Terms]]:
+    """Every part that decides or that people are shown, by a name that stays the same."""
+    whole = policy.resolved.model_dump(mode="json")
+    yield "policy", {"mode": whole["mode"]}
+    yield from ((f"name {name}", {"address": each}) for name, each in whole["names"].items())
+    yield from ((f"guard {name}", _plain(each)) for name, each in whole["guards"].items())
+    yield from _named("network rule", whole["rules"])
+    for room in ("shell", "tools"):
+        rules = whole[room].pop("rules")
+        yield room, _plain(whole[room])
+        yield from _named(f"{room} rule", rules)
+    yield from _named("gpu workload", whole["gpu"]["workloads"])
+    yield from _named("gpu rule", whole["gpu"]["rules"])
+    for each in whole["lists"]:
+        yield f"list {each['name']} of guards.{each['guard']}", {"domains": [*each["domains"]]}
+
+
+def _named(kind: str, parts: list[dict[str, Any]]) -> Iterator[tuple[str, Terms]]:
+    yield from ((f"{kind} {each['name']}", _plain(each)) for each in parts)
+
+
+def _plain(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The terms of a part, those of an object inside it by dotted keys: "ssh.commands"."""
+    terms: dict[str, Any] = {}
+    for key, value in part.items():
+        if isinstance(value, dict):
+            terms |= _plain(value, f"{prefix}{key}.")
+        elif key not in _PLACES:
+            terms[prefix + key] = value
+    return terms

@@ -63,7 +63,7 @@ def run(
     ] = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
-    inspect: InspectOption = "http2",
+    inspect: InspectOption = "depth",
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Run an agent in a sandbox whose only way out is the firewall."""
@@ -85,7 +85,7 @@ def serve(
     metrics: MetricsOption = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
-    inspect: InspectOption = "http2",
+    inspect: InspectOption = "depth",
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""

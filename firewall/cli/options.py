@@ -28,7 +28,7 @@ KeepOption = Annotated[
 InspectOption = Annotated[
     str,
     typer.Option(
-        help="Where HTTP is inspected: http2 (HTTP/1.1 in the gate, clients that offer HTTP/2 in"
-        " the slower depth process), fast (those too in the gate, as HTTP/1.1), depth (all there)."
+        help="Where HTTP is inspected: depth (all in the depth process), http2 (HTTP/1.1 in the"
+        " faster gate, clients that offer HTTP/2 in depth), fast (those too in the gate, as 1.1)."
     ),
 ]

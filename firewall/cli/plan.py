@@ -44,7 +44,7 @@ class Plan:
     watched: bool
     checkpoints: tuple[Place, ...] = ()
     keep: Keep | None = None
-    inspect: str = "http2"
+    inspect: str = "depth"
 
 
 def make_plan(
@@ -57,7 +57,7 @@ def make_plan(
     upstream_ca: str | None = None,
     checkpoints: Sequence[str] = (),
     keep: str | None = None,
-    inspect: str = "http2",
+    inspect: str = "depth",
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 

@@ -38,7 +38,7 @@ def run_agent(
     upstream_ca: str | None = None,
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
-    inspect: str = "http2",
+    inspect: str = "depth",
 ) -> int:
     """Run the command and return its exit status as a shell would.
 

@@ -24,7 +24,7 @@ def serve_proxy(
     live: bool,
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
-    inspect: str = "http2",
+    inspect: str = "depth",
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
     signals.block()

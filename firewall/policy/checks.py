@@ -1,6 +1,6 @@
 """What the values of a policy mean together: rules that contradict themselves or each other."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from firewall.policy.acts import ProgramRule, ToolRule
 from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts, refuse_metadata
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern, parse_host
-from firewall.policy.ssh import INSIDE, SSH_KEYS, Login, terms
+from firewall.policy.ssh import INSIDE, SSH_KEYS, Login
 from firewall.policy.text import Node
 
 
@@ -60,13 +60,10 @@ def placed(files: Iterable[SourceFile]) -> list[Placed]:
 
 
 def check(rules: list[Placed]) -> Iterator[Problem]:
-    """Every fault of the rules by themselves and together, but for their names."""
+    """Every fault of the rules by themselves, but for their names."""
     for each in rules:
         for test in _EACH:
             yield from test(each)
-    yield from _identical(rules)
-    yield from _unreachable(rules)
-    yield from _needless(rules)
 
 
 def _kind(placed: Placed) -> Iterator[Problem]:
@@ -177,7 +174,7 @@ def _hosts(placed: Placed) -> Iterator[Problem]:
 
 def _registries(placed: Placed) -> Iterator[Problem]:
     """A deny may well speak of all names below a top level; an allow would be for strangers."""
-    for position, pattern in enumerate(_patterns(placed.rule) if placed.rule.allow else ()):
+    for position, pattern in enumerate(patterns(placed.rule) if placed.rule.allow else ()):
         if pattern.kind == "below" and is_registry(pattern.text):
             top = pattern.text
             what = f"anyone can register a name below {top}, so '*.{top}' is no limit"
@@ -186,7 +183,7 @@ def _registries(placed: Placed) -> Iterator[Problem]:
 
 
 def _metadata(placed: Placed) -> Iterator[Problem]:
-    for position, pattern in enumerate(_patterns(placed.rule) if placed.rule.allow else ()):
+    for position, pattern in enumerate(patterns(placed.rule) if placed.rule.allow else ()):
         if pattern.network is not None:
             try:
                 refuse_metadata(pattern.network)
@@ -199,37 +196,6 @@ _EACH = (
 )  # fmt: skip
 
 
-def _identical(rules: list[Placed]) -> Iterator[Problem]:
-    first: dict[object, Placed] = {}
-    for each in rules:
-        effect = _effect(each.rule)
-        if effect in first:
-            twin = first[effect]
-            what = f"rule {each.rule.name} has the same effect as {twin.rule.name} ({twin.where})"
-            yield each.problem(Fault(what, "one of the two"))
-        first.setdefault(effect, each)
-
-
-def _effect(rule: RuleDocument) -> object:
-    hosts = rule.hosts
-    return (
-        rule.allow,
-        rule.deny,
-        frozenset(hosts.tools if isinstance(hosts, ToolHosts) else hosts),
-        isinstance(hosts, ToolHosts),
-        ports(rule),
-        frozenset(rule.methods or ()),
-        frozenset(rule.requests or ()),
-        frozenset(rule.programs or ()),
-        rule.tls or "inspect",
-        rule.tool_calls,
-        rule.after and rule.after.model_dump_json(),
-        frozenset(rule.addresses or ()),
-        rule.forwarding == "trusted",
-        terms(rule).model_dump_json(),
-    )
-
-
 def ports(rule: RuleDocument) -> tuple[int, ...]:
     """The ports of a rule, sorted: those written, or its protocol's own. A deny without ports
     means every port, written as none."""
@@ -239,79 +205,6 @@ def ports(rule: RuleDocument) -> tuple[int, ...]:
     return usual.get(rule.allow or "", ())
 
 
-def _unreachable(rules: list[Placed]) -> Iterator[Problem]:
-    denies = [(each, _cover(_patterns(each.rule))) for each in rules if each.rule.deny]
-    for allow in rules:
-        if not allow.rule.allow or not (patterns := _patterns(allow.rule)):
-            continue
-        for deny, covers in denies:
-            if _outdoes(deny.rule, allow.rule) and all(covers(each) for each in patterns):
-                name, other = allow.rule.name, f"{deny.rule.name} ({deny.where})"
-                what = f"rule {name} is unreachable: {other} denies all of it"
-                yield allow.problem(Fault(what, "a narrower deny, or no such allow"))
-                break
-
-
-def _needless(rules: list[Placed]) -> Iterator[Problem]:
-    """An allow that another covers entirely looks like a restriction, and restricts nothing."""
-    allows = [(each, _cover(_patterns(each.rule))) for each in rules if each.rule.allow]
-    for narrow, _ in allows:
-        patterns = _patterns(narrow.rule)
-        for wide, covers in allows if patterns else ():
-            if _includes(wide.rule, narrow.rule) and all(covers(each) for each in patterns):
-                name, other = narrow.rule.name, f"{wide.rule.name} ({wide.where})"
-                what = f"rule {name} changes nothing: {other} allows all of it"
-                yield narrow.problem(Fault(what, f"a narrower {wide.rule.name}, or no such rule"))
-                break
-
-
-def _includes(wide: RuleDocument, narrow: RuleDocument) -> bool:
-    """Whether one allow certainly covers all of another but its hosts, and is not the same."""
-    return (
-        _terms(wide) == _terms(narrow)
-        and set(ports(narrow)) <= set(ports(wide))
-        and _within(narrow.addresses or (), wide.addresses or ())
-        and (not wide.programs or _within(narrow.programs or ("",), wide.programs))
-        and _includes_requests(wide, narrow)
-        and _effect(wide) != _effect(narrow)
-    )
-
-
-def _terms(rule: RuleDocument) -> object:
-    """What two rules must have in common to be compared at all."""
-    own = (terms(rule).model_dump_json(), rule.forwarding == "trusted")
-    return rule.allow, rule.tls or "inspect", rule.tool_calls, own
-
-
-def _includes_requests(wide: RuleDocument, narrow: RuleDocument) -> bool:
-    if not wide.methods and not wide.requests:
-        return True
-    if wide.methods:
-        return bool(narrow.methods) and _within(narrow.methods or (), wide.methods)
-    return bool(narrow.requests) and _within(narrow.requests or (), wide.requests or ())
-
-
-def _within(some: Iterable[object], all_of: Iterable[object]) -> bool:
-    return set(some) <= set(all_of)
-
-
-def _patterns(rule: RuleDocument) -> list[HostPattern]:
+def patterns(rule: RuleDocument) -> list[HostPattern]:
+    """The hosts of a rule that names them; none where it takes a tool's."""
     return [] if isinstance(rule.hosts, ToolHosts) else [parse_host(host) for host in rule.hosts]
-
-
-def _cover(patterns: list[HostPattern]) -> Callable[[HostPattern], bool]:
-    """A test whether a host is covered by one of `patterns`."""
-    exact = frozenset(patterns)
-    wide = [each for each in patterns if each.kind != "name"]
-    return lambda host: host in exact or any(each.covers(host) for each in wide)
-
-
-def _outdoes(deny: RuleDocument, allow: RuleDocument) -> bool:
-    """Whether the deny covers all of the allow but its hosts."""
-    kinds = deny.deny in ("any", allow.allow)
-    ports_too = not deny.ports or set(ports(allow)) <= set(deny.ports)
-    programs = not deny.programs or set(allow.programs or ("",)) <= set(deny.programs)
-    methods = not deny.methods and not deny.requests
-    if deny.methods and allow.methods and not allow.requests:
-        methods = set(allow.methods) <= set(deny.methods)
-    return kinds and ports_too and programs and methods and deny.after is None

@@ -18,6 +18,7 @@ from firewall.policy.document import (
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpuloading import check_gpu, resolved_gpu, unknown_users
 from firewall.policy.lists import read_list
+from firewall.policy.overlap import compare
 from firewall.policy.redact import terms as redaction_terms
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedList, ResolvedRule
 from firewall.policy.sources import Origin, SourceError, resolve
@@ -62,6 +63,7 @@ def load(policy: Path | str) -> Resolved:
     programs, tools = placed_programs(files), placed_tools(files)
     problems = [
         *check(rules),
+        *compare(rules),
         *check_acts(programs),
         *check_acts(tools),
         *check_names([*rules, *programs, *tools]),

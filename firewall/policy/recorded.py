@@ -29,6 +29,7 @@ _KINDS: dict[str, type[Request]] = {
     kind.__name__: kind
     for kind in (Connect, Resolve, HttpRequest, Message, SshChannel, Execute, ToolCall)
 }
+_TYPES: dict[str, type[Any]] = {**_KINDS, "Actor": Actor, "Verdict": Verdict}
 _APPROVED = re.compile(r"; approved by .+ (once|for this session|by a new rule)$", re.DOTALL)
 """The end of the reason of what a person allowed (`firewall.toolcalls.approvals`)."""
 
@@ -77,8 +78,8 @@ def recorded(record: Mapping[str, Any]) -> Recorded:
         boot=str(record.get("boot_id", "")),
         seconds=_seconds(record.get("monotonic_ns")),
         request=_request(record.get("request")),
-        actor=_typed(Actor, record.get("actor")),
-        verdict=_typed(Verdict, record.get("verdict")),
+        actor=_typed("Actor", record.get("actor")),
+        verdict=_typed("Verdict", record.get("verdict")),
     )
 
 
@@ -95,24 +96,26 @@ def _request(body: Any) -> Request:
         raise Unplayable("the firewall failed before it knew what was asked")
     if not isinstance(name, str) or name not in _KINDS:
         raise Unplayable("this version knows no request of its kind")
-    return _typed(_KINDS[name], {key: value for key, value in body.items() if key != "type"})
+    told = {key: value for key, value in body.items() if key != "type"}
+    request: Request = _typed(name, told)
+    return request
 
 
-def _typed[T](kind: type[T], body: Any) -> T:
+def _typed(name: str, body: Any) -> Any:
     """A value of the dataclass; a member that it does not know may be what decided."""
-    if not isinstance(body, Mapping) or not _names(kind).issuperset(body):
-        raise Unplayable(f"it holds no {kind.__name__} as this version writes it")
+    if not isinstance(body, Mapping) or not _names(name).issuperset(body):
+        raise Unplayable(f"it holds no {name} as this version writes it")
     try:
-        return _adapter(kind).validate_python(body)
+        return _adapter(name).validate_python(body)
     except (ValidationError, RecursionError):
-        raise Unplayable(f"it holds no {kind.__name__} as this version writes it") from None
+        raise Unplayable(f"it holds no {name} as this version writes it") from None
 
 
 @cache
-def _names(kind: type[Any]) -> frozenset[str]:
-    return frozenset(each.name for each in fields(kind))
+def _names(name: str) -> frozenset[str]:
+    return frozenset(each.name for each in fields(_TYPES[name]))
 
 
 @cache
-def _adapter[T](kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(kind)
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_TYPES[name])

@@ -186,6 +186,8 @@ class _Parser:
         self._lists.setdefault(name, []).append(value)
 
     def _first(self, name: str, value: str | int | None) -> None:
+        if name == "jumps" and isinstance(value, str):
+            value = value.replace("ssh://", "")  # a host on the way may be a URI (ssh(1), -J)
         if value is not None:
             self._said.setdefault(name, value)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from firewall.commands import SshInvocation, parse_ssh
@@ -103,6 +103,7 @@ WORDS = [
 
 @NEEDS_SSH
 @settings(max_examples=100)
+@example(["-J", "ssh://v@host:23", "u@host"])
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
 def test_agrees_with_ssh(words: list[str]) -> None:
     """Whatever ssh accepts, we read alike; a URI is no forward, though ssh finds ports in it."""
@@ -120,7 +121,7 @@ def test_agrees_with_ssh(words: list[str]) -> None:
     assert invocation.user is None or ("user", invocation.user) in said
     assert (("forwardagent", "yes") in said) == invocation.agent_forwarding
     assert (("forwardx11", "yes") in said) == invocation.x11_forwarding
-    jumps = [value for key, value in said if key == "proxyjump"]
+    jumps = [value.replace("ssh://", "") for key, value in said if key == "proxyjump"]
     assert ([invocation.jumps] if invocation.jumps else []) == jumps
     intents = [
         (intent.name, _digits(intent.detail)) for intent in facts_of(["ssh", *words]).intents

@@ -102,15 +102,18 @@ class Served:
         ]
 
 
-@pytest.fixture(scope="module")
-def served(certificates: Certificates, nginx: Nginx) -> Iterator[Served]:
+@pytest.fixture(scope="module", params=["depth", "http2"])
+def served(
+    certificates: Certificates, nginx: Nginx, request: pytest.FixtureRequest
+) -> Iterator[Served]:
+    """Wherever HTTP/1.1 is inspected, clients must not see a difference."""
     with opened(certificates) as workplace, public_folder("fw-git-") as folder:
         git = GitServer(folder, certificates)
         index = Web(certificates, wheel_index("tiny"))
         ports = {"https": nginx.https, "http": nginx.http, "git": git.port, "index": index.port}
         try:
             policy = workplace.policy(POLICY, **ports)
-            with serve(workplace, policy) as firewall:
+            with serve(workplace, policy, "--inspect", request.param) as firewall:
                 yield Served(workplace, nginx, git, index, firewall.port)
         finally:
             git.close()

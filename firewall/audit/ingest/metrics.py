@@ -31,7 +31,12 @@ class IngestMetrics(Collector):
         )
         for source, moment in list(now.seen.items()):
             seen.add_metric((source,), moment)
-        yield from (records, alarms, seen)
+        verified = GaugeMetricFamily(
+            "firewall_ingest_verified_checkpoint", "The newest checked", labels=("source",)
+        )
+        for source, number in list(now.verified.items()):
+            verified.add_metric((source,), number)
+        yield from (records, alarms, seen, verified)
         yield GaugeMetricFamily(
             "firewall_ingest_held", "Lines that wait for those before them", now.held
         )

@@ -32,6 +32,11 @@ class Notes:
         self._storage.make_directory(notes.folder(directory))
         self._resume()
 
+    @property
+    def verified(self) -> int:
+        """The newest checkpoint that a known key signed; 0 where none came, or no key is known."""
+        return self.head.seq if self.head and self._keys else 0
+
     def fit(self, line: bytes) -> tuple[Fit, Seal | None]:
         """How a line stands to those that are there."""
         try:

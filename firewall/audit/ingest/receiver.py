@@ -43,11 +43,13 @@ LINE_LIMIT = 2 * RECORD_LIMIT
 
 @dataclass(slots=True)
 class Tally:
-    """What there is to tell. `seen` is when each source was heard last (epoch)."""
+    """What there is to tell. `seen` is when each source was heard last (epoch), `verified` the
+    newest checkpoint of each whose signature was checked."""
 
     records: Counter[str] = field(default_factory=Counter)
     alarms: Counter[tuple[str, str]] = field(default_factory=Counter)
     seen: dict[str, float] = field(default_factory=dict)
+    verified: dict[str, int] = field(default_factory=dict)
     held: int = 0
 
 
@@ -148,7 +150,10 @@ class Receiver:
     async def _settle(self, messages: "list[Msg]") -> None:
         """Acknowledge what is on the disk, and only then."""
         for name in {message.subject.split(".")[2] for message in messages}:
-            self._sources[name].flush()
+            source = self._sources[name]
+            source.flush()
+            if source.verified:
+                self.tally.verified[name] = source.verified
         for message in messages:
             await message.ack()
         self.tally.held = sum(source.held for source in self._sources.values())

@@ -92,6 +92,11 @@ class Source[Token]:
                 settled += [first.token, *self._go_on_without(chain, first)]
         return settled
 
+    @property
+    def verified(self) -> int:
+        """The newest checkpoint that the pinned key signed; 0 where there is none."""
+        return self._notes.verified
+
     def flush(self) -> None:
         """Put all that was taken on the disk."""
         self._notes.flush()

@@ -43,7 +43,7 @@ def exported() -> dict[str, set[str]]:
     metrics.gpu_response("freeze", "failed")
     shown = registry(metrics.snapshot)
     shown.register(ShipMetrics("siem", Progress))
-    tally = Tally(Counter(h=1), Counter({("h", "gap"): 1}), {"h": 1.0})
+    tally = Tally(Counter(h=1), Counter({("h", "gap"): 1}), {"h": 1.0}, {"h": 1})
     shown.register(IngestMetrics(lambda: tally))
     text = generate_latest(shown).decode()
     return {

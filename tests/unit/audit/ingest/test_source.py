@@ -76,6 +76,9 @@ def test_it_is_the_same_log(central: Central, sent: tuple[list[Item], Key]) -> N
     assert report.checkpoints.count == 9
     assert [*items_of_copy(central)] == [each.line for each in items]
     assert central.alarms == []
+    assert central.source.verified == 9
+    central.restart()
+    assert central.source.verified == 9
 
 
 def items_of_copy(central: Central) -> Iterator[bytes]:
@@ -201,6 +204,7 @@ def test_checkpoints_of_another_key(central: Central, sent: tuple[list[Item], Ke
     central.restart()
     central.take(sent[0])
     assert central.kinds == ["unsigned"]
+    assert central.source.verified == 0
 
 
 def test_a_key_that_was_rotated(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def written(found: Learned, name: str = "learned") -> str:
     """The policy as YAML, each rule with its evidence. What an agent wrote is quoted as JSON, which
     YAML reads alike, so that it cannot end a comment or begin a key."""
     rules = "  rules:" if found.places else "  rules: []"
-    lines = ["version: 1", f"name: {name}", "network:", rules]
+    lines = ["version: 1", f"name: {name}", "extends: [base]", "network:", rules]
     for number, ((scheme, host, port), evidence) in enumerate(sorted(found.places.items()), 1):
         lines += [f"    # {text}" for text in _told(evidence)]
         lines += [

@@ -78,7 +78,7 @@ class Checkpoint:
                 rotations=[str(each) for each in inner.get("rotations", ())],
                 statement=str(outer["statement"]),
                 note=str(outer["note"]),
-                before=None if before is None else [bytes.fromhex(each) for each in before],
+                before=None if before is None else [_root(each) for each in before],
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"this is no checkpoint: {error!r}") from None
@@ -163,6 +163,14 @@ def newest(directory: Path) -> Checkpoint | None:
 def _head(value: Mapping[str, Any]) -> Head:
     first, prev = _number(value.get("first", 1)), str(value.get("prev", ""))
     return Head(_number(value["seq"]), str(value["hash"]), first, prev)
+
+
+def _root(text: str) -> bytes:
+    """One spelling only, so that no byte of a line can be changed unseen."""
+    root = bytes.fromhex(text)
+    if root.hex() != text:
+        raise ValueError(f"{text!r} is no SHA-256 as it is written here")
+    return root
 
 
 def _number(value: Any) -> int:

@@ -18,7 +18,9 @@ from firewall.audit.note import Key
 from firewall.audit.record import Seal
 from firewall.audit.storage import Disk
 
-GAP_SECONDS = 5.0
+GAP_SECONDS = 30.0
+"""How long a line waits for those before it. What a receiver that died had not acknowledged comes
+again only after `receiver.ACK_SECONDS`: it is late, and not missing."""
 
 type AlarmKind = Literal["gap", "fork", "broken", "unsigned", "silence", "unpinned"]
 
@@ -61,6 +63,9 @@ class Source[Token]:
 
     def take(self, chain: str, line: bytes, token: Token) -> list[Token]:
         """Take a line; the tokens of all lines that are settled by it, after a `flush`."""
+        return [*self._take_one(chain, line, token), *self._drain(chain)]
+
+    def _take_one(self, chain: str, line: bytes, token: Token) -> list[Token]:
         try:
             copy = self._copy(chain)
         except ValueError as error:
@@ -73,7 +78,6 @@ class Source[Token]:
             return self._hold(chain, _Held(seal, line, token, time.monotonic()))
         elif fit == "next":
             self._add(chain, line, seal)
-            return [token, *self._drain(chain)]
         elif fit == "unsigned":
             self._refuse("unsigned", chain, seal.seq, line, "the pinned key has not signed it")
         elif fit == "late":
@@ -122,11 +126,13 @@ class Source[Token]:
         return [before.token] if before else []
 
     def _drain(self, chain: str) -> list[Token]:
-        """Take what waited for the line just added."""
-        held, settled = self._held.get(chain, {}), []
+        """Take what waited for the line just added: perhaps thousands, so not by recursion."""
+        settled: list[Token] = []
+        if not (held := self._held.get(chain)):
+            return settled
         copy = self._copy(chain)
         while copy.head and (following := held.pop(copy.head.seq + 1, None)):
-            settled += self.take(chain, following.line, following.token)
+            settled += self._take_one(chain, following.line, following.token)
         return settled
 
     def _add(self, chain: str, line: bytes, seal: Seal) -> None:

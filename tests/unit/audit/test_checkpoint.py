@@ -48,6 +48,7 @@ def test_a_line_is_read_and_written_the_same() -> None:
         line({**STATEMENT, "heads": {"a": 7}}),
         line({**STATEMENT, "heads": {"a": {"seq": 1 << 64, "hash": ""}}}),
         line(STATEMENT, before=["no hash"]),
+        line(STATEMENT, before=["AB" * 32]),
         line(STATEMENT, before=7),
         b"[" * 100_000,
     ],

@@ -251,3 +251,17 @@ def test_a_log_whose_beginning_was_given_up(tmp_path: Path) -> None:
     assert verify(central.directory, key).status == "intact"
     central.restart()
     central.source.close()
+
+
+def test_thousands_that_waited_for_the_first_are_taken_at_once(tmp_path: Path) -> None:
+    """As after a receiver was killed: what it had not acknowledged comes last."""
+    log = AuditLog(tmp_path / "host/audit", "a")
+    for _ in range(3000):
+        log.append({"kind": "n"})
+    log.close()
+    first, *rest = all_of(Records(tmp_path / "host/audit/a"))
+    central = Central(tmp_path / "central", None)
+    assert central.take(rest) == []
+    assert central.take([first]) == [first, *rest]
+    assert central.alarms == []
+    central.source.close()

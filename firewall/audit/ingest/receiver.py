@@ -106,7 +106,8 @@ class Receiver:
                 if once:
                     return True
             except (NotTakenError, Error, OSError) as error:
-                logger.warning("the stream cannot be read: %s", error or type(error).__name__)
+                why = str(error) or type(error).__name__
+                logger.warning("the stream cannot be read: %s", why)
                 if once:
                     return False
                 await asyncio.sleep(RETRY_SECONDS)
@@ -114,7 +115,6 @@ class Receiver:
         return True
 
     async def _receive(self, stream: "JetStreamContext", *, once: bool) -> None:
-        from nats.errors import TimeoutError as NothingError
         from nats.js.api import ConsumerConfig
 
         await _ensure(stream)
@@ -123,7 +123,7 @@ class Receiver:
         while not self._stop.is_set():
             try:
                 messages = await consumer.fetch(BATCH, timeout=FETCH_SECONDS)
-            except NothingError:
+            except TimeoutError:
                 messages = []
             settled = [each for message in messages for each in self._take(message)]
             await self._settle(settled)

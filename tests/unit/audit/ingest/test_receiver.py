@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from firewall.audit.ingest import Receiver
+from firewall.audit.ingest import Alarm, Receiver
 
 
 class Late:
@@ -31,6 +31,7 @@ class Late:
 
 def test_no_message_in_time_is_no_lost_server(tmp_path: Path) -> None:
     late = Late()
-    receiver = Receiver(tmp_path, {}, [].append, silence=300, stop=threading.Event())
-    asyncio.run(receiver._receive(cast(Any, late), once=True))
+    alarms: list[Alarm] = []
+    receiver = Receiver(tmp_path, {}, alarms.append, silence=300, stop=threading.Event())
+    asyncio.run(receiver._receive(cast("Any", late), once=True))
     assert late.asked == 2

@@ -334,11 +334,18 @@ class Judge:
         return Verdict(
             action=Action.DENY,
             rule=f"fail-closed.{point}",
-            reason=f"the firewall could not judge this: {error}",
+            reason=f"the firewall could not judge this: {self._told(error)}",
             severity=Severity.CRITICAL,
             remedy="see the firewall's own log; nothing passes until it is mended",
             policy_digest=self.policy.digest,
         )
+
+    def _told(self, error: Exception) -> str:
+        """What went wrong, without secrets. What keeps them out may be what has failed."""
+        try:
+            return self.redactor.text(str(error))
+        except Exception:
+            return type(error).__name__
 
 
 def shut_by(cause: Cause, release: str) -> Verdict:

@@ -5,11 +5,14 @@
 Each writer runs with 1, 16 and 256 waiters that append, wait until the record is on the disk, and
 append again; writers take turns in each round. Prints medians over the rounds: records per second,
 and the latency of one append. `signed` is the log with checkpoints; the plain JSON logger flushes
-to the kernel only, so its records do not survive a loss of power.
+to the kernel only, so its records do not survive a loss of power. At last the signed log of as many
+judging processes as there are cores, each with a chain of its own as in production, and the waiters
+shared out among them.
 """
 
 import contextlib
 import json
+import multiprocessing
 import os
 import sqlite3
 import statistics
@@ -20,6 +23,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 from firewall.actor import Actor, Process
@@ -31,6 +35,7 @@ WAITERS = (1, 16, 256)
 
 type Done = Callable[[Exception | None], None]
 type Append = Callable[[dict[str, Any], Done], None]
+type Measured = tuple[float, list[float]]
 
 _PROCESS = Process(4711, 1.5, "/usr/bin/python3", ("python3", "train.py"), 1000)
 EVENT: dict[str, Any] = {
@@ -134,7 +139,7 @@ def _plain(folder: Path) -> Iterator[Append]:
 WRITERS = {"log": _log, "signed": _signed, "sqlite WAL/FULL": _sqlite, "plain JSON": _plain}
 
 
-def measure(append: Append, waiters: int, seconds: float) -> tuple[float, list[float]]:
+def measure(append: Append, waiters: int, seconds: float) -> Measured:
     """Records per second, and the seconds of each append."""
     took: list[float] = []
     ended = threading.Semaphore(0)
@@ -160,6 +165,29 @@ def measure(append: Append, waiters: int, seconds: float) -> tuple[float, list[f
     return len(took) / (time.perf_counter() - started), took
 
 
+def _judging(folder: Path, name: str, waiters: int, seconds: float, start: Barrier) -> Measured:
+    """What one of several processes manages that begin together."""
+    log = AuditLog(folder / "audit", name)
+    start.wait()
+    try:
+        return measure(log.append, waiters, seconds)
+    finally:
+        log.close()
+
+
+def measure_processes(folder: Path, waiters: int, seconds: float, count: int) -> Measured:
+    """The same for the log of `count` processes, whose chains are signed together."""
+    keeper = Keeper(folder / "audit", folder / "authority", poll_seconds=0.1)
+    keeper.start()
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, context.Pool(count) as pool:
+        start = manager.Barrier(count)
+        work = [(folder, f"gate-{n}", waiters // count, seconds, start) for n in range(count)]
+        found = pool.starmap(_judging, work, chunksize=1)
+    keeper.close()
+    return sum(rate for rate, _ in found), [each for _, took in found for each in took]
+
+
 def sync_seconds(folder: Path) -> float:
     """The median of one small write and fdatasync on this disk."""
     took = []
@@ -172,10 +200,30 @@ def sync_seconds(folder: Path) -> float:
     return statistics.median(took)
 
 
+class _Table:
+    """Rates and latencies by writer and waiters, over the rounds."""
+
+    def __init__(self) -> None:
+        self._rates: dict[tuple[str, int], list[float]] = {}
+        self._delays: dict[tuple[str, int], list[float]] = {}
+
+    def add(self, name: str, waiters: int, measured: Measured) -> None:
+        rate, took = measured
+        self._rates.setdefault((name, waiters), []).append(rate)
+        self._delays.setdefault((name, waiters), []).append(statistics.median(took))
+
+    def show(self) -> None:
+        print(f"{'':<20}  waiters  records/s  median ms")
+        for (name, waiters), found in self._rates.items():
+            delay = statistics.median(self._delays[name, waiters])
+            print(
+                f"{name:<20}  {waiters:>7}  {statistics.median(found):>9.0f}  {delay * 1e3:>9.2f}"
+            )
+
+
 def main(seconds: float = 1.0, rounds: int = 3, folder: Path | None = None) -> None:
     """Measure all writers and print what was found."""
-    rates: dict[tuple[str, int], list[float]] = {}
-    delays: dict[tuple[str, int], list[float]] = {}
+    table, cores = _Table(), os.cpu_count() or 1
     with tempfile.TemporaryDirectory(dir=folder) as place:
         print(f"fdatasync of one record: {sync_seconds(Path(place)) * 1e3:.2f} ms")
         for number in range(rounds):
@@ -183,13 +231,11 @@ def main(seconds: float = 1.0, rounds: int = 3, folder: Path | None = None) -> N
                 here = Path(place) / f"{number}-{waiters}-{name.split('/', maxsplit=1)[0]}"
                 here.mkdir()
                 with writer(here) as append:
-                    rate, took = measure(append, waiters, seconds)
-                rates.setdefault((name, waiters), []).append(rate)
-                delays.setdefault((name, waiters), []).append(statistics.median(took))
-    print(f"{'':<16}  waiters  records/s  median ms")
-    for (name, waiters), found in rates.items():
-        delay = statistics.median(delays[name, waiters])
-        print(f"{name:<16}  {waiters:>7}  {statistics.median(found):>9.0f}  {delay * 1e3:>9.2f}")
+                    table.add(name, waiters, measure(append, waiters, seconds))
+            here = Path(place) / f"{number}-processes"
+            found = measure_processes(here, WAITERS[-1], seconds, cores)
+            table.add(f"signed, {cores} processes", WAITERS[-1], found)
+    table.show()
 
 
 if __name__ == "__main__":

@@ -12,5 +12,6 @@ def test_every_writer_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("fdatasync of one record: ")
     for name in WRITERS:
-        assert sum(line.startswith(name) for line in lines) == len(WAITERS)
+        assert sum(line.startswith(f"{name}  ") for line in lines) == len(WAITERS)
+    assert lines[-1].startswith("signed, ")
     assert all(float(line.split()[-2]) > 0 for line in lines[2:])

@@ -176,3 +176,17 @@ def test_no_secret_of_a_process_on_a_gpu_is_recorded() -> None:
     told = record["gpu"]["devices"][0]["processes"][0]
     assert (told["pid"], told["argv"][:2]) == (7, ["python3", "--api-key"])
     assert "hunter2" not in repr(record)
+
+
+def test_a_failure_is_told_without_the_secrets_that_its_text_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    court = Court(policy(tmp_path, ""))
+    broken = RuntimeError("no answer to Authorization: Bearer hunter2hunter2")
+    told = court.judge.fault("relay", broken, WEB, ACTOR).reason
+    assert told.startswith("the firewall could not judge this: no answer to ")
+    assert "hunter2" not in told
+    monkeypatch.setattr(Judge, "redactor", property(lambda judge: 1 / 0))
+    untold = court.judge.fault("relay", broken, WEB, ACTOR)
+    assert (untold.action, untold.rule) == (Action.DENY, "fail-closed.relay")
+    assert untold.reason == "the firewall could not judge this: RuntimeError"

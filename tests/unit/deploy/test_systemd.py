@@ -1,4 +1,4 @@
-"""The unit is one that systemd understands and that the command line understands."""
+"""The units are ones that systemd understands and that the command line understands."""
 
 import shlex
 import shutil
@@ -10,33 +10,42 @@ from typer.testing import CliRunner
 
 from firewall.cli.main import app
 
-UNIT = Path(__file__).parents[3] / "deploy" / "systemd" / "firewall-serve.service"
+UNITS = sorted((Path(__file__).parents[3] / "deploy" / "systemd").glob("*.service"))
+
+each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 
 
-def _setting(name: str) -> str:
-    lines = UNIT.read_text().splitlines()
+def _setting(unit: Path, name: str) -> str:
+    lines = unit.read_text().splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
 
 
-def test_the_command_takes_the_units_options() -> None:
-    program, command, *options = shlex.split(_setting("ExecStart"))
+def test_there_are_units() -> None:
+    assert UNITS
+
+
+@each_unit
+def test_the_command_takes_the_units_options(unit: Path) -> None:
+    program, *words = shlex.split(_setting(unit, "ExecStart"))
     assert program.endswith("/firewall")
-    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
-    assert [option for option in options if option.startswith("--")]
-    assert all(option in shown for option in options if option.startswith("--"))
+    options = [word for word in words if word.startswith("--")]
+    commands = words[: words.index(options[0])]
+    shown = CliRunner().invoke(app, [*commands, "--help"], env={"COLUMNS": "200"}).output
+    assert all(option in shown for option in options)
 
 
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
 )
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    copy = tmp_path / UNIT.name
-    program = shlex.split(_setting("ExecStart"))[0]
-    copy.write_text(UNIT.read_text().replace(program, "/bin/true"))
+@each_unit
+def test_systemd_understands_the_unit(unit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / unit.name
+    program = shlex.split(_setting(unit, "ExecStart"))[0]
+    copy.write_text(unit.read_text().replace(program, "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(copy)],
         check=False,
         capture_output=True,
         text=True,
     )
-    assert UNIT.name not in done.stderr, done.stderr
+    assert unit.name not in done.stderr, done.stderr

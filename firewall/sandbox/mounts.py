@@ -25,6 +25,7 @@ TOOLS = f"{FILES}/tools.sock"
 """Where programs inside ask about tool calls."""
 _MASK = f"{FILES}/masked"
 _RESOLV = f"{FILES}/resolv.conf"
+_KEYSTORE = f"{FILES}/cacerts"
 _BACKLOG = 64
 _NAMESERVERS = b"nameserver 198.18.0.1\noptions edns0 trust-ad\n"
 
@@ -163,6 +164,7 @@ def _own_files(trust: Trust) -> None:
     linux.mount("tmpfs", FILES, "tmpfs", _NO_PROGRAMS, "mode=755")
     for path, content, mode in (
         (BUNDLE, trust.merged, 0o444),
+        (_KEYSTORE, trust.keystore, 0o444),
         (_RESOLV, _NAMESERVERS, 0o444),
         (_MASK, b"", 0),
     ):
@@ -240,8 +242,20 @@ def _install(trust: Trust) -> None:
     if trust.known_hosts and os.path.isdir(SSH_DIRECTORY):
         with _copied(SSH_DIRECTORY, without=KNOWN_HOSTS):
             _write(os.path.join(SSH_DIRECTORY, KNOWN_HOSTS), trust.known_hosts, 0o444)
+    for path, policy in trust.policies.items():
+        with _copied(_deepest(path)):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _write(path, policy, 0o444)
     for path in trust.files:
         linux.mount(BUNDLE, path, flags=linux.MS_BIND)
+    for path in trust.stores:
+        linux.mount(_KEYSTORE, path, flags=linux.MS_BIND)
+
+
+def _deepest(path: str) -> str:
+    """The folder on the way to a path that is there and lies next to it."""
+    folder = os.path.dirname(path)
+    return folder if os.path.isdir(folder) else _deepest(folder)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firewall.sandbox import browsers, keystore
 from firewall.sandbox.authority import certificates
 from firewall.sandbox.environment import BUNDLE_VARIABLES
 from firewall.sandbox.subject_hash import subject_hash
@@ -34,8 +35,10 @@ HASHED = (
 class Trust:
     """What to put where: `merged` over each of `files`, and `ca` into each of `directories`.
 
-    `hashed` is the file name under which OpenSSL looks for `ca` in a directory. `known_hosts` goes
-    where OpenSSH looks for the keys of all hosts; empty where there is no authority of them.
+    `hashed` is the file name under which OpenSSL looks for `ca` in a directory. `keystore` goes
+    over each of `stores`, which are Java's. `policies` are files to add for browsers, by their
+    paths. `known_hosts` goes where OpenSSH looks for the keys of all hosts; empty where there is no
+    authority of them.
     """
 
     merged: bytes
@@ -43,6 +46,9 @@ class Trust:
     hashed: str
     files: tuple[str, ...]
     directories: tuple[str, ...]
+    keystore: bytes
+    stores: tuple[str, ...]
+    policies: Mapping[str, bytes]
     known_hosts: bytes = b""
 
 
@@ -52,7 +58,7 @@ def bundles_found(candidates: Sequence[str] = BUNDLES) -> tuple[str, ...]:
 
 
 def plan(ca: bytes, environment: Mapping[str, str], ssh_ca: str = "") -> Trust:
-    """Merge the system's bundles, those that `environment` names, and `ca`.
+    """Merge the system's bundles, those that `environment` names, and `ca`; and Java's with `ca`.
 
     `ssh_ca` is the public key of the authority of SSH host keys.
 
@@ -61,6 +67,7 @@ def plan(ca: bytes, environment: Mapping[str, str], ssh_ca: str = "") -> Trust:
     files = bundles_found()
     private = [environment[name] for name in BUNDLE_VARIABLES if name in environment]
     sources = [*files, *(path for path in private if _is_file(path))]
+    stores = tuple(filter(_is_file, keystore.stores_found(environment)))
     directories = dict.fromkeys(os.path.realpath(each) for each in HASHED if os.path.isdir(each))
     return Trust(
         merged=merge([Path(path).read_bytes() for path in dict.fromkeys(sources)], ca),
@@ -68,8 +75,17 @@ def plan(ca: bytes, environment: Mapping[str, str], ssh_ca: str = "") -> Trust:
         hashed=subject_hash(ca),
         files=files,
         directories=tuple(directories),
+        keystore=_keystore(stores, ca),
+        stores=stores,
+        policies=browsers.policies(ca),
         known_hosts=_known_hosts(ssh_ca) if ssh_ca else b"",
     )
+
+
+def _keystore(stores: Sequence[str], ca: bytes) -> bytes:
+    """Apart from the system's: a JDK may trust an authority that the system no longer does."""
+    found = [keystore.authorities(Path(path).read_bytes()) for path in stores]
+    return keystore.write(merge(found, ca))
 
 
 def _known_hosts(ssh_ca: str) -> bytes:

@@ -51,9 +51,12 @@ def _handler(web: Web) -> type[http.server.BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            web.seen.append(f"GET {self.path}")
+            web.seen.append(f"{self.command} {self.path}")
             page = web.pages.get(self.path.partition("?")[0])
             self._answer(404 if page is None else 200, page or b"not here\n")
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def do_PUT(self) -> None:
             web.seen.append(f"{self.command} {self.path}")
@@ -85,7 +88,8 @@ def _handler(web: Web) -> type[http.server.BaseHTTPRequestHandler]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass

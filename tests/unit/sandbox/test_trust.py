@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from firewall.sandbox import trust
+from firewall.sandbox import keystore, trust
 from firewall.sandbox.authority import Authority, certificates
 
 
@@ -65,3 +65,18 @@ def test_the_firewalls_authority_vouches_for_every_ssh_host_beside_those_known(
     (tmp_path / "ssh_known_hosts").write_bytes(b"a.example ssh-ed25519 BBBB")
     both = trust.plan(ca, {}, "ssh-ed25519 AAAA firewall").known_hosts
     assert both == b"a.example ssh-ed25519 BBBB" + alone
+
+
+def test_java_keeps_its_own_list_and_gets_the_firewalls_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca, java, system = (pem(tmp_path, name) for name in ("ca", "java", "system"))
+    store = tmp_path / "cacerts"
+    store.write_bytes(keystore.write(java))
+    (tmp_path / "system.pem").write_bytes(system)
+    monkeypatch.setattr(keystore, "PATTERNS", (str(store),))
+    monkeypatch.setattr(trust, "bundles_found", lambda: (str(tmp_path / "system.pem"),))
+    plan = trust.plan(ca, {})
+    assert plan.stores == (str(store),)
+    assert certificates(keystore.authorities(plan.keystore)) == [java.strip(), ca.strip()]
+    assert certificates(plan.merged) == [system.strip(), ca.strip()]

@@ -1,14 +1,13 @@
 """Name the protocol of a client's first bytes."""
 
-from collections.abc import Callable
-
 from firewall.protocols import http1, http2, jsonrpc, openings, socks, ssh, tls
-from firewall.protocols.identity import MORE, Answer, Identity
+from firewall.protocols.candidates import Recogniser, candidates
+from firewall.protocols.identity import MORE, Identity
 
 LIMIT = 64 << 10
 """First bytes that are looked at; what has not decided by then is decided as it stands."""
 
-_RECOGNISERS: tuple[Callable[[bytes], Answer], ...] = (
+_RECOGNISERS: tuple[Recogniser, ...] = (
     tls.recognise,
     ssh.recognise,
     socks.recognise,
@@ -27,7 +26,7 @@ def identify(data: bytes, *, final: bool = False) -> Identity | None:
     what follows (a body, a second message) is for `Watch`.
     """
     data = data[:LIMIT]
-    for recognise in _RECOGNISERS if data else ():
+    for recognise in candidates(_RECOGNISERS, data[0]) if data else ():
         answer = recognise(data)
         if isinstance(answer, Identity):
             return answer

@@ -7,9 +7,8 @@ cannot hide the lines after it.
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 LIMIT = 64 << 10
 """Bytes of one value. Longer ones are skipped unread: no mining message comes near."""
@@ -24,12 +23,19 @@ _BEGIN_CUT = re.compile(rb"(?:\{|\[\s*+\{?)\s*+\Z")
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\[^\n])*+")*+([{}\[\]])?')
 _STRING_CUT = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+\\?\Z')
 
-_SPACE = re.compile(r"\s*+")
-_LAST_WINS = json.JSONDecoder(strict=False, parse_int=float)
-_FIRST_WINS = json.JSONDecoder(
-    strict=False, parse_int=float, object_pairs_hook=lambda pairs: dict(reversed(pairs))
-)
+_PLAIN = rb'[^"{}\[\]]++'
+_STRING = rb'"(?:[^"\\\n]++|\\[^\n])*+"'
 
+
+def _nested(depth: int) -> bytes:
+    inner = rb"|" + _nested(depth - 1) if depth else b""
+    return rb"[{\[](?:%b|%b%b)*+[}\]]" % (_PLAIN, _STRING, inner)
+
+
+_SHALLOW = re.compile(_nested(4))
+"""A whole value of few levels, as most messages are: what counting brackets finds, in one step."""
+
+_SPACE = re.compile(r"\s*+")
 
 _MAY_BEGIN = re.compile(rb"\n%b*+(?:[{\[]|\Z)" % _BLANK)
 
@@ -49,8 +55,7 @@ class Hints(Protocol):
     def feed(self, data: bytes) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """A piece that looks like JSON: bytes `start` to `end` (exclusive) of the stream."""
 
     start: int
@@ -58,7 +63,29 @@ class Cut:
     text: bytes
 
 
-def decode(text: bytes) -> Iterator[Any]:
+class _DoubledError(Exception):
+    """A key comes twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _DoubledError
+    return found
+
+
+def _reversed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(reversed(pairs))
+
+
+def _scanner(keys: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(strict=False, parse_int=float, object_pairs_hook=keys)
+
+
+_USUAL, _LAST_WINS, _FIRST_WINS = _scanner(_unique), _scanner(dict), _scanner(_reversed)
+
+
+def decode(text: bytes) -> list[Any]:
     """The JSON values at the start of `text`, as every parser may read them.
 
     Of keys that come twice some parsers take the first, some the last: where that makes a
@@ -66,10 +93,12 @@ def decode(text: bytes) -> Iterator[Any]:
     thousands of digits.
     """
     characters = text.decode("utf-8", "replace")
-    usual = _values(_LAST_WINS, characters)
-    yield from usual
-    other = _values(_FIRST_WINS, characters)
-    yield from (ours for ours, theirs in zip(other, usual, strict=False) if _differ(ours, theirs))
+    try:
+        return _values(_USUAL, characters)
+    except _DoubledError:
+        usual, other = (_values(each, characters) for each in (_LAST_WINS, _FIRST_WINS))
+        pairs = zip(other, usual, strict=False)
+        return usual + [ours for ours, theirs in pairs if _differ(ours, theirs)]
 
 
 def _differ(ours: Any, theirs: Any) -> bool:
@@ -220,6 +249,8 @@ class Documents(_Reader):
                 return self._give_up(
                     start + 1, unless=_BEGIN_CUT.match(self._text, start), limit=limit
                 )
+            if not self._hints and (whole := _SHALLOW.match(self._text, start, limit)):
+                return whole.end()
             self._scanned = start
         if self._hints:
             return None

@@ -10,13 +10,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from firewall.protocols import http1, http2, openings, socks, tls
+from firewall.protocols.candidates import Recogniser, first_answer
 from firewall.protocols.heads import inspect_response
 from firewall.protocols.identity import MORE, Answer, Identity, More
 from firewall.protocols.marks import Mark
 from firewall.protocols.websocket import Frames
 from firewall.requests import Direction, Finding
-
-type Recogniser = Callable[[bytes], Answer]
 
 _UPGRADE = re.compile(rb"(?i)\r?\nupgrade:[ \t]*websocket[ \t]*\r?\n")
 _ANSWER = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r]")
@@ -124,12 +123,12 @@ class Opening:
         """What the opening gives away, then what is inside does."""
         if self._inner:
             return self._inner(data)
-        if self._head is None:
+        if self._head is None or not (self._head or data):
             return []
         self._head += data
         if not self._due(len(data), b"\n" in data):
             return []
-        answer = _first_answer(self._openers, self._head[: http1.LIMIT])
+        answer = first_answer(self._openers, self._head[: http1.LIMIT])
         if answer is MORE and len(self._head) < http1.LIMIT:
             return []
         head, self._head = self._head, None
@@ -276,10 +275,3 @@ class _Unframed:
         where = f"server bytes from {self._start + at}"
         finding = Finding("tunnel", "websocket-misused", evidence, where, "likely")
         return [Mark(self._start + at, finding)]
-
-
-def _first_answer(openers: tuple[Recogniser, ...], data: bytes) -> Answer:
-    if not data:
-        return MORE
-    answers = (opener(data) for opener in openers)
-    return next((answer for answer in answers if answer is not None), None)

@@ -11,7 +11,7 @@ _WORDS = (
     "getwork", "get_?block", "getaux", "createaux", "getmining", "getjobtemplate",
     "set_extranonce", "job",
 )  # fmt: skip
-"""How the methods begin that `messages` knows."""
+"""How the methods begin that `messages` knows. All is looked for in lower case."""
 
 _BLANKS = 16
 """Blanks between a key and its value that are looked over; more are suspect by themselves."""
@@ -21,12 +21,15 @@ _METHOD = re.compile(
     % (_BLANKS, _BLANKS, "|".join(_WORDS).encode())
 )
 _NAMES = re.compile(rb"_(?:(?<=job_)id|(?<=site_)key|(?<=blocktemplate_)blob)")
-_ESCAPES = re.compile(rb"\\u00(?:[4-7]|3[0-9]|2[eEfF]|5[fF])")
+_ESCAPES = re.compile(rb"\\u(?:00(?:[4-7]|3[0-9]|2[ef]|5f)|017f|212a)")
 """Escapes that may spell a letter, a digit or a mark of any key or word (RFC 8259 section 7)."""
 
-_KEYS = (b'"identifier"', b'"hashes"', b'"giver"', b'"Hello"')
+_FOLDED = ("\u017f".encode(), "\u212a".encode())
+"""The two letters beyond ASCII that fold to letters within it, s and k."""
+
+_KEYS = (b'"identifier"', b'"hashes"', b'"giver"', b'"hello"')
 _RESULTS = (
-    b"KEEPALIVED", b"coinbasevalue", b"midstate", b"EthereumStratum", b'"mining.', b'"0x0000',
+    b"keepalived", b"coinbasevalue", b"midstate", b"ethereumstratum", b'"mining.', b'"0x0000',
 )  # fmt: skip
 """Of answers: they come after the key "result"."""
 
@@ -46,7 +49,7 @@ class Hints:
 
         False is certain, however the bytes are cut up; once it is True nothing more need be asked.
         """
-        text = self._tail + data
+        text = self._tail + data.lower() if self._tail else data.lower()
         self._tail = text[-_OVERLAP:]
         return self._look(text)
 
@@ -56,9 +59,9 @@ class Hints:
         self._answer = self._answer or b'"result"' in text
         if self._answer and any(word in text for word in _RESULTS):
             return True
-        if _NAMES.search(text) or (b"\\u00" in text and _ESCAPES.search(text)):
+        if _NAMES.search(text) or (b"\\u" in text and _ESCAPES.search(text)):
             return True
-        return any(key in text for key in _KEYS)
+        return any(key in text for key in (*_KEYS, *_FOLDED))
 
 
 def may_mine(text: bytes) -> bool:

@@ -5,7 +5,7 @@ quotes a mining message is a string inside some other value, and stays unflagged
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from firewall.protocols.jsonstream import decode
@@ -21,11 +21,11 @@ _STRATUM_METHODS = {
 }  # fmt: skip
 
 _METHODS = {
-    # ethminer EthStratumClient.cpp and EthGetworkClient.cpp
-    "eth_submitLogin": "eth-proxy",
-    "eth_getWork": "eth-getwork",
-    "eth_submitWork": "eth-getwork",
-    "eth_submitHashrate": "eth-getwork",
+    # In lower case. ethminer EthStratumClient.cpp and EthGetworkClient.cpp
+    "eth_submitlogin": "eth-proxy",
+    "eth_getwork": "eth-getwork",
+    "eth_submitwork": "eth-getwork",
+    "eth_submithashrate": "eth-getwork",
     # xmrig Client.cpp, SelfSelectClient.cpp; p2pool's daemon calls
     "keepalived": "monero-stratum",
     "block_template": "monero-stratum",
@@ -76,24 +76,42 @@ def inspect_json(text: bytes, *, raw: bool) -> tuple[Sign, ...]:
 
 def inspect_values(values: Iterable[Any], *, raw: bool) -> tuple[Sign, ...]:
     """The same for values that are parsed already."""
-    return tuple(dict.fromkeys(sign for value in values for sign in _inspect(value, raw)))
+    signs: list[Sign] = []
+    for value in values:
+        for message in value[:_BATCH_LIMIT] if isinstance(value, list) else (value,):
+            if isinstance(message, dict):
+                signs += _inspect(message, raw)
+    return tuple(dict.fromkeys(signs)) if signs else ()
 
 
-def _inspect(value: Any, raw: bool) -> Iterator[Sign]:
-    for message in value[:_BATCH_LIMIT] if isinstance(value, list) else [value]:
-        if isinstance(message, dict):
-            signs = (rule(message, raw) for rule in _RULES)
-            yield from (sign for sign in signs if sign)
+def _inspect(message: Message, raw: bool) -> list[Sign]:
+    """Only those rules are asked of whose keys the message has one."""
+    signs = [rule(message, raw) for keys, rule in _RULES if not keys.isdisjoint(message)]
+    if not "".join(message).islower():
+        folded = _folded(message)
+        signs += [rule(folded, raw) for keys, rule in _RULES if not keys.isdisjoint(folded)]
+    return [sign for sign in signs if sign]
+
+
+def _folded(value: Any, depth: int = 3) -> Any:
+    """Keys as Go's encoding/json matches them, whatever their case: many pools are in Go."""
+    if not isinstance(value, dict) or not depth:
+        return value
+    return {key.casefold(): _folded(inner, depth - 1) for key, inner in value.items()}
 
 
 def _by_method(message: Message, raw: bool) -> Sign | None:
+    """By the method in any case: ckpool and cgminer compare it with strncasecmp."""
     method = message.get("method")
     if not isinstance(method, str):
         return None
-    if method.startswith("mining."):
-        known = method.removeprefix("mining.") in _STRATUM_METHODS
-        return _mining(_dialect(message, method), method) if raw or known else None
-    name = _METHODS.get(method) or (_RAW_METHODS.get(method) if raw else None)
+    word = method.lower()
+    if word.startswith("mining."):
+        known = word.removeprefix("mining.") in _STRATUM_METHODS
+        return _mining(_dialect(message, word), method) if raw or known else None
+    if rule := _BY_METHOD.get(word):
+        return rule(message, raw)
+    name = _METHODS.get(word) or (_RAW_METHODS.get(word) if raw else None)
     return _mining(name, method) if name else None
 
 
@@ -123,8 +141,6 @@ def _login(message: Message, raw: bool) -> Sign | None:
 
     Applications log in with `login` and `password`; only miners shorten it to `pass`.
     """
-    if message.get("method") != "login":
-        return None
     if raw and isinstance(message.get("api_key"), str):
         return Sign("mining", "beam", "JSON-RPC method login with api_key")
     params = _parameters(message)
@@ -141,13 +157,30 @@ def _login(message: Message, raw: bool) -> Sign | None:
 
 
 def _submit(message: Message, raw: bool) -> Sign | None:
-    """A share: xmrig Client.cpp, grin-miner; Beam calls it solution."""
-    params = _parameters(message)
-    match message.get("method") or message.get("type"):
-        case "submit" if {"job_id", "nonce"} <= params.keys():
-            return Sign("mining", "monero-stratum", "submit with job_id and nonce")
-        case "solution" if raw and {"nonce", "output"} <= message.keys():
-            return Sign("mining", "beam", "solution with nonce and output")
+    """A share: xmrig Client.cpp, grin-miner; Coinhive says `type` for `method`."""
+    if {"job_id", "nonce"} <= _parameters(message).keys():
+        return Sign("mining", "monero-stratum", "submit with job_id and nonce")
+    return None
+
+
+def _solution(message: Message, raw: bool) -> Sign | None:
+    """Beam's share (nicehash Beam_NiceHash_v1.0.txt)."""
+    if raw and {"nonce", "output"} <= message.keys():
+        return Sign("mining", "beam", "solution with nonce and output")
+    return None
+
+
+def _beam_job(message: Message, raw: bool) -> Sign | None:
+    if raw and {"input", "nonceprefix"} & message.keys():
+        return Sign("mining", "beam", "job with input")
+    return None
+
+
+def _new_work(message: Message, raw: bool) -> Sign | None:
+    """Ethereum work by subscription (CyberChainXyz stratum-jsonrpc2-ws)."""
+    params = message.get("params")
+    if isinstance(params, list) and "newWork" in params:
+        return Sign("mining", "eth-getwork", "JSON-RPC method eth_subscribe to newWork")
     return None
 
 
@@ -165,8 +198,6 @@ def _job(message: Message, raw: bool) -> Sign | None:
             and ("target" in place or _BLOB.fullmatch(blob))
         ):
             return Sign("mining", "monero-stratum", "job with job_id and blob")
-    if raw and message.get("method") == "job" and {"input", "nonceprefix"} & message.keys():
-        return Sign("mining", "beam", "job with input")
     return None
 
 
@@ -208,25 +239,21 @@ def _names_stratum(items: list[Any], depth: int = 3) -> bool:
 
 
 def _web_socket(message: Message, raw: bool) -> Sign | None:
-    """Miners in web pages: Coinhive's protocol, webminerpool's, Ethereum work subscriptions.
+    """Miners in web pages: Coinhive's protocol and webminerpool's.
 
     coinhive-stratum-mining-proxy.py; webminerpool SDK/miner_raw/miner/miner.js.
     """
-    if message.get("type") == "auth" and "site_key" in _parameters(message):
+    kind, identifier = message.get("type"), message.get("identifier")
+    if kind == "submit":
+        return _submit(message, raw)
+    if kind == "auth" and "site_key" in _parameters(message):
         return Sign("mining", "coinhive", "auth with site_key")
-    if message.get("type") in ("authed", "hash_accepted") and "hashes" in _parameters(message):
-        return Sign("mining", "coinhive", f"{message['type']} with a count of hashes")
-    if message.get("identifier") == "handshake" and {"login", "pool"} & message.keys():
+    if kind in ("authed", "hash_accepted") and "hashes" in _parameters(message):
+        return Sign("mining", "coinhive", f"{kind} with a count of hashes")
+    if identifier == "handshake" and {"login", "pool"} & message.keys():
         return Sign("mining", "webminerpool", "handshake with a pool login")
-    if message.get("identifier") == "solved" and "nonce" in message:
+    if identifier == "solved" and "nonce" in message:
         return Sign("mining", "webminerpool", "solved with nonce")
-    params = message.get("params")
-    if (
-        message.get("method") == "eth_subscribe"
-        and isinstance(params, list)
-        and "newWork" in params
-    ):
-        return Sign("mining", "eth-getwork", "JSON-RPC method eth_subscribe to newWork")
     return None
 
 
@@ -254,6 +281,23 @@ def _parameters(message: Message) -> Message:
     return {}
 
 
-_RULES: tuple[Callable[[Message, bool], Sign | None], ...] = (
-    _by_method, _login, _submit, _job, _result, _web_socket, _ton, _bore,
-)  # fmt: skip
+type _Rule = Callable[[Message, bool], Sign | None]
+
+_BY_METHOD: dict[str, _Rule] = {
+    "login": _login,
+    "submit": _submit,
+    "solution": _solution,
+    "job": _beam_job,
+    "eth_subscribe": _new_work,
+}
+"""Methods that other programs have too, so that the keys beside them decide."""
+
+_RULES: tuple[tuple[frozenset[str], _Rule], ...] = (
+    (frozenset({"method"}), _by_method),
+    (frozenset({"params", "body", "result", "job_id"}), _job),
+    (frozenset({"result"}), _result),
+    (frozenset({"type", "identifier"}), _web_socket),
+    (frozenset({"giver"}), _ton),
+    (frozenset({"Hello"}), _bore),
+)
+"""The rules, each with the keys of which a message that it knows has one at least."""

@@ -28,12 +28,15 @@ def spellings(message: Any) -> list[bytes]:
     spelt = json.dumps({escaped(key): value for key, value in message.items()}).replace(
         "\\\\", "\\"
     )
+    upper = json.dumps({key.upper(): value for key, value in message.items()})
     return [
         plain.encode(),
         json.dumps(message, indent=8).encode(),
         plain.replace(":", " " * 99 + ":" + "\n" * 99).encode(),
         plain.replace("/", "\\/").encode(),
         spelt.encode(),
+        upper.encode(),
+        upper.replace("S", "\u017f").replace("K", "\\u212A").encode(),
     ]
 
 

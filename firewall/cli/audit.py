@@ -175,7 +175,7 @@ def _print_line(record: Mapping[str, Any]) -> None:
 
     from firewall.cli.lines import line, styled
 
-    console = Console()
+    console = Console(emoji=False)
     if console.is_terminal:
         console.print(styled(record))
     else:

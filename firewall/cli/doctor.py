@@ -46,7 +46,7 @@ class Finding:
 
 def doctor() -> None:
     """Print the report; exit with 1 if `firewall run` cannot work on this machine."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     failed = False
     for finding in examine():
         failed = failed or finding.level == "fail"

@@ -47,7 +47,7 @@ def _once(readings: "queue.SimpleQueue[GpuView]", *, as_json: bool) -> int:
         view = readings.get(timeout=FIRST_SECONDS)
     except queue.Empty:
         view = GpuView(time.time(), time.monotonic(), unavailable="the driver does not answer")
-    typer.echo(json.dumps(told(view))) if as_json else Console().print(page(view))
+    typer.echo(json.dumps(told(view))) if as_json else Console(emoji=False).print(page(view))
     return 1 if view.unavailable else 0
 
 

@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from firewall.policy import Policy, PolicyError
 
+Files = Annotated[list[str], typer.Argument(help="Policy files, or names of presets.")]
 PolicyName = Annotated[str, typer.Argument(metavar="POLICY", help="A file, or a preset's name.")]
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firewall.cli.coverage import coverage
 from firewall.cli.difference import diff
 from firewall.cli.learn import learn
-from firewall.cli.policies import load, loaded, problem, report
+from firewall.cli.policies import Files, load, loaded, problem, report
 from firewall.cli.replay import replay
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _FIRST_TESTS = 'cases: [{https: "GET https://example.com/", expect: deny}]'
 
 app = typer.Typer(no_args_is_help=True, help="Check, test, explain and compare policies.")
+app.command()(coverage)
 app.command()(replay)
 app.command()(diff)
 app.command()(learn)
@@ -32,8 +34,6 @@ _REQUEST = (
     ' "exec: /usr/bin/nc -l", "gpu: /usr/bin/python3 train.py" or'
     ' \'tool: Bash {"command": "git push"}\''
 )
-
-Files = Annotated[list[str], typer.Argument(help="Policy files, or names of presets.")]
 
 
 @app.command()
@@ -102,7 +102,7 @@ def _test(name: str) -> bool:
 
     from firewall.cli.reader import CommandReader
     from firewall.policy import PolicyError
-    from firewall.policy.cases import read_cases, run_cases
+    from firewall.policy.cases import run_cases
     from firewall.policy.loading import find
 
     policy = load(name)
@@ -113,17 +113,17 @@ def _test(name: str) -> bool:
         if not path.exists():
             problem(f"{path}: there are no tests yet; write: {_FIRST_TESTS}")
             return False
-        count = len(read_cases(path))
-        failures = list(run_cases(policy, path, CommandReader()))
+        outcomes = list(run_cases(policy, path, CommandReader()))
     except PolicyError as error:
         report(error)
         return False
+    failures = [each for each in outcomes if not each.right]
     for failure in failures:
         problem(str(failure))
     colour = "red" if failures else "green"
-    passed = count - len(failures)
+    passed = len(outcomes) - len(failures)
     _console().print(
-        f"[{colour}]{passed} of {count} cases pass[/] {escape(str(path))}", soft_wrap=True
+        f"[{colour}]{passed} of {len(outcomes)} cases pass[/] {escape(str(path))}", soft_wrap=True
     )
     return not failures
 
@@ -187,4 +187,4 @@ def _notes(policy: "Policy") -> None:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)

@@ -265,13 +265,22 @@ class CaseFile(Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A case whose verdict is not what it expects."""
+class Outcome:
+    """A case and its verdict; as text, how it failed."""
 
     file: str
     line: int
     case: Case
     verdict: Verdict
+
+    @property
+    def right(self) -> bool:
+        """Whether the verdict is the one that the case expects."""
+        return (
+            self.verdict.action == self.case.expect
+            and self.case.rule in (None, self.verdict.rule)
+            and (self.case.reason or "") in self.verdict.reason
+        )
 
     def __str__(self) -> str:
         ((key, text),) = self.case.asked
@@ -342,14 +351,7 @@ def _verdict(policy: Policy, case: Case, read: Reader) -> Verdict:
     return judge(policy, case.steps(read), case.program, past)
 
 
-def run_cases(policy: Policy, path: Path, read: Reader) -> Iterator[Failure]:
-    """Judge every case of a file; yields those that fail. Raises PolicyError for a bad file."""
+def run_cases(policy: Policy, path: Path, read: Reader) -> Iterator[Outcome]:
+    """Judge every case of a file. Raises PolicyError for a bad file."""
     for line, case in read_cases(path):
-        verdict = _verdict(policy, case, read)
-        right = (
-            verdict.action == case.expect
-            and case.rule in (None, verdict.rule)
-            and (case.reason or "") in verdict.reason
-        )
-        if not right:
-            yield Failure(str(path), line, case, verdict)
+        yield Outcome(str(path), line, case, _verdict(policy, case, read))

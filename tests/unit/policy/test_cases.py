@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from firewall.cli.reader import CommandReader
 from firewall.policy import Policy, PolicyError, load_policy
-from firewall.policy.cases import read_cases, run_cases
+from firewall.policy.cases import Outcome, read_cases, run_cases
 from firewall.policy.loading import PRESETS, presets
-from tests.unit.policy.conftest import READER, Machine
+from tests.unit.policy.conftest import Machine
 
 
 @pytest.mark.parametrize("name", presets())
 def test_presets_do_what_their_cases_say(machine: Machine, name: str) -> None:
     machine.pip({})
     path = PRESETS / f"{name}.test.yaml"
-    failures = [str(failure) for failure in run_cases(load_policy(name), path, READER)]
+    failures = [str(failure) for failure in wrong(load_policy(name), path)]
     assert not failures
     assert len(read_cases(path)) >= 8
 
@@ -47,8 +48,12 @@ def _cases(tmp_path: Path, text: str) -> Path:
     return path
 
 
+def wrong(policy: Policy, path: Path) -> list[Outcome]:
+    return [each for each in run_cases(policy, path, CommandReader()) if not each.right]
+
+
 def test_passing(tmp_path: Path, policy: Callable[[str], Policy]) -> None:
-    assert list(run_cases(policy(RULES), _cases(tmp_path, PASSING), READER)) == []
+    assert wrong(policy(RULES), _cases(tmp_path, PASSING)) == []
 
 
 def test_failures_tell_expected_got_and_reason(
@@ -60,7 +65,7 @@ def test_failures_tell_expected_got_and_reason(
         '  - {dns: "x.example TXT", expect: deny, rule: names, reason: because}\n'
         '  - {dns: "x.example TXT", expect: deny, rule: default}\n',
     )
-    failures = list(run_cases(policy(RULES), path, READER))
+    failures = wrong(policy(RULES), path)
     assert str(failures[0]) == (
         f"{path}:2: https GET https://x.example/\n"
         "  expected: allow by rule git\n"
@@ -127,14 +132,14 @@ cases:
 
 
 def test_programs_and_tools(tmp_path: Path, policy: Callable[[str], Policy]) -> None:
-    assert list(run_cases(policy(ACTS), _cases(tmp_path, ACT_CASES), READER)) == []
+    assert wrong(policy(ACTS), _cases(tmp_path, ACT_CASES)) == []
 
 
 def test_a_failing_case_of_a_program_shows_it_as_it_is_typed(
     tmp_path: Path, policy: Callable[[str], Policy]
 ) -> None:
     path = _cases(tmp_path, 'cases: [{exec: [/bin/nc, "a b"], expect: ask, rule: no-doors}]')
-    (failure,) = run_cases(policy(ACTS), path, READER)
+    (failure,) = wrong(policy(ACTS), path)
     assert f"{path}:1: exec /bin/nc 'a b'\n  expected: ask by rule no-doors" in str(failure)
 
 

@@ -43,7 +43,7 @@ def policy(tmp_path: Path) -> Policy:
 def _failures(policy: Policy, folder: Path, cases: str) -> list[str]:
     path = folder / "node.test.yaml"
     path.write_text(cases)
-    return [str(each) for each in run_cases(policy, path, CommandReader())]
+    return [str(each) for each in run_cases(policy, path, CommandReader()) if not each.right]
 
 
 def test_cases_ask_whether_a_process_is_declared(policy: Policy, tmp_path: Path) -> None:

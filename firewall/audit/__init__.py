@@ -11,11 +11,11 @@ from firewall.audit.describe import describe
 from firewall.audit.errors import AuditBusy, AuditError
 from firewall.audit.keeper import Keeper
 from firewall.audit.log import AuditLog
-from firewall.audit.note import Key
 from firewall.audit.read import Follower, find, heads, last, read
 from firewall.audit.verify import Report, verify
 from firewall.audit.verify_checkpoints import Seen, read_seen
 from firewall.audit.witness import Place, place
+from firewall.notes import Key
 
 __all__ = [
     "AuditBusy",

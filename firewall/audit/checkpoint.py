@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from firewall.audit.merkle import Tree, leaf_hash
-from firewall.audit.note import Note
+from firewall.notes import Note
 
 FOLDER = "checkpoints"
 FILE_CHECKPOINTS = 1024

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from firewall.audit.errors import AuditError
-from firewall.audit.note import Key, Note, SigningKey, sign
 from firewall.audit.storage import Disk, sync_directory
+from firewall.notes import Key, Note, SigningKey, sign
 
 _FILE = "audit-key"
 _PUBLIC = "audit-key.pub"

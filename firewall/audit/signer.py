@@ -17,10 +17,10 @@ from firewall.audit.checkpoint import Checkpoint, Head, Root
 from firewall.audit.errors import AuditBusy, AuditError
 from firewall.audit.head import read_head
 from firewall.audit.merkle import Tree
-from firewall.audit.note import Note, SigningKey, sign
 from firewall.audit.record import Stamp
 from firewall.audit.segments import chains, could_be_torn
 from firewall.audit.storage import Storage, write_all
+from firewall.notes import Note, SigningKey, sign
 
 
 def durable_heads(directory: Path) -> dict[str, Head]:

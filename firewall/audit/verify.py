@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from firewall.audit.note import Key
 from firewall.audit.segments import open_segment
 from firewall.audit.status import BATCH, ORDER, Problem, Status, torn
 from firewall.audit.verify_checkpoints import (
@@ -24,6 +23,7 @@ from firewall.audit.verify_checkpoints import (
     Seen,
     set_back,
 )
+from firewall.notes import Key
 
 GRACE_NS = 120 * 1_000_000_000
 """How long a running firewall may write without a checkpoint; it signs every ten seconds."""

@@ -13,8 +13,8 @@ from firewall.audit import checkpoint as notes
 from firewall.audit.checkpoint import Checkpoint, Root
 from firewall.audit.keys import rotation, succession
 from firewall.audit.merkle import Tree
-from firewall.audit.note import Key, Note
 from firewall.audit.status import Problem, Status, torn
+from firewall.notes import Key, Note
 
 STEP = timedelta(seconds=2)
 """How far a wall clock may be set back unnoticed: time servers correct that much."""

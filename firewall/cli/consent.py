@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from firewall.cli import yamledit
 from firewall.commands import read_argv
 from firewall.policy import Policy, PolicyError, load_policy
+from firewall.policy.bundle import ANYTHING
 from firewall.policy.cases import judge
 from firewall.policy.loading import PRESETS
 from firewall.policy.programs import Programs, Run, run_of, runs_of
@@ -86,9 +87,11 @@ def consent(question: "Question") -> Change:
     if not question.sources or not question.whole:
         raise ConsentError("the request is too large to be a rule; allow it once, or --session")
     try:
-        policy = load_policy(question.sources[-1])
+        policy = load_policy(question.sources[-1], ANYTHING)
     except PolicyError as error:
         raise ConsentError(str(error)) from error
+    if policy.version:
+        raise ConsentError("a signed bundle is not changed; add the rule to what it was made from")
     request = _request(question.request, policy)
     thing = _only(list(_things(policy, request, question.rule)), question.rule)
     path = _writable(Path(policy.sources[-1]), thing)
@@ -107,7 +110,7 @@ def _checked(change: Change, request: Request, thing: _Thing) -> Change:
     """The change, if it does what it is for."""
     draft = _beside(change.path, change.after)
     try:
-        verdict = judge(load_policy(draft), [request], "")
+        verdict = judge(load_policy(draft, ANYTHING), [request], "")
     except PolicyError as error:
         raise ConsentError(f"{_by_hand(thing, change.path)} (an edit failed: {error})") from error
     finally:

@@ -98,7 +98,7 @@ def _watching(plan: Plan) -> Iterator[tuple[Loop, Reload]]:
 def _replace(judge: Judge, metrics: Metrics, policy: Policy) -> None:
     judge.policy = policy
     metrics.policy(policy.name, policy.digest)
-    judge.note("policy", {"name": policy.name, "digest": policy.digest})
+    judge.note("policy", policy.facts())
 
 
 def _signalled(loop: Loop, reload: Reload, number: signal.Signals) -> None:

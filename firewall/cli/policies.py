@@ -15,9 +15,10 @@ PolicyName = Annotated[str, typer.Argument(metavar="POLICY", help="A file, or a 
 def load(name: str) -> "Policy | None":
     """The policy; None where it is wrong, which is told."""
     from firewall.policy import PolicyError, load_policy
+    from firewall.policy.bundle import ANYTHING
 
     try:
-        return load_policy(name)
+        return load_policy(name, ANYTHING)
     except PolicyError as error:
         report(error)
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firewall.cli.bundle import bundle, keygen, verify
 from firewall.cli.coverage import coverage
 from firewall.cli.difference import diff
 from firewall.cli.learn import learn
@@ -28,6 +29,9 @@ app.command()(coverage)
 app.command()(replay)
 app.command()(diff)
 app.command()(learn)
+app.command()(keygen)
+app.command()(bundle)
+app.command()(verify)
 
 _REQUEST = (
     '"POST https://host/path", "ssh git@host", "tcp host:port", "dns name TXT", "shell: git push",'

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.policy.actcases import Reader
+from firewall.policy.bundle import ANYTHING
 from firewall.policy.cases import run_cases
 from firewall.policy.document import DenyKind
 from firewall.policy.loading import load
@@ -40,7 +41,7 @@ def coverage(policy: Policy, tests: Path, read: Reader) -> list[Covered]:
     inherited = {
         (name, source)
         for parent in policy.sources[:-1]
-        for name, source, _ in _written(load(parent))
+        for name, source, _ in _written(load(parent, ANYTHING))
     }
     return [
         Covered(name, source, example, counts[name])

@@ -28,9 +28,15 @@ LIMIT = 1_000_000
 def read_list(path: Path, guard: str) -> ResolvedList:
     """Read a list. Raises PolicyError with every line that is none."""
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise PolicyError([Problem(str(path), 1, f"cannot be read: {error}", "a file")]) from None
+    return parse_list(text, path, guard)
+
+
+def parse_list(text: str, path: Path, guard: str) -> ResolvedList:
+    """The same for what was read from `path`."""
+    lines = text.splitlines()
     domains: dict[str, int] = {}
     problems = []
     for number, line in enumerate(lines[:LIMIT], 1):

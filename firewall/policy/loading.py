@@ -6,6 +6,7 @@ from pathlib import Path
 
 from firewall.policy.actchecks import check_acts, check_names, placed_programs, placed_tools
 from firewall.policy.actloading import resolved_shell, resolved_tools, shadowed
+from firewall.policy.bundle import Bundle, Trust, read_bundle
 from firewall.policy.checks import Placed, SourceFile, check, placed, ports
 from firewall.policy.document import (
     GuardAction,
@@ -17,14 +18,14 @@ from firewall.policy.document import (
 )
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpuloading import check_gpu, resolved_gpu, unknown_users
-from firewall.policy.lists import read_list
+from firewall.policy.lists import parse_list, read_list
 from firewall.policy.overlap import compare
 from firewall.policy.redact import terms as redaction_terms
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedList, ResolvedRule
 from firewall.policy.sources import Origin, SourceError, resolve
 from firewall.policy.ssh import terms
 from firewall.policy.suggest import closest
-from firewall.policy.text import read
+from firewall.policy.text import parse, read
 
 PRESETS = Path(__file__).parents[2] / "policies"
 """The folder of presets: beside the package, in the source tree as in an installed wheel."""
@@ -56,9 +57,30 @@ def find(policy: Path | str) -> Path:
     return path
 
 
-def load(policy: Path | str) -> Resolved:
-    """Read a policy and all it extends. Raises PolicyError with every problem found."""
-    files = list(_family(find(policy), ()))
+def load(policy: Path | str, trust: Trust | None = None) -> Resolved:
+    """Read a policy and all it extends, or a bundle. Raises PolicyError with every problem found.
+
+    `trust` is what is asked of its signature; by default what this machine's environment asks.
+    """
+    path = find(policy)
+    bundle = read_bundle(path)
+    (Trust.required() if trust is None else trust).accept(path, bundle)
+    files = list(family(path)) if bundle is None else list(_bundled(bundle))
+    _check(files)
+    if bundle is None:
+        return _resolve(files, [read_list(path, guard) for guard, path in list_files(files)])
+    lists = [parse_list(text, Path(name), guard) for guard, name, text in bundle.contents.lists]
+    return _resolve(files, lists).model_copy(
+        update={
+            "sources": (str(path),),
+            "lists": tuple(each.model_copy(update={"path": str(path)}) for each in lists),
+            "version": bundle.contents.version,
+            "signers": bundle.signers,
+        }
+    )
+
+
+def _check(files: list[SourceFile]) -> None:
     rules = placed(files)
     programs, tools = placed_programs(files), placed_tools(files)
     problems = [
@@ -71,11 +93,17 @@ def load(policy: Path | str) -> Resolved:
     ]
     if problems:
         raise PolicyError(problems)
-    return _resolve(files, rules)
 
 
-def _family(path: Path, children: tuple[Path, ...]) -> Iterator[SourceFile]:
-    """The file after all it extends, each once."""
+def _bundled(bundle: Bundle) -> Iterator[SourceFile]:
+    for name, text in bundle.contents.files:
+        label = f"{bundle.path}({name})"
+        node = parse(text, label)
+        yield SourceFile(Path(name), label, node, validate(PolicyDocument, node, label))
+
+
+def family(path: Path, children: tuple[Path, ...] = ()) -> Iterator[SourceFile]:
+    """The file after all it extends, each once. Raises PolicyError."""
     file = _read(path)
     seen: set[Path] = set()
     for position, text in enumerate(file.document.extends):
@@ -83,7 +111,7 @@ def _family(path: Path, children: tuple[Path, ...]) -> Iterator[SourceFile]:
             parent = _parent(path, text, (*children, path.resolve()))
         except Fault as fault:
             raise PolicyError([file.problem(("extends", position), fault)]) from None
-        for each in _family(parent, (*children, path.resolve())):
+        for each in family(parent, (*children, path.resolve())):
             if each.path.resolve() not in seen:
                 seen.add(each.path.resolve())
                 yield each
@@ -110,8 +138,9 @@ def _parent(path: Path, text: str, children: tuple[Path, ...]) -> Path:
     return parent
 
 
-def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
+def _resolve(files: list[SourceFile], lists: list[ResolvedList]) -> Resolved:
     top = files[-1].document
+    rules = placed(files)
     learned = _Learning(rules)
     resolved = [each for rule in rules for each in learned.rules(rule)]
     if learned.problems:
@@ -127,7 +156,7 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
         shell=shell,
         tools=tools,
         gpu=gpu,
-        lists=tuple(_lists(files)),
+        lists=tuple(lists),
         redaction=redaction_terms(file.document.audit for file in files),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
@@ -151,17 +180,19 @@ def _by_name_alone(rules: list[Placed]) -> Iterator[str]:
             )
 
 
-def _lists(files: list[SourceFile]) -> Iterator[ResolvedList]:
-    """Every list; the last policy that names a guard's lists decides them."""
+def list_files(files: list[SourceFile]) -> Iterator[tuple[str, Path]]:
+    """Every list with its guard; the last policy that names a guard's lists decides them.
+
+    Raises PolicyError where there is none of that name.
+    """
     for guard in ListsDocument.model_fields:
         named = [file for file in files if getattr(file.document.lists, guard) is not None]
         for file in named[-1:]:
             for position, text in enumerate(getattr(file.document.lists, guard)):
                 try:
-                    path = _list_path(file, text)
+                    yield guard, _list_path(file, text)
                 except Fault as fault:
                     raise PolicyError([file.problem(("lists", guard, position), fault)]) from None
-                yield read_list(path, guard)
 
 
 def _list_path(file: SourceFile, text: str) -> Path:

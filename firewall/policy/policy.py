@@ -7,6 +7,7 @@ from typing import Literal
 
 from firewall.actor import Actor
 from firewall.deeds import NOTHING, Did, Past
+from firewall.policy.bundle import Trust
 from firewall.policy.decide import Decider
 from firewall.policy.loading import load
 from firewall.policy.resolved import Resolved
@@ -26,13 +27,15 @@ class Policy:
     alert under `mode: observe`. `execute_from` are the folders that programs may be executed from
     (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
     those that are known, and `remembers` which deeds its rules refer to. `gpu` says what may use
-    the GPUs, and `redaction` what is a secret here and never recorded.
+    the GPUs, and `redaction` what is a secret here and never recorded. `version` is a bundle's (0:
+    it is none).
     """
 
     def __init__(self, resolved: Resolved) -> None:
         self.resolved = resolved
         self.name: str = resolved.name
         self.digest: str = resolved.digest()
+        self.version: int = resolved.version
         self.mode: Literal["enforce", "observe"] = resolved.mode
         self.names: Mapping[str, str] = MappingProxyType(resolved.names)
         self.sources: tuple[Path, ...] = tuple(Path(source) for source in resolved.sources)
@@ -53,6 +56,11 @@ class Policy:
         raises for what a client can send."""
         return self._decider.decide(request, actor, past)
 
+    def facts(self) -> dict[str, object]:
+        """What a record says of the policy in force."""
+        bundle = {"version": self.version, "signers": self.resolved.signers}
+        return {"name": self.name, "digest": self.digest, **(bundle if self.version else {})}
+
     def ssh_terms(self, rule: str) -> SshTerms | None:
         """What a rule of this name says about SSH; None where it says nothing."""
         found = (each.ssh for each in self.resolved.rules if each.name == rule)
@@ -68,9 +76,11 @@ class Policy:
         return cls(Resolved.model_validate_json(text))
 
 
-def load_policy(path: Path | str) -> Policy:
-    """Load a policy file, or a preset by name ("coding-agent").
+def load_policy(path: Path | str, trust: Trust | None = None) -> Policy:
+    """Load a policy file, a bundle, or a preset by name ("coding-agent").
 
-    Raises PolicyError with all problems, each "file:line: what; write: ...".
+    `trust` is what is asked of its signature; by default what this machine's environment asks
+    (bundle.Trust.required). Raises PolicyError with all problems, each "file:line: what; write:
+    ...".
     """
-    return Policy(load(path))
+    return Policy(load(path, trust))

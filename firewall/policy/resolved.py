@@ -125,7 +125,10 @@ class Learned(_Frozen):
 
 
 class Resolved(_Frozen):
-    """A whole policy. `learned` and `notes` are for people and outside the digest, as `sources`."""
+    """A whole policy. `version` and `signers` are a bundle's (0 and "" for other policies).
+
+    What is for people is outside the digest: `sources`, `learned`, `notes`, and those two.
+    """
 
     name: str
     mode: Literal["enforce", "observe"]
@@ -137,6 +140,8 @@ class Resolved(_Frozen):
     gpu: GpuPolicy = GpuPolicy()
     lists: tuple[ResolvedList, ...] = ()
     redaction: Terms = Terms()
+    version: int = 0
+    signers: str = ""
     sources: tuple[str, ...] = ()
     learned: tuple[Learned, ...] = ()
     notes: tuple[str, ...] = ()
@@ -153,7 +158,8 @@ class Resolved(_Frozen):
         body = self.model_dump(
             mode="json",
             exclude={
-                "sources": True, "learned": True, "notes": True, "lists": {"__all__": {"path"}},
+                "version": True, "signers": True, "sources": True, "learned": True, "notes": True,
+                "lists": {"__all__": {"path"}},
             },
         )  # fmt: skip
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))

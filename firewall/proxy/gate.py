@@ -106,7 +106,7 @@ class Gate:
         self._resolver.pinned = policy.names
         self.depth.update()
         self.metrics.policy(policy.name, policy.digest)
-        self.judge.note("policy", {"name": policy.name, "digest": policy.digest})
+        self.judge.note("policy", policy.facts())
 
     def cut(self) -> int:
         """End every flow that leads somewhere; returns how many there were.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from firewall.policy import Policy, PolicyError, load_policy
+from firewall.policy.bundle import Trust
 from firewall.proxy.loop import Loop
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ type Signature = tuple[tuple[int, int, int], ...]
 class Reload:
     """Loads a policy again, when asked and with `watch` when its files change.
 
-    `failed` is told why a new policy was not taken.
+    `failed` is told why a new policy was not taken; no bundle goes back to an older one.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Reload:
         self._replace = replace
         self._failed = failed
         self._digest = policy.digest
+        self._version = policy.version
         self._folders = _folders(policy.files)
         self._sources = policy.files
         self._seen = _signature(self._sources)
@@ -50,11 +52,12 @@ class Reload:
         """Load the policy again; a bad one leaves the old one in force and says so."""
         try:
             _must_be_same(self._folders)
-            policy = load_policy(self._path)
+            policy = load_policy(self._path, Trust.required().at_least(self._version))
             _must_be_same(self._folders)
         except (PolicyError, OSError) as error:
             self._failed(f"the old policy stays in force: {error}")
             return
+        self._version = policy.version
         self._sources = policy.files
         self._folders |= _folders(policy.files, held=self._folders)
         if policy.digest != self._digest:

@@ -21,6 +21,7 @@ from firewall.audit import describe
 from firewall.judge import Judge
 from firewall.places import approvals_directory
 from firewall.policy import PolicyError, load_policy
+from firewall.policy.bundle import Trust
 from firewall.ports import Answer as Reply
 from firewall.requests import Request
 from firewall.toolcalls.grants import Grants
@@ -238,11 +239,12 @@ def own_desk(judge: Judge, say: Say = logger.warning, seconds: float | None = No
 
     def renew() -> None:
         try:
-            judge.policy = policy = load_policy(path)
+            trust = Trust.required().at_least(judge.policy.version)
+            judge.policy = policy = load_policy(path, trust)
         except (PolicyError, OSError) as error:
             say(f"firewall: the old policy stays in force: {error}")
             return
-        judge.note("policy", {"name": policy.name, "digest": policy.digest})
+        judge.note("policy", policy.facts())
 
     return Approvals(approvals_directory(), judge, say, seconds=seconds, ruled=renew)
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").rglob("*.py"))
 
 FLOORS = (
-    {"requests", "verdict", "actor", "domains", "words", "redaction", "places"},
+    {"requests", "verdict", "actor", "domains", "words", "redaction", "places", "notes"},
     {"deeds", "workloads", "ports"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},

@@ -9,10 +9,10 @@ from firewall.audit.checkpoint import Checkpoint, Root
 from firewall.audit.ingest.copy import Fit
 from firewall.audit.keys import rotation, succession
 from firewall.audit.merkle import Tree
-from firewall.audit.note import Key, Note
 from firewall.audit.record import Seal
 from firewall.audit.storage import Disk, Storage, write_all
 from firewall.audit.verify_checkpoints import rotations
+from firewall.notes import Key, Note
 
 
 class Notes:

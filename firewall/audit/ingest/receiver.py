@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from firewall.audit.errors import AuditBusy
 from firewall.audit.ingest.source import GAP_SECONDS, Alarm, Source
-from firewall.audit.note import Key
 from firewall.audit.record import RECORD_LIMIT
 from firewall.audit.ship.settings import Settings
 from firewall.audit.ship.sink import NotTakenError
 from firewall.audit.ship.stream import SUBJECT, connect
 from firewall.audit.storage import Disk
+from firewall.notes import Key
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg

@@ -14,9 +14,9 @@ from typing import Literal
 from firewall.audit.checkpoint import FOLDER, Checkpoint
 from firewall.audit.ingest.copy import Copy
 from firewall.audit.ingest.notes import Notes
-from firewall.audit.note import Key
 from firewall.audit.record import Seal
 from firewall.audit.storage import Disk
+from firewall.notes import Key
 
 GAP_SECONDS = 30.0
 """How long a line waits for those before it. What a receiver that died had not acknowledged comes

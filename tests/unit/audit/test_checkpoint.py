@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from firewall.audit.checkpoint import Checkpoint, Head, Root
-from firewall.audit.note import SigningKey, sign
+from firewall.notes import SigningKey, sign
 
 STATEMENT: dict[str, Any] = {
     "checkpoint": 7,

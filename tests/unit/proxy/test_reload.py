@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from firewall.notes import SigningKey
 from firewall.policy import Policy, load_policy
+from firewall.policy.bundling import bundle
 from firewall.proxy.loop import Loop
 from firewall.proxy.reload import Reload
 
@@ -110,3 +112,29 @@ def test_without_watching_it_loads_only_when_asked(folder: Path) -> None:
     assert len(bench.taken) == 1
     bench.reload.close()
     bench.loop.close()
+
+
+def test_no_bundle_goes_back(folder: Path) -> None:
+    key = SigningKey.generate("test")
+    source = folder / "source.yaml"
+
+    def bundled(version: int) -> str:
+        source.write_text(RULE.format(name=f"v{version}"))
+        return bundle(source, version, None, [key])
+
+    path = folder / "policy.bundle"
+    path.write_text(bundled(7))
+    loop, taken, failures = Loop(), list[int](), list[str]()
+    reload = Reload(
+        loop, path, load_policy(path), lambda new: taken.append(new.version), failures.append,
+        watch=False,
+    )  # fmt: skip
+    for text in (bundled(9), bundled(8), source.read_text(), bundled(10)):
+        path.write_text(text)
+        reload.now()
+    reload.close()
+    loop.close()
+    older, plain = failures
+    assert taken == [9, 10]
+    assert "version 8 is older than 9, the least to be taken" in older
+    assert "this is no signed bundle, and version 9 was one" in plain

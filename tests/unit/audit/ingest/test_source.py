@@ -10,10 +10,10 @@ from firewall.audit import AuditLog, Key, keys, verify
 from firewall.audit.archive import kept_from
 from firewall.audit.cursor import Mark
 from firewall.audit.ingest import Alarm, Source
-from firewall.audit.note import SigningKey
 from firewall.audit.segments import segments
 from firewall.audit.ship import Item
 from firewall.audit.ship.tail import Checkpoints, Records
+from firewall.notes import SigningKey
 from tests.unit.audit.ship.test_tail import all_of
 from tests.unit.audit.signing import append, signed_log, signer
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firewall.audit.note import Key, Note, SigningKey, sign
+from firewall.notes import Key, Note, SigningKey, sign
 
 # The example of golang.org/x/mod/sumdb/note's documentation.
 PUBLISHED_KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"

@@ -111,6 +111,8 @@ _PLAIN = (IPv6Address("::"), IPv6Address("::1"))
 def parse_address(text: str) -> Address | None:
     """An IP address from its text, or None. An IPv4-mapped address becomes the IPv4 one, because
     the kernel dials that; a zone ("%eth0") is dropped, because it does not say what is dialled."""
+    if ":" not in text and not text[-1:].isdigit():
+        return None  # a name, as most are: seen at a glance
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -66,6 +66,7 @@ def read_host(text: str) -> tuple[str, Address | None, bool]:
     return host, address, address is None and is_name(host)
 
 
+@lru_cache(maxsize=1 << 16)
 def parse_host(text: str) -> HostPattern:
     """Parse a host of a rule. Raises Fault that says what to write."""
     if ("/" in text and "://" not in text) or parse_address(text) is not None:

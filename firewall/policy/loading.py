@@ -1,7 +1,7 @@
 """From files to the resolved form: reading, `extends`, checks, and `from:`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from firewall.policy.actchecks import check_acts, check_names, placed_programs, placed_tools
@@ -56,8 +56,9 @@ def find(policy: Path | str) -> Path:
     return path
 
 
-def load(policy: Path | str) -> Resolved:
-    """Read a policy and all it extends. Raises PolicyError with every problem found."""
+def load(policy: Path | str, labels: Mapping[str, str] | None = None) -> Resolved:
+    """Read a policy and all it extends, for a run with these labels. Raises PolicyError with every
+    problem found."""
     files = list(_family(find(policy), ()))
     rules = placed(files)
     programs, tools = placed_programs(files), placed_tools(files)
@@ -71,7 +72,7 @@ def load(policy: Path | str) -> Resolved:
     ]
     if problems:
         raise PolicyError(problems)
-    return _resolve(files, rules)
+    return _resolve(files, rules, dict(labels or {}))
 
 
 def _family(path: Path, children: tuple[Path, ...]) -> Iterator[SourceFile]:
@@ -110,7 +111,7 @@ def _parent(path: Path, text: str, children: tuple[Path, ...]) -> Path:
     return parent
 
 
-def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
+def _resolve(files: list[SourceFile], rules: list[Placed], labels: dict[str, str]) -> Resolved:
     top = files[-1].document
     learned = _Learning(rules)
     resolved = [each for rule in rules for each in learned.rules(rule)]
@@ -121,6 +122,7 @@ def _resolve(files: list[SourceFile], rules: list[Placed]) -> Resolved:
     return Resolved(
         name=top.name,
         mode=top.mode,
+        labels=labels,
         names=names,
         guards=_guards(files),
         rules=tuple(resolved),
@@ -275,6 +277,9 @@ def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> Resolved
         trusted=rule.forwarding == "trusted",
         tool_calls=rule.tool_calls is not None,
         after=rule.after,
+        valid=rule.valid,
+        labels=rule.wanted,
+        owner=rule.owner,
         ssh=terms(rule) if rule.allow == "ssh" and rule.forwarding != "trusted" else None,
         reason=rule.reason,
         source=placed.where,

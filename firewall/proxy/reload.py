@@ -40,6 +40,7 @@ class Reload:
         self._replace = replace
         self._failed = failed
         self._digest = policy.digest
+        self._labels = policy.labels
         self._folders = _folders(policy.files)
         self._sources = policy.files
         self._seen = _signature(self._sources)
@@ -50,7 +51,7 @@ class Reload:
         """Load the policy again; a bad one leaves the old one in force and says so."""
         try:
             _must_be_same(self._folders)
-            policy = load_policy(self._path)
+            policy = load_policy(self._path, self._labels)
             _must_be_same(self._folders)
         except (PolicyError, OSError) as error:
             self._failed(f"the old policy stays in force: {error}")

@@ -238,7 +238,7 @@ def own_desk(judge: Judge, say: Say = logger.warning, seconds: float | None = No
 
     def renew() -> None:
         try:
-            judge.policy = policy = load_policy(path)
+            judge.policy = policy = load_policy(path, judge.policy.labels)
         except (PolicyError, OSError) as error:
             say(f"firewall: the old policy stays in force: {error}")
             return

@@ -53,10 +53,14 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What was done before a request: for each kind of deed, its objects and when each was last."""
+    """What was done before a request: for each kind of deed, its objects and when each was last.
+
+    `today` is the day of the request in UTC (ISO 8601), "" where nobody told it.
+    """
 
     now: float = 0.0
     deeds: Mapping[Did, Mapping[str, float]] = field(default_factory=lambda: MappingProxyType({}))
+    today: str = ""
 
 
 NOTHING = Past()

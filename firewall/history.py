@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from time import monotonic
 
 from firewall.deeds import NOTHING, Deed, Did, Past
@@ -11,11 +12,19 @@ LIMIT = 4096
 """Objects of one kind of deed that are kept; the oldest is forgotten first."""
 
 
+def utc_day() -> str:
+    """Today in UTC, as ISO 8601 writes it."""
+    return datetime.now(UTC).date().isoformat()
+
+
 class History:
     """The deeds of one sandbox. Any thread may add to it and look at it."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = monotonic, today: Callable[[], str] | None = None
+    ) -> None:
         self._clock = clock
+        self._today = today or utc_day
         self._lock = threading.Lock()
         self._deeds: dict[Did, dict[str, float]] = {}
         self._past: Past | None = None
@@ -46,10 +55,12 @@ class History:
             ]
         return tuple(Deed(what, name, at) for what, (name, at) in told)
 
-    def past(self, wanted: Collection[Did]) -> Past:
-        """What was done so far, as a value that no longer changes."""
-        if not wanted:
-            return NOTHING
+    def past(self, wanted: Collection[Did], *, dated: bool = False) -> Past:
+        """What was done so far, as a value that no longer changes; `dated` tells the day too."""
+        past = self._done(wanted) if wanted else NOTHING
+        return replace(past, today=self._today()) if dated else past
+
+    def _done(self, wanted: Collection[Did]) -> Past:
         with self._lock:
             if self._past is None:
                 self._past = Past(deeds={what: dict(each) for what, each in self._deeds.items()})

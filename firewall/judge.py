@@ -107,7 +107,7 @@ class Judge:
             return shut
         try:
             policy = self.policy  # Another thread may replace it meanwhile.
-            past = self._history.past(policy.remembers)
+            past = self._history.past(policy.remembers, dated=policy.dated)
             verdict = self._clean(policy.decide(request, actor, past))
             if verdict.action is Action.ASK and self.desk is not None:
                 return self.desk.standing(request, actor, verdict)

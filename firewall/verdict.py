@@ -39,8 +39,8 @@ class Verdict:
 
     `rule` names the policy's rule ("github-read", "guards.mining", "default"), `source` where it
     stands ("coding-agent.yaml:12"), `reason` why it applies and `remedy` what to change if the
-    request was right. `enforced` is False under `mode: observe`: the action is what would have
-    been done.
+    request was right. `owner` answers for that rule, or for the one that came nearest. `enforced`
+    is False under `mode: observe`: the action is what would have been done.
     """
 
     action: Action
@@ -52,6 +52,7 @@ class Verdict:
     obligations: Obligations = field(default_factory=Obligations)
     policy_digest: str = ""
     enforced: bool = True
+    owner: str = ""
 
     @property
     def allowed(self) -> bool:

@@ -64,7 +64,7 @@ def bundle(
     from firewall.policy.loading import load
 
     try:
-        path = output or Path(f"{load(policy, ANYTHING).name}.bundle")
+        path = output or Path(f"{load(policy, trust=ANYTHING).name}.bundle")
         before = read_bundle(path)
         number = version or (before.contents.version + 1 if before else 1)
         text = bundled(policy, number, _day(expires), [_private(each) for each in key])
@@ -90,7 +90,7 @@ def verify(
     asked = {KEY_VARIABLE: key, VERSION_VARIABLE: str(at_least)}
     try:
         trust: Trust = Trust.required(asked)
-        policy = load_policy(file, trust)
+        policy = load_policy(file, trust=trust)
         found = read_bundle(file)
     except PolicyError as error:
         report(error)

@@ -87,7 +87,7 @@ def consent(question: "Question") -> Change:
     if not question.sources or not question.whole:
         raise ConsentError("the request is too large to be a rule; allow it once, or --session")
     try:
-        policy = load_policy(question.sources[-1], ANYTHING)
+        policy = load_policy(question.sources[-1], trust=ANYTHING)
     except PolicyError as error:
         raise ConsentError(str(error)) from error
     if policy.version:
@@ -110,7 +110,7 @@ def _checked(change: Change, request: Request, thing: _Thing) -> Change:
     """The change, if it does what it is for."""
     draft = _beside(change.path, change.after)
     try:
-        verdict = judge(load_policy(draft, ANYTHING), [request], "")
+        verdict = judge(load_policy(draft, trust=ANYTHING), [request], "")
     except PolicyError as error:
         raise ConsentError(f"{_by_hand(thing, change.path)} (an edit failed: {error})") from error
     finally:

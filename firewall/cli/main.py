@@ -9,6 +9,7 @@ from firewall.cli.options import (
     CheckpointsOption,
     InspectOption,
     KeepOption,
+    LabelOption,
     LogOption,
     MetricsOption,
     PolicyOption,
@@ -64,6 +65,7 @@ def run(
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
     inspect: InspectOption = "depth",
+    label: LabelOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Run an agent in a sandbox whose only way out is the firewall."""
@@ -72,7 +74,7 @@ def run(
     places = tuple(checkpoints or ())
     status = run_agent(
         tuple(command), policy, log, metrics, user,
-        live=live, checkpoints=places, keep=keep, inspect=inspect,
+        live=live, checkpoints=places, keep=keep, inspect=inspect, labels=tuple(label or ()),
     )  # fmt: skip
     raise typer.Exit(status)
 
@@ -86,6 +88,7 @@ def serve(
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
     inspect: InspectOption = "depth",
+    label: LabelOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""
@@ -93,8 +96,9 @@ def serve(
 
     places = tuple(checkpoints or ())
     status = serve_proxy(
-        policy, listen, log, metrics, live=live, checkpoints=places, keep=keep, inspect=inspect
-    )
+        policy, listen, log, metrics,
+        live=live, checkpoints=places, keep=keep, inspect=inspect, labels=tuple(label or ()),
+    )  # fmt: skip
     raise typer.Exit(status)
 
 

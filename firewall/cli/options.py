@@ -25,6 +25,12 @@ KeepOption = Annotated[
     str | None,
     typer.Option("--keep", help="How much of the log to keep, as 90d, 10GB or 90d,10GB."),
 ]
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", help="What rules with labels are told of this run, as env=ci; may be repeated."
+    ),
+]
 InspectOption = Annotated[
     str,
     typer.Option(

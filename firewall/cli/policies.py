@@ -18,7 +18,7 @@ def load(name: str) -> "Policy | None":
     from firewall.policy.bundle import ANYTHING
 
     try:
-        return load_policy(name, ANYTHING)
+        return load_policy(name, trust=ANYTHING)
     except PolicyError as error:
         report(error)
         return None

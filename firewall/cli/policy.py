@@ -12,6 +12,7 @@ from firewall.cli.bundle import bundle, keygen, verify
 from firewall.cli.coverage import coverage
 from firewall.cli.difference import diff
 from firewall.cli.learn import learn
+from firewall.cli.options import LabelOption
 from firewall.cli.policies import Files, load, loaded, problem, report
 from firewall.cli.replay import replay
 
@@ -57,6 +58,7 @@ def check(files: Files) -> None:
                 soft_wrap=True,
             )
             _notes(policy)
+            _expiring(policy)
     raise typer.Exit(int(failed))
 
 
@@ -73,16 +75,25 @@ def explain(
     policy: Annotated[str, typer.Option("--policy", "-p", help="A file, or a preset's name.")],
     program: Annotated[str, typer.Option(help="The path of the program that asks.")] = "",
     directory: Annotated[str, typer.Option(help="Where a program or tool works.")] = "/work",
+    label: LabelOption = None,
+    date: Annotated[
+        str | None, typer.Option(help="The day, as 2026-12-31 (default: today).")
+    ] = None,
 ) -> None:
     """Say what a policy makes of a request, by which rule, and why not by the others."""
     from firewall.cli.reader import CommandReader
+    from firewall.deeds import Past
+    from firewall.history import utc_day
     from firewall.policy.errors import Fault
     from firewall.policy.explain import explain as explained
+    from firewall.policy.holding import parse_date, parse_labels
 
     chosen = loaded(policy)
     try:
-        explanation = explained(chosen, request, CommandReader(), program, directory)
-    except Fault as fault:
+        chosen = chosen.labelled(parse_labels(label or ()))
+        past = Past(today=parse_date(date) if date else utc_day())
+        explanation = explained(chosen, request, CommandReader(), program, directory, past)
+    except (Fault, ValueError) as fault:
         problem(str(fault))
         raise typer.Exit(2) from None
     _verdict(explanation)
@@ -143,6 +154,8 @@ def _verdict(explanation: "Explanation") -> None:
         f"  rule    {verdict.rule} ({escape(verdict.source)})",
         f"  reason  {escape(verdict.reason)}",
     ]
+    if verdict.owner:
+        rows.append(f"  owner   {escape(verdict.owner)}")
     if verdict.remedy:
         rows.append(f"  remedy  {escape(verdict.remedy)}")
     for row in rows:
@@ -152,11 +165,15 @@ def _verdict(explanation: "Explanation") -> None:
 def _considered(explanation: "Explanation") -> None:
     from rich.markup import escape
 
+    from firewall.workloads import Workload
+
     if not explanation.considered:
         return
     table = _table("every rule considered", "rule", "where", "applies", "why")
     for each in explanation.considered:
-        purpose = f"\n{each.rule.reason}" if each.rule.reason else ""
+        owner = "" if isinstance(each.rule, Workload) else each.rule.owner
+        about = (each.rule.reason, f"owner {owner}" if owner else "")
+        purpose = "".join(f"\n{text}" for text in about if text)
         applies = "yes" if each.applies else "no"
         where = escape(each.rule.source)
         table.add_row(each.rule.name, where, applies, escape(each.why + purpose))
@@ -186,6 +203,18 @@ def _notes(policy: "Policy") -> None:
 
     for note in policy.notes:
         _console().print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+
+
+def _expiring(policy: "Policy") -> None:
+    from datetime import date
+
+    from rich.markup import escape
+
+    from firewall.history import utc_day
+    from firewall.policy.holding import expiring
+
+    for each in expiring(policy.resolved.all_rules, date.fromisoformat(utc_day())):
+        _console().print(f"[yellow]warning[/] {escape(each)}", soft_wrap=True)
 
 
 def _console() -> "Console":

@@ -13,6 +13,7 @@ from firewall.cli.confinement import importing_only_our_code, must_be_possible_h
 from firewall.cli.plan import Plan, make_plan
 from firewall.gpu.view import ProcessView
 from firewall.policy import PolicyError, load_policy, sources
+from firewall.policy.holding import parse_labels
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
 from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError, Threads
@@ -39,12 +40,13 @@ def run_agent(
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
     inspect: str = "depth",
+    labels: tuple[str, ...] = (),
 ) -> int:
     """Run the command and return its exit status as a shell would.
 
     `upstream_ca` is the bundle trusted towards servers instead of the machine's own, `checkpoints`
     the second places of the log's checkpoints, `keep` how much of it is kept,
-    `inspect` where HTTP is inspected (plan.INSPECT).
+    `inspect` where HTTP is inspected (plan.INSPECT), `labels` what rules with labels are told.
     """
     signals.block()
     # An agent that made itself the terminal's foreground could otherwise have the firewall stopped
@@ -53,7 +55,7 @@ def run_agent(
     try:
         must_be_possible_here()
         path = str(find(policy_path).absolute())
-        policy = load_policy(path)
+        policy = load_policy(path, parse_labels(labels))
         plan = make_plan(
             path, policy, log, metrics,
             upstream_ca=upstream_ca, checkpoints=checkpoints, keep=keep, inspect=inspect,

@@ -12,6 +12,7 @@ from firewall.cli.listening import host_and_port, listener
 from firewall.cli.plan import Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.policy import PolicyError, load_policy, sources
+from firewall.policy.holding import parse_labels
 from firewall.sandbox import ActorFinder, SandboxError
 
 
@@ -25,11 +26,12 @@ def serve_proxy(
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
     inspect: str = "depth",
+    labels: tuple[str, ...] = (),
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
     signals.block()
     try:
-        policy = load_policy(policy_path)
+        policy = load_policy(policy_path, parse_labels(labels))
         plan = make_plan(
             policy_path, policy, log, metrics,
             kind="serve", checkpoints=checkpoints, keep=keep, inspect=inspect,

@@ -96,7 +96,11 @@ def _told(each: Mapping[str, Any], depth: int) -> str:
 
 def _why(verdict: Mapping[str, Any]) -> Iterator[str]:
     yield str(verdict.get("reason", "?"))
-    yield f"rule {verdict.get('rule', '?')}" + _given(verdict, "source", " at")
+    yield (
+        f"rule {verdict.get('rule', '?')}"
+        + _given(verdict, "source", " at")
+        + _given(verdict, "owner", ", owner")
+    )
     yield f"severity {verdict.get('severity', '?')}" + _given(verdict, "policy_digest", ", policy")
 
 

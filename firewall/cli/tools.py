@@ -4,13 +4,14 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from firewall.cli.options import LOG_HELP
+from firewall.cli.options import LOG_HELP, LabelOption
 
 app = typer.Typer(no_args_is_help=True, help="Judge the tool calls of agents.")
 
@@ -37,6 +38,7 @@ def serve(
     metrics: Annotated[
         str | None, typer.Option(help="Serve Prometheus metrics on HOST:PORT, or a local PORT.")
     ] = None,
+    label: LabelOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve hooks, MCP proxies and the HTTP interface until SIGINT or SIGTERM."""
@@ -47,7 +49,7 @@ def serve(
 
     signals.block()
     try:
-        _serve(policy, where, listen, token_file, log, metrics, live=live)
+        _serve(policy, where, listen, token_file, log, metrics, labels=label or (), live=live)
     except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:
         _say(str(error))
         raise typer.Exit(FAILED) from error
@@ -63,6 +65,7 @@ def _serve(
     log: Path | None,
     metrics: str | None,
     *,
+    labels: Sequence[str],
     live: bool,
 ) -> None:
     from firewall.actor import Actor
@@ -71,6 +74,7 @@ def _serve(
     from firewall.cli.listening import host_and_port, listener
     from firewall.cli.plan import make_plan
     from firewall.policy import load_policy, sources
+    from firewall.policy.holding import parse_labels
     from firewall.sandbox import ActorFinder
     from firewall.toolcalls import server
     from firewall.toolcalls.places import socket_path
@@ -78,7 +82,8 @@ def _serve(
 
     if listen is not None and token_file is None:
         raise ValueError("--listen needs --token-file: anybody may reach a port")
-    plan = make_plan(policy_path, load_policy(policy_path), log, metrics, kind="tools")
+    loaded = load_policy(policy_path, parse_labels(labels))
+    plan = make_plan(policy_path, loaded, log, metrics, kind="tools")
     path = where or Path(socket_path())
     finder = ActorFinder.of_host(plan.name)
 

@@ -88,7 +88,7 @@ def _everything(placed: PlacedAct) -> Iterator[Problem]:
 
 
 def _narrowed(rule: ProgramRule | ToolRule) -> bool:
-    plain = {"name", "allow", "ask", "deny", "reason"}
+    plain = {"name", "allow", "ask", "deny", "owner", "reason"}
     return any(getattr(rule, field) for field in type(rule).model_fields if field not in plain)
 
 
@@ -106,7 +106,9 @@ def _identical(rules: Sequence[PlacedAct]) -> Iterator[Problem]:
 def _effect(rule: ProgramRule | ToolRule) -> object:
     values = ((field, getattr(rule, field)) for field in type(rule).model_fields)
     return frozenset(
-        (field, _frozen(value)) for field, value in values if field not in ("name", "reason")
+        (field, _frozen(value))
+        for field, value in values
+        if field not in ("name", "owner", "reason")
     )
 
 

@@ -37,6 +37,9 @@ def resolved_shell(files: Sequence[SourceFile]) -> ResolvedShell:
                 digests=tuple(each.rule.digests or ()),
                 exactly=each.rule.exactly,
                 after=each.rule.after,
+                valid=each.rule.valid,
+                labels=each.rule.wanted,
+                owner=each.rule.owner,
                 reason=each.rule.reason,
                 source=each.where,
             )
@@ -61,6 +64,9 @@ def resolved_tools(files: Sequence[SourceFile]) -> ResolvedTools:
                 where=each.rule.where,
                 exactly=each.rule.exactly,
                 after=each.rule.after,
+                valid=each.rule.valid,
+                labels=each.rule.wanted,
+                owner=each.rule.owner,
                 reason=each.rule.reason,
                 source=each.where,
             )

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Json
 from firewall.policy.after import After
 from firewall.policy.errors import Fault
 from firewall.policy.globs import checked
+from firewall.policy.holding import HeldKeys
 from firewall.policy.jsonpaths import Where
 from firewall.policy.strict import RuleName, Strict
 from firewall.policy.suggest import closest
@@ -118,7 +119,7 @@ class ExactCall(Strict):
     arguments: dict[str, JsonValue]
 
 
-class ProgramRule(Strict):
+class ProgramRule(HeldKeys):
     """A rule of `shell.rules`, for every program that is run, by a tool's text or by execve(2).
 
     A program is named by its base name, or by a path glob where it holds a slash. `arguments` are
@@ -139,7 +140,7 @@ class ProgramRule(Strict):
     reason: str = ""
 
 
-class ToolRule(Strict):
+class ToolRule(HeldKeys):
     """A rule of `tools.rules`: which tools, by globs over their names, and with what arguments.
 
     A tool of an MCP server is named mcp__SERVER__TOOL, whoever reports its call.

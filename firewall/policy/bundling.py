@@ -13,7 +13,7 @@ def bundle(
     policy: Path | str, version: int, expires: datetime | None, keys: Sequence[SigningKey]
 ) -> str:
     """The bundle of a policy that loads. Raises PolicyError with every problem found."""
-    name = load(policy, ANYTHING).name
+    name = load(policy, trust=ANYTHING).name
     files = list(family(find(policy)))
     contents = Contents(
         name=name,

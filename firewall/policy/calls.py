@@ -12,8 +12,8 @@ class Calls:
     """The rules of `shell` and `tools`, compiled."""
 
     def __init__(self, resolved: Resolved, file: str) -> None:
-        self.programs = Programs(resolved.shell, file)
-        self.tools = Tools(resolved.tools, file)
+        self.programs = Programs(resolved.shell, file, resolved.labels)
+        self.tools = Tools(resolved.tools, file, resolved.labels)
         self._sequences = bool(resolved.remembers())
 
     def execute(self, request: Execute, past: Past) -> Ruling:

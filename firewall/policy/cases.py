@@ -31,6 +31,7 @@ from firewall.policy.addresses import parse_address
 from firewall.policy.document import validate
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpucases import GpuCase, gpu_verdict
+from firewall.policy.holding import DateText, LabelText
 from firewall.policy.hosts import is_name, normalise
 from firewall.policy.policy import Policy
 from firewall.policy.strict import Strict
@@ -243,10 +244,13 @@ class Case(Step):
     """One request, what was done `after` which it is made, and what the policy must say.
 
     Instead of a request it may be a process that uses a GPU: `allow` is a declared workload.
+    `date` is the day on which it is made (unwritten: today), `labels` are those of the run.
     """
 
     gpu: GpuCase | None = None
     after: list[Step] = Field(default_factory=list)
+    date: DateText | None = None
+    labels: dict[LabelText, LabelText] = Field(default_factory=dict)
     expect: Choice
     rule: str | None = None
     reason: str | None = None
@@ -318,15 +322,15 @@ def judge(policy: Policy, steps: list[Request], program: str, past: Past = NOTHI
     return verdict
 
 
-def past_of(policy: Policy, steps: list[Step], read: Reader) -> Past:
+def past_of(policy: Policy, steps: list[Step], read: Reader, date: str | None = None) -> Past:
     """What was done by those of some requests that the policy allows, all of it a moment ago."""
-    history = History(clock=lambda: 1.0)
+    history = History(clock=lambda: 1.0, today=(lambda: date) if date else None)
     for step in steps:
         requests = step.steps(read)
-        past = history.past(policy.remembers)
+        past = history.past(policy.remembers, dated=policy.dated)
         if judge(policy, requests, step.program, past).allowed:
             history.add(deeds(requests[-1]), policy.remembers)
-    return history.past(policy.remembers)
+    return history.past(policy.remembers, dated=policy.dated)
 
 
 def read_cases(path: Path) -> list[tuple[int, Case]]:
@@ -347,7 +351,8 @@ def read_cases(path: Path) -> list[tuple[int, Case]]:
 def _verdict(policy: Policy, case: Case, read: Reader) -> Verdict:
     if case.gpu is not None:
         return gpu_verdict(policy, case.gpu.use())
-    past = past_of(policy, case.after, read)
+    policy = policy.labelled(case.labels) if case.labels else policy
+    past = past_of(policy, case.after, read, case.date)
     return judge(policy, case.steps(read), case.program, past)
 
 

@@ -41,7 +41,7 @@ def coverage(policy: Policy, tests: Path, read: Reader) -> list[Covered]:
     inherited = {
         (name, source)
         for parent in policy.sources[:-1]
-        for name, source, _ in _written(load(parent, ANYTHING))
+        for name, source, _ in _written(load(parent, trust=ANYTHING))
     }
     return [
         Covered(name, source, example, counts[name])

@@ -18,8 +18,9 @@ from firewall.policy.lists import Listed
 from firewall.policy.names import contradiction, nameless
 from firewall.policy.obligations import obligations
 from firewall.policy.resolved import Resolved
-from firewall.policy.rules import SPOKEN, Asked, Miss, Rule
+from firewall.policy.rules import SPOKEN, Asked, Rule
 from firewall.policy.rulings import Ruling
+from firewall.policy.upgrades import tunnel
 from firewall.requests import (
     Connect,
     Execute,
@@ -42,8 +43,6 @@ GUARD_OF: dict[FindingKind, str] = {
     "ssh-reverse-forwarding": "ssh-reverse-forwarding",
     "protocol-mismatch": "protocol-mismatch",
 }
-_HARMLESS = frozenset({"", "websocket", "h2c"})
-"""Upgrades that make no tunnel: WebSocket's messages are read, and h2c is declined on the way."""
 _SYNTHETIC = frozenset({"A", "AAAA"})
 _EMPTY = frozenset({"HTTPS", "SVCB"})
 
@@ -64,7 +63,9 @@ class Decider:
         self._listed = Listed(resolved.lists)
         self._calls = Calls(resolved, self._file)
         # By name, so that the order in files does not even decide which of two allows is named.
-        rules = sorted(map(Rule, resolved.rules), key=lambda rule: rule.name)
+        rules = sorted(
+            (Rule(each, resolved.labels) for each in resolved.rules), key=lambda r: r.name
+        )
         self._allows = _index(rule for rule in rules if rule.document.action == "allow")
         self._denies = _index(rule for rule in rules if rule.document.action == "deny")
         self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
@@ -214,28 +215,34 @@ class Decider:
     def _allowed(self, allows: list[Rule], asked: Asked, opaque: bool) -> Verdict:
         rule = allows[0]
         what = f"{asked.method} to {asked.host}" if asked.method is not None else asked.host
+        why = f": {rule.document.reason}" if rule.document.reason else ""
         return Verdict(
             Action.ALLOW,
             rule.name,
-            _plain(f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}"),
+            _plain(
+                f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}{why}"
+            ),
             source=rule.source,
             obligations=obligations(opaque, allows),
             policy_digest=self._digest,
+            owner=rule.document.owner,
         )
 
     def _denied(self, rule: Rule, asked: Asked) -> Verdict:
         why = rule.since(asked) + (f": {rule.document.reason}" if rule.document.reason else "")
         reason = f"rule {rule.name} denies {rule.document.kind} to {asked.host}{why}"
         remedy = f"narrow or remove rule {rule.name} ({rule.source}): deny beats allow"
-        return self._deny(rule.name, reason, remedy, source=rule.source)
+        verdict = self._deny(rule.name, reason, remedy, source=rule.source)
+        return replace(verdict, owner=rule.document.owner)
 
     def _default(self, asked: Asked, near: list[Rule]) -> Verdict:
         """The default deny, which tells how near the nearest rule came."""
-        misses = [miss for rule in near if (miss := rule.miss(asked)) is not None]
+        misses = [(miss, rule) for rule in near if (miss := rule.miss(asked)) is not None]
         if misses:
-            best: Miss = max(misses, key=lambda miss: miss.rank)
+            best, rule = max(misses, key=lambda each: each[0].rank)
             remedy = best.remedy or remedies.add_rule(asked, self._file)
-            return self._deny("default", best.reason, remedy)
+            verdict = self._deny("default", best.reason, remedy)
+            return replace(verdict, owner=rule.document.owner)
         reason = f"no rule allows {asked.host} on port {asked.port}"
         return self._deny("default", reason, remedies.add_rule(asked, self._file))
 
@@ -266,7 +273,7 @@ class Decider:
         host, address, named = read_host(request.host)
         if mismatch := contradiction(request, host, address):
             return self._mismatch(mismatch)
-        if what := _tunnel(request):
+        if what := tunnel(request):
             reason = f"{what} turns the request into a tunnel"
             if blocked := self._guard("tunnels", reason, Severity.CRITICAL, alerts):
                 return blocked
@@ -287,7 +294,7 @@ class Decider:
     ) -> Verdict:
         """Deny rules of hosts were judged with the connection, which must have been allowed."""
         host, address, named = read_host(request.host)
-        asked = Asked(host, request.port, "ssh", actor.program)
+        asked = Asked(host, request.port, "ssh", actor.program, past=past)
         near, _ = self._candidates(host, named, address, address)
         rules = [rule for rule in near if rule.channels and rule.allows(asked)]
         for rule in rules:
@@ -295,7 +302,7 @@ class Decider:
                 reason = f"rule {rule.name} allows {_named(request)}"
                 return Verdict(
                     Action.ALLOW, rule.name, _plain(reason), source=rule.source,
-                    policy_digest=self._digest,
+                    policy_digest=self._digest, owner=rule.document.owner,
                 )  # fmt: skip
         return self._uncovered(request, rules)
 
@@ -309,7 +316,8 @@ class Decider:
             return self._deny("default", what, remedies.add_rule(asked, self._file))
         rule, lack = ranked[0], ranked[0].channels.lack(request)
         remedy = f"{lack.change} rule {rule.name} ({rule.source})" if lack.change else ""
-        return self._deny("default", f"{what}; rule {rule.name} allows {lack.allows}", remedy)
+        verdict = self._deny("default", f"{what}; rule {rule.name} allows {lack.allows}", remedy)
+        return replace(verdict, owner=rule.document.owner)
 
     def _execute(self, request: Execute, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
         return self._ruled(self._calls.execute(request, past))
@@ -318,10 +326,12 @@ class Decider:
         return self._ruled(self._calls.tool_call(request, past))
 
     def _ruled(self, ruling: Ruling) -> Verdict:
-        _, action, rule, reason, remedy, source = ruling
+        _, action, rule, reason, remedy, source, owner = ruling
         if action is not Action.ALLOW:
-            return self._held(action, rule, reason, remedy, source=source)
-        return Verdict(action, rule, _plain(reason), source=source, policy_digest=self._digest)
+            held = self._held(action, rule, reason, remedy, source=source)
+            return replace(held, owner=owner) if owner else held
+        plain = _plain(reason)
+        return Verdict(action, rule, plain, source=source, policy_digest=self._digest, owner=owner)
 
     def _mismatch(self, reason: str) -> Verdict:
         remedy = "connect to the host and port that the request is for; one name everywhere"
@@ -376,14 +386,6 @@ def _index(rules: Any) -> HostIndex[Rule]:
                 yield parse_host(host), rule
 
     return HostIndex(entries())
-
-
-def _tunnel(request: HttpRequest) -> str:
-    """What in a request asks for a tunnel, or ""."""
-    if request.method.upper() == "CONNECT":
-        return "CONNECT"
-    offers = {each.strip() for each in (request.upgrade or "").split(",")}
-    return f"upgrade to {request.upgrade}" if offers - _HARMLESS else ""
 
 
 def _plain(text: str) -> str:

@@ -22,6 +22,7 @@ from firewall.policy.after import After
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpu import GpuDocument
 from firewall.policy.hints import fitting, misread, unknown_key
+from firewall.policy.holding import HeldKeys
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.paths import PathGlob
 from firewall.policy.redact import AuditDocument
@@ -127,7 +128,7 @@ class RequestRule(Strict):
     path: PathText | None = None
 
 
-class RuleDocument(SshKeys):
+class RuleDocument(SshKeys, HeldKeys):
     """A rule of `network.rules`: what it allows or denies, to which hosts, for whom.
 
     `programs` is a convenience and no boundary: see its description.

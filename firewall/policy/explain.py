@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from firewall.deeds import NOTHING, Past
 from firewall.policy.actcases import Reader, act_of
 from firewall.policy.addresses import parse_address
 from firewall.policy.cases import STEPS, actor_of, judge
@@ -57,22 +58,30 @@ def steps_of(text: str) -> list[Request]:
 
 
 def explain(
-    policy: Policy, text: str, read: Reader, program: str = "", directory: str = ""
+    policy: Policy,
+    text: str,
+    read: Reader,
+    program: str = "",
+    directory: str = "",
+    past: Past = NOTHING,
 ) -> Explanation:
-    """Explain the verdict on a request. Raises Fault where `text` is none."""
+    """Explain the verdict on a request, made on the day that `past` tells. Raises Fault where
+    `text` is none."""
     if (gpu := gpu_case(text.strip())) is not None:
         workloads = tuple(_consider_workload(each, gpu.use()) for each in policy.gpu.workloads)
         return Explanation(text, gpu_verdict(policy, gpu.use()), workloads)
     act = act_of(text.strip(), directory, read)
     if act is not None:
-        verdict = judge(policy, [act], program)
-        return Explanation(text, verdict, tuple(_consider_act(policy, act)))
+        verdict = judge(policy, [act], program, past)
+        return Explanation(text, verdict, tuple(_consider_act(policy, act, past)))
     steps = steps_of(text)
-    verdict = judge(policy, steps, program)
-    asked = _asked(steps, program)
+    verdict = judge(policy, steps, program, past)
+    asked = _asked(steps, program, past)
     if asked is None:
         return Explanation(text, verdict, considered=())
-    considered = tuple(_consider(rule, asked, steps[-1]) for rule in policy.resolved.rules)
+    considered = tuple(
+        _consider(Rule(rule, policy.labels), asked, steps[-1]) for rule in policy.resolved.rules
+    )
     return Explanation(text, verdict, considered)
 
 
@@ -82,20 +91,27 @@ def _consider_workload(workload: Workload, use: Use) -> Considered:
     return Considered(workload, not misfits, why)
 
 
-def _consider_act(policy: Policy, act: Execute | ToolCall) -> Iterator[Considered]:
+def _consider_act(policy: Policy, act: Execute | ToolCall, past: Past) -> Iterator[Considered]:
     runs = runs_of(act) if isinstance(act, Execute) else [run_of(each) for each in act.commands]
-    for rule in Programs(policy.resolved.shell, "").rules:
+    for rule in Programs(policy.resolved.shell, "", policy.labels).rules:
         fits = [run for run in runs if not rule.miss(run, certain=rule.allows)]
         lacks = [f"{run}: its {rule.miss(run, certain=rule.allows)} do not fit" for run in runs]
         why = _why(rule, [str(run) for run in fits]) or "; ".join(lacks) or "nothing is run"
-        yield Considered(rule.document, bool(fits) and rule.sequence is None, why)
+        holds = rule.sequence is None and rule.in_force(past)
+        yield Considered(rule.document, bool(fits) and holds, why + _unless(rule, past))
     if isinstance(act, Execute):
         return
     called = Called(act)
-    for tool in Tools(policy.resolved.tools, "").rules:
+    for tool in Tools(policy.resolved.tools, "", policy.labels).rules:
         lack = tool.miss(called, certain=tool.allows)
         why = f"{lack} does not fit" if lack else _why(tool, [called.name])
-        yield Considered(tool.document, not lack and tool.sequence is None, why)
+        holds = tool.sequence is None and tool.in_force(past)
+        yield Considered(tool.document, not lack and holds, why + _unless(tool, past))
+
+
+def _unless(rule: ProgramRule | ToolRule, past: Past) -> str:
+    """Why a rule holds on other days or in other runs only; "" where it holds."""
+    return "" if rule.in_force(past) or not rule.holding else f", but {rule.holding.when()}"
 
 
 def _why(rule: ProgramRule | ToolRule, what: list[str]) -> str:
@@ -107,26 +123,27 @@ def _why(rule: ProgramRule | ToolRule, what: list[str]) -> str:
     return f"{DOES[rule.document.action]} {', '.join(what)}{condition}"
 
 
-def _asked(steps: list[Request], program: str) -> Asked | None:
+def _asked(steps: list[Request], program: str, past: Past) -> Asked | None:
     """The last step as rules see it; None for questions, which no rule decides."""
     last, who = steps[-1], actor_of(program).program
     if isinstance(last, HttpRequest):
         protocol: Protocol = "tls" if last.scheme == "https" else "http"
-        return Asked(last.host, last.port, protocol, who, last.method, last.path)
+        return Asked(last.host, last.port, protocol, who, last.method, last.path, past)
     if isinstance(last, Connect):
-        return Asked(last.host, last.port, last.protocol, who)
+        return Asked(last.host, last.port, last.protocol, who, past=past)
     if isinstance(last, SshChannel):
-        return Asked(last.host, last.port, "ssh", who)
+        return Asked(last.host, last.port, "ssh", who, past=past)
     return None
 
 
-def _consider(document: ResolvedRule, asked: Asked, last: Request) -> Considered:
-    rule = Rule(document)
+def _consider(rule: Rule, asked: Asked, last: Request) -> Considered:
+    document = rule.document
     if not any(_names(host, asked.host) for host in document.hosts):
         return Considered(document, False, f"its hosts do not include {asked.host}")
     if document.action == "deny":
         applies = rule.denies(asked)
-        return Considered(document, applies, "denies it" if applies else "denies something else")
+        other = f"denies something else{rule.limited()}"
+        return Considered(document, applies, "denies it" if applies else other)
     miss = rule.miss(asked)
     if miss is None and isinstance(last, SshChannel) and rule.channels is not None:
         covers = rule.channels.covers(last)

@@ -1,7 +1,7 @@
 """From files to the resolved form: reading, `extends`, checks, and `from:`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from firewall.policy.actchecks import check_acts, check_names, placed_programs, placed_tools
@@ -57,9 +57,12 @@ def find(policy: Path | str) -> Path:
     return path
 
 
-def load(policy: Path | str, trust: Trust | None = None) -> Resolved:
-    """Read a policy and all it extends, or a bundle. Raises PolicyError with every problem found.
+def load(
+    policy: Path | str, labels: Mapping[str, str] | None = None, *, trust: Trust | None = None
+) -> Resolved:
+    """Read a policy and all it extends, or a bundle, for a run with these labels.
 
+    Raises PolicyError with every problem found.
     `trust` is what is asked of its signature; by default what this machine's environment asks.
     """
     path = find(policy)
@@ -68,9 +71,11 @@ def load(policy: Path | str, trust: Trust | None = None) -> Resolved:
     files = list(family(path)) if bundle is None else list(_bundled(bundle))
     _check(files)
     if bundle is None:
-        return _resolve(files, [read_list(path, guard) for guard, path in list_files(files)])
+        return _resolve(
+            files, [read_list(path, guard) for guard, path in list_files(files)], labels
+        )
     lists = [parse_list(text, Path(name), guard) for guard, name, text in bundle.contents.lists]
-    return _resolve(files, lists).model_copy(
+    return _resolve(files, lists, labels).model_copy(
         update={
             "sources": (str(path),),
             "lists": tuple(each.model_copy(update={"path": str(path)}) for each in lists),
@@ -138,7 +143,9 @@ def _parent(path: Path, text: str, children: tuple[Path, ...]) -> Path:
     return parent
 
 
-def _resolve(files: list[SourceFile], lists: list[ResolvedList]) -> Resolved:
+def _resolve(
+    files: list[SourceFile], lists: list[ResolvedList], labels: Mapping[str, str] | None
+) -> Resolved:
     top = files[-1].document
     rules = placed(files)
     learned = _Learning(rules)
@@ -150,6 +157,7 @@ def _resolve(files: list[SourceFile], lists: list[ResolvedList]) -> Resolved:
     return Resolved(
         name=top.name,
         mode=top.mode,
+        labels=dict(labels or {}),
         names=names,
         guards=_guards(files),
         rules=tuple(resolved),
@@ -306,6 +314,9 @@ def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> Resolved
         trusted=rule.forwarding == "trusted",
         tool_calls=rule.tool_calls is not None,
         after=rule.after,
+        valid=rule.valid,
+        labels=rule.wanted,
+        owner=rule.owner,
         ssh=terms(rule) if rule.allow == "ssh" and rule.forwarding != "trusted" else None,
         reason=rule.reason,
         source=placed.where,

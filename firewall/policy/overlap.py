@@ -55,6 +55,8 @@ class _Rule:
             frozenset(rule.programs or ()),
             rule.after and rule.after.model_dump_json(),
             frozenset(rule.addresses or ()),
+            rule.valid and rule.valid.model_dump_json(),
+            frozenset(rule.wanted.items()),
         )
 
 
@@ -137,8 +139,15 @@ def _includes(wide: _Rule, narrow: _Rule) -> bool:
         and _within(theirs.addresses or (), ours.addresses or ())
         and (not ours.programs or _within(theirs.programs or ("",), ours.programs))
         and _includes_requests(ours, theirs)
+        and _holds_whenever(ours, theirs)
         and wide.effect != narrow.effect
     )
+
+
+def _holds_whenever(ours: RuleDocument, theirs: RuleDocument) -> bool:
+    """Whether one rule certainly holds on all days and in all places where another does."""
+    days = ours.valid in (None, theirs.valid)
+    return days and (not ours.labels or ours.wanted == theirs.wanted)
 
 
 def _includes_requests(wide: RuleDocument, narrow: RuleDocument) -> bool:
@@ -162,4 +171,5 @@ def _outdoes(deny: _Rule, allow: _Rule) -> bool:
     methods = not ours.methods and not ours.requests
     if ours.methods and theirs.methods and not theirs.requests:
         methods = set(theirs.methods) <= set(ours.methods)
-    return kinds and ports_too and programs and methods and ours.after is None
+    always = ours.after is None and _holds_whenever(ours, theirs)
+    return kinds and ports_too and programs and methods and always

@@ -21,6 +21,7 @@ from firewall.workloads import GpuPolicy
 class Policy:
     """Decides requests. Immutable; equal digests decide alike.
 
+    `labels` are those of the run that it is loaded for, `dated` says whether a rule has dates.
     `names` maps pinned names to address text, `sources` lists the policy files read and `files`
     those with the lists they name; `notes` says what people should know (tools that are not
     installed, unknown file hosts), `on_critical` what follows a critical block: never more than an
@@ -36,6 +37,8 @@ class Policy:
         self.name: str = resolved.name
         self.digest: str = resolved.digest()
         self.version: int = resolved.version
+        self.labels: Mapping[str, str] = MappingProxyType(resolved.labels)
+        self.dated: bool = any(rule.valid for rule in resolved.all_rules)
         self.mode: Literal["enforce", "observe"] = resolved.mode
         self.names: Mapping[str, str] = MappingProxyType(resolved.names)
         self.sources: tuple[Path, ...] = tuple(Path(source) for source in resolved.sources)
@@ -66,6 +69,10 @@ class Policy:
         found = (each.ssh for each in self.resolved.rules if each.name == rule)
         return next(found, None)
 
+    def labelled(self, labels: Mapping[str, str]) -> "Policy":
+        """The same policy for a run with other labels."""
+        return Policy(self.resolved.model_copy(update={"labels": dict(labels)}))
+
     def dump(self) -> str:
         """The fully resolved form as JSON."""
         return self.resolved.model_dump_json()
@@ -76,11 +83,14 @@ class Policy:
         return cls(Resolved.model_validate_json(text))
 
 
-def load_policy(path: Path | str, trust: Trust | None = None) -> Policy:
-    """Load a policy file, a bundle, or a preset by name ("coding-agent").
+def load_policy(
+    path: Path | str, labels: Mapping[str, str] | None = None, *, trust: Trust | None = None
+) -> Policy:
+    """Load a policy file, a bundle, or a preset by name ("coding-agent"), for a run with these
+    labels.
 
     `trust` is what is asked of its signature; by default what this machine's environment asks
     (bundle.Trust.required). Raises PolicyError with all problems, each "file:line: what; write:
     ...".
     """
-    return Policy(load(path, trust))
+    return Policy(load(path, labels, trust=trust))

@@ -6,6 +6,7 @@ not what it calls itself.
 """
 
 import json
+from collections.abc import Mapping
 from collections.abc import Sequence as Several
 from itertools import groupby
 from posixpath import isabs, normpath
@@ -13,6 +14,7 @@ from posixpath import isabs, normpath
 from firewall.deeds import Deed, Past, resolve, runs
 from firewall.policy.acts import ExactRun
 from firewall.policy.globs import Glob
+from firewall.policy.holding import NO_LABELS
 from firewall.policy.resolved import ResolvedProgramRule, ResolvedShell
 from firewall.policy.rulings import ActRule, Ruling, Section, weigh
 from firewall.requests import Command, Execute, Intent, Opaque
@@ -101,8 +103,10 @@ class ProgramRule(ActRule[ResolvedProgramRule, Run]):
         "_names", "_paths",
     )  # fmt: skip
 
-    def __init__(self, document: ResolvedProgramRule, folders: tuple[str, ...]) -> None:
-        super().__init__(document)
+    def __init__(
+        self, document: ResolvedProgramRule, folders: tuple[str, ...], labels: Mapping[str, str]
+    ) -> None:
+        super().__init__(document, labels)
         programs = document.programs
         self._names = None if programs is None else [Glob(p) for p in programs if "/" not in p]
         self._paths = [Glob(path) for path in programs or () if "/" in path]
@@ -200,9 +204,12 @@ def _pieces(words: Several[str | None]) -> list[str]:
 class Programs(Section[ProgramRule, Run]):
     """All that a policy says about programs."""
 
-    def __init__(self, shell: ResolvedShell, file: str) -> None:
+    def __init__(
+        self, shell: ResolvedShell, file: str, labels: Mapping[str, str] = NO_LABELS
+    ) -> None:
         folders = tuple(each.rstrip("/") + "/" for each in shell.execute_from) or SYSTEM
-        super().__init__([ProgramRule(rule, folders) for rule in shell.rules], shell.default)
+        rules = [ProgramRule(rule, folders, labels) for rule in shell.rules]
+        super().__init__(rules, shell.default)
         self._shell = shell
         self._file = file
         self._source = shell.default_source or file

@@ -1,10 +1,10 @@
 """What other verdicts the requests of an audit log would get: under a policy, or under two."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from firewall.deeds import deeds
+from firewall.deeds import Past, deeds
 from firewall.history import History
 from firewall.policy.policy import Policy
 from firewall.policy.recorded import Recorded, Unplayable, place, recorded
@@ -97,11 +97,12 @@ class Replayer:
         """What the policy says of it."""
         wanted = self._policy.remembers
         if not wanted:
-            return self._policy.decide(each.request, each.actor)
+            return self._policy.decide(each.request, each.actor, Past(today=each.time[:10]))
         self._now = each.seconds
         whose = (each.boot, each.actor.sandbox)
         history = self._histories.setdefault(whose, History(lambda: self._now))
-        verdict = self._policy.decide(each.request, each.actor, history.past(wanted))
+        past = replace(history.past(wanted), today=each.time[:10])
+        verdict = self._policy.decide(each.request, each.actor, past)
         if each.verdict.allowed:
             history.add(deeds(each.request), wanted)
         return verdict

@@ -13,6 +13,7 @@ from firewall.deeds import Did
 from firewall.policy.acts import Choice, ExactCall, ExactRun, OpaqueChoice
 from firewall.policy.after import After
 from firewall.policy.document import CriticalAction, DenyKind, GuardAction, RequestRule
+from firewall.policy.holding import Validity
 from firewall.policy.jsonpaths import Where
 from firewall.policy.ssh import SshTerms
 from firewall.redaction import Terms
@@ -23,7 +24,17 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
-class ResolvedRule(_Frozen):
+class _Held(_Frozen):
+    """What all rules have: when and where each holds, who answers for it, and where it stands."""
+
+    valid: Validity | None = None
+    labels: dict[str, tuple[str, ...]] = {}
+    owner: str = ""
+    reason: str = ""
+    source: str
+
+
+class ResolvedRule(_Held):
     """A rule with its hosts and ports filled in. No ports means every port (denies only).
 
     `trusted` relays SSH unread; `ssh` says what may be asked for inside it.
@@ -43,11 +54,9 @@ class ResolvedRule(_Frozen):
     ssh: SshTerms | None = None
     tool_calls: bool = False
     after: After | None = None
-    reason: str = ""
-    source: str
 
 
-class ResolvedProgramRule(_Frozen):
+class ResolvedProgramRule(_Held):
     """A rule of `shell.rules`; no programs (None) means any."""
 
     name: str
@@ -59,11 +68,9 @@ class ResolvedProgramRule(_Frozen):
     digests: tuple[str, ...] = ()
     exactly: ExactRun | None = None
     after: After | None = None
-    reason: str = ""
-    source: str
 
 
-class ResolvedToolRule(_Frozen):
+class ResolvedToolRule(_Held):
     """A rule of `tools.rules`; no tools (None) means any."""
 
     name: str
@@ -72,8 +79,6 @@ class ResolvedToolRule(_Frozen):
     where: Where | None = None
     exactly: ExactCall | None = None
     after: After | None = None
-    reason: str = ""
-    source: str
 
 
 class ResolvedShell(_Frozen):
@@ -125,13 +130,15 @@ class Learned(_Frozen):
 
 
 class Resolved(_Frozen):
-    """A whole policy. `version` and `signers` are a bundle's (0 and "" for other policies).
+    """A whole policy, for a run with these `labels`. `version` and `signers` are a bundle's (0 and
+    "" for other policies).
 
     What is for people is outside the digest: `sources`, `learned`, `notes`, and those two.
     """
 
     name: str
     mode: Literal["enforce", "observe"]
+    labels: dict[str, str] = {}
     names: dict[str, str]
     guards: dict[str, Guard]
     rules: tuple[ResolvedRule, ...]
@@ -146,12 +153,14 @@ class Resolved(_Frozen):
     learned: tuple[Learned, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def all_rules(self) -> tuple[ResolvedRule | ResolvedProgramRule | ResolvedToolRule, ...]:
+        """The rules of all sections."""
+        return (*self.rules, *self.shell.rules, *self.tools.rules)
+
     def remembers(self) -> frozenset[Did]:
         """The kinds of deeds that rules refer to."""
-        network = (rule.after for rule in self.rules)
-        shell = (rule.after for rule in self.shell.rules)
-        tools = (rule.after for rule in self.tools.rules)
-        return frozenset(after.did for after in (*network, *shell, *tools) if after)
+        return frozenset(rule.after.did for rule in self.all_rules if rule.after)
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides, as canonical JSON."""

@@ -1,7 +1,7 @@
 """Compiled rules: whether one covers what was asked, and if not, how near it came."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from firewall.deeds import NOTHING, Past
 from firewall.policy.addresses import Address
 from firewall.policy.after import Sequence, told
 from firewall.policy.channels import Channels
+from firewall.policy.holding import NO_LABELS, holding, owned
 from firewall.policy.hosts import NetworkTable, parse_host, parse_network
 from firewall.policy.paths import PathGlob, clean, oddity, readings
 from firewall.policy.resolved import ResolvedRule
@@ -71,11 +72,11 @@ class Rule:
     """A resolved rule, ready to match at a cost that does not depend on its number of hosts."""
 
     __slots__ = (
-        "_consent", "_ports", "_programs", "_protocols", "_requests", "channels", "document",
-        "gateway", "name", "opaque", "partial", "sequence", "source",
+        "_consent", "_holding", "_ports", "_programs", "_protocols", "_requests", "channels",
+        "document", "gateway", "name", "opaque", "partial", "sequence", "source",
     )  # fmt: skip
 
-    def __init__(self, document: ResolvedRule) -> None:
+    def __init__(self, document: ResolvedRule, labels: Mapping[str, str] = NO_LABELS) -> None:
         self.document = document
         self.name = document.name
         self.source = document.source
@@ -88,6 +89,7 @@ class Rule:
         self._programs = _any_of(document.programs)
         self._requests = list(_requests(document))
         self._consent = _consent(document)
+        self._holding = holding(document, labels)
         self.sequence = Sequence(document.after) if document.after else None
 
     def consents(self, address: Address) -> bool:
@@ -101,6 +103,7 @@ class Rule:
             and asked.port in self._ports
             and (self._programs is None or bool(self._programs.match(asked.program)))
             and (asked.method is None or not self.partial or self._allows_request(asked))
+            and (self._holding is None or self._holding.holds(asked.past.today))
         )
 
     def denies(self, asked: Asked) -> bool:
@@ -113,6 +116,8 @@ class Rule:
             return False
         if asked.program and self._programs and not self._programs.match(asked.program):
             return False
+        if self._holding is not None and not self._holding.may_hold(asked.past.today):
+            return False
         if self.sequence is not None and self.sequence.happened(asked.past) is None:
             return False
         if not self.partial:
@@ -123,6 +128,10 @@ class Rule:
         """What was done before that makes a deny hold, in words; "" for a plain deny."""
         deed = self.sequence.happened(asked.past) if self.sequence else None
         return f" {told(deed, asked.past.now)}" if deed else ""
+
+    def limited(self) -> str:
+        """When and where alone the rule holds, in words; "" for one that always holds."""
+        return f", and {self._holding.when()}" if self._holding else ""
 
     def _allows_request(self, asked: Asked) -> bool:
         candidates = [glob for methods, glob in self._requests if _has(methods, asked.method)]
@@ -160,6 +169,10 @@ class Rule:
             return Miss(3, reason, remedy)
         if asked.method is not None and self.partial and not self._allows_request(asked):
             return self._missed_request(asked, where)
+        if self._holding and (lapse := self._holding.lapse(asked.past.today)):
+            why = f": {document.reason}" if document.reason else ""
+            reason = f"rule {self.name} {lapse}{owned(document.owner)}{why}"
+            return Miss(5, reason, self._holding.remedy())
         return None
 
     def _missed_request(self, asked: Asked, where: str) -> Miss:

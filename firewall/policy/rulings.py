@@ -1,7 +1,7 @@
 """What rules about programs and tools come to: the strictest one, and its words for people."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Several
 from typing import Any, NamedTuple, Protocol
 
@@ -9,6 +9,7 @@ from firewall.deeds import NOTHING, Deed, Past
 from firewall.policy.acts import Choice
 from firewall.policy.after import Sequence, told
 from firewall.policy.globs import Glob, is_plain
+from firewall.policy.holding import holding, owned
 from firewall.policy.resolved import ResolvedProgramRule, ResolvedToolRule
 from firewall.verdict import Action
 
@@ -28,6 +29,7 @@ class Ruling(NamedTuple):
     reason: str
     remedy: str = ""
     source: str = ""
+    owner: str = ""
 
 
 def weigh(action: Action, rank: int) -> int:
@@ -84,12 +86,13 @@ class Subject(Protocol):
 class ActRule[D: Document, S: Subject](ABC):
     """A compiled rule of `shell.rules` or `tools.rules`."""
 
-    __slots__ = ("allows", "document", "sequence")
+    __slots__ = ("allows", "document", "holding", "sequence")
 
-    def __init__(self, document: D) -> None:
+    def __init__(self, document: D, labels: Mapping[str, str]) -> None:
         self.document = document
         self.allows = document.action == "allow"
         self.sequence = Sequence(document.after) if document.after else None
+        self.holding = holding(document, labels)
 
     @abstractmethod
     def names(self) -> Iterable[str] | None:
@@ -101,9 +104,20 @@ class ActRule[D: Document, S: Subject](ABC):
 
     def applies(self, subject: S, past: Past, own: Several[Deed], *, certain: bool) -> bool:
         """Whether the rule holds: certainly, or only perhaps."""
-        return self.miss(subject, certain=certain) == "" and (
-            self.sequence is None or self.sequence.happened(past, own, subject.files) is not None
+        return (
+            self.miss(subject, certain=certain) == ""
+            and self.in_force(past)
+            and (
+                self.sequence is None
+                or self.sequence.happened(past, own, subject.files) is not None
+            )
         )
+
+    def in_force(self, past: Past) -> bool:
+        """Whether the rule holds on this day and in this run: a deny or ask if it may."""
+        if self.holding is None:
+            return True
+        return (self.holding.holds if self.allows else self.holding.may_hold)(past.today)
 
 
 class Section[R: ActRule[Any, Any], S: Subject](ABC):
@@ -133,7 +147,19 @@ class Section[R: ActRule[Any, Any], S: Subject](ABC):
                 if self._loosens(rule, found, subject, past, own):
                     break
                 return self._ruled(rule, subject, past, own)
-        return self._by_default(subject, found)
+        return self._lapsed(self._by_default(subject, found), found, subject, past)
+
+    def _lapsed(self, ruling: Ruling, found: list[R], subject: S, past: Past) -> Ruling:
+        """The default's ruling, which tells of an allow that would have fitted."""
+        if ruling.action is Action.ALLOW:
+            return ruling
+        for rule in found:
+            limit = rule.holding if rule.allows and not rule.miss(subject) else None
+            if limit is not None and (lapse := limit.lapse(past.today)):
+                name, owner = rule.document.name, rule.document.owner
+                reason = f"{ruling.reason}; rule {name} {lapse}{owned(owner)}"
+                return ruling._replace(reason=reason, remedy=limit.remedy(), owner=owner)
+        return ruling
 
     def asks(self, name: str, subject: S) -> bool:
         """Whether the rule or the default of this name asks about it, whatever was done before."""
@@ -159,8 +185,9 @@ class Section[R: ActRule[Any, Any], S: Subject](ABC):
         ]
         remedy = "" if action is Action.ALLOW else _change(action, document)
         return Ruling(
-            weigh(action, 2), action, document.name, "".join(parts), remedy, document.source
-        )
+            weigh(action, 2), action, document.name, "".join(parts), remedy, document.source,
+            document.owner,
+        )  # fmt: skip
 
 
 def _change(action: Action, rule: Document) -> str:

@@ -1,11 +1,13 @@
 """Rules about tools: by name, by server, and by what stands in the arguments."""
 
 import json
+from collections.abc import Mapping
 from collections.abc import Sequence as Several
 from typing import Any
 
 from firewall.deeds import resolve, tool_file
 from firewall.policy.globs import Glob
+from firewall.policy.holding import NO_LABELS
 from firewall.policy.jsonpaths import UNREADABLE, Place, parse
 from firewall.policy.resolved import ResolvedToolRule, ResolvedTools
 from firewall.policy.rulings import ActRule, Ruling, Section, weigh
@@ -45,8 +47,8 @@ class ToolRule(ActRule[ResolvedToolRule, Called]):
 
     __slots__ = ("_exactly", "_globs", "_places")
 
-    def __init__(self, document: ResolvedToolRule) -> None:
-        super().__init__(document)
+    def __init__(self, document: ResolvedToolRule, labels: Mapping[str, str]) -> None:
+        super().__init__(document, labels)
         tools = document.tools
         self._globs = None if tools is None else [Glob(text) for text in tools]
         places = (document.where or {}).items()
@@ -78,8 +80,10 @@ def _text(value: Any) -> str:
 class Tools(Section[ToolRule, Called]):
     """All that a policy says about tools."""
 
-    def __init__(self, tools: ResolvedTools, file: str) -> None:
-        super().__init__(map(ToolRule, tools.rules), tools.default)
+    def __init__(
+        self, tools: ResolvedTools, file: str, labels: Mapping[str, str] = NO_LABELS
+    ) -> None:
+        super().__init__([ToolRule(rule, labels) for rule in tools.rules], tools.default)
         self._file = file
         self._source = tools.default_source or file
         self._unnamed = Ruling(

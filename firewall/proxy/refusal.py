@@ -30,8 +30,12 @@ def sentence(verdict: Verdict) -> str:
     """The refusal in one line, for SSH clients, tools, gRPC and WebSocket."""
     if verdict.rule == UNREACHABLE:
         return f"{FAILED}: {plain(verdict.reason)}"
-    line = f"{BLOCKED}: {plain(verdict.reason)} (rule: {plain(verdict.rule)})"
+    line = f"{BLOCKED}: {plain(verdict.reason)} (rule: {plain(verdict.rule)}{_owner(verdict)})"
     return f"{line}. To allow it: {plain(verdict.remedy)}" if verdict.remedy else line
+
+
+def _owner(verdict: Verdict) -> str:
+    return f", owner: {plain(verdict.owner)}" if verdict.owner else ""
 
 
 def page(verdict: Verdict, request: Request | None, accept: str) -> tuple[str, bytes]:
@@ -41,6 +45,8 @@ def page(verdict: Verdict, request: Request | None, accept: str) -> tuple[str, b
     else, plain text for everybody else.
     """
     lines = [("rule", verdict.rule), ("why", verdict.reason)]
+    if verdict.owner:
+        lines.append(("owner", verdict.owner))
     if verdict.remedy:
         lines.append(("to allow it", verdict.remedy))
     if not verdict.source:

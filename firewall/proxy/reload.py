@@ -42,6 +42,7 @@ class Reload:
         self._failed = failed
         self._digest = policy.digest
         self._version = policy.version
+        self._labels = policy.labels
         self._folders = _folders(policy.files)
         self._sources = policy.files
         self._seen = _signature(self._sources)
@@ -52,7 +53,8 @@ class Reload:
         """Load the policy again; a bad one leaves the old one in force and says so."""
         try:
             _must_be_same(self._folders)
-            policy = load_policy(self._path, Trust.required().at_least(self._version))
+            trust = Trust.required().at_least(self._version)
+            policy = load_policy(self._path, self._labels, trust=trust)
             _must_be_same(self._folders)
         except (PolicyError, OSError) as error:
             self._failed(f"the old policy stays in force: {error}")

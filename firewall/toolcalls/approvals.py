@@ -240,7 +240,7 @@ def own_desk(judge: Judge, say: Say = logger.warning, seconds: float | None = No
     def renew() -> None:
         try:
             trust = Trust.required().at_least(judge.policy.version)
-            judge.policy = policy = load_policy(path, trust)
+            judge.policy = policy = load_policy(path, judge.policy.labels, trust=trust)
         except (PolicyError, OSError) as error:
             say(f"firewall: the old policy stays in force: {error}")
             return

@@ -61,6 +61,8 @@ def request_of(call: Call, commands: Mapping[str, str] = NONE) -> ToolCall:
 def explain(verdict: Verdict) -> str:
     """What the agent is told of a call that does not run, so that it can do better."""
     lines = [f"Blocked by the firewall: {verdict.reason}", f"rule: {verdict.rule}"]
+    if verdict.owner:
+        lines.append(f"owner: {verdict.owner}")
     if verdict.remedy:
         lines.append(f"to allow it: {verdict.remedy}")
     return "\n".join(lines)

@@ -27,6 +27,7 @@ class Asking:
     digest = "d"
     on_critical = "alert"
     remembers: frozenset[Did] = frozenset()
+    dated: bool = False
     redaction = Terms()
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:

@@ -66,7 +66,8 @@ def _fetch(pid: int) -> int:
 
 def line(verdict: Verdict) -> bytes:
     """One line, with nothing in it that could move a terminal's cursor."""
-    text = f"firewall: blocked: {verdict.reason} (rule {verdict.rule})"
+    owner = f", owner {verdict.owner}" if verdict.owner else ""
+    text = f"firewall: blocked: {verdict.reason} (rule {verdict.rule}{owner})"
     if verdict.remedy:
         text += f"; to allow it: {verdict.remedy}"
     plain = "".join(each if each.isprintable() else " " for each in text)

@@ -51,13 +51,13 @@ def trust(keys: str = str(KEY.public), least: str = "") -> Trust:
 
 def refused(path: Path, trusted: Trust) -> str:
     with pytest.raises(PolicyError) as caught:
-        load_policy(path, trusted)
+        load_policy(path, trust=trusted)
     (problem,) = caught.value.problems
     return problem.what
 
 
 def test_a_bundle_decides_as_what_it_was_made_from(team: Path, tmp_path: Path) -> None:
-    plain, signed = load_policy(team), load_policy(bundled(team, tmp_path), trust())
+    plain, signed = load_policy(team), load_policy(bundled(team, tmp_path), trust=trust())
     assert signed.digest == plain.digest
     assert {each.source for each in signed.resolved.rules} == {
         each.source for each in plain.resolved.rules
@@ -72,7 +72,7 @@ def test_nothing_else_is_read(team: Path, tmp_path: Path) -> None:
     path = bundled(team, tmp_path)
     for each in (team, team.with_name("shared.yaml"), team.with_name("own.txt")):
         each.unlink()
-    policy = load_policy(path, trust())
+    policy = load_policy(path, trust=trust())
     assert set(policy.files) == {path}
     assert Policy.parse(policy.dump()).digest == policy.digest
 
@@ -85,12 +85,12 @@ def test_a_policy_that_is_wrong_is_not_bundled(team: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("keys", [str(KEY.public), BOTH], ids=["one", "one of two"])
 def test_who_is_trusted(team: Path, tmp_path: Path, keys: str) -> None:
-    load_policy(bundled(team, tmp_path), trust(keys, "7"))
+    load_policy(bundled(team, tmp_path), trust=trust(keys, "7"))
 
 
 def test_a_key_may_be_in_a_file(team: Path, tmp_path: Path) -> None:
     (tmp_path / "key.pub").write_text(f"{KEY.public}\n")
-    load_policy(bundled(team, tmp_path), trust(f" {tmp_path / 'key.pub'}"))
+    load_policy(bundled(team, tmp_path), trust=trust(f" {tmp_path / 'key.pub'}"))
 
 
 def test_another_signer(team: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_older_than_the_least(team: Path, tmp_path: Path) -> None:
     why = "version 7 is older than 8, the least to be taken"
     assert refused(bundled(team, tmp_path), trust(least="8")) == why
     assert refused(bundled(team, tmp_path), trust().at_least(8)) == why
-    load_policy(bundled(team, tmp_path), trust(least="7").at_least(3))
+    load_policy(bundled(team, tmp_path), trust=trust(least="7").at_least(3))
 
 
 @pytest.mark.parametrize("trusted", [ANYTHING, trust()], ids=["anything", "key"])
@@ -118,7 +118,7 @@ def test_expired(team: Path, tmp_path: Path, trusted: Trust) -> None:
     yesterday = datetime.now(UTC) - timedelta(days=1)
     why = refused(bundled(team, tmp_path, expires=yesterday), trusted)
     assert why == f"it expired on {yesterday:%Y-%m-%d %H:%M} UTC"
-    load_policy(bundled(team, tmp_path, expires=yesterday + timedelta(days=2)), trusted)
+    load_policy(bundled(team, tmp_path, expires=yesterday + timedelta(days=2)), trust=trusted)
 
 
 def test_no_bundle_where_one_is_asked_for(team: Path) -> None:

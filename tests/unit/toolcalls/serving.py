@@ -35,6 +35,7 @@ class Fixed:
     digest: str = "d"
     on_critical: str = "alert"
     remembers: frozenset[Did] = frozenset()
+    dated: bool = False
     redaction = Terms()
     command_arguments: Mapping[str, str] = field(default_factory=lambda: {"my_tool": "cmd"})
 

@@ -36,6 +36,7 @@ class Asking:
     digest = "d"
     on_critical = "alert"
     remembers: frozenset[Did] = frozenset()
+    dated: bool = False
     redaction = Terms()
     sources = (Path("/etc/policy.yaml"),)
 

@@ -55,6 +55,7 @@ class FakePolicy:
         self.names: dict[str, str] = {}
 
     remembers: frozenset[Did] = frozenset()
+    dated: bool = False
     redaction = Terms()
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:

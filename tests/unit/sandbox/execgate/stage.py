@@ -34,6 +34,7 @@ class Asked:
     digest: str = "d"
     on_critical: str = "alert"
     remembers: bool = False
+    dated: bool = False
     redaction = Terms()
 
     def decide(self, request: Request, actor: Actor, past: Past = NOTHING) -> Verdict:

@@ -12,10 +12,11 @@ from firewall.deeds import Past
 from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.calls import Calls
+from firewall.policy.carried import misplaced
 from firewall.policy.channels import NAMED
 from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
 from firewall.policy.lists import Listed
-from firewall.policy.names import contradiction, nameless
+from firewall.policy.names import contradiction, nameless, tunnel
 from firewall.policy.obligations import obligations
 from firewall.policy.resolved import Resolved
 from firewall.policy.rules import SPOKEN, Asked, Miss, Rule
@@ -41,9 +42,8 @@ GUARD_OF: dict[FindingKind, str] = {
     "tunnel": "tunnels",
     "ssh-reverse-forwarding": "ssh-reverse-forwarding",
     "protocol-mismatch": "protocol-mismatch",
+    "secret": "secrets",
 }
-_HARMLESS = frozenset({"", "websocket", "h2c"})
-"""Upgrades that make no tunnel: WebSocket's messages are read, and h2c is declined on the way."""
 _SYNTHETIC = frozenset({"A", "AAAA"})
 _EMPTY = frozenset({"HTTPS", "SVCB"})
 
@@ -266,7 +266,7 @@ class Decider:
         host, address, named = read_host(request.host)
         if mismatch := contradiction(request, host, address):
             return self._mismatch(mismatch)
-        if what := _tunnel(request):
+        if what := tunnel(request):
             reason = f"{what} turns the request into a tunnel"
             if blocked := self._guard("tunnels", reason, Severity.CRITICAL, alerts):
                 return blocked
@@ -276,7 +276,11 @@ class Decider:
         )
         near, far = self._candidates(host, named, address, address)
         allows = [rule for rule in near if rule.document.kind != "tcp" and rule.allows(asked)]
-        return self._settle(asked, near, far, allows, request)
+        verdict = self._settle(asked, near, far, allows, request)
+        if request.carries and (reason := misplaced(request, verdict, allows, near)):
+            blocked = self._guard("secrets", reason, Severity.CRITICAL, alerts)
+            return blocked or verdict
+        return verdict
 
     def _message(self, request: Message, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
         reason = "no guard blocks what was found in it" if alerts else "nothing was found in it"
@@ -376,14 +380,6 @@ def _index(rules: Any) -> HostIndex[Rule]:
                 yield parse_host(host), rule
 
     return HostIndex(entries())
-
-
-def _tunnel(request: HttpRequest) -> str:
-    """What in a request asks for a tunnel, or ""."""
-    if request.method.upper() == "CONNECT":
-        return "CONNECT"
-    offers = {each.strip() for each in (request.upgrade or "").split(",")}
-    return f"upgrade to {request.upgrade}" if offers - _HARMLESS else ""
 
 
 def _plain(text: str) -> str:

@@ -164,7 +164,7 @@ class Rule:
 
     def _missed_request(self, asked: Asked, where: str) -> Miss:
         path = asked.path.partition("?")[0]
-        known = ", ".join(self._described())
+        known = ", ".join(self.described())
         reason = f"rule {self.name} allows {known}; this is {asked.method} {path[:200]}"
         if self.document.requests and clean(path) is None:
             hint = f"; no path rule allows an ambiguous path: {oddity(path)}"
@@ -177,7 +177,8 @@ class Rule:
         remedy = f'add {{method: {method}, path: "{path[:200]}"}} to requests of {where}'
         return Miss(4, reason, remedy)
 
-    def _described(self) -> Iterable[str]:
+    def described(self) -> Iterable[str]:
+        """The requests that the rule is for, in words; none where it is for any."""
         yield from self.document.methods
         for each in self.document.requests:
             yield " ".join(part for part in (each.method or "any method", each.path) if part)

@@ -33,7 +33,7 @@ from firewall.requests import (
 from firewall.verdict import Action, Severity, Verdict
 
 COMMAND_SECONDS = 10.0
-LONGEST = 64 << 10
+LONGEST = 8 << 10
 """Bytes of a secret."""
 
 type Fields = Iterable[tuple[bytes, bytes]]
@@ -130,7 +130,7 @@ class Vault:
         """What is never recorded: what the policy says, and every value in every form."""
         if not self._held:
             return terms
-        return replace(terms, patterns=(*terms.patterns, *self._patterns))
+        return replace(terms, literals=self._values.texts)
 
     def fields(self, fields: Fields) -> tuple[Finding, ...]:
         """The values in the fields of a message's head."""
@@ -208,12 +208,6 @@ class Vault:
     def _placeholders(self) -> Needles:
         held = self._held.items()
         return Needles({name: each.placeholder for name, each in held if each.secret.variable})
-
-    @cached_property
-    def _patterns(self) -> tuple[str, ...]:
-        import re2
-
-        return tuple(str(re2.escape(each)) for each in self._values.texts)
 
 
 class Watcher(Protocol):

@@ -16,6 +16,10 @@ from urllib.parse import quote
 _BREAKS = b"\r\n"
 _UNRESERVED = frozenset(b"-._~" + (string.ascii_letters + string.digits).encode())
 """RFC 3986, 2.3."""
+ENDS = 32
+"""Bytes at the end of a form by which it is found, so that long secrets cost no more."""
+MEMORY = 64 << 20
+"""Bytes that RE2 may use at most; a few keys take one MiB."""
 SHORTEST = 8
 """Characters of a secret that can be told from ordinary text."""
 
@@ -25,18 +29,19 @@ class Needles:
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self._names: dict[bytes, str] = {}
+        self._forms: dict[bytes, None] = {}
         for name, secret in secrets.items():
             for form in forms(secret.encode()):
-                self._names.setdefault(form, name)
-        self.longest = max(map(len, self._names), default=0)
+                self._forms[form] = None
+                self._names.setdefault(form[-ENDS:], name)
 
     def __bool__(self) -> bool:
         return bool(self._names)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that is looked for, as text."""
-        return tuple(each.decode("latin-1") for each in self._names)
+        """All that is looked for, whole and as text."""
+        return tuple(each.decode("latin-1") for each in self._forms)
 
     def find(self, data: bytes) -> tuple[str, ...]:
         """The names of the secrets in a piece of data, each once."""
@@ -56,7 +61,9 @@ class Needles:
         import re2  # 25 ms, for processes that hold secrets
 
         longest_first = sorted(self._names, key=lambda each: (-len(each), each))
-        return re2.compile(b"|".join(re2.escape(each) for each in longest_first))
+        options = re2.Options()
+        options.max_mem = MEMORY
+        return re2.compile(b"|".join(re2.escape(each) for each in longest_first), options)
 
     @cached_property
     def _folded(self) -> "Needles":
@@ -79,7 +86,7 @@ class Search:
         if not self._needles or not data:
             return ()
         text = self._tail + data.translate(None, _BREAKS)
-        self._tail = text[-(self._needles.longest - 1) :]
+        self._tail = text[1 - ENDS :]
         found = [each for each in self._needles.find(text) if each not in self._told]
         self._told.update(found)
         return tuple(found)

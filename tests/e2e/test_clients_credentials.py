@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.e2e.clients import Steps, opened, take_steps
-from tests.e2e.conftest import Workplace, needs
+from tests.e2e.conftest import TELLS, Workplace, load_again, needs
 from tests.e2e.servers import Certificates
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = needs("curl")
 
@@ -129,21 +131,26 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(certificates: Certificates) -> Iterator[Ran]:
+    with serving(certificates) as (port, arrived), opened(certificates) as workplace:
+        secret = workplace.folder / "token"
+        secret.write_text(f"{TOKEN}\n")
+        (workplace.work / "client.py").write_text(CLIENT)
+        policy = workplace.policy(POLICY, port=port, file=secret)
+        steps = take_steps(workplace, policy, _scripts(workplace, port), **_environment())
+        log = "".join(each.read_text() for each in workplace.log.rglob("*") if each.is_file())
+        said = "".join(each.out + each.err for each in steps.values())
+        yield Ran(steps, arrived, log + said)
+
+
+@contextmanager
+def serving(certificates: Certificates) -> Iterator[tuple[int, list[Arrived]]]:
+    """A server that remembers what arrives: its port, and that."""
     arrived: list[Arrived] = []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(arrived))
     server.socket = certificates.context().wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    port = server.server_address[1]
     try:
-        with opened(certificates) as workplace:
-            secret = workplace.folder / "token"
-            secret.write_text(f"{TOKEN}\n")
-            (workplace.work / "client.py").write_text(CLIENT)
-            policy = workplace.policy(POLICY, port=port, file=secret)
-            steps = take_steps(workplace, policy, _scripts(workplace, port), **_environment())
-            log = "".join(each.read_text() for each in workplace.log.rglob("*") if each.is_file())
-            said = "".join(each.out + each.err for each in steps.values())
-            yield Ran(steps, arrived, log + said)
+        yield server.server_address[1], arrived
     finally:
         server.shutdown()
         server.server_close()
@@ -310,3 +317,58 @@ def test_a_signature_by_other_keys_is_refused(ran: Ran) -> None:
     assert "An error occurred (403)" in step.err
     record = step.block("guards.protocol-mismatch", "python")
     assert "signed with another access key than the placeholder" in record["verdict"]["reason"]
+
+
+ROTATED = """
+version: 1
+name: test
+extends: [base]
+network:
+  names: {git.test: 127.0.0.1}
+  rules:
+    - name: git
+      allow: https
+      hosts: [git.test]
+      ports: [{port}]
+      addresses: [127.0.0.1/32]
+      inject: {header: authorization, scheme: Bearer, from: "file:{file}", env: GIT_TOKEN}
+"""
+
+
+def test_a_secret_is_read_again_with_the_policy_and_missed_when_it_is_gone(
+    workplace: Workplace, certificates: Certificates
+) -> None:
+    secret = workplace.folder / "token"
+    secret.write_text("the-first-secret")
+    with serving(certificates) as (port, arrived):
+        policy = workplace.policy(ROTATED, port=port, file=secret)
+        fetch = f'{BASE} -H "Authorization: token $GIT_TOKEN" https://git.test:{port}/'
+        script = f"{TELLS}{fetch}1; echo; read; {fetch}2; echo; read; {fetch}3"
+        process = workplace.start(policy, script, "{}")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        secret.write_text("another-secret-then")
+        load_again(process)
+        eventually(lambda: workplace.policies() == 1)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "{}\n"
+        secret.unlink()
+        load_again(process)
+        eventually(lambda: workplace.policies() == 2)
+        out, err = process.communicate("\n", timeout=PATIENCE)
+    assert [each.headers["authorization"] for each in arrived] == [
+        "token the-first-secret",
+        "token another-secret-then",
+    ]
+    assert "rule git needs a secret: the secret file:" in out
+    assert "cannot be read: No such file or directory (policy.yaml:8)" in out
+    assert "what needs this secret is denied: policy.yaml:8" in err
+
+
+def test_a_secret_that_cannot_be_read_starts_nothing(workplace: Workplace) -> None:
+    policy = workplace.policy(ROTATED, port=1, file=workplace.folder / "token")
+    result = workplace.shell(policy, "echo ran")
+    assert (result.status, result.out) == (125, "")
+    assert "policy.yaml:8: the secret file:" in result.err
+    assert "cannot be read: No such file or directory; write: from:" in result.err

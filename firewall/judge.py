@@ -23,6 +23,7 @@ from firewall.policy import Policy
 from firewall.ports import Answer, Desk, Done, Gpu, Log, Witness
 from firewall.redaction import Redactor, redactor
 from firewall.requests import Execute, Request, ToolCall
+from firewall.vault import Vault
 from firewall.verdict import Action, Severity, Verdict
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,8 @@ class Judge:
     then. `quarantined` is the deny that answers everything meanwhile, or None. `desk` is where a
     person is asked; without one, what would be asked is denied. `on_deeds` is called, on the thread
     of the verdict, with what an allowed request does and the policy's rules may refer to.
-    `redaction_key` makes the marks of secrets comparable with those of other judges.
+    `redaction_key` makes the marks of secrets comparable with those of other judges. `vault` holds
+    the policy's secrets; whoever replaces one replaces both.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Judge:
         redaction_key: bytes | None = None,
     ) -> None:
         self.policy = policy
+        self.vault = Vault()
         self.desk = desk
         self.quarantined: Verdict | None = None
         self.alarm: Alarm = _unheard
@@ -108,7 +111,8 @@ class Judge:
         try:
             policy = self.policy  # Another thread may replace it meanwhile.
             past = self._history.past(policy.remembers, dated=policy.dated)
-            verdict = self._clean(policy.decide(request, actor, past))
+            request = self.vault.seen(request)
+            verdict = self._clean(self.vault.honour(policy.decide(request, actor, past), policy))
             if verdict.action is Action.ASK and self.desk is not None:
                 return self.desk.standing(request, actor, verdict)
             return verdict
@@ -136,6 +140,7 @@ class Judge:
         may call this; the alarm, the desk and the witness take it as it comes.
         """
         started = perf_counter()
+        request = self.vault.seen(request)
         verdict = self.preview(request, actor)
         seconds = perf_counter() - started
         event = self._event(request, verdict, actor, flow)
@@ -247,7 +252,7 @@ class Judge:
     @property
     def redactor(self) -> Redactor:
         """What takes secrets out of whatever is recorded, shown or told of this judge's work."""
-        return redactor(self.policy.redaction, self._redaction_key)
+        return redactor(self.vault.redaction(self.policy.redaction), self._redaction_key)
 
     def _event(
         self,

@@ -13,7 +13,7 @@ Too much is taken out rather than too little: `pad_token=x` is redacted as well.
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import PurePath
@@ -58,6 +58,11 @@ CACHED = 1024
 NAMES = 64
 """Characters of the longest name that is looked at."""
 
+ENDS = 32
+"""Characters at the end of a known secret by which it is found, so that long ones cost no more."""
+LITERALS_MEMORY = 64 << 20
+"""Bytes that RE2 may use at most for secrets that are known; those of a few keys take one MiB."""
+
 _MARK = "[redacted:"
 _WORDS = (
     r"(?:token|secret|password|passwd|passphrase|pwd|credentials?|signature|api[-_]?key|access[-_]?key"
@@ -72,11 +77,15 @@ _HTTP_USERS = frozenset({"-u", "--user", "-U", "--proxy-user"})
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a policy wants redacted besides: names of headers and of query parameters, patterns."""
+    """What a policy wants redacted besides: names of headers and of query parameters, patterns.
+
+    `literals` are secrets that are known, each in the forms in which it may be written.
+    """
 
     headers: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
+    literals: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Redactor:
@@ -93,6 +102,13 @@ class Redactor:
         options = re2.Options()
         options.never_capture = True  # so that a text without secrets costs one linear scan
         self._any = re2.compile("|".join(patterns), options)
+        options.never_capture = False
+        options.max_mem = LITERALS_MEMORY
+        self._literals = sorted(terms.literals, key=lambda each: (-len(each), each))
+        ends = sorted(
+            {each[-ENDS:] for each in self._literals}, key=lambda each: (-len(each), each)
+        )
+        self._known = re2.compile(f"({'|'.join(map(_quoted, ends))})", options) if ends else None
         self._option = re2.compile(rf"(?i)--?(?:{_NAME}|{names})")
         self._named = re2.compile(rf"(?i)(?:{_NAME}|{headers})")
         self._scheme = re2.compile(f"(?i){_SCHEME}")
@@ -129,6 +145,10 @@ class Redactor:
 
     def _redacted(self, text: str) -> str:
         try:
+            if self._known is not None and self._known.search(text) is not None:
+                for literal in self._literals:
+                    text = text.replace(literal, self._hidden(literal))
+                text = self._known.sub(self._mark, text)  # what is left of a text that was cut
             if not text or self._any.search(text) is None:
                 return text
         except UnicodeEncodeError:  # bytes that were no text, as in an argument

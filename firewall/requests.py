@@ -8,7 +8,9 @@ what is allowed, and import nothing of ours, so that every room can speak of the
 from dataclasses import dataclass
 from typing import Literal
 
-type FindingKind = Literal["mining", "tunnel", "ssh-reverse-forwarding", "protocol-mismatch"]
+type FindingKind = Literal[
+    "mining", "tunnel", "ssh-reverse-forwarding", "protocol-mismatch", "secret"
+]
 type Direction = Literal["sent", "received"]
 type SshKind = Literal[
     "login",
@@ -111,6 +113,17 @@ class Resolve:
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """The placeholder of a secret in the head of an HTTP request.
+
+    `place` is "header NAME" (lower case), "query NAME", or "path".
+    """
+
+    name: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """One HTTP request on a flow whose bytes the firewall can read.
 
@@ -118,7 +131,7 @@ class HttpRequest:
     request itself names (Host header or :authority, without its port) and `sni` what the TLS
     handshake named: all must agree, and so must `authority_port`, the port that the request names,
     if it names one. `path` includes the query. `upgrade` is the protocol that the
-    request wants to switch to ("websocket"), lower case.
+    request wants to switch to ("websocket"), lower case. `carries` are the placeholders in it.
     """
 
     method: str
@@ -132,6 +145,7 @@ class HttpRequest:
     upgrade: str | None = None
     findings: tuple[Finding, ...] = ()
     authority_port: int | None = None
+    carries: tuple[Carried, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,19 @@ class Obligations:
 
     `tls`: terminate and inspect it, or pass it through unread. `ssh`: end it at the gateway, which
     judges every channel, or relay it unread, tunnels inside it included; "none" where the rule is
-    for something else. `tool_calls`: judge the tool calls in a model API's answers.
+    for something else. `tool_calls`: judge the tool calls in a model API's answers. `inject`: put
+    the credentials of these rules into the request.
     """
 
     tls: Literal["inspect", "passthrough"] = "inspect"
     ssh: Literal["none", "gateway", "relay"] = "none"
     tool_calls: bool = False
+    inject: tuple[str, ...] = ()
+
+    @property
+    def deep(self) -> bool:
+        """Whether requests or answers are changed on the way, which the depth process does."""
+        return self.tool_calls or bool(self.inject)
 
 
 @dataclass(frozen=True, slots=True)

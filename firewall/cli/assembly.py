@@ -15,6 +15,7 @@ from firewall.gpu import GpuMonitor
 from firewall.gpu.view import ProcessView
 from firewall.judge import Judge
 from firewall.metrics import Evidence, Metrics
+from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control, Desk
 from firewall.proxy.gate import Gate, set_limits
@@ -56,13 +57,16 @@ def open_house(
     namespace: int | None = None,
     mine: Callable[[ProcessView], bool] = everyone,
 ) -> Iterator[House]:
-    """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted.
+    """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted, and
+    PolicyError where a secret of the policy cannot be read.
 
     `freezer` stops the sandbox's processes, `threads` learns of its tool calls; without a sandbox
     there are none; `namespace` is the inode of its network namespace. `mine` says whose GPU use
     this firewall judges.
     """
     set_limits()
+    vault = plan.vault.read()
+    vault.must_be_whole()
     gpu = GpuMonitor(sandboxes=lambda: {} if namespace is None else {namespace: plan.name})
     metrics = Metrics(
         gpu=gpu.latest, audit=lambda: log.state, evidence=lambda: _evidence(log, keeper)
@@ -74,6 +78,7 @@ def open_house(
     loop = Loop()
     marks = keys.redaction_key(plan.authority)
     judge = Judge(plan.policy, log, gpu, teller, release, redaction_key=marks)
+    judge.vault = vault
     if threads is not None:
         threads.clean = _cleaner(judge)
     judge.desk = desk = Approvals(plan.approvals, judge, teller.say, loop.post)
@@ -93,7 +98,7 @@ def open_house(
     actors = Actors(plan.name, finder, loop.post)
     gate = Gate(loop, judge, teller, metrics, setup, actors, lane=lane)
     reload = Reload(
-        loop, plan.policy_path, plan.policy, gate.replace_policy, warn, watch=plan.watched
+        loop, plan.policy_path, plan.policy, _replacer(gate, warn), warn, watch=plan.watched
     )
     blamed = Blamed()
     quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed, namespace)
@@ -116,6 +121,17 @@ def open_house(
         log.close()
         keeper.close()
         loop.close()
+
+
+def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], None]:
+    """What puts a new policy in force, and tells of its secrets that cannot be read."""
+
+    def replace(policy: Policy) -> None:
+        gate.replace_policy(policy)
+        for trouble in gate.judge.vault.troubles:
+            warn(f"what needs this secret is denied: {trouble}")
+
+    return replace
 
 
 def _evidence(log: AuditLog, keeper: Keeper) -> Evidence:

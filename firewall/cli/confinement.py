@@ -12,6 +12,7 @@ from pathlib import Path
 
 from firewall.cli.plan import Plan, works_beside
 from firewall.policy import Policy
+from firewall.policy.inject import AWS_VARIABLES
 from firewall.policy.ssh import Login
 from firewall.sandbox import SandboxError, SandboxSpec, mounts
 
@@ -40,7 +41,7 @@ def specify(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | No
     return SandboxSpec(
         argv=command,
         directory=os.getcwd(),
-        environment=_without(secrets.variables),
+        environment=_without(secrets.variables) | plan.vault.placeholders,
         user=identity,
         ca_pem=(plan.authority / "mitmproxy-ca-cert.pem").read_bytes(),
         ssh_ca=plan.ssh_ca,
@@ -61,8 +62,12 @@ class Secrets:
 
 def secrets_of(policy: Policy) -> Secrets:
     """The secrets that the rules name, and where a rule for SSH names none, ssh's usual keys."""
-    files: set[Path] = set()
-    variables: set[str] = set()
+    held = [each.source.partition(":") for each in policy.secrets]
+    files = {Path(place) for kind, _, place in held if kind == "file"}
+    variables = {place for kind, _, place in held if kind == "env"}
+    if any(each.variable in AWS_VARIABLES for each in policy.secrets):
+        # A token of other keys than the placeholders would only make every request invalid.
+        variables.add(AWS_VARIABLES[-1])
     for terms in (each.ssh for each in policy.resolved.rules if each.ssh is not None):
         login = terms.login
         if login == Login():

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from firewall.audit import Keep, Place, place
@@ -12,6 +12,7 @@ from firewall.places import approvals_directory, control_directory, state_direct
 from firewall.policy import Policy
 from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found
+from firewall.vault import Vault
 
 INSPECT = ("http2", "fast", "depth")
 """HTTP/1.1 in the gate with clients that do not offer HTTP/2; with those too; with none."""
@@ -27,7 +28,7 @@ class Plan:
     `upstream_ca` the bundle of authorities trusted towards servers, `known_hosts` the SSH host keys
     known of them, `watched` whether the policy's files may be reloaded without being asked to,
     `checkpoints` the second places of the log's checkpoints, `keep` how much of it is kept,
-    `inspect` where HTTP is inspected.
+    `inspect` where HTTP is inspected, `vault` the secrets of the policy, still unread.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Plan:
     checkpoints: tuple[Place, ...] = ()
     keep: Keep | None = None
     inspect: str = "depth"
+    vault: Vault = field(default_factory=Vault)
 
 
 def make_plan(
@@ -92,6 +94,7 @@ def make_plan(
         checkpoints=tuple(place(each) for each in checkpoints),
         keep=None if keep is None else Keep.parse(keep),
         inspect=inspect,
+        vault=Vault.of(policy.secrets),
     )
 
 

@@ -66,7 +66,7 @@ def run_agent(
     try:
         with importing_only_our_code():
             return _serve(plan, sandbox, user, live=live)
-    except (AuditError, OSError) as error:
+    except (AuditError, PolicyError, OSError) as error:
         return _fail(error)
     finally:
         sandbox.close()

@@ -9,6 +9,7 @@ from firewall.policy.acts import ProgramRule, ToolRule
 from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts, refuse_metadata
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern, parse_host
+from firewall.policy.inject import check_inject, check_same, injection
 from firewall.policy.ssh import INSIDE, SSH_KEYS, Login
 from firewall.policy.text import Node
 
@@ -61,9 +62,8 @@ def placed(files: Iterable[SourceFile]) -> list[Placed]:
 
 def check(rules: list[Placed]) -> Iterator[Problem]:
     """Every fault of the rules by themselves, but for their names."""
-    for each in rules:
-        for test in _EACH:
-            yield from test(each)
+    faults = [problem for each in rules for test in _EACH for problem in test(each)]
+    yield from faults or _same_secrets(rules)
 
 
 def _kind(placed: Placed) -> Iterator[Problem]:
@@ -130,6 +130,20 @@ def _tool_calls(placed: Placed) -> Iterator[Problem]:
         yield placed.problem(Fault(what, "tls: inspect, or no tool-calls"), "tool-calls")
 
 
+def _inject(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    if rule.inject is not None:
+        found = check_inject(rule.name, rule.allow or "", rule.tls, rule.inject)
+        yield from (placed.problem(fault, *where) for where, fault in found)
+
+
+def _same_secrets(rules: list[Placed]) -> Iterator[Problem]:
+    injects = [(each, inject) for each in rules for inject in each.rule.inject or ()]
+    meant = [(injection(inject, each.where), each.rule.name) for each, inject in injects]
+    for position, fault in check_same(meant):
+        yield injects[position][0].problem(fault, "inject")
+
+
 def _ssh(placed: Placed) -> Iterator[Problem]:
     rule = placed.rule
     written = [key for key in SSH_KEYS if getattr(rule, key.replace("-", "_")) is not None]
@@ -192,7 +206,8 @@ def _metadata(placed: Placed) -> Iterator[Problem]:
 
 
 _EACH = (
-    _kind, _after, _http_keys, _tls, _tool_calls, _ssh, _login, _hosts, _registries, _metadata,
+    _kind, _after, _http_keys, _tls, _tool_calls, _inject, _ssh, _login, _hosts, _registries,
+    _metadata,
 )  # fmt: skip
 
 

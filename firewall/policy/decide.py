@@ -12,15 +12,15 @@ from firewall.deeds import Past
 from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.calls import Calls
+from firewall.policy.carried import misplaced
 from firewall.policy.channels import NAMED
-from firewall.policy.hosts import HostIndex, normalise, parse_host, read_host
+from firewall.policy.hosts import normalise, read_host
 from firewall.policy.lists import Listed
-from firewall.policy.names import contradiction, nameless
+from firewall.policy.names import contradiction, nameless, tunnel
 from firewall.policy.obligations import obligations
 from firewall.policy.resolved import Resolved
-from firewall.policy.rules import SPOKEN, Asked, Rule
+from firewall.policy.rules import SPOKEN, Asked, Rule, index
 from firewall.policy.rulings import Ruling
-from firewall.policy.upgrades import tunnel
 from firewall.requests import (
     Connect,
     Execute,
@@ -42,6 +42,7 @@ GUARD_OF: dict[FindingKind, str] = {
     "tunnel": "tunnels",
     "ssh-reverse-forwarding": "ssh-reverse-forwarding",
     "protocol-mismatch": "protocol-mismatch",
+    "secret": "secrets",
 }
 _SYNTHETIC = frozenset({"A", "AAAA"})
 _EMPTY = frozenset({"HTTPS", "SVCB"})
@@ -66,8 +67,8 @@ class Decider:
         rules = sorted(
             (Rule(each, resolved.labels) for each in resolved.rules), key=lambda r: r.name
         )
-        self._allows = _index(rule for rule in rules if rule.document.action == "allow")
-        self._denies = _index(rule for rule in rules if rule.document.action == "deny")
+        self._allows = index(rule for rule in rules if rule.document.action == "allow")
+        self._denies = index(rule for rule in rules if rule.document.action == "deny")
         self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
             Resolve: self._resolve,
@@ -283,7 +284,11 @@ class Decider:
         )
         near, far = self._candidates(host, named, address, address)
         allows = [rule for rule in near if rule.document.kind != "tcp" and rule.allows(asked)]
-        return self._settle(asked, near, far, allows, request)
+        verdict = self._settle(asked, near, far, allows, request)
+        if request.carries and (reason := misplaced(request, verdict, allows, near)):
+            blocked = self._guard("secrets", reason, Severity.CRITICAL, alerts)
+            return blocked or verdict
+        return verdict
 
     def _message(self, request: Message, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
         reason = "no guard blocks what was found in it" if alerts else "nothing was found in it"
@@ -377,15 +382,6 @@ def _has_user(rule: Rule, user: str) -> bool:
 
 def _named(request: SshChannel) -> str:
     return f"{NAMED[request.kind]} {request.detail}".strip()
-
-
-def _index(rules: Any) -> HostIndex[Rule]:
-    def entries() -> Any:
-        for rule in rules:
-            for host in rule.document.hosts:
-                yield parse_host(host), rule
-
-    return HostIndex(entries())
 
 
 def _plain(text: str) -> str:

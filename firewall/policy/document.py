@@ -24,6 +24,7 @@ from firewall.policy.gpu import GpuDocument
 from firewall.policy.hints import fitting, misread, unknown_key
 from firewall.policy.holding import HeldKeys
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
+from firewall.policy.inject import Injects
 from firewall.policy.paths import PathGlob
 from firewall.policy.redact import AuditDocument
 from firewall.policy.ssh import SshKeys
@@ -154,6 +155,10 @@ class RuleDocument(SshKeys, HeldKeys):
         alias="tool-calls",
         description="Judge the tool calls in this model API's answers before the agent sees them.",
     )
+    inject: Injects | None = Field(
+        default=None,
+        description="Credentials that its requests carry and the agent never holds.",
+    )
     after: After | None = None
     reason: str = ""
 
@@ -181,6 +186,7 @@ class GuardsDocument(Strict):
     tunnels: GuardAction | None = None
     ssh_reverse_forwarding: GuardAction | None = Field(default=None, alias="ssh-reverse-forwarding")
     private_addresses: GuardAction | None = Field(default=None, alias="private-addresses")
+    secrets: GuardAction | None = None
     suspicious: GuardAction | None = None
     on_critical: CriticalAction | None = Field(default=None, alias="on-critical")
 

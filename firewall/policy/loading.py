@@ -18,6 +18,7 @@ from firewall.policy.document import (
 )
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpuloading import check_gpu, resolved_gpu, unknown_users
+from firewall.policy.inject import injection
 from firewall.policy.lists import parse_list, read_list
 from firewall.policy.overlap import compare
 from firewall.policy.redact import terms as redaction_terms
@@ -313,6 +314,7 @@ def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> Resolved
         addresses=tuple(rule.addresses or ()),
         trusted=rule.forwarding == "trusted",
         tool_calls=rule.tool_calls is not None,
+        inject=tuple(injection(each, placed.where) for each in rule.inject or ()),
         after=rule.after,
         valid=rule.valid,
         labels=rule.wanted,

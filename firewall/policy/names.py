@@ -1,4 +1,7 @@
-"""One name everywhere: of the connection, of its TLS handshake, and of the request on it."""
+"""What a request must not be besides: one for another name than its connection's, or a tunnel.
+
+One name everywhere: of the connection, of its TLS handshake, and of the request on it.
+"""
 
 from collections.abc import Sequence
 
@@ -6,6 +9,9 @@ from firewall.policy.addresses import Address, parse_address
 from firewall.policy.hosts import normalise
 from firewall.policy.rules import Rule
 from firewall.requests import Connect, HttpRequest
+
+_HARMLESS = frozenset({"", "websocket", "h2c"})
+"""Upgrades that make no tunnel: WebSocket's messages are read, and h2c is declined on the way."""
 
 
 def nameless(request: Connect, allows: Sequence[Rule]) -> bool:
@@ -32,3 +38,11 @@ def contradiction(request: HttpRequest, host: str, address: Address | None) -> s
     if parse_address(named) == address or (sni is not None and named == normalise(sni)):
         return ""
     return f"the request is for {authority!r}, the connection goes to {host}"
+
+
+def tunnel(request: HttpRequest) -> str:
+    """What in a request asks for a tunnel, or ""."""
+    if request.method.upper() == "CONNECT":
+        return "CONNECT"
+    offers = {each.strip() for each in (request.upgrade or "").split(",")}
+    return f"upgrade to {request.upgrade}" if offers - _HARMLESS else ""

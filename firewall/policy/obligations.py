@@ -13,13 +13,14 @@ type _Ssh = Literal["none", "gateway", "relay"]
 def obligations(opaque: bool, allows: Sequence[Rule]) -> Obligations:
     """The obligations of an allow; `opaque` where its bytes are passed through unread."""
     calls = any(rule.document.tool_calls for rule in allows)
-    return _obligations(opaque, _ssh(allows), calls)
+    carriers = tuple(rule.name for rule in allows if rule.document.inject)
+    return _obligations(opaque, _ssh(allows), calls, carriers)
 
 
 @cache
-def _obligations(opaque: bool, ssh: _Ssh, calls: bool) -> Obligations:
+def _obligations(opaque: bool, ssh: _Ssh, calls: bool, carriers: tuple[str, ...]) -> Obligations:
     """Made once each, because one is part of every allow."""
-    return Obligations("passthrough" if opaque else "inspect", ssh, calls)
+    return Obligations("passthrough" if opaque else "inspect", ssh, calls, carriers)
 
 
 def _ssh(allows: Sequence[Rule]) -> _Ssh:

@@ -1,11 +1,12 @@
 """A loaded policy: what everyone else sees of this room."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 from firewall.actor import Actor
+from firewall.credentials import Injection, Secret
 from firewall.deeds import NOTHING, Did, Past
 from firewall.policy.bundle import Trust
 from firewall.policy.decide import Decider
@@ -28,8 +29,8 @@ class Policy:
     alert under `mode: observe`. `execute_from` are the folders that programs may be executed from
     (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
     those that are known, and `remembers` which deeds its rules refer to. `gpu` says what may use
-    the GPUs, and `redaction` what is a secret here and never recorded. `version` is a bundle's (0:
-    it is none).
+    the GPUs, `redaction` what is a secret here and never recorded, and `secrets` what the firewall
+    holds for the agent. `version` is a bundle's (0: it is none).
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -52,6 +53,8 @@ class Policy:
         self.gpu: GpuPolicy = resolved.gpu
         self.redaction: Terms = resolved.redaction
         self.remembers: frozenset[Did] = resolved.remembers()
+        self._injections = {each.name: each.inject for each in resolved.rules if each.inject}
+        self.secrets: tuple[Secret, ...] = _secrets(self._injections.values())
         self._decider = Decider(resolved, self.digest)
 
     def decide(self, request: Request, actor: Actor, past: Past = NOTHING) -> Verdict:
@@ -73,6 +76,10 @@ class Policy:
         """The same policy for a run with other labels."""
         return Policy(self.resolved.model_copy(update={"labels": dict(labels)}))
 
+    def injections(self, rules: Iterable[str]) -> tuple[Injection, ...]:
+        """What the rules of these names set in requests. Raises KeyError where one sets nothing."""
+        return tuple(dict.fromkeys(each for name in rules for each in self._injections[name]))
+
     def dump(self) -> str:
         """The fully resolved form as JSON."""
         return self.resolved.model_dump_json()
@@ -81,6 +88,12 @@ class Policy:
     def parse(cls, text: str) -> "Policy":
         """The policy that `dump` wrote, with the same digest. Raises ValueError for other text."""
         return cls(Resolved.model_validate_json(text))
+
+
+def _secrets(injections: Iterable[tuple[Injection, ...]]) -> tuple[Secret, ...]:
+    """Every secret once: that of one name is the same in all rules."""
+    found = (secret for rule in injections for each in rule for secret in each.secrets)
+    return tuple({each.name: each for each in found}.values())
 
 
 def load_policy(

@@ -70,4 +70,9 @@ def guard(name: str, guard: Guard | None) -> str:
             "nothing: no rule opens a door back in. Where a rule relays SSH unread (forwarding:"
             f" trusted), guards: {{{name}: alert}}{where} only records what ssh was told to do"
         )
+    if name == "secrets":
+        return (
+            "keep it out of this, or let a rule set it (inject); to only record such things, write"
+            f" guards: {{secrets: alert}}{where}"
+        )
     return f"if this is wanted, write guards: {{{name}: alert}}{where}; it is then only recorded"

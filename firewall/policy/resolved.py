@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from firewall.credentials import Injection
 from firewall.deeds import Did
 from firewall.policy.acts import Choice, ExactCall, ExactRun, OpaqueChoice
 from firewall.policy.after import After
@@ -53,6 +54,7 @@ class ResolvedRule(_Held):
     trusted: bool = False
     ssh: SshTerms | None = None
     tool_calls: bool = False
+    inject: tuple[Injection, ...] = ()
     after: After | None = None
 
 

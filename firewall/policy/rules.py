@@ -11,7 +11,7 @@ from firewall.policy.addresses import Address
 from firewall.policy.after import Sequence, told
 from firewall.policy.channels import Channels
 from firewall.policy.holding import NO_LABELS, holding, owned
-from firewall.policy.hosts import NetworkTable, parse_host, parse_network
+from firewall.policy.hosts import HostIndex, NetworkTable, parse_host, parse_network
 from firewall.policy.paths import PathGlob, clean, oddity, readings
 from firewall.policy.resolved import ResolvedRule
 from firewall.requests import Protocol
@@ -177,7 +177,7 @@ class Rule:
 
     def _missed_request(self, asked: Asked, where: str) -> Miss:
         path = asked.path.partition("?")[0]
-        known = ", ".join(self._described())
+        known = ", ".join(self.described())
         reason = f"rule {self.name} allows {known}; this is {asked.method} {path[:200]}"
         if self.document.requests and clean(path) is None:
             hint = f"; no path rule allows an ambiguous path: {oddity(path)}"
@@ -190,7 +190,8 @@ class Rule:
         remedy = f'add {{method: {method}, path: "{path[:200]}"}} to requests of {where}'
         return Miss(4, reason, remedy)
 
-    def _described(self) -> Iterable[str]:
+    def described(self) -> Iterable[str]:
+        """The requests that the rule is for, in words; none where it is for any."""
         yield from self.document.methods
         for each in self.document.requests:
             yield " ".join(part for part in (each.method or "any method", each.path) if part)
@@ -232,3 +233,8 @@ def _consent(document: ResolvedRule) -> NetworkTable[bool]:
         if network is not None:
             table.add(network, True)
     return table
+
+
+def index(rules: Iterable[Rule]) -> HostIndex[Rule]:
+    """Rules by the hosts that they name."""
+    return HostIndex((parse_host(host), rule) for rule in rules for host in rule.document.hosts)

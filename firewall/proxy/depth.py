@@ -32,6 +32,7 @@ from firewall.ports import Desk
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup, Traffic
 from firewall.proxy.http.serve import Interceptor
+from firewall.vault import Vault
 from firewall.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class Depth:
         judge = Judge(
             policy, self._log, self._gpu, self._reports, setup.release, redaction_key=marks
         )
+        judge.vault = Vault.parse(setup.vault)
         judge.desk = self._desk(setup, judge)
         judge.quarantined = self._imposed = setup.quarantined
         judge.alarm = lambda cause: self._alarmed(judge, cause)
@@ -192,7 +194,7 @@ class Depth:
     def _replace_policy(self, judge: Judge, setup: Setup) -> None:
         """Judge by the gate's new policy; a process that cannot must not go on by the old one."""
         try:
-            judge.policy = Policy.parse(setup.policy)
+            judge.policy, judge.vault = Policy.parse(setup.policy), Vault.parse(setup.vault)
         except Exception:
             logger.exception("the new policy cannot be read here; every flow ends")
             self._over.set()

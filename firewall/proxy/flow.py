@@ -302,7 +302,8 @@ class Flow:
         self._relay.start()
 
     def _watcher(self, conversation: Conversation, direction: Direction) -> Watcher:
-        side = conversation.side(direction)
+        vault = self._house.judge.vault
+        side = vault.beside(conversation.side(direction), "tcp stream", direction)
         late = direction == "sent" and self._request.protocol in JUDGED_AS
         return Late(side) if late else side
 

@@ -101,12 +101,15 @@ class Gate:
         self._listen(listener, self._explicit)
 
     def replace_policy(self, policy: Policy) -> None:
-        """Judge by another policy from the next request on."""
+        """Judge by another policy from the next request on, with its secrets read anew."""
+        self.judge.vault = self.judge.vault.renewed(policy.secrets)
         self.judge.policy = policy
         self._resolver.pinned = policy.names
         self.depth.update()
         self.metrics.policy(policy.name, policy.digest)
-        self.judge.note("policy", policy.facts())
+        troubles = self.judge.vault.troubles
+        told = {"unreadable": list(troubles)} if troubles else {}
+        self.judge.note("policy", {**policy.facts(), **told})
 
     def cut(self) -> int:
         """End every flow that leads somewhere; returns how many there were.
@@ -253,8 +256,8 @@ class Gate:
 
     def _setup(self) -> Setup:
         policy, shut = self.judge.policy.dump(), self.judge.quarantined
-        done = self.judge.done()
-        return replace(self._setup_base, policy=policy, quarantined=shut, deeds=done)
+        done, vault = self.judge.done(), tuple(self.judge.vault.dump())
+        return replace(self._setup_base, policy=policy, quarantined=shut, deeds=done, vault=vault)
 
     def _hand_over(self, given: Handover, client: socket.socket) -> bool:
         """Give depth what the lane does not know, in the middle of a flow that the lane keeps."""
@@ -304,7 +307,10 @@ def set_limits() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # 1 byte is less than any core, and the one limit that also stops a core's way into a program
+    # (core(5), kernel/coredump.c).
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (min(hard, 1) if hard >= 0 else 1,) * 2)
 
 
 def _closer(client: socket.socket) -> Callable[[Verdict], None]:

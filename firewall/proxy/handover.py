@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from firewall.actor import Actor, Process
@@ -42,7 +42,7 @@ class Setup:
     whose `addons` mitmproxy is to load besides, as its option --scripts does. `desk` names what
     makes the judge's desk, "module:function", which is given `approvals`, the folder where
     questions wait for a person; without it nobody is asked. `deeds` is what was done so far and the
-    policy may refer to.
+    policy may refer to. `vault` is `Vault.dump()`, the secrets themselves.
     """
 
     policy: str
@@ -57,6 +57,7 @@ class Setup:
     desk: str = ""
     approvals: str = ""
     deeds: tuple[Deed, ...] = ()
+    vault: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def decode_setup(body: dict[str, Any]) -> Setup:
             "quarantined": verdict,
             "addons": tuple(body["addons"]),
             "deeds": decode_deeds(body),
+            "vault": tuple(body["vault"]),
         }
     )
 
@@ -194,6 +196,10 @@ def _verdict(body: dict[str, Any]) -> Verdict:
             **body,
             "action": Action(body["action"]),
             "severity": Severity(body["severity"]),
-            "obligations": Obligations(**body["obligations"]),
+            "obligations": _obligations(body["obligations"]),
         }
     )
+
+
+def _obligations(body: dict[str, Any]) -> Obligations:
+    return Obligations(**{**body, "inject": tuple(body["inject"])})

@@ -62,7 +62,8 @@ class Reload:
         self._version = policy.version
         self._sources = policy.files
         self._folders |= _folders(policy.files, held=self._folders)
-        if policy.digest != self._digest:
+        # A secret may be another one though the policy is the same.
+        if policy.digest != self._digest or policy.secrets:
             self._replace(policy)
             self._digest = policy.digest
 

@@ -10,11 +10,12 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").rglob("*.py"))
 
 FLOORS = (
-    {"requests", "verdict", "actor", "domains", "words", "redaction", "places", "notes"},
+    {"requests", "verdict", "actor", "domains", "words", "redaction", "places"},
+    {"notes", "credentials"},
     {"deeds", "workloads", "ports"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
-    {"events"},
+    {"events", "vault"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},
     {"cli", "addons"},

@@ -7,6 +7,7 @@ from typing import Literal
 
 from firewall.protocols import inspect_request
 from firewall.requests import HttpRequest
+from firewall.vault import Vault
 
 _PORT = re.compile(r":([0-9]{0,9})")
 
@@ -24,8 +25,11 @@ class Head:
     upgrade: str | None = None
 
 
-def ask(head: Head, host: str, port: int, sni: str | None) -> HttpRequest:
-    """What a request asks for on a flow to `host`:`port` whose TLS handshake named `sni`."""
+def ask(head: Head, host: str, port: int, sni: str | None, vault: Vault) -> HttpRequest:
+    """What a request asks for on a flow to `host`:`port` whose TLS handshake named `sni`.
+
+    `vault` knows the secrets that may be in it.
+    """
     return HttpRequest(
         method=head.method,
         scheme=head.scheme,
@@ -36,8 +40,12 @@ def ask(head: Head, host: str, port: int, sni: str | None) -> HttpRequest:
         sni=canonical(sni) if sni else None,
         version=head.version,
         upgrade=head.upgrade,
-        findings=inspect_request(head.method, head.path, head.fields),
+        findings=(
+            *inspect_request(head.method, head.path, head.fields),
+            *vault.fields(head.fields),
+        ),
         authority_port=_authority_port(head, port),
+        carries=vault.carried(head.path, head.fields),
     )
 
 

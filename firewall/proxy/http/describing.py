@@ -11,6 +11,7 @@ from mitmproxy import http
 from firewall.proxy.http.asking import Head, ask, canonical
 from firewall.proxy.http.flow import Flow
 from firewall.requests import HttpRequest
+from firewall.vault import Vault
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, 5.6.2: what methods and header names are made of."""
@@ -26,7 +27,7 @@ class MalformedError(ValueError):
     """A request that two HTTP parsers may read differently."""
 
 
-def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
+def describe(exchange: http.HTTPFlow, flow: Flow, vault: Vault) -> HttpRequest:
     """What the request asks for; raises MalformedError for what is not plainly one thing."""
     request = exchange.request
     if exchange.error is not None:
@@ -43,7 +44,7 @@ def describe(exchange: http.HTTPFlow, flow: Flow) -> HttpRequest:
         stated=_stated(request),
         upgrade=upgrade(request),
     )
-    return ask(head, host, port, exchange.client_conn.sni)
+    return ask(head, host, port, exchange.client_conn.sni, vault)
 
 
 def reason_of(error: str) -> str:

@@ -20,6 +20,7 @@ from firewall.ports import Answer
 from firewall.protocols import Conversation, Identity, Watch, identify, inspect_response
 from firewall.proxy.http.answers import Answers
 from firewall.proxy.http.asking import canonical
+from firewall.proxy.http.bodies import Bodies
 from firewall.proxy.http.describing import (
     MalformedError,
     describe,
@@ -27,6 +28,7 @@ from firewall.proxy.http.describing import (
     switches_to_websocket,
 )
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
+from firewall.proxy.http.inject import inject
 from firewall.proxy.http.layers import Closed, Found, Http, Relay
 from firewall.proxy.http.refuse import refusal, unreachable
 from firewall.proxy.http.road import Road, UnreachableError
@@ -47,6 +49,7 @@ class Egress:
     def __init__(self, door: Judge) -> None:
         self.judge = door
         self.answers = Answers(lambda: self.judge)
+        self.bodies = Bodies(lambda: self.judge)
         self._flows: dict[str, Flow] = {}
 
     def adopt(self, client: connection.Client, known: Flow) -> None:
@@ -143,7 +146,8 @@ class Egress:
         with self._guard("requestheaders", refuse, known):
             judge.probe("http.requestheaders")
             try:
-                state = Exchange(known, describe(exchange, known))
+                vault = self.judge.vault
+                state = Exchange(known, describe(exchange, known, vault), vault)
             except MalformedError as error:
                 refuse(await self._judge_malformed(exchange.client_conn, str(error)))
                 return
@@ -155,7 +159,10 @@ class Egress:
     ) -> None:
         known, asked = state.flow, state.asked
         if known.kind == "refuse":
-            refuse(known.verdict)
+            # A secret in it makes it worse than the connection alone was.
+            told = asked.carries or any(each.kind == "secret" for each in asked.findings)
+            verdict = await self._road().ask(asked, known) if told else known.verdict
+            refuse(known.verdict if verdict.allowed else verdict)
             return
         verdict = await self._road().ask(asked, known)
         state.tool_calls = verdict.obligations.tool_calls
@@ -173,25 +180,10 @@ class Egress:
             return
         exchange.request.data.host = known.address_of(asked.host, asked.port) or ""
         prepare(exchange, known)
+        if verdict.obligations.inject:
+            injections = self.judge.policy.injections(verdict.obligations.inject)
+            state.signing = inject(exchange.request, injections, self.judge.vault)
         state.allowed = True
-
-    def watch(self, exchange: http.HTTPFlow, direction: Direction, data: bytes) -> Found | None:
-        """Look at a piece of a body: None where nothing was found."""
-        state = exchange_of(exchange)
-        if state is None:
-            raise PermissionError("a body without a judged request")
-        found: Found | None = None
-
-        def refuse(verdict: Verdict) -> None:
-            nonlocal found
-            found = Found(exchange, state, direction, (), verdict)
-
-        with self._guard("body", refuse, state.flow, state.asked):
-            judge.probe("http.body")
-            message = exchange.request if direction == "sent" else exchange.response
-            findings = state.watch_body(direction, message, data) if message is not None else ()
-            found = Found(exchange, state, direction, findings) if findings else None
-        return found
 
     async def egress_finding(self, found: Found) -> None:
         """Judge what was found in a piece of a body, before it is passed on."""
@@ -240,7 +232,8 @@ class Egress:
                 raise PermissionError("the server switched to a protocol that nobody asked for")
             if exchange.response.status_code == 101 and state.tool_calls:
                 raise PermissionError("tool calls cannot be read in a WebSocket")
-            if findings := inspect_response(exchange.response.headers.fields):
+            fields = exchange.response.headers.fields
+            if findings := inspect_response(fields) + self.judge.vault.fields(fields):
                 place = (state.asked.host, state.asked.port)
                 verdict = await self._road().ask(
                     Message(*place, CARRIER, "received", findings), known
@@ -297,7 +290,11 @@ class Egress:
             direction: Direction = "sent" if message.from_client else "received"
             carrier = "tls stream" if stream.client_conn.tls else "tcp stream"
             watch = stream.metadata.setdefault(f"{KEY}.stream", Conversation(carrier))
-            findings = watch.feed(direction, content)
+            vault = self.judge.vault
+            lookout = stream.metadata.setdefault(
+                f"{KEY}.{direction}", vault.stream(carrier, direction)
+            )
+            findings = watch.feed(direction, content) + lookout.feed(content)
             if findings:
                 found = Message(known.host, known.port, carrier, direction, findings)
                 verdict = await self._road().ask(found, known)
@@ -329,7 +326,7 @@ class Egress:
         return await self._judge_other(known, context, identity, data)
 
     def _http(self, known: Flow, context: Context, mode: HTTPMode) -> layer.Layer:
-        http_layer = Http(context, mode, self, self.answers)
+        http_layer = Http(context, mode, self.bodies, self.answers)
         known.waiting = http_layer.waiting
         return http_layer
 

@@ -12,6 +12,7 @@ from firewall.protocols import Watch
 from firewall.proxy.handover import Handover
 from firewall.proxy.http.watching import BodyWatch
 from firewall.requests import Direction, Finding, HttpRequest, ToolCall
+from firewall.vault import Lookout, Vault
 from firewall.verdict import Action, Severity, Verdict
 
 KEY = "firewall"
@@ -37,6 +38,17 @@ class Rewriter(Protocol):
 
     def finish(self) -> Steps:
         """The answer is complete."""
+
+
+class Signing(Protocol):
+    """Signs a request; its head waits for its body where that is needed."""
+
+    @property
+    def needs_body(self) -> bool: ...
+
+    def sign(self, body: bytes) -> tuple[Finding, ...]:
+        """Set the signature; what is wrong with the client's own, in which case none is set."""
+        ...
 
 
 def no_window(_: connection.Connection) -> int:
@@ -114,18 +126,21 @@ def flow_at_proxy(client: connection.Client, actor: Actor) -> Flow:
 class Exchange:
     """One request and its answer: what was asked, whether it may pass, and who watches it.
 
-    `tool_calls` says that the answer's tool calls are to be judged, `rewriter` who reads them.
+    `tool_calls` says that the answer's tool calls are to be judged, `rewriter` who reads them;
+    `signing` signs the request once its whole body is there.
     """
 
-    def __init__(self, flow: Flow, asked: HttpRequest) -> None:
+    def __init__(self, flow: Flow, asked: HttpRequest, vault: Vault) -> None:
         self.flow = flow
+        self._vault = vault
         self.asked = asked
         self.allowed = False
         self.blocked: Verdict | None = None
         self.tool_calls = False
         self.rewriter: Rewriter | None = None
+        self.signing: Signing | None = None
         self._bodies: dict[Direction, BodyWatch] = {}
-        self._messages: dict[Direction, Watch] = {}
+        self._messages: dict[Direction, tuple[Watch, Lookout]] = {}
 
     def watch_body(
         self, direction: Direction, message: http.Message, data: bytes
@@ -133,13 +148,15 @@ class Exchange:
         if direction not in self._bodies:
             encoding = message.headers.get("content-encoding", "")
             content_type = message.headers.get("content-type", "")
-            self._bodies[direction] = BodyWatch(direction, encoding, content_type)
+            self._bodies[direction] = BodyWatch(direction, self._vault, encoding, content_type)
         return self._bodies[direction].feed(data)
 
     def watch_message(self, direction: Direction, content: bytes) -> tuple[Finding, ...]:
         if direction not in self._messages:
-            self._messages[direction] = Watch("websocket", direction)
-        return self._messages[direction].feed(content, end=True)
+            lookout = self._vault.stream("websocket", direction)
+            self._messages[direction] = Watch("websocket", direction), lookout
+        watch, lookout = self._messages[direction]
+        return watch.feed(content, end=True) + lookout.feed(content)
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:

@@ -19,7 +19,6 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     HttpLayer,
     HTTPMode,
-    HttpStream,
     SendHttp,
 )
 from mitmproxy.proxy.layers.http._events import (
@@ -41,9 +40,10 @@ from wsproto.utilities import LocalProtocolError
 
 from firewall.proxy.http.answers import Answers, Asked, EgressToolCallHook
 from firewall.proxy.http.errorpage import install as explain_errors
-from firewall.proxy.http.flow import Exchange, exchange_of
+from firewall.proxy.http.flow import UNJUDGED, Exchange, exchange_of
 from firewall.proxy.http.informational import install as drop_advice
 from firewall.proxy.http.refuse import refusal, unreachable
+from firewall.proxy.http.signed import Signed
 from firewall.proxy.http.trailers import install as drop_trailers
 from firewall.proxy.refusal import sentence
 from firewall.requests import Direction, Finding, ToolCall
@@ -91,9 +91,10 @@ class EgressMalformedHook(commands.StartHook):  # type: ignore[no-untyped-call]
 
 
 class Watcher(Protocol):
-    """Who looks at the pieces of a body."""
+    """Who looks at the pieces of a body, and signs for it."""
 
     def watch(self, flow: http.HTTPFlow, direction: Direction, data: bytes) -> Found | None: ...
+    def sign(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> Found | None: ...
 
 
 class Http(HttpLayer):
@@ -142,7 +143,7 @@ class Http(HttpLayer):
         return found.context.layers[-1] if found and found.context.layers else None
 
 
-class Stream(HttpStream):
+class Stream(Signed):
     """One request and its answer."""
 
     def __init__(
@@ -162,7 +163,7 @@ class Stream(HttpStream):
         if waits and self.flow.response:
             yield from self.answer(self.flow.response)
 
-    def start_request_stream(self) -> Commands:
+    def send_head(self) -> Commands:
         if not (yield from self.make_server_connection()):
             return
         self._frame_body()
@@ -174,6 +175,8 @@ class Stream(HttpStream):
         exchange = exchange_of(self.flow)
         if exchange is None or not exchange.allowed:
             yield from self.fail("the request was not judged")
+            return False
+        if not (yield from self._signs(exchange)):
             return False
         request, server = self.flow.request, self.flow.server_conn
         connection, error = yield GetHttpConnection(
@@ -188,6 +191,18 @@ class Stream(HttpStream):
         self.context.server = self.flow.server_conn = connection
         return True
 
+    def _signs(self, exchange: Exchange) -> layer.CommandGenerator[bool]:
+        """Have the request signed, where its rule says so; whether it may go on."""
+        found = self._watcher.sign(self.flow, exchange, self.gathered)
+        if found is None:
+            return True
+        if found.verdict is None:
+            yield EgressFindingHook(found)
+        verdict = found.verdict or UNJUDGED
+        if not verdict.allowed:
+            yield from self.answer(refusal(self.flow.request, verdict, exchange.asked))
+        return verdict.allowed
+
     def _frame_body(self) -> None:
         """An HTTP/2 body may have no stated length; unframed in HTTP/1 it would be read as the
         next request."""
@@ -201,13 +216,13 @@ class Stream(HttpStream):
     def state_stream_request_body(
         self, event: RequestData | RequestTrailers | RequestEndOfMessage
     ) -> Commands:
-        if isinstance(event, RequestData) and not (yield from self._passes("sent", event.data)):
+        if isinstance(event, RequestData) and not (yield from self.passes("sent", event.data)):
             return
         yield from super().state_stream_request_body(event)
 
     def state_stream_response_body(self, event: events.Event) -> Commands:
         passes = not isinstance(event, ResponseData) or (
-            yield from self._passes("received", event.data)
+            yield from self.passes("received", event.data)
         )
         if not passes:
             return
@@ -241,7 +256,7 @@ class Stream(HttpStream):
                 yield from super().state_stream_response_body(ResponseData(self.stream_id, step))
         return True
 
-    def _passes(self, direction: Direction, data: bytes) -> layer.CommandGenerator[bool]:
+    def passes(self, direction: Direction, data: bytes) -> layer.CommandGenerator[bool]:
         found = self._watcher.watch(self.flow, direction, data)
         if found is None:
             return True

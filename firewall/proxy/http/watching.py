@@ -8,6 +8,7 @@ from firewall.protocols import Watch
 from firewall.protocols.codings import DECODE_ERRORS, chain, decoders
 from firewall.protocols.grpc import Pieces
 from firewall.requests import Direction, Finding
+from firewall.vault import Vault
 
 CARRIER = "http body"
 GRPC = "application/grpc"
@@ -23,19 +24,23 @@ class BodyWatch:
     The bytes are always watched as sent too: a server may ignore what Content-Encoding says.
     """
 
-    def __init__(self, direction: Direction, encoding: str, content_type: str = "") -> None:
+    def __init__(
+        self, direction: Direction, vault: Vault, encoding: str, content_type: str = ""
+    ) -> None:
         self._direction = direction
         self._raw = Watch(CARRIER, direction)
         self._decoders = decoders(encoding)
         self._decoded = Watch(CARRIER, direction) if self._decoders else self._raw
         self._pieces = Pieces() if content_type.lower().startswith(GRPC) else None
         self._streamed = Watch("grpc", direction) if self._pieces else self._raw
+        self._secrets = vault.stream(CARRIER, direction)
+        self._inside = vault.stream(f"decoded {CARRIER}", direction)
         self._read = 0
         self._made = 0
 
     def feed(self, data: bytes) -> tuple[Finding, ...]:
         """What these bytes gave away."""
-        found = self._raw.feed(data)
+        found = self._raw.feed(data) + self._secrets.feed(data)
         for piece in self._pieces.feed(data) if self._pieces else ():
             found += self._streamed.feed(piece)
         if not self._decoders or not data:
@@ -54,7 +59,7 @@ class BodyWatch:
             if self._made > FREE + RATIO * self._read:
                 self._decoders = []
                 return found + self._bomb()
-            found += self._decoded.feed(piece)
+            found += self._decoded.feed(piece) + self._inside.feed(piece)
         return found
 
     def _bomb(self) -> tuple[Finding, ...]:

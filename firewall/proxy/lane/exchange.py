@@ -17,6 +17,7 @@ from firewall.proxy.lane.messages import Half
 from firewall.proxy.lane.stream import Stream
 from firewall.proxy.lane.upstream import Upstream
 from firewall.requests import Direction, Finding, HttpRequest
+from firewall.vault import Vault
 from firewall.verdict import Verdict
 
 SWITCHING_PROTOCOLS = 101
@@ -48,10 +49,11 @@ class Host(Protocol):
 class Exchange:
     """Begins when the request's head is read; `start` once it is allowed."""
 
-    def __init__(self, host: Host, head: Head, asked: HttpRequest) -> None:
+    def __init__(self, host: Host, head: Head, asked: HttpRequest, vault: Vault) -> None:
         self.head = head
         self.asked = asked
-        self.sent = Half("sent", head, messages.request_body(head))
+        self.sent = Half("sent", head, messages.request_body(head), vault)
+        self._vault = vault
         self.over = False
         self._host = host
         self._upstream: Upstream | None = None
@@ -190,12 +192,13 @@ class Exchange:
 
     def _answered(self, answer: AnswerHead, rest: bytes) -> None:
         body = messages.answer_body(self.head.method, answer)
-        received = Half("received", answer, body)
+        received = Half("received", answer, body, self._vault)
         out, findings = received.take(rest)
         self._received = received
         self._keeps = not messages.wants_close(answer) and not isinstance(body, Open)
         before = messages.answer_bytes(answer, body, close=self._closes)
-        self._pass_on("received", before + out, (*inspect_response(answer.headers), *findings))
+        told = (*inspect_response(answer.headers), *self._vault.fields(answer.headers))
+        self._pass_on("received", before + out, (*told, *findings))
 
     def _ended(self) -> None:
         """The server has closed: the end of an answer without a length, or a cut."""

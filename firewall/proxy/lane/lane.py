@@ -48,7 +48,7 @@ class Lane:
 
     def takes(self, request: Connect, verdict: Verdict) -> bool:
         """Whether an allowed flow can go this way; all it takes is known at the ClientHello."""
-        if verdict.obligations.tool_calls or request.address is None:
+        if verdict.obligations.deep or request.address is None:
             return False
         if request.protocol == "http":
             return True

@@ -9,10 +9,12 @@ from typing import Literal
 from firewall.protocols import ProtocolError
 from firewall.protocols.http1 import AnswerHead, Head
 from firewall.protocols.http1body import Body, Chunked, Counted, Open
+from firewall.proxy.handover import Handover
 from firewall.proxy.http import asking
 from firewall.proxy.http.pages import Page
 from firewall.proxy.http.watching import BodyWatch
-from firewall.requests import Direction, Finding
+from firewall.requests import Direction, Finding, HttpRequest
+from firewall.vault import Vault
 
 type Fields = Sequence[tuple[bytes, bytes]]
 
@@ -53,6 +55,12 @@ def described(head: Head, scheme: Literal["http", "https"]) -> asking.Head:
     """A head as it is judged."""
     stated = [each.decode("latin-1") for each in head.values(b"host")]
     return asking.Head(head.method, scheme, head.target, head.version, head.headers, stated)
+
+
+def asked(head: Head, given: Handover, vault: Vault) -> HttpRequest:
+    """What the request of a flow asks for."""
+    told = described(head, "https" if given.protocol == "tls" else "http")
+    return asking.ask(told, given.host, given.port, given.sni, vault)
 
 
 def expects_continue(head: Head) -> bool:
@@ -122,12 +130,15 @@ def answer_body(method: str, answer: AnswerHead) -> Body:
 class Half:
     """One direction of an exchange: its body is cut out, watched, and framed anew."""
 
-    def __init__(self, direction: Direction, head: Head | AnswerHead, body: Body) -> None:
+    def __init__(
+        self, direction: Direction, head: Head | AnswerHead, body: Body, vault: Vault
+    ) -> None:
         self.body = body
         self._direction: Direction = direction
         self._head = head
         self._chunked = not isinstance(body, Counted)
         self._watch: BodyWatch | None = None
+        self._vault = vault
 
     def take(self, data: bytes) -> tuple[bytes, tuple[Finding, ...]]:
         """What is sent on of the data, and what was found in it. Raises ProtocolError."""
@@ -146,7 +157,7 @@ class Half:
     def _watched(self, content: bytes) -> tuple[Finding, ...]:
         if self._watch is None:
             encoding, kind = self._value(b"content-encoding"), self._value(b"content-type")
-            self._watch = BodyWatch(self._direction, encoding, kind)
+            self._watch = BodyWatch(self._direction, self._vault, encoding, kind)
         return self._watch.feed(content)
 
     def _value(self, name: bytes) -> str:

@@ -18,7 +18,7 @@ from firewall.protocols import ProtocolError, identify
 from firewall.protocols.http1 import Head, parse_head
 from firewall.protocols.http1body import Counted
 from firewall.proxy.handover import Handover, Traffic
-from firewall.proxy.http import asking, pages
+from firewall.proxy.http import pages
 from firewall.proxy.http.pages import Page
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.lane import messages
@@ -173,7 +173,9 @@ class Visit:
             self._go_deep()
 
     def _judge(self, head: Head) -> None:
-        exchange = self._exchange = Exchange(self, head, self._describe(head))
+        vault = self._house.judge.vault
+        asked = messages.asked(head, self._given, vault)
+        exchange = self._exchange = Exchange(self, head, asked, vault)
         self._touch()
 
         def answer(verdict: Verdict) -> None:
@@ -181,17 +183,13 @@ class Visit:
 
         self._house.judge.decide(exchange.asked, self._given.actor, self._facts, answer)
 
-    def _describe(self, head: Head) -> HttpRequest:
-        described = messages.described(head, "https" if self._tls else "http")
-        return asking.ask(described, self._given.host, self._given.port, self._given.sni)
-
     def _go_on(self, exchange: Exchange, verdict: Verdict) -> None:
         with self.guard("lane.verdict"):
             judge.probe("lane.verdict")
             standing = self._house.judge.standing(verdict)
             if self._over or exchange.over:
                 return
-            if standing.allowed and standing.obligations.tool_calls:
+            if standing.allowed and standing.obligations.deep:
                 self._go_deep()
                 return
             self._buffer = self._buffer[exchange.head.length :]

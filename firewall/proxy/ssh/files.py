@@ -34,6 +34,8 @@ class Files:
         self._transfer = transfer
         self._reply = reply
         self._beside = Watched(visit, SESSION)
+        sides: tuple[Direction, ...] = ("sent", "received")
+        self._secrets = {each: visit.judge.vault.stream(SESSION, each) for each in sides}
 
     async def sent(self, data: bytes, datatype: int | None) -> bytes:
         if datatype is not None:
@@ -49,6 +51,8 @@ class Files:
         self, direction: Direction, feed: Callable[[bytes], list[Packet]], data: bytes
     ) -> bytes:
         await self._visit.spend(direction, len(data))
+        if findings := self._secrets[direction].feed(data):
+            await self._visit.ask_about(SESSION, direction, findings)
         try:
             return b"".join([await self._judge(direction, packet) for packet in feed(data)])
         except ProtocolError as error:

@@ -3,9 +3,9 @@
 from typing import Protocol
 
 from firewall.protocols import Conversation, Watch
-from firewall.protocols.conversation import Side
 from firewall.proxy.ssh.visit import Visit
 from firewall.requests import Direction
+from firewall.vault import Watcher
 
 SESSION = "ssh session"
 FORWARD = "ssh stream"
@@ -29,7 +29,7 @@ class Watched:
         self._visit = visit
         self._carrier = carrier
         self._conversation = Conversation(carrier) if carrier == FORWARD else None
-        self._watches: dict[tuple[Direction, int | None], Watch | Side] = {}
+        self._watches: dict[tuple[Direction, int | None], Watcher] = {}
 
     async def sent(self, data: bytes, datatype: int | None) -> bytes:
         return await self._look("sent", data, datatype)
@@ -46,7 +46,7 @@ class Watched:
             await self._visit.ask_about(self._carrier, direction, findings)
         return data
 
-    def _make(self, direction: Direction) -> Watch | Side:
-        if self._conversation is not None:
-            return self._conversation.side(direction)
-        return Watch(self._carrier, direction)
+    def _make(self, direction: Direction) -> Watcher:
+        told = self._conversation
+        watch = told.side(direction) if told is not None else Watch(self._carrier, direction)
+        return self._visit.judge.vault.beside(watch, self._carrier, direction)

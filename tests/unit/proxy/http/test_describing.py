@@ -9,6 +9,7 @@ from mitmproxy.http import HTTPFlow, Request
 from firewall.proxy.http.asking import name_of, port_of
 from firewall.proxy.http.describing import MalformedError, describe, prepare
 from firewall.proxy.http.flow import Flow
+from firewall.vault import Vault
 
 HERE = Flow("intercept", host="good.test", port=443)
 
@@ -67,9 +68,9 @@ def test_any_authority_has_a_name_and_perhaps_a_port(authority: str) -> None:
 
 def test_of_two_stated_ports_the_odd_one_is_judged() -> None:
     flow = exchange()
-    assert describe(flow, HERE).authority_port is None
+    assert describe(flow, HERE, Vault()).authority_port is None
     flow.request.headers.fields = ((b"Host", b"good.test:443"), (b"Host", b"good.test:9999"))
-    assert describe(flow, HERE).authority_port == 9999
+    assert describe(flow, HERE, Vault()).authority_port == 9999
 
 
 @given(st.text(st.characters(codec="ascii")))
@@ -80,7 +81,7 @@ def test_case_does_not_matter_to_any_authority(authority: str) -> None:
 def test_a_request_is_described_by_its_destination_not_by_its_host_header() -> None:
     flow = exchange()
     flow.request.headers["host"] = "evil.test"
-    asked = describe(flow, HERE)
+    asked = describe(flow, HERE, Vault())
     assert (asked.host, asked.port, asked.authority) == ("good.test", 443, "evil.test")
 
 
@@ -89,12 +90,12 @@ def test_only_http_1_0_may_leave_out_the_host(version: bytes, authority: str) ->
     flow = exchange(http_version=version)
     del flow.request.headers["host"]
     flow.request.authority = ""
-    assert describe(flow, HERE).authority == authority
+    assert describe(flow, HERE, Vault()).authority == authority
 
 
 def test_a_method_is_described_as_it_is_sent() -> None:
     """RFC 9110, 9.1: methods are case-sensitive; what allows GET does not allow get."""
-    assert describe(exchange(method=b"get"), HERE).method == "get"
+    assert describe(exchange(method=b"get"), HERE, Vault()).method == "get"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_method_is_described_as_it_is_sent() -> None:
 )
 def test_what_could_be_read_twice_is_refused(changes: dict[str, bytes], why: str) -> None:
     with pytest.raises(MalformedError, match=why):
-        describe(exchange(**changes), HERE)
+        describe(exchange(**changes), HERE, Vault())
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_headers_that_could_be_read_twice_are_refused(name: bytes, value: bytes)
     flow = exchange()
     flow.request.headers.fields += ((name, value),)
     with pytest.raises(MalformedError, match="header"):
-        describe(flow, HERE)
+        describe(flow, HERE, Vault())
 
 
 @pytest.mark.parametrize("coding", [b"gzip, chunked", b"identity", b"\x0bchunked"])
@@ -125,7 +126,7 @@ def test_a_body_in_a_coding_that_is_not_read_is_refused(coding: bytes) -> None:
     flow = exchange()
     flow.request.headers.fields += ((b"Transfer-Encoding", coding),)
     with pytest.raises(MalformedError, match="only chunked is read"):
-        describe(flow, HERE)
+        describe(flow, HERE, Vault())
 
 
 def test_other_upgrades_are_declined_and_websocket_is_kept() -> None:
@@ -133,7 +134,7 @@ def test_other_upgrades_are_declined_and_websocket_is_kept() -> None:
     flow.request.headers["Connection"] = "Upgrade, HTTP2-Settings, close"
     flow.request.headers["Upgrade"] = "h2c"
     flow.request.headers["HTTP2-Settings"] = "AAMAAABkAAQAAP__"
-    assert describe(flow, HERE).upgrade == "h2c"
+    assert describe(flow, HERE, Vault()).upgrade == "h2c"
     prepare(flow, HERE)
     assert flow.request.headers["connection"] == "close"
     assert "upgrade" not in flow.request.headers

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from firewall.proxy.http import egress
+from firewall.proxy.http import bodies, egress
 from tests.unit.proxy.http.stage import (
     HANDSHAKE,
     LOGIN,
@@ -60,6 +60,7 @@ POINTS: dict[str, Callable[[Stage, int], None]] = {
     "requestheaders": fetch,
     "server_connect": fetch,
     "body": upload,
+    "sign": fetch,
     "egress_finding": upload,
     "egress_malformed": mumble,
     "responseheaders": fetch,
@@ -107,6 +108,7 @@ def test_a_fault_in_http_connect_is_a_recorded_deny(monkeypatch: pytest.MonkeyPa
 def test_every_guarded_point_has_its_fault() -> None:
     """`late` and the end of a connection let nothing through and refuse nothing."""
     points = set(re.findall(r'self\._guard\("(\w+)"', inspect.getsource(egress)))
+    points |= set(re.findall(r'"http\.(\w+)", refuse', inspect.getsource(bodies)))
     assert points - {"late", "client_disconnected"} == set(POINTS) | {"http_connect"}
 
 

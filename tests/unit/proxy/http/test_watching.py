@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from firewall.protocols.codings import decoders
 from firewall.proxy.http.watching import FREE, BodyWatch
+from firewall.vault import Vault
 from tests.unit.protocols.test_grpc import wrap
 from tests.unit.proxy.http.stage import LOGIN
 
@@ -37,7 +38,7 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def findings(encoding: str, pieces: list[bytes]) -> list[str]:
-    watch = BodyWatch("sent", encoding)
+    watch = BodyWatch("sent", Vault(), encoding)
     return [found.kind for piece in pieces for found in watch.feed(piece)]
 
 
@@ -66,7 +67,7 @@ def test_what_is_not_what_it_says_is_watched_as_sent() -> None:
 def test_a_bomb_is_a_finding_where_it_is_sent(encoding: str) -> None:
     bomb = CODINGS[encoding](bytes(20 * FREE))
     assert findings(encoding, [bomb]) == ["protocol-mismatch"]
-    assert BodyWatch("received", encoding).feed(bomb) == ()
+    assert BodyWatch("received", Vault(), encoding).feed(bomb) == ()
 
 
 def test_unknown_and_too_many_codings_are_not_decoded() -> None:
@@ -83,6 +84,6 @@ def test_no_bytes_make_it_raise(encoding: str, pieces: list[bytes]) -> None:
 @pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto"])
 def test_a_stream_inside_grpc_is_read(content_type: str) -> None:
     body = wrap(b"SSH-2.0-") + wrap(b"OpenSSH_9.9\r\n")
-    (finding,) = BodyWatch("sent", "", content_type).feed(body)
+    (finding,) = BodyWatch("sent", Vault(), "", content_type).feed(body)
     assert (finding.kind, finding.name, finding.where) == ("tunnel", "ssh", "message 1, sent")
-    assert BodyWatch("sent", "", "application/json").feed(body) == ()
+    assert BodyWatch("sent", Vault(), "", "application/json").feed(body) == ()

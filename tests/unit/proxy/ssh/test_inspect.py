@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from firewall.proxy.ssh.inspect import FORWARD, SESSION, Watched
 from firewall.proxy.ssh.visit import Visit
 from firewall.requests import Direction, Finding
+from firewall.vault import Vault
 
 RANDOM = random.Random(4)
 NOISE = [RANDOM.randbytes(64), RANDOM.randbytes(234), RANDOM.randbytes(60)]
@@ -20,6 +22,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
+        self.judge = SimpleNamespace(vault=Vault())
 
     async def spend(self, direction: Direction, size: int) -> None:
         return

@@ -1,0 +1,62 @@
+"""Secrets that the firewall holds for the agent, and what becomes of the requests that need them.
+
+These values say which secret it is and where it is found, never what it is.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+type Place = Literal["header", "query", "basic", "aws"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is found, and how the agent knows it.
+
+    `source` is "env:NAME", "file:/path" or "command:words". The agent has a placeholder for it in
+    the environment variable `variable` ("": it has none), which begins with `looks_like`. `where`
+    is the place in the policy ("agent.yaml:12").
+    """
+
+    source: str
+    variable: str = ""
+    looks_like: str = ""
+    where: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it: the agent's variable, or where it is found."""
+        return self.variable or self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """What is set in the requests of a rule.
+
+    "header": the header `name`, to the secret behind `scheme`, if any; "query": the parameter
+    `name`; "basic": Basic authentication of the user `name`. "aws": the request is signed anew with
+    the access key, the secret key and, if there is a third secret, the session token.
+    """
+
+    place: Place
+    secrets: tuple[Secret, ...]
+    name: str = ""
+    scheme: str = ""
+
+    def holds(self, secret: str, place: str) -> bool:
+        """Whether the placeholder of the secret of this name may stand at a place of a request
+        ("header x-api-key", "query key")."""
+        return any(each.name == secret for each in self.secrets) and place in self.places
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where in a request it belongs, as `requests.Carried` has it."""
+        match self.place:
+            case "header":
+                return (f"header {self.name.lower()}",)
+            case "query":
+                return (f"query {self.name}",)
+            case "basic":
+                return ("header authorization",)
+            case "aws":
+                return ("header authorization", "header x-amz-security-token")

@@ -1,0 +1,55 @@
+"""The pieces of bodies on their way: looked at, and signed for where the policy says so."""
+
+from collections.abc import Callable
+
+from mitmproxy import http
+
+from firewall import judge
+from firewall.judge import Judge, fail_closed
+from firewall.proxy.http.flow import Exchange, exchange_of
+from firewall.proxy.http.layers import Found
+from firewall.requests import Direction
+from firewall.verdict import Verdict
+
+
+class Bodies:
+    """Says what was found in bodies. `door` gives the judge in office."""
+
+    def __init__(self, door: Callable[[], Judge]) -> None:
+        self._door = door
+
+    def watch(self, flow: http.HTTPFlow, direction: Direction, data: bytes) -> Found | None:
+        """Look at a piece of a body: None where nothing was found."""
+        state = exchange_of(flow)
+        if state is None:
+            raise PermissionError("a body without a judged request")
+        found: Found | None = None
+
+        def refuse(verdict: Verdict) -> None:
+            nonlocal found
+            found = Found(flow, state, direction, (), verdict)
+
+        known = state.flow
+        with fail_closed(self._door(), "http.body", refuse, request=state.asked, actor=known.actor):
+            judge.probe("http.body")
+            message = flow.request if direction == "sent" else flow.response
+            findings = state.watch_body(direction, message, data) if message is not None else ()
+            found = Found(flow, state, direction, findings) if findings else None
+        return found
+
+    def sign(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> Found | None:
+        """Sign a request anew: None where that went well. `body` is empty where it streams."""
+        found: Found | None = None
+
+        def refuse(verdict: Verdict) -> None:
+            nonlocal found
+            found = Found(flow, exchange, "sent", (), verdict)
+
+        known = exchange.flow
+        with fail_closed(
+            self._door(), "http.sign", refuse, request=exchange.asked, actor=known.actor
+        ):
+            judge.probe("http.sign")
+            findings = exchange.signing.sign(body) if exchange.signing is not None else ()
+            found = Found(flow, exchange, "sent", findings) if findings else None
+        return found

@@ -1,0 +1,65 @@
+"""Requests whose head waits for their body, because the signature in it covers the body."""
+
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers.http import HttpStream
+from mitmproxy.proxy.layers.http._events import (
+    RequestData,
+    RequestEndOfMessage,
+    RequestTrailers,
+)
+
+from firewall.proxy.http.flow import exchange_of
+from firewall.requests import Direction
+
+LIMIT = 16 << 20
+"""Bytes of a body that is held until its request is signed."""
+TOO_LARGE = (
+    f"a body of more than {LIMIT >> 20} MiB can only be signed where the client states its hash"
+    " (x-amz-content-sha256), as it does for S3"
+)
+
+type Commands = layer.CommandGenerator[None]
+
+
+class Signed(HttpStream):
+    """A stream that can hold a request back until all of it has passed the recognisers."""
+
+    gathered = b""
+
+    def start_request_stream(self) -> Commands:
+        exchange = exchange_of(self.flow)
+        if exchange is not None and exchange.signing and exchange.signing.needs_body:
+            self.client_state = self.state_gather_request_body
+        else:
+            yield from self.send_head()
+
+    def state_gather_request_body(
+        self, event: RequestData | RequestTrailers | RequestEndOfMessage
+    ) -> Commands:
+        if isinstance(event, RequestData):
+            if not (yield from self.passes("sent", event.data)):
+                return
+            self.gathered += event.data
+            if len(self.gathered) > LIMIT:
+                yield from self.fail(TOO_LARGE)
+        elif isinstance(event, RequestEndOfMessage):
+            self.client_state = self.state_done
+            yield from self.send_head()
+            if self.client_state == self.state_stream_request_body:
+                data = RequestData(self.stream_id, self.gathered)
+                yield from super().state_stream_request_body(data)
+                yield from super().state_stream_request_body(event)
+
+    # What the whole stream knows (layers.Stream)
+
+    def send_head(self) -> Commands:
+        """Sign, connect, and send the head; the body is streamed after it."""
+        raise NotImplementedError
+
+    def passes(self, direction: Direction, data: bytes) -> layer.CommandGenerator[bool]:
+        """Whether a piece of a body may go on."""
+        raise NotImplementedError
+
+    def fail(self, why: str) -> Commands:
+        """Answer that it cannot be done, and read off what is left."""
+        raise NotImplementedError

@@ -26,7 +26,7 @@ TOOLS = f"{FILES}/tools.sock"
 _MASK = f"{FILES}/masked"
 _RESOLV = f"{FILES}/resolv.conf"
 _BACKLOG = 64
-_NAMESERVERS = b"nameserver 198.18.0.1\noptions edns0 trust-ad\n"
+NAMESERVERS = b"nameserver 198.18.0.1\noptions edns0 trust-ad\n"
 
 _PRIVATE = ("/run", "/var/run", "/tmp/.X11-unix", "/tmp/.ICE-unix")  # noqa: S108
 _KEPT_IN_RUN = ("/run/nvidia", "/run/opengl-driver", "/run/current-system", "/run/wrappers")
@@ -163,7 +163,7 @@ def _own_files(trust: Trust) -> None:
     linux.mount("tmpfs", FILES, "tmpfs", _NO_PROGRAMS, "mode=755")
     for path, content, mode in (
         (BUNDLE, trust.merged, 0o444),
-        (_RESOLV, _NAMESERVERS, 0o444),
+        (_RESOLV, NAMESERVERS, 0o444),
         (_MASK, b"", 0),
     ):
         _write(path, content, mode)

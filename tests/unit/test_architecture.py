@@ -17,6 +17,7 @@ FLOORS = (
     {"events"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},
+    {"node"},
     {"cli", "addons"},
 )
 """From the ground up. A room imports only rooms of lower floors, and itself."""

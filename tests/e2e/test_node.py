@@ -18,7 +18,7 @@ from tests.e2e.servers import Certificates, Nginx
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = [
-    needs("curl", "nginx", "unshare", "nsenter", "ip"),
+    needs("curl", "nginx", "unshare", "nsenter", "setpriv", "ip"),
     pytest.mark.skipif(os.geteuid() != 0, reason="a node must be root"),
 ]
 
@@ -50,7 +50,7 @@ class House:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [*FIREWALL, "node", "serve", "--config", str(self.config)],
+            [*as_the_unit(), *FIREWALL, "node", "serve", "--config", str(self.config)],
             env=self.workplace.environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -74,6 +74,15 @@ class House:
 
     def hello(self, inside: int) -> subprocess.CompletedProcess[str]:
         return curl(inside, f"https://origin.test:{self.nginx.https}/hello")
+
+
+def as_the_unit() -> list[str]:
+    """With no more capabilities than the systemd unit leaves to the daemon."""
+    unit = (Path(__file__).parents[2] / "deploy/systemd/firewall-node.service").read_text()
+    found = re.search(r"^CapabilityBoundingSet=(.+)$", unit, re.MULTILINE)
+    assert found
+    kept = [f"+{each.removeprefix('CAP_').lower()}" for each in found[1].split()]
+    return ["setpriv", "--no-new-privs", f"--bounding-set=-all,{','.join(kept)}", "--"]
 
 
 def curl(inside: int, *words: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli import approvals, audit, gpu, hook, policy, protocols, sandbox, tools
+from firewall.cli import approvals, audit, gpu, hook, node, policy, protocols, sandbox, tools
 from firewall.cli.options import (
     CheckpointsOption,
     InspectOption,
@@ -29,6 +29,7 @@ app.add_typer(tools.app, name="tools")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(hook.app, name="hook")
 app.add_typer(gpu.app, name="gpu")
+app.add_typer(node.app, name="node")
 
 
 def _version(asked: bool) -> None:

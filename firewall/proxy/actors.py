@@ -49,19 +49,25 @@ class Actors:
         self._finder = finder
         self._post = post
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="actors", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def find(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
         """Find who holds a TCP connection's client end."""
-        self._queue.put(_Asked(client, destination, "tcp", found))
+        self._ask(_Asked(client, destination, "tcp", found))
 
     def find_udp(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
         """Find who sent a datagram."""
-        self._queue.put(_Asked(client, destination, "udp", found))
+        self._ask(_Asked(client, destination, "udp", found))
 
     def close(self) -> None:
         self._queue.put(None)
+
+    def _ask(self, asked: _Asked) -> None:
+        """The thread starts with the first question: most of a node's sandboxes are idle."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="actors", daemon=True)
+            self._thread.start()
+        self._queue.put(asked)
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:

@@ -83,6 +83,11 @@ class DepthLink:
         if self._process is not None:
             self._process.kill()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no depth process runs."""
+        return self._channel is None
+
     def close(self) -> None:
         self._drop()
         self._drop_backlog()

@@ -11,7 +11,7 @@ import logging
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,9 @@ class Gate:
         actors: Actors,
         *,
         lane: "Callable[[HandOver], Lane] | None" = None,
+        numbers: Iterator[int] | None = None,
     ) -> None:
+        """`numbers` are those of the flows, shared by gates that write one chain of records."""
         self.loop = loop
         self.judge = judge
         self._witness = witness
@@ -78,7 +80,7 @@ class Gate:
         self._resolver.pinned = judge.policy.names
         self._flows: set[Flow] = set()
         self._inspected = 0
-        self._numbers = itertools.count(1)
+        self._numbers = numbers or itertools.count(1)
         self._listeners: list[socket.socket] = []
         self._udp: UdpListener | None = None
 
@@ -141,16 +143,21 @@ class Gate:
         else:
             done()
 
-    def close(self) -> None:
-        """Cut every flow and end the depth process."""
-        for listener in self._listeners:
-            self.loop.forget(listener.fileno())
+    def stop(self) -> None:
+        """Take no further flow and end those there are, but for the depth process's."""
+        while self._listeners:
+            self.loop.forget(self._listeners.pop().fileno())
         if self._udp is not None:
             self._udp.close()
+            self._udp = None
         for flow in list(self._flows):
             flow.abort()
         if self._lane is not None:
             self._lane.close()
+
+    def close(self) -> None:
+        """Cut every flow and end the depth process."""
+        self.stop()
         self.depth.close()
         self._resolver.close()
         self._actors.close()

@@ -77,10 +77,10 @@ class ActorFinder:
         with self._lock:
             inodes = [self._inode(client, destination, transport) for client, destination in flows]
         wanted = {inode for inode in inodes if isinstance(inode, int)}
-        parents, holders, unreadable = self._search(wanted)
-        actors = {pid: self._described(pid, parents) for pid in set(holders.values())}
+        parents, found, unreadable = self._search(wanted)
+        actors = {pid: self._described(pid, parents) for pid in set(found.values())}
         return [
-            actors[holders[inode]] if inode in holders else self._missing(inode, unreadable)
+            actors[found[inode]] if inode in found else self._missing(inode, unreadable)
             for inode in inodes
         ]
 
@@ -89,12 +89,12 @@ class ActorFinder:
         parents: dict[int, int] = {}
         for pid in self._recent if wanted else ():
             parents.update(lineage(pid, self._pid))
-        holders, unreadable = _holders(parents, wanted)
-        if len(holders) < len(wanted):
+        found, unreadable = holders(parents, wanted)
+        if len(found) < len(wanted):
             parents = family(self._pid)
-            holders, unreadable = _holders(parents, wanted)
-        self._recent = tuple(dict.fromkeys((*holders.values(), *self._recent)))[:_RECENT]
-        return parents, holders, unreadable
+            found, unreadable = holders(parents, wanted)
+        self._recent = tuple(dict.fromkeys((*found.values(), *self._recent)))[:_RECENT]
+        return parents, found, unreadable
 
     def process(self, pid: int) -> Actor:
         """The actor that is a process, which need not be inside. Never raises."""
@@ -148,7 +148,7 @@ class ActorFinder:
         return Actor(self._sandbox, namespace=self._namespace, unknown=reason)
 
 
-def _holders(parents: Mapping[int, int], wanted: set[int]) -> tuple[dict[int, int], int]:
+def holders(parents: Mapping[int, int], wanted: set[int]) -> tuple[dict[int, int], int]:
     """The first process, parents first, that holds each inode; how many could not be read."""
     found: dict[int, int] = {}
     unreadable = 0

@@ -8,6 +8,8 @@ import os
 import platform
 from collections.abc import Iterable
 
+CLONE_FS = 0x200
+
 MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
@@ -30,6 +32,8 @@ LANDLOCK_WITH_SCOPES = 6
 """The first Landlock ABI that confines signals: Linux 6.12 (landlock(7))."""
 
 _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
 _SYS_CLOSE_RANGE = 436
 _SYS_OPENAT2 = 437
 _SYS_PIDFD_GETFD = 438
@@ -42,6 +46,11 @@ _SECCOMP_SET_MODE_FILTER, _SECCOMP_GET_NOTIF_SIZES = 1, 3
 _RESOLVE_IN_ROOT = 0x10
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
+_AT_EMPTY_PATH = 0x1000
+_OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _MOUNT_ATTR_RDONLY = 1
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_RULE_PATH_BENEATH = 1
@@ -84,6 +93,34 @@ def make_read_only(target: str) -> None:
         ctypes.c_size_t(ctypes.sizeof(attributes)),
     )
     _checked(result, target)
+
+
+def detached(path: str) -> int:
+    """open_tree(2): a read-only mount of the file at `path` that is at no place yet (Linux 5.12).
+
+    It may be carried into another mount namespace: see `attach_mount`.
+    """
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC
+    tree = _checked(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), path)
+    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY, 0, 0, 0)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    try:
+        _checked(
+            _libc.syscall(
+                _SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size
+            ),
+            path,
+        )
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def attach_mount(tree: int, target: int) -> None:
+    """move_mount(2): put a detached mount over what the descriptor `target` refers to."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    _checked(_libc.syscall(_SYS_MOVE_MOUNT, tree, b"", target, b"", flags))
 
 
 def prctl(option: int, *arguments: int) -> int:

@@ -27,7 +27,7 @@ _MASK = f"{FILES}/masked"
 _RESOLV = f"{FILES}/resolv.conf"
 _KEYSTORE = f"{FILES}/cacerts"
 _BACKLOG = 64
-_NAMESERVERS = b"nameserver 198.18.0.1\noptions edns0 trust-ad\n"
+NAMESERVERS = b"nameserver 198.18.0.1\noptions edns0 trust-ad\n"
 
 _PRIVATE = ("/run", "/var/run", "/tmp/.X11-unix", "/tmp/.ICE-unix")  # noqa: S108
 _KEPT_IN_RUN = ("/run/nvidia", "/run/opengl-driver", "/run/current-system", "/run/wrappers")
@@ -165,7 +165,7 @@ def _own_files(trust: Trust) -> None:
     for path, content, mode in (
         (BUNDLE, trust.merged, 0o444),
         (_KEYSTORE, trust.keystore, 0o444),
-        (_RESOLV, _NAMESERVERS, 0o444),
+        (_RESOLV, NAMESERVERS, 0o444),
         (_MASK, b"", 0),
     ):
         _write(path, content, mode)

@@ -5,6 +5,7 @@ sandbox itself is given, with its original destination, to the firewall's listen
 Documentation/networking/tproxy.rst). What is neither TCP nor UDP is dropped.
 """
 
+import errno
 import ipaddress
 import os
 import socket
@@ -54,10 +55,11 @@ class Sockets:
     diag: socket.socket
 
 
-def configure() -> Sockets:
-    """Set up this process's new network namespace and make its sockets.
+def configure(*, again: bool = False) -> Sockets:
+    """Set up this thread's network namespace, a new one, and make its sockets.
 
-    Needs every capability in that namespace. Raises OSError.
+    `again` is for one that may have been set up before: what is there stays, and the rules are
+    replaced in one step. Needs every capability in that namespace. Raises OSError.
     """
     families = [socket.AF_INET]
     if os.path.exists("/proc/sys/net/ipv6"):
@@ -66,8 +68,16 @@ def configure() -> Sockets:
         _set(name, value)
     index = socket.if_nametoindex("lo")
     for message in _interface(index, families):
+        _place(message, again=again)
+    return _capture(families, again=again)
+
+
+def _place(message: Message, *, again: bool) -> None:
+    try:
         transact(socket.NETLINK_ROUTE, [message])
-    return _capture(families)
+    except OSError as error:
+        if not (again and error.errno == errno.EEXIST):
+            raise
 
 
 def _set(name: str, value: str) -> None:
@@ -94,7 +104,7 @@ def _interface(index: int, families: list[socket.AddressFamily]) -> list[Message
     return messages
 
 
-def _capture(families: list[socket.AddressFamily]) -> Sockets:
+def _capture(families: list[socket.AddressFamily], *, again: bool) -> Sockets:
     wide = families[-1]
     tcp = _transparent(wide, socket.SOCK_STREAM)
     udp = _transparent(wide, socket.SOCK_DGRAM)
@@ -108,7 +118,8 @@ def _capture(families: list[socket.AddressFamily]) -> Sockets:
         socket.IPPROTO_TCP: tcp.getsockname()[1],
         socket.IPPROTO_UDP: udp.getsockname()[1],
     }
-    nftables.commit(_rules(families, ports))
+    before = nftables.without_table(_TABLE) if again else []
+    nftables.commit([*before, *_rules(families, ports)])
     diag = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
     for each in (tcp, udp):
         each.setblocking(False)
@@ -151,6 +162,8 @@ def _rules(families: list[socket.AddressFamily], ports: dict[int, int]) -> list[
             match = nftables.destination(family, prefix)
             messages.append(nftables.new_rule(_TABLE, _ARRIVING, match, nftables.go_to(_OWN)))
         messages += [_caught(family, protocol, port) for protocol, port in ports.items()]
+        # For when the listeners are gone: the kernel refuses at once what no socket waits for.
+        messages += [_refused(family, protocol) for protocol in ports]
     return messages
 
 
@@ -166,5 +179,15 @@ def _caught(family: int, protocol: int, port: int) -> Message:
         nftables.family(family),
         nftables.transport(protocol),
         nftables.tproxy(family, port),
+        nftables.verdict(nftables.ACCEPT),
+    )
+
+
+def _refused(family: int, protocol: int) -> Message:
+    return nftables.new_rule(
+        _TABLE,
+        _ARRIVING,
+        nftables.family(family),
+        nftables.transport(protocol),
         nftables.verdict(nftables.ACCEPT),
     )

@@ -25,6 +25,7 @@ DROP = 0
 _GOTO = -4
 _SUBSYSTEM = 10 << 8
 _NEW_TABLE, _NEW_CHAIN, _NEW_RULE = _SUBSYSTEM | 0, _SUBSYSTEM | 3, _SUBSYSTEM | 6
+_DELETE_TABLE = _SUBSYSTEM | 2
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _INET = 1
 _PREROUTING = 0
@@ -109,6 +110,15 @@ def tproxy(address_family: int, port: int) -> bytes:
 def new_table(table: str) -> Message:
     """Make a table of the family inet (IPv4 and IPv6)."""
     return Message(_NEW_TABLE, _CREATE, _general(_INET) + text(1, table))
+
+
+def without_table(table: str) -> list[Message]:
+    """Remove a table, if there is one: it is made first, as only what is there can be removed."""
+    body = _general(_INET) + text(1, table)
+    return [
+        Message(_NEW_TABLE, NLM_F_CREATE | NLM_F_ACK, body),
+        Message(_DELETE_TABLE, NLM_F_ACK, body),
+    ]
 
 
 def new_chain(table: str, chain: str) -> Message:

@@ -18,6 +18,7 @@ FLOORS = (
     {"events", "vault"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},
+    {"node"},
     {"cli", "addons"},
 )
 """From the ground up. A room imports only rooms of lower floors, and itself."""

@@ -1,0 +1,96 @@
+"""What a node is told in its file: where it listens, its policies, and who may do what.
+
+    version: 1
+    socket: /run/firewall/node.sock
+    policies: {coding: /etc/firewall/coding.yaml, training: rl-training}
+    grants:
+      - {users: [ci], groups: [docker], do: [attach, release, status], policies: [coding], of: own}
+
+Root may do everything. `of: own` is about processes of the caller's own user, and about sandboxes
+that this user has made; `of: anyone` about all.
+"""
+
+import grp
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from firewall.node.client import SOCKET
+from firewall.policy.document import validate
+from firewall.policy.strict import Strict
+from firewall.policy.text import read
+
+type Deed = Literal["create", "attach", "release", "status", "quarantine", "reopen"]
+
+
+class Grant(Strict):
+    """Some users and groups, and what they may do. No policies named means any of them."""
+
+    users: list[str] = Field(default_factory=list)
+    groups: list[str] = Field(default_factory=list)
+    do: list[Deed]
+    policies: list[str] = Field(default_factory=list)
+    of: Literal["own", "anyone"] = "own"
+
+
+class NodeConfig(Strict):
+    """The whole file."""
+
+    version: Literal[1]
+    socket: str = SOCKET
+    policies: dict[str, str] = Field(min_length=1)
+    grants: list[Grant] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who asks, as the kernel tells it (SO_PEERCRED and SO_PEERGROUPS, unix(7))."""
+
+    pid: int
+    uid: int
+    gids: frozenset[int]
+
+    def __str__(self) -> str:
+        return f"uid {self.uid}, pid {self.pid}"
+
+
+def load_config(path: Path) -> NodeConfig:
+    """Read a node's file. Raises PolicyError with the line of every fault."""
+    return validate(NodeConfig, read(path, str(path)), str(path))
+
+
+def may(config: NodeConfig, peer: Peer, deed: str, policy: str, owner: int) -> bool:
+    """Whether a peer may do this to a sandbox of that policy, whose user is `owner`."""
+    if peer.uid == 0:
+        return True
+    return any(
+        deed in grant.do
+        and (not grant.policies or policy in grant.policies)
+        and (grant.of == "anyone" or owner == peer.uid)
+        and _names(grant, peer)
+        for grant in config.grants
+    )
+
+
+def _names(grant: Grant, peer: Peer) -> bool:
+    users = {_uid(each) for each in grant.users}
+    groups = {_gid(each) for each in grant.groups}
+    return peer.uid in users or bool(peer.gids & groups)
+
+
+def _uid(name: str) -> int:
+    """A user's number; -1, which nobody has, where this machine knows no such user."""
+    try:
+        return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return -1
+
+
+def _gid(name: str) -> int:
+    try:
+        return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+    except KeyError:
+        return -1

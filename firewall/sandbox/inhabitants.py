@@ -1,0 +1,82 @@
+"""The processes of a network namespace that somebody else has made: a container's, say.
+
+They have no common ancestor of ours: an engine starts what `exec` adds beside the first one. So
+they are told by the namespace alone.
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from firewall.sandbox.actors import ActorFinder, holders
+from firewall.sandbox.freeze import Freezer
+from firewall.sandbox.procfs import family, lineage
+
+_FIRST = 1
+_ROOTS = 8
+"""Processes that were found last, below which the next is likely to be."""
+
+
+def inhabitants(namespace: int) -> Iterator[int]:
+    """The processes whose network namespace has this inode (namespaces(7))."""
+    wanted = f"net:[{namespace}]"
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with suppress(OSError):
+                if os.readlink(f"/proc/{name}/ns/net") == wanted:
+                    yield int(name)
+
+
+class NamespaceFinder(ActorFinder):
+    """Finds the actors of the flows of one namespace, each with its ancestors on the host.
+
+    `root` is a process of it, or 0 where none is known. Those below it are looked at first: a look
+    at every process of the machine costs more the more sandboxes there are.
+    """
+
+    def __init__(self, sandbox: str, root: int, namespace: int, diag: socket.socket) -> None:
+        super().__init__(sandbox, _FIRST, namespace, diag)
+        self._roots = (root,) if root else ()
+
+    def _search(self, wanted: set[int]) -> tuple[dict[int, int], dict[int, int], int]:
+        found, unreadable = holders(self._near() if wanted else {}, wanted)
+        if len(found) < len(wanted):
+            everybody = dict.fromkeys(inhabitants(self._namespace), _FIRST)
+            found, unreadable = holders(everybody, wanted)
+            tops = (_highest(pid, self._namespace) for pid in set(found.values()))
+            self._roots = tuple(dict.fromkeys((*tops, *self._roots)))[:_ROOTS]
+        lines: dict[int, int] = {}
+        for pid in set(found.values()):
+            lines |= lineage(pid, _FIRST)
+        known = {inode: pid for inode, pid in found.items() if pid in lines or pid == _FIRST}
+        return lines, known, unreadable
+
+    def _near(self) -> dict[int, int]:
+        near = dict.fromkeys(self._roots, _FIRST)
+        for root in self._roots:
+            near |= family(root)
+        return near
+
+
+def _highest(pid: int, namespace: int) -> int:
+    """The highest of a process and those above it that is in the namespace."""
+    wanted, highest = f"net:[{namespace}]", pid
+    for each in reversed(lineage(pid, _FIRST)):
+        with suppress(OSError):
+            if os.readlink(f"/proc/{each}/ns/net") != wanted:
+                break
+            highest = each
+    return highest
+
+
+class NamespaceFreezer(Freezer):
+    """Stops and continues the processes of one namespace."""
+
+    def __init__(self, namespace: int) -> None:
+        super().__init__(0)
+        self._namespace = namespace
+
+    def _members(self) -> Iterable[int]:
+        own = os.getpid()
+        return [pid for pid in inhabitants(self._namespace) if pid not in (_FIRST, own)]

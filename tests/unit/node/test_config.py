@@ -1,0 +1,50 @@
+"""Who may do what, and a file that says it wrongly."""
+
+from pathlib import Path
+
+import pytest
+
+from firewall.node.config import NodeConfig, Peer, load_config, may
+from firewall.policy import PolicyError
+
+TEXT = """
+version: 1
+policies: {coding: /etc/coding.yaml, training: rl-training}
+grants:
+  - {users: ["1000"], do: [attach, status], policies: [coding]}
+  - {groups: ["50"], do: [release], of: anyone}
+  - {users: [no-such-user], do: [attach]}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NodeConfig:
+    path = tmp_path / "node.yaml"
+    path.write_text(TEXT)
+    return load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("peer", "deed", "policy", "owner", "allowed"),
+    [
+        (Peer(1, 0, frozenset()), "create", "training", 5, True),
+        (Peer(1, 1000, frozenset()), "attach", "coding", 1000, True),
+        (Peer(1, 1000, frozenset()), "attach", "coding", 0, False),
+        (Peer(1, 1000, frozenset()), "attach", "training", 1000, False),
+        (Peer(1, 1000, frozenset()), "release", "coding", 1000, False),
+        (Peer(1, 7, frozenset({50})), "release", "training", 3, True),
+        (Peer(1, 7, frozenset({51})), "release", "training", 7, False),
+        (Peer(1, 7, frozenset()), "attach", "coding", 7, False),
+    ],
+)
+def test_only_what_is_granted_is_allowed(
+    config: NodeConfig, peer: Peer, deed: str, policy: str, owner: int, allowed: bool
+) -> None:
+    assert may(config, peer, deed, policy, owner) is allowed
+
+
+def test_a_wrong_file_is_told_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text("version: 1\npolicies: {a: b}\ngrants:\n  - {users: [x], do: [fly]}\n")
+    with pytest.raises(PolicyError, match=r"node\.yaml:4"):
+        load_config(path)

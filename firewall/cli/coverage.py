@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firewall.cli.policies import Files, load, problem, report
+from firewall.cli.policies import Files, console, load, problem, report
 
 if TYPE_CHECKING:
     from firewall.policy.coverage import Covered
@@ -16,11 +16,12 @@ AtLeast = Annotated[
 
 def coverage(files: Files, *, at_least: AtLeast = 100) -> None:
     """Say which rules no passing case of X.test.yaml exercises, beside each policy X.yaml."""
-    enough = [_covered(name, at_least) for name in files]
+    enough = [covered(name, at_least) for name in files]
     raise typer.Exit(0 if all(enough) else 1)
 
 
-def _covered(name: str, least: int) -> bool:
+def covered(name: str, least: int) -> bool:
+    """Whether so many per cent of a policy's rules are exercised; those that are not are told."""
     from firewall.cli.reader import CommandReader
     from firewall.policy import PolicyError
     from firewall.policy import coverage as rules
@@ -39,7 +40,6 @@ def _covered(name: str, least: int) -> bool:
 
 
 def _told(name: str, found: "list[Covered]", least: int) -> bool:
-    from rich.console import Console
     from rich.markup import escape
 
     missing = [each for each in found if not each.cases]
@@ -50,7 +50,5 @@ def _told(name: str, found: "list[Covered]", least: int) -> bool:
     enough = 100 * exercised >= least * len(found)
     summary = f"{exercised} of {len(found)} rules are exercised"
     colour = "green" if enough else "red"
-    Console(highlight=False, emoji=False).print(
-        f"[{colour}]{summary}[/] {escape(name)}", soft_wrap=True
-    )
+    console().print(f"[{colour}]{summary}[/] {escape(name)}", soft_wrap=True)
     return enough

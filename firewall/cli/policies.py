@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from firewall.policy import Policy, PolicyError
 
 Files = Annotated[list[str], typer.Argument(help="Policy files, or names of presets.")]
@@ -41,3 +43,18 @@ def report(error: "PolicyError") -> None:
 def problem(text: str) -> None:
     """Errors go to stderr unstyled and unwrapped, so that editors can find file and line."""
     sys.stderr.write(text + "\n")
+
+
+def notes(policy: "Policy") -> None:
+    """Tell what people should know about a policy."""
+    from rich.markup import escape
+
+    for note in policy.notes:
+        console().print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+
+
+def console() -> "Console":
+    """Where results go: as they are, with nothing in them taken for an emoji's name."""
+    from rich.console import Console
+
+    return Console(highlight=False, emoji=False)

@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firewall.cli.bundle import bundle, keygen, verify
+from firewall.cli.check import check, ci, test
 from firewall.cli.coverage import coverage
 from firewall.cli.difference import diff
 from firewall.cli.learn import learn
 from firewall.cli.options import LabelOption
-from firewall.cli.policies import Files, load, loaded, problem, report
+from firewall.cli.policies import console, loaded, notes, problem
 from firewall.cli.replay import replay
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from firewall.policy import Policy
     from firewall.policy.explain import Explanation
 
-_FIRST_TESTS = 'cases: [{https: "GET https://example.com/", expect: deny}]'
-
 app = typer.Typer(no_args_is_help=True, help="Check, test, explain and compare policies.")
+app.command()(check)
+app.command()(test)
 app.command()(coverage)
+app.command()(ci)
 app.command()(replay)
 app.command()(diff)
 app.command()(learn)
@@ -39,34 +40,6 @@ _REQUEST = (
     ' "exec: /usr/bin/nc -l", "gpu: /usr/bin/python3 train.py" or'
     ' \'tool: Bash {"command": "git push"}\''
 )
-
-
-@app.command()
-def check(files: Files) -> None:
-    """Load policies and report every problem with file, line and what to write."""
-    from rich.markup import escape
-
-    failed = False
-    for name in files:
-        policy = load(name)
-        failed = failed or policy is None
-        if policy is not None:
-            resolved = policy.resolved
-            count = sum(len(each.rules) for each in (resolved, resolved.shell, resolved.tools))
-            _console().print(
-                f"[green]ok[/] {escape(name)}: {count} rules, sha256 {policy.digest}",
-                soft_wrap=True,
-            )
-            _notes(policy)
-            _expiring(policy)
-    raise typer.Exit(int(failed))
-
-
-@app.command()
-def test(files: Files) -> None:
-    """Run the cases in X.test.yaml beside each policy X.yaml."""
-    results = [_test(name) for name in files]
-    raise typer.Exit(0 if all(results) else 1)
 
 
 @app.command()
@@ -99,7 +72,7 @@ def explain(
     _verdict(explanation)
     _considered(explanation)
     _learned(chosen)
-    _notes(chosen)
+    notes(chosen)
 
 
 @app.command()
@@ -110,37 +83,6 @@ def schema() -> None:
     from firewall.policy.document import PolicyDocument
 
     sys.stdout.write(json.dumps(PolicyDocument.model_json_schema(by_alias=True), indent=2) + "\n")
-
-
-def _test(name: str) -> bool:
-    from rich.markup import escape
-
-    from firewall.cli.reader import CommandReader
-    from firewall.policy import PolicyError
-    from firewall.policy.cases import run_cases
-    from firewall.policy.loading import find
-
-    policy = load(name)
-    if policy is None:
-        return False
-    try:
-        path = find(name).with_suffix(".test.yaml")
-        if not path.exists():
-            problem(f"{path}: there are no tests yet; write: {_FIRST_TESTS}")
-            return False
-        outcomes = list(run_cases(policy, path, CommandReader()))
-    except PolicyError as error:
-        report(error)
-        return False
-    failures = [each for each in outcomes if not each.right]
-    for failure in failures:
-        problem(str(failure))
-    colour = "red" if failures else "green"
-    passed = len(outcomes) - len(failures)
-    _console().print(
-        f"[{colour}]{passed} of {len(outcomes)} cases pass[/] {escape(str(path))}", soft_wrap=True
-    )
-    return not failures
 
 
 def _verdict(explanation: "Explanation") -> None:
@@ -159,7 +101,7 @@ def _verdict(explanation: "Explanation") -> None:
     if verdict.remedy:
         rows.append(f"  remedy  {escape(verdict.remedy)}")
     for row in rows:
-        _console().print(row, soft_wrap=True)
+        console().print(row, soft_wrap=True)
 
 
 def _considered(explanation: "Explanation") -> None:
@@ -177,7 +119,7 @@ def _considered(explanation: "Explanation") -> None:
         applies = "yes" if each.applies else "no"
         where = escape(each.rule.source)
         table.add_row(each.rule.name, where, applies, escape(each.why + purpose))
-    _console().print(table)
+    console().print(table)
 
 
 def _learned(policy: "Policy") -> None:
@@ -188,7 +130,7 @@ def _learned(policy: "Policy") -> None:
     table = _table("hosts learned from this machine's tools", "rule", "tool", "from", "why")
     for each in policy.resolved.learned:
         table.add_row(each.rule, each.tool, escape(each.url), escape(each.why))
-    _console().print(table)
+    console().print(table)
 
 
 def _table(title: str, *names: str) -> "Table":
@@ -196,28 +138,3 @@ def _table(title: str, *names: str) -> "Table":
     from rich.table import Column, Table
 
     return Table(*(Column(name, overflow="fold") for name in names), title=title)
-
-
-def _notes(policy: "Policy") -> None:
-    from rich.markup import escape
-
-    for note in policy.notes:
-        _console().print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
-
-
-def _expiring(policy: "Policy") -> None:
-    from datetime import date
-
-    from rich.markup import escape
-
-    from firewall.history import utc_day
-    from firewall.policy.holding import expiring
-
-    for each in expiring(policy.resolved.all_rules, date.fromisoformat(utc_day())):
-        _console().print(f"[yellow]warning[/] {escape(each)}", soft_wrap=True)
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, emoji=False)

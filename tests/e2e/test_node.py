@@ -265,7 +265,7 @@ def test_the_hosts_own_network_is_refused(house: House) -> None:
     with house.node() as node:
         for place in ({"pid": os.getpid()}, {"namespace": "/proc/self/ns/net"}):
             with pytest.raises(NodeError, match="the network of the host itself"):
-                node.attach(policy="coding", **place)  # type: ignore[arg-type]
+                node.attach(policy="coding", **place)
         with pytest.raises(NodeError, match="is no network namespace"):
             node.attach(policy="coding", namespace="/proc/self/ns/mnt")
         with pytest.raises(NodeError, match="no policy 'other'; it has: coding"):

@@ -48,20 +48,31 @@ class Actors:
         self._sandbox = sandbox
         self._finder = finder
         self._post = post
-        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._asked: list[_Asked] = []
+        self._queue: queue.SimpleQueue[list[_Asked] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="actors", daemon=True)
         self._thread.start()
 
     def find(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
         """Find who holds a TCP connection's client end."""
-        self._queue.put(_Asked(client, destination, "tcp", found))
+        self._ask(_Asked(client, destination, "tcp", found))
 
     def find_udp(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
         """Find who sent a datagram."""
-        self._queue.put(_Asked(client, destination, "udp", found))
+        self._ask(_Asked(client, destination, "udp", found))
 
     def close(self) -> None:
         self._queue.put(None)
+
+    def _ask(self, asked: _Asked) -> None:
+        """Gather what one turn of the loop asks for, so that one look answers it."""
+        self._asked.append(asked)
+        if len(self._asked) == 1:
+            self._post(self._send)
+
+    def _send(self) -> None:
+        self._queue.put(self._asked)
+        self._asked = []
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -71,8 +82,8 @@ class Actors:
             if last:
                 return
 
-    def _burst(self, first: _Asked) -> tuple[list[_Asked], bool]:
-        burst = [first]
+    def _burst(self, first: list[_Asked]) -> tuple[list[_Asked], bool]:
+        burst = first
         while len(burst) < BURST:
             try:
                 asked = self._queue.get_nowait()
@@ -80,7 +91,7 @@ class Actors:
                 break
             if asked is None:
                 return burst, True
-            burst.append(asked)
+            burst += asked
         return burst, False
 
     def _answer(self, burst: Sequence[_Asked], transport: Transport) -> None:

@@ -20,7 +20,8 @@ type Handler = Callable[[int], None]
 READ = select.EPOLLIN | select.EPOLLRDHUP
 WRITE = select.EPOLLOUT
 EDGE = select.EPOLLET
-HANGUP = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
+FAILED = select.EPOLLHUP | select.EPOLLERR
+HANGUP = FAILED | select.EPOLLRDHUP
 
 
 class Timer:

@@ -16,7 +16,7 @@ from typing import Any
 
 from firewall.actor import Actor
 from firewall.deeds import Deed, deeds
-from firewall.events import Fault, event_of, raised, suspected
+from firewall.events import Fault, raised, redacted_event_of, suspected
 from firewall.history import History
 from firewall.policy import Policy
 from firewall.ports import Answer, Desk, Done, Gpu, Log, Witness
@@ -256,8 +256,7 @@ class Judge:
         flow: Mapping[str, Any],
     ) -> dict[str, Any]:
         """What is recorded, counted and told of a verdict, without its secrets."""
-        event: dict[str, Any] = self.redactor.value(event_of(request, verdict, actor, flow))
-        return event
+        return redacted_event_of(request, verdict, actor, flow, self.redactor)
 
     def _clean(self, verdict: Verdict) -> Verdict:
         """A verdict that names no secret of the request: agents and terminals are told it."""

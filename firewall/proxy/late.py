@@ -7,9 +7,9 @@ have rules of their own, and names to compare.
 
 import re
 
-from firewall.protocols import identify
-from firewall.proxy.relay import Watcher
-from firewall.requests import Finding, Protocol
+from firewall.protocols import Conversation, identify
+from firewall.proxy.relay import Watcher, Watchers
+from firewall.requests import Direction, Finding, Protocol
 
 JUDGED_AS: frozenset[Protocol] = frozenset({"silent", "unknown"})
 """What a client is taken for as long as it has not said enough."""
@@ -20,6 +20,18 @@ _SHORT = 64
 _LIMIT = 64 << 10
 _TLS = re.compile(rb"\x16\x03[\x00-\x04]..\x01", re.DOTALL)
 """A handshake record that begins with a ClientHello (RFC 8446 sections 4 and 5.1)."""
+
+
+def watchers(protocol: Protocol) -> Watchers:
+    """What reads a flow that was judged to speak this."""
+    conversation = Conversation("tcp stream")
+
+    def watcher(direction: Direction) -> Watcher:
+        side = conversation.side(direction)
+        late = direction == "sent" and protocol in JUDGED_AS
+        return Late(side) if late else side
+
+    return watcher
 
 
 class Late:

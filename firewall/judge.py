@@ -262,7 +262,7 @@ class Judge:
         """A verdict that names no secret of the request: agents and terminals are told it."""
         text = self.redactor.text
         reason, remedy = text(verdict.reason), text(verdict.remedy)
-        if reason is verdict.reason and remedy is verdict.remedy:
+        if reason == verdict.reason and remedy == verdict.remedy:
             return verdict
         return replace(verdict, reason=reason, remedy=remedy)
 

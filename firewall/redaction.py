@@ -58,6 +58,7 @@ CACHED = 1024
 NAMES = 64
 """Characters of the longest name that is looked at."""
 
+_NUMBERS = frozenset({int, float, bool, type(None)})
 _MARK = "[redacted:"
 _WORDS = (
     r"(?:token|secret|password|passwd|passphrase|pwd|credentials?|signature|api[-_]?key|access[-_]?key"
@@ -101,7 +102,7 @@ class Redactor:
         self._is_secret = lru_cache(4096)(lambda name: _fits(self._named, name))
 
     def text(self, text: str) -> str:
-        """A text without its secrets: the same object where there are none."""
+        """A text without its secrets."""
         return self._short(text) if len(text) <= CACHED else self._redacted(text)
 
     def words(self, words: Sequence[str]) -> list[str]:
@@ -113,6 +114,8 @@ class Redactor:
         kind = type(value)
         if kind is str:
             return self.text(value)
+        if kind in _NUMBERS:
+            return value
         if kind is dict or isinstance(value, Mapping):
             return {key: self._member(key, each) for key, each in value.items()}
         if kind is list or kind is tuple:

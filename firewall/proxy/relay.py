@@ -268,6 +268,8 @@ class Relay:
 
     def _pump(self, *, sent: bool = True, received: bool = True) -> None:
         """Move what may have become ready: an attempt for nothing costs system calls."""
+        if not (sent or received):
+            return
         with self._guard("flow.relay"):
             door.probe("flow.relay")
             self._move_all(sent=sent, received=received)
@@ -289,7 +291,8 @@ class Relay:
         try:
             for _ in range(TURNS):
                 if not direction.move():
-                    target.shutdown(socket.SHUT_WR)
+                    if len(self._open) > 1:  # else both are about to be closed, which says it too
+                        target.shutdown(socket.SHUT_WR)
                     return False
         except BlockingIOError:
             return True

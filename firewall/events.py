@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from firewall.actor import Actor
 from firewall.audit import describe
 from firewall.gpu.snapshot import busy
+from firewall.redaction import Redactor
 from firewall.requests import Request
 from firewall.verdict import Verdict
 
@@ -23,13 +25,34 @@ def event_of(
     request: Request | Fault, verdict: Verdict, actor: Actor, flow: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The event of one verdict. `flow` is what is known of the flow besides the request."""
-    return {
-        "kind": "verdict",
-        "request": {"type": type(request).__name__, **describe(request)},
-        "verdict": describe(verdict),
-        "actor": describe(actor),
-        "flow": dict(flow),
-    }
+    return _event(_asked(request), describe(verdict), describe(actor), dict(flow))
+
+
+def redacted_event_of(
+    request: Request | Fault,
+    verdict: Verdict,
+    actor: Actor,
+    flow: Mapping[str, Any],
+    redactor: Redactor,
+) -> dict[str, Any]:
+    """As `event_of`, without its secrets. Not to be changed: events share what is the same."""
+    asked, known = redactor.value(_asked(request)), redactor.value(flow)
+    return _event(asked, _described(verdict, redactor), _described(actor, redactor), known)
+
+
+def _event(asked: Any, decided: Any, who: Any, flow: Any) -> dict[str, Any]:
+    return {"kind": "verdict", "request": asked, "verdict": decided, "actor": who, "flow": flow}
+
+
+def _asked(request: Request | Fault) -> dict[str, Any]:
+    return {"type": type(request).__name__, **describe(request)}
+
+
+@lru_cache(maxsize=64)
+def _described(value: Verdict | Actor, redactor: Redactor) -> Mapping[str, Any]:
+    """Remembered, because a program opens many flows and its ancestors' arguments are long."""
+    described: Mapping[str, Any] = redactor.value(describe(value))
+    return described
 
 
 def suspected(event: Mapping[str, Any]) -> bool:

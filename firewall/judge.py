@@ -8,8 +8,7 @@ and the policy is not asked.
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
@@ -17,7 +16,7 @@ from typing import Any
 
 from firewall.actor import Actor
 from firewall.deeds import Deed, deeds
-from firewall.events import Fault, event_of, raised, suspected
+from firewall.events import Fault, raised, redacted_event_of, suspected
 from firewall.history import History
 from firewall.policy import Policy
 from firewall.ports import Answer, Desk, Done, Gpu, Log, Witness
@@ -262,14 +261,13 @@ class Judge:
         flow: Mapping[str, Any],
     ) -> dict[str, Any]:
         """What is recorded, counted and told of a verdict, without its secrets."""
-        event: dict[str, Any] = self.redactor.value(event_of(request, verdict, actor, flow))
-        return event
+        return redacted_event_of(request, verdict, actor, flow, self.redactor)
 
     def _clean(self, verdict: Verdict) -> Verdict:
         """A verdict that names no secret of the request: agents and terminals are told it."""
         text = self.redactor.text
         reason, remedy = text(verdict.reason), text(verdict.remedy)
-        if reason is verdict.reason and remedy is verdict.remedy:
+        if reason == verdict.reason and remedy == verdict.remedy:
             return verdict
         return replace(verdict, reason=reason, remedy=remedy)
 
@@ -376,20 +374,27 @@ def probe(point: str) -> None:
     """Does nothing. Every enforcement point calls it first; tests put a fault here."""
 
 
-@contextmanager
-def fail_closed(
-    judge: Judge,
-    point: str,
-    refuse: Answer,
-    *,
-    request: Request | None = None,
-    actor: Actor | None = None,
-) -> Iterator[None]:
+class fail_closed:  # noqa: N801
     """Run an enforcement point; whatever it raises becomes a recorded deny handed to `refuse`.
 
     The body's first statement is `probe(point)`, so that a test can raise inside each point.
     """
-    try:
-        yield
-    except Exception as error:
-        refuse(judge.fault(point, error, request, actor or Actor(sandbox="unknown")))
+
+    __slots__ = ("_actor", "_judge", "_point", "_refuse", "_request")
+
+    def __init__(
+        self, judge: Judge, point: str, refuse: Answer, *,
+        request: Request | None = None, actor: Actor | None = None,
+    ) -> None:  # fmt: skip
+        self._judge, self._point, self._refuse = judge, point, refuse
+        self._request, self._actor = request, actor
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        asked = self._request, self._actor or Actor("unknown")
+        self._refuse(self._judge.fault(self._point, error, *asked))
+        return True

@@ -63,6 +63,7 @@ ENDS = 32
 LITERALS_MEMORY = 64 << 20
 """Bytes that RE2 may use at most for secrets that are known; those of a few keys take one MiB."""
 
+_NUMBERS = frozenset({int, float, bool, type(None)})
 _MARK = "[redacted:"
 _WORDS = (
     r"(?:token|secret|password|passwd|passphrase|pwd|credentials?|signature|api[-_]?key|access[-_]?key"
@@ -117,7 +118,7 @@ class Redactor:
         self._is_secret = lru_cache(4096)(lambda name: _fits(self._named, name))
 
     def text(self, text: str) -> str:
-        """A text without its secrets: the same object where there are none."""
+        """A text without its secrets."""
         return self._short(text) if len(text) <= CACHED else self._redacted(text)
 
     def words(self, words: Sequence[str]) -> list[str]:
@@ -129,6 +130,8 @@ class Redactor:
         kind = type(value)
         if kind is str:
             return self.text(value)
+        if kind in _NUMBERS:
+            return value
         if kind is dict or isinstance(value, Mapping):
             return {key: self._member(key, each) for key, each in value.items()}
         if kind is list or kind is tuple:

@@ -1,5 +1,6 @@
 """Put the house together: log, GPU monitor, metrics, judge, gate, and take it apart again."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,7 @@ def open_house(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
+            gc.freeze()  # what stands now stays: no collection need look at it again
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()

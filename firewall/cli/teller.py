@@ -77,11 +77,13 @@ class Teller:
         self._metrics.verdict(event, seconds)
         for heard in self.heard:
             heard(event)
-        event = {**event, "time": datetime.now(UTC).isoformat()}
         verdict = event["verdict"]
+        blocked = verdict["action"] != "allow"
+        if blocked or self._live:
+            event = {**event, "time": datetime.now(UTC).isoformat()}
         with self._lock:
             self._decisions[decision(verdict)] += 1
-            if verdict["action"] != "allow":
+            if blocked:
                 self._blocked[f"{verdict['rule']} {verdict['reason']}"] = event
                 if len(self._blocked) > RECENT:
                     self._blocked.pop(next(iter(self._blocked)))

@@ -152,3 +152,8 @@ def _subsystem(asked: SshChannel) -> str:
 
 def _listed(values: Iterable[str]) -> str:
     return ", ".join(values) or "none"
+
+
+def wanted(request: SshChannel) -> str:
+    """What is asked for, in words."""
+    return f"{NAMED[request.kind]} {request.detail}".strip()

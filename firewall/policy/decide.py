@@ -5,6 +5,7 @@ Pure and fast: rules are found by host in dictionaries, so the cost does not gro
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from firewall.actor import Actor
@@ -13,7 +14,7 @@ from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.calls import Calls
 from firewall.policy.carried import misplaced
-from firewall.policy.channels import NAMED
+from firewall.policy.channels import wanted
 from firewall.policy.hosts import normalise, read_host
 from firewall.policy.lists import Listed
 from firewall.policy.names import contradiction, nameless, tunnel
@@ -34,7 +35,7 @@ from firewall.requests import (
     SshChannel,
     ToolCall,
 )
-from firewall.verdict import Action, Severity, Verdict
+from firewall.verdict import Action, Obligations, Severity, Verdict
 
 # protocol-mismatch has no key in the language: bytes that contradict themselves are never right.
 GUARD_OF: dict[FindingKind, str] = {
@@ -69,6 +70,7 @@ class Decider:
         )
         self._allows = index(rule for rule in rules if rule.document.action == "allow")
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
+        self._obligations = lru_cache(1024)(obligations)
         self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
             Resolve: self._resolve,
@@ -116,6 +118,8 @@ class Decider:
 
     def _names(self, alerts: _Alerts, *names: str | None) -> Verdict | None:
         """A verdict against names that are on a list."""
+        if not self._listed:
+            return None
         for name in dict.fromkeys(normalise(each) for each in names if each):
             if entry := self._listed.find(name):
                 reason = f"{name} is on a list of names for guards.{entry.guard} ({entry.where})"
@@ -205,16 +209,16 @@ class Decider:
                 return self._denied(rule, asked)
         if not allows:
             return self._default(asked, near)
-        opaque = all(rule.opaque for rule in allows)
+        obliged = self._obligations(tuple(allows))
+        opaque = obliged.tls == "passthrough"
         if opaque and isinstance(request, Connect) and nameless(request, allows):
             return self._mismatch(
                 f"the TLS handshake names no host, so nobody can tell that it is for {asked.host}:"
                 f" rule {allows[0].name} passes it through unread"
             )
-        return self._allowed(allows, asked, opaque)
+        return self._allowed(allows[0], asked, obliged)
 
-    def _allowed(self, allows: list[Rule], asked: Asked, opaque: bool) -> Verdict:
-        rule = allows[0]
+    def _allowed(self, rule: Rule, asked: Asked, obliged: Obligations) -> Verdict:
         what = f"{asked.method} to {asked.host}" if asked.method is not None else asked.host
         why = f": {rule.document.reason}" if rule.document.reason else ""
         return Verdict(
@@ -224,7 +228,7 @@ class Decider:
                 f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}{why}"
             ),
             source=rule.source,
-            obligations=obligations(opaque, allows),
+            obligations=obliged,
             policy_digest=self._digest,
             owner=rule.document.owner,
         )
@@ -304,7 +308,7 @@ class Decider:
         rules = [rule for rule in near if rule.channels and rule.allows(asked)]
         for rule in rules:
             if rule.channels and rule.channels.covers(request):
-                reason = f"rule {rule.name} allows {_named(request)}"
+                reason = f"rule {rule.name} allows {wanted(request)}"
                 return Verdict(
                     Action.ALLOW, rule.name, _plain(reason), source=rule.source,
                     policy_digest=self._digest, owner=rule.document.owner,
@@ -314,7 +318,7 @@ class Decider:
     def _uncovered(self, request: SshChannel, rules: list[Rule]) -> Verdict:
         """The default deny inside SSH, which tells what the nearest rule allows instead."""
         where = f"{request.user}@{request.host}" if request.user else request.host
-        what = f"no rule allows {_named(request)} at {where}"
+        what = f"no rule allows {wanted(request)} at {where}"
         ranked = sorted(rules, key=lambda rule: not _has_user(rule, request.user))
         if not ranked or ranked[0].channels is None:
             asked = Asked(request.host, request.port, "ssh", "")
@@ -378,10 +382,6 @@ class Decider:
 
 def _has_user(rule: Rule, user: str) -> bool:
     return rule.channels is not None and user in rule.channels.terms.users
-
-
-def _named(request: SshChannel) -> str:
-    return f"{NAMED[request.kind]} {request.detail}".strip()
 
 
 def _plain(text: str) -> str:

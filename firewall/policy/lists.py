@@ -88,6 +88,9 @@ class Listed:
                 self._entries.setdefault(domain, entry)
         self._depth = max((domain.count(".") for domain in self._entries), default=-1) + 1
 
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
     def find(self, name: str) -> Entry | None:
         """The entry that a normalised name ends in; the longest where there are several."""
         if not self._depth:

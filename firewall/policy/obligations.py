@@ -10,8 +10,9 @@ from firewall.verdict import Obligations
 type _Ssh = Literal["none", "gateway", "relay"]
 
 
-def obligations(opaque: bool, allows: Sequence[Rule]) -> Obligations:
-    """The obligations of an allow; `opaque` where its bytes are passed through unread."""
+def obligations(allows: Sequence[Rule]) -> Obligations:
+    """The obligations of an allow by these rules."""
+    opaque = all(rule.opaque for rule in allows)
     calls = any(rule.document.tool_calls for rule in allows)
     carriers = tuple(rule.name for rule in allows if rule.document.inject)
     return _obligations(opaque, _ssh(allows), calls, carriers)

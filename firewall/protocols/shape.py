@@ -88,6 +88,11 @@ class Shape:
     once the server has shown a certificate that nobody vouches for, as many pools do.
     """
 
+    __slots__ = (
+        "_answered", "_asked", "_judged", "_last", "_named", "_protocols", "_pushed", "_pushes",
+        "_sides", "_size", "_start", "_turn", "self_signed", "told",
+    )  # fmt: skip
+
     def __init__(self, *, named: bool, protocols: bool) -> None:
         self._named = named
         self._protocols = protocols

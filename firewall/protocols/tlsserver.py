@@ -54,6 +54,8 @@ class Certificate:
 class ServerFlight:
     """Reads a server's bytes from the first one on, until they have told what they can."""
 
+    __slots__ = ("_messages", "_read", "_records", "certificate", "finished")
+
     def __init__(self) -> None:
         self._records = bytearray()
         self._messages = bytearray()

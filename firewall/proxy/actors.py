@@ -48,7 +48,8 @@ class Actors:
         self._sandbox = sandbox
         self._finder = finder
         self._post = post
-        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._asked: list[_Asked] = []
+        self._queue: queue.SimpleQueue[list[_Asked] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def find(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
@@ -63,11 +64,18 @@ class Actors:
         self._queue.put(None)
 
     def _ask(self, asked: _Asked) -> None:
+        """Gather what one turn of the loop asks for, so that one look answers it."""
+        self._asked.append(asked)
+        if len(self._asked) == 1:
+            self._post(self._send)
+
+    def _send(self) -> None:
         """The thread starts with the first question: most of a node's sandboxes are idle."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="actors", daemon=True)
             self._thread.start()
-        self._queue.put(asked)
+        self._queue.put(self._asked)
+        self._asked = []
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -77,8 +85,8 @@ class Actors:
             if last:
                 return
 
-    def _burst(self, first: _Asked) -> tuple[list[_Asked], bool]:
-        burst = [first]
+    def _burst(self, first: list[_Asked]) -> tuple[list[_Asked], bool]:
+        burst = first
         while len(burst) < BURST:
             try:
                 asked = self._queue.get_nowait()
@@ -86,7 +94,7 @@ class Actors:
                 break
             if asked is None:
                 return burst, True
-            burst.append(asked)
+            burst += asked
         return burst, False
 
     def _answer(self, burst: Sequence[_Asked], transport: Transport) -> None:

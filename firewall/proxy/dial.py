@@ -16,6 +16,8 @@ type Dialled = Callable[[socket.socket | None, str], None]
 class Dial:
     """One attempt. The address must be an IP address: nothing is resolved here."""
 
+    __slots__ = ("_done", "_loop", "_socket", "_timer")
+
     def __init__(self, loop: Loop, target: tuple[str, int], done: Dialled) -> None:
         self._loop = loop
         self._done = done

@@ -43,6 +43,7 @@ class Front(Held):
         self._socks = Socks5Server()
         self._take: Callable[[], None] = self._begin
         self._ended = False
+        self._waits_for_more = False
 
     def start(self) -> None:
         self._client.setblocking(False)
@@ -92,6 +93,7 @@ class Front(Held):
         if self._ended:
             self._close()
             return
+        self._waits_for_more = True
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
 
     def _socks5(self) -> None:
@@ -124,7 +126,8 @@ class Front(Held):
 
     def _step_aside(self, host: str, port: int) -> None:
         self._forget()
-        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        if self._waits_for_more:
+            self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         self._asked(host, port)
 
 

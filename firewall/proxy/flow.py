@@ -18,7 +18,7 @@ from firewall.actor import Actor
 from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import FlowState, Metrics
-from firewall.protocols import Conversation, Identity
+from firewall.protocols import Identity
 from firewall.protocols.hello import fingerprints
 from firewall.protocols.ssh import disconnect
 from firewall.proxy.actors import Endpoint, Found
@@ -26,11 +26,11 @@ from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dial import Dial
 from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover, Kind, Traffic
-from firewall.proxy.late import JUDGED_AS, Late
+from firewall.proxy.late import watchers
 from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import UNREACHABLE, sentence
-from firewall.proxy.relay import Relay, Watcher, reset_on_close
+from firewall.proxy.relay import Relay, reset_on_close, watch
 from firewall.proxy.resolver import Resolved
 from firewall.proxy.unread import Unread
 from firewall.proxy.ways import Road, way
@@ -71,6 +71,12 @@ class House(Interface):
 
 class Flow:
     """One accepted connection, from its first byte to its last."""
+
+    __slots__ = (
+        "_actor", "_client", "_dial", "_fingerprints", "_found_who", "_house", "_opening", "_over",
+        "_relay", "_request", "_road", "_started", "_state", "_unread", "_untried", "_visit",
+        "handed_over", "number",
+    )  # fmt: skip
 
     def __init__(self, house: House, number: int, client: socket.socket, road: Road) -> None:
         self._house = house
@@ -154,8 +160,9 @@ class Flow:
             return
         with self._enforced("flow.judge"):
             judge.probe("flow.judge")
-            findings = self._request.findings + self._suspicions()
-            self._request = replace(self._request, findings=findings)
+            if suspicions := self._suspicions():
+                findings = self._request.findings + suspicions
+                self._request = replace(self._request, findings=findings)
             if self._road.host == "":
                 self._hand_over("forward", EACH_REQUEST)
             elif not self._house.judge.preview(self._request, self._actor).allowed:
@@ -286,7 +293,6 @@ class Flow:
         self._enter("relaying")
         opaque = self._request.protocol in ("tls", "ssh")
         judge = None if opaque else self._judge_message
-        conversation = Conversation("tcp stream")
         unread = self._request.protocol == "tls"
         self._unread = Unread(self._request, self._judge_message) if unread else None
         self._relay = Relay(
@@ -295,17 +301,11 @@ class Flow:
             upstream,
             self._relayed,
             judge,
-            lambda direction: self._watcher(conversation, direction),
+            watch if opaque else watchers(self._request.protocol, self._house.judge.vault.beside),
             self._enforced,
             self._unread,
         )
         self._relay.start()
-
-    def _watcher(self, conversation: Conversation, direction: Direction) -> Watcher:
-        vault = self._house.judge.vault
-        side = vault.beside(conversation.side(direction), "tcp stream", direction)
-        late = direction == "sent" and self._request.protocol in JUDGED_AS
-        return Late(side) if late else side
 
     def _judge_message(
         self,

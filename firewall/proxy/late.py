@@ -6,13 +6,16 @@ have rules of their own, and names to compare.
 """
 
 import re
+from collections.abc import Callable
 
-from firewall.protocols import identify
-from firewall.proxy.relay import Watcher
-from firewall.requests import Finding, Protocol
+from firewall.protocols import Conversation, identify
+from firewall.proxy.relay import Watcher, Watchers
+from firewall.requests import Direction, Finding, Protocol
 
 JUDGED_AS: frozenset[Protocol] = frozenset({"silent", "unknown"})
 """What a client is taken for as long as it has not said enough."""
+
+type Beside = Callable[[Watcher, str, Direction], Watcher]
 
 _JUDGED_OTHERWISE: frozenset[Protocol] = frozenset({"tls", "http", "http2", "http-connect", "ssh"})
 _SHORT = 64
@@ -20,6 +23,18 @@ _SHORT = 64
 _LIMIT = 64 << 10
 _TLS = re.compile(rb"\x16\x03[\x00-\x04]..\x01", re.DOTALL)
 """A handshake record that begins with a ClientHello (RFC 8446 sections 4 and 5.1)."""
+
+
+def watchers(protocol: Protocol, beside: Beside) -> Watchers:
+    """What reads a flow that was judged to speak this, and what `beside` adds (vault.Vault)."""
+    conversation = Conversation("tcp stream")
+
+    def watcher(direction: Direction) -> Watcher:
+        side = beside(conversation.side(direction), "tcp stream", direction)
+        late = direction == "sent" and protocol in JUDGED_AS
+        return Late(side) if late else side
+
+    return watcher
 
 
 class Late:

@@ -12,7 +12,6 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +20,8 @@ type Handler = Callable[[int], None]
 READ = select.EPOLLIN | select.EPOLLRDHUP
 WRITE = select.EPOLLOUT
 EDGE = select.EPOLLET
-HANGUP = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
+FAILED = select.EPOLLHUP | select.EPOLLERR
+HANGUP = FAILED | select.EPOLLRDHUP
 
 
 class Timer:
@@ -48,6 +48,7 @@ class Loop:
         self._posted: deque[Callable[[], None]] = deque()
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._running = False
+        self._asleep = False
         self.watch(self._wakeup, select.EPOLLIN, self._woken)
 
     def watch(self, fd: int, events: int, handler: Handler) -> None:
@@ -71,8 +72,9 @@ class Loop:
     def post(self, call: Callable[[], None]) -> None:
         """Run `call` on the loop's thread, soon."""
         self._posted.append(call)
-        if len(self._posted) > 1:
-            return  # whoever takes the first sees this one too, or wakes the loop again
+        if not self._asleep:
+            return  # it looks again before it sleeps, or another call is about to wake it
+        self._asleep = False
         try:
             os.eventfd_write(self._wakeup, 1)
         except OSError:
@@ -86,7 +88,8 @@ class Loop:
                 # A handler before this one may have closed the descriptor, and its number may be
                 # another's by now, to whom these events mean nothing.
                 if self._handlers.get(fd) is handler:
-                    self._call(partial(handler, events))
+                    self._call(handler, events)
+            self._run_posted()
             self._run_timers()
 
     def stop(self) -> None:
@@ -104,15 +107,18 @@ class Loop:
         timeout = -1.0
         if self._timers:
             timeout = max(0.0, self._timers[0][0] - time.monotonic())
-        ready = self._epoll.poll(timeout, 512)
+        self._asleep = True
+        ready = self._epoll.poll(0.0 if self._posted else timeout, 512)
+        self._asleep = False
         return [(fd, self._handlers[fd], events) for fd, events in ready if fd in self._handlers]
 
     def _woken(self, events: int) -> None:
         os.eventfd_read(self._wakeup)
+
+    def _run_posted(self) -> None:
+        """What is posted meanwhile has its turn after the descriptors that are ready then."""
         for _ in range(len(self._posted)):
             self._call(self._posted.popleft())
-        if self._posted:
-            os.eventfd_write(self._wakeup, 1)
 
     def _run_timers(self) -> None:
         now = time.monotonic()
@@ -121,9 +127,9 @@ class Loop:
             if timer.call is not None:
                 self._call(timer.call)
 
-    def _call(self, call: Callable[[], None]) -> None:
+    def _call(self, call: Callable[..., None], *given: int) -> None:
         """One flow's failure must not end the others; flows fail closed by themselves."""
         try:
-            call()
+            call(*given)
         except Exception:
             logger.exception("a handler of the loop failed")

@@ -24,6 +24,10 @@ class Opening:
     enforcement point of the flow runs in.
     """
 
+    __slots__ = (
+        "_allowed", "_client", "_enforced", "_identified", "_looks", "_loop", "_over", "_timers",
+    )  # fmt: skip
+
     def __init__(
         self,
         loop: Loop,
@@ -53,6 +57,7 @@ class Opening:
             self._loop.forget(self._client.fileno())
             for timer in self._timers.values():
                 timer.cancel()
+            self._timers.clear()
 
     def conclude(self) -> None:
         """Identify by what has been seen: nothing more will come, or not in time."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from firewall import judge as door
 from firewall.protocols import Watch
-from firewall.proxy.loop import EDGE, READ, WRITE, Loop
+from firewall.proxy.loop import EDGE, FAILED, READ, WRITE, Loop
 from firewall.proxy.pipes import PIPE_SIZE, Pipe, Pipes
 from firewall.requests import Direction, Finding
 
@@ -94,6 +94,11 @@ class Spliced:
         self._drain()
         return True
 
+    @property
+    def held(self) -> bool:
+        """Whether bytes wait for the target to take them."""
+        return self._held > 0
+
     def close(self) -> None:
         if self._pipe:
             _PIPES.give_back(self._pipe, self._held)
@@ -156,6 +161,11 @@ class Watched:
             return False
         self._drain()
         return True
+
+    @property
+    def held(self) -> bool:
+        """Whether bytes wait for the target to take them."""
+        return bool(self._held)
 
     def close(self) -> None:
         self._held = memoryview(b"")
@@ -223,9 +233,12 @@ class Relay:
 
     def start(self) -> None:
         events = READ | WRITE | EDGE
-        for end in (self._client, self._upstream):
+        for end, ready in (
+            (self._client, self._client_ready),
+            (self._upstream, self._upstream_ready),
+        ):
             keep_alive(end)
-            self._loop.watch(end.fileno(), events, self._ready)
+            self._loop.watch(end.fileno(), events, ready)
 
     def abort(self) -> None:
         """End both sides with a reset, so that neither takes a cut for a proper end."""
@@ -245,19 +258,28 @@ class Relay:
 
         return Watched(source, target, self._watchers(direction), ask, self._pump)
 
-    def _ready(self, events: int) -> None:
-        self._pump()
+    def _client_ready(self, events: int) -> None:
+        failed = bool(events & FAILED)
+        self._pump(sent=bool(events & ~WRITE), received=failed or self._received.held)
 
-    def _pump(self) -> None:
+    def _upstream_ready(self, events: int) -> None:
+        failed = bool(events & FAILED)
+        self._pump(sent=failed or self._sent.held, received=bool(events & ~WRITE))
+
+    def _pump(self, *, sent: bool = True, received: bool = True) -> None:
+        """Move what may have become ready: an attempt for nothing costs system calls."""
+        if not (sent or received):
+            return
         with self._guard("flow.relay"):
             door.probe("flow.relay")
-            self._move_all()
+            self._move_all(sent=sent, received=received)
 
-    def _move_all(self) -> None:
+    def _move_all(self, *, sent: bool, received: bool) -> None:
         if self._client.fileno() < 0:
             return
+        wanted = {self._sent: sent, self._received: received}
         try:
-            self._open = [each for each in self._open if self._move(*each)]
+            self._open = [each for each in self._open if not wanted[each[0]] or self._move(*each)]
         except OSError:
             self.abort()
             return
@@ -269,7 +291,8 @@ class Relay:
         try:
             for _ in range(TURNS):
                 if not direction.move():
-                    target.shutdown(socket.SHUT_WR)
+                    if len(self._open) > 1:  # else both are about to be closed, which says it too
+                        target.shutdown(socket.SHUT_WR)
                     return False
         except BlockingIOError:
             return True

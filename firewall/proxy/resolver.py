@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 type Resolved = Callable[[Sequence[str], str], None]
 """Called with the addresses as text, in the order to try, or with none and the reason."""
@@ -88,6 +88,7 @@ def lookup(name: str) -> tuple[Sequence[str], str]:
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers)), ""
 
 
+@lru_cache(maxsize=1024)
 def literal(host: str) -> bool:
     """Whether a host is written as an IP address."""
     try:

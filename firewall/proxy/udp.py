@@ -11,6 +11,7 @@ import struct
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from firewall import judge
@@ -166,6 +167,7 @@ def endpoint(address: Any) -> Endpoint:
     return unmapped(address[0]), address[1]
 
 
+@lru_cache(maxsize=1024)
 def unmapped(address: str) -> str:
     ip = ipaddress.ip_address(address.partition("%")[0])
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None

@@ -18,6 +18,8 @@ type Judge = Callable[[Direction, Sequence[Finding], Callable[[bool], None], str
 class Unread:
     """Observes one passed-through flow (relay.Observer), which goes on while it is judged."""
 
+    __slots__ = ("_flight", "_judge", "_shape")
+
     def __init__(self, request: Connect, judge: Judge) -> None:
         self._shape = Shape(named=request.sni is not None, protocols=bool(request.alpn))
         self._flight = ServerFlight()

@@ -38,13 +38,20 @@ def _find(finder: Finder, *asked: tuple[Transport, int]) -> list[Actor]:
         if len(found) == len(asked):
             loop.stop()
 
-    for number, (transport, port) in enumerate(asked):
+    def ask(transport: Transport, port: int) -> None:
         find = actors.find if transport == "tcp" else actors.find_udp
         find((HERE[0], port), THERE, keep)
-        if number == 0:
-            while not finder.looks:
-                pass
-    finder.go_on.set()
+
+    def ask_the_rest() -> None:
+        if not finder.looks:
+            loop.post(ask_the_rest)
+            return
+        for each in asked[1:]:
+            ask(*each)
+        loop.post(finder.go_on.set)
+
+    loop.post(lambda: ask(*asked[0]))
+    loop.post(ask_the_rest)
     loop.run()
     actors.close()
     loop.close()

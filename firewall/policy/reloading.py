@@ -68,6 +68,15 @@ class Reloader:
         self._folders.clear()
 
 
+def works_beside(policy: Policy) -> bool:
+    """Whether a policy's folder holds the agent's own work and so cannot be read-only to it.
+
+    The agent could then put other files there, so such a policy is reloaded only when asked to.
+    """
+    here = Path.cwd()
+    return any(here.is_relative_to(source.parent) for source in policy.files)
+
+
 def _signature(sources: Sequence[Path]) -> Signature:
     return tuple(_stamp(source) for source in sources)
 

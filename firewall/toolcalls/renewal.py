@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from firewall.judge import Judge
 from firewall.policy import Policy
-from firewall.policy.reloading import Reloader
+from firewall.policy.reloading import Reloader, works_beside
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,9 @@ LOOK_SECONDS = 1.0
 class Renewal:
     """Watches a judge's policy files on a thread of its own, from its making until `close`.
 
-    A new policy is recorded; `say` is told why one was not taken, and the old one stays in force.
+    Files where the agent works, who could change them, are only loaded again with `now`, as under
+    `firewall run`. A new policy is recorded; `say` is told why one was not taken, and the old one
+    stays in force.
     Raises OSError where the files' folders cannot be held.
     """
 
@@ -27,7 +29,8 @@ class Renewal:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="policy", daemon=True)
-        self._thread.start()
+        if not works_beside(judge.policy):
+            self._thread.start()
 
     def now(self) -> None:
         """Load the policy again, for who has just written to it. Any thread may call this."""
@@ -37,7 +40,8 @@ class Renewal:
     def close(self) -> None:
         """End the watching."""
         self._over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._reloader.close()
 
     def _work(self) -> None:

@@ -98,11 +98,8 @@ def cargo_runs(words: Words) -> list[Inner]:
 
 def nix_runs(words: Words) -> list[Inner]:
     """nix run INSTALLABLE -- ARGUMENTS, and nix develop or shell -c COMMAND (nix3-run(1))."""
-    found: list[Inner] = [
-        Run(words[at + 1 :], "nix -c")
-        for at, word in enumerate(words)
-        if word in {"-c", "--command"}
-    ][:1]
+    at = next((at for at, word in enumerate(words) if word in {"-c", "--command"}), None)
+    found: list[Inner] = [] if at is None else [Run(words[at + 1 :], "nix -c")]
     if "run" not in words[1:]:
         return found
     own = list(words[words.index("run") + 1 :])

@@ -92,3 +92,16 @@ def test_nothing_is_taken_once_it_is_closed(bench: Bench) -> None:
     bench.path.write_text(RULE.format(name="second", tool="pay"))
     assert not bench.renewal._thread.is_alive()
     assert bench.rule("pay") == "first"
+
+
+def test_a_file_where_the_agent_works_is_taken_in_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bench = Bench(tmp_path)
+    bench.path.write_text(RULE.format(name="second", tool="pay"))
+    assert not bench.renewal._thread.is_alive()
+    assert bench.rule("pay") == "first"
+    bench.renewal.now()
+    assert bench.rule("pay") == "second"
+    bench.renewal.close()

@@ -202,7 +202,8 @@ async def _reloading(tmp_path: Path, policy: Path) -> None:
 
 async def _denied_by(client: Client) -> str:
     answer = await client.call_tool("add", {"one": 1, "two": 2})
-    return answer.content[0].text if answer.is_error else ""
+    told: Any = answer.content[0]
+    return str(told.text) if answer.is_error else ""
 
 
 def _answer(environment: dict[str, str], *words: str) -> None:

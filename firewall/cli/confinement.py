@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firewall.cli.plan import Plan, works_beside
+from firewall.cli.plan import Plan
 from firewall.policy import Policy
 from firewall.policy.inject import AWS_VARIABLES
+from firewall.policy.reloading import works_beside
 from firewall.policy.ssh import Login
 from firewall.sandbox import SandboxError, SandboxSpec, mounts
 

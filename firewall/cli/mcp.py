@@ -30,6 +30,7 @@ from firewall.toolcalls.mcp.pins import Pins, difference
 from firewall.toolcalls.mcp.session import Session
 from firewall.toolcalls.mcp.stdio import serve_stdio
 from firewall.toolcalls.places import socket_path
+from firewall.toolcalls.renewal import Renewal
 
 _LAUNCHER = re.compile(r"npx|uvx?|bunx?|node|deno|docker|podman|python[0-9.]*|run|tool|exec")
 """Words of a command line that do not tell which server it starts."""
@@ -139,7 +140,9 @@ def _own_judge(policy: str, log: Path) -> Iterator[Judge]:
         gpu.start()
         marks = keys.redaction_key(authority_directory())
         judge = Judge(loaded, chain, gpu, teller, redaction_key=marks)
-        judge.desk = desk = own_desk(judge, teller.say)
+        renewal = Renewal(judge, teller.say)
+        ends.callback(renewal.close)
+        judge.desk = desk = own_desk(judge, renewal.now, teller.say)
         ends.callback(desk.close)
         yield judge
 

@@ -10,6 +10,7 @@ from firewall.audit import Keep, Place, place
 from firewall.cli.listening import host_and_port
 from firewall.places import approvals_directory, control_directory, state_directory
 from firewall.policy import Policy
+from firewall.policy.reloading import works_beside
 from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found
 from firewall.vault import Vault
@@ -126,12 +127,3 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace")
     except PermissionError:
         return ""
-
-
-def works_beside(policy: Policy) -> bool:
-    """Whether a policy's folder holds the agent's own work and so cannot be read-only to it.
-
-    The agent could then put other files there, so such a policy is reloaded only when asked to.
-    """
-    here = Path.cwd()
-    return any(here.is_relative_to(source.parent) for source in policy.files)

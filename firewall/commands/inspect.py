@@ -13,6 +13,7 @@ _SSH = {"ssh", "slogin", "autossh"}
 SSH_CLIENTS = frozenset({"ssh", "dbclient", "klink", "lsh", "plink", "putty"})
 _INTERPRETERS = ("python", "pypy")
 _OPTIONS_OF_PYTHON = re.compile(r"-(?!-)[^cmWX]*(?:([cmWX])(.*))?\Z", re.DOTALL)
+_RUNNERS = {"cprofile", "profile", "pdb", "trace", "coverage", "debugpy", "pyinstrument", "scalene"}
 _KITTY = {"kitty", "kitten"}
 _STARTS_SSH: dict[str, tuple[tuple[str, ...], ...]] = {
     "kitty": (("+kitten", "ssh"),),
@@ -47,7 +48,7 @@ def program_of(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The program's name and arguments, looking through `python -m` and what starts ssh by name."""
     name = argv[0].replace("\\", "/").rpartition("/")[2].lower().removesuffix(".exe")
     if name.startswith(_INTERPRETERS):
-        return _module(name, argv[1:])
+        return _through(*_module(name, argv[1:]))
     for words in _STARTS_SSH.get(name, ()):
         if tuple(argv[1 : len(words) + 1]) == words:
             return "ssh", _after_dashes(argv[len(words) + 1 :], apart=name not in _KITTY)
@@ -69,6 +70,16 @@ def _module(name: str, arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         if option[1] and not option[2]:
             next(words, None)
     return name, arguments
+
+
+def _through(module: str, arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Modules that run another one: `-m cProfile -m pip install x`, `-m runpy pip install x`."""
+    if module == "runpy" and arguments:
+        return arguments[0].lower(), arguments[1:]
+    if module in _RUNNERS and "-m" in arguments[:-1]:
+        place = list(arguments).index("-m") + 1
+        return _through(arguments[place].lower(), arguments[place + 1 :])
+    return module, arguments
 
 
 def _after_dashes(arguments: Sequence[str], *, apart: bool) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """Programs whose purpose is a tunnel, by name and subcommand."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from firewall.requests import Finding
 
@@ -41,6 +42,17 @@ _TOOLS: dict[str, frozenset[str]] = {
     "zrok": frozenset({"share", "access"}),
 }
 
+_VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
+    # programs for much else: the words, in front, of what forwards a port
+    "aws": (("ssm", "start-session"),),
+    "az": (("network", "bastion", "tunnel"),),
+    "fly": (("proxy",),),
+    "flyctl": (("proxy",),),
+    "gcloud": (("compute", "start-iap-tunnel"),),
+    "kubectl": (("port-forward",), ("proxy",)),
+    "oc": (("port-forward",), ("proxy",)),
+}
+
 _ONLY_ASKS = {"-h", "--help", "-V", "--version"}
 """Alone on a command line these tools print something, and open nothing."""
 
@@ -55,7 +67,7 @@ def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
     if program in _SSH_LIKE:
         return _inspect_ssh_like(program, arguments)
     if program not in _TOOLS:
-        return []
+        return _inspect_verbs(program, arguments)
     subcommands = _TOOLS[program]
     if not subcommands and _only_asks(program, arguments):
         return []
@@ -66,6 +78,23 @@ def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
         return [_inspect_chisel(arguments)]
     named = f"{program} {arguments[place - 1]}" if place else program
     return [Finding("tunnel", program, f"tunnel tool {named}", f"argument {place or 0}")]
+
+
+def _inspect_verbs(program: str, arguments: Sequence[str]) -> list[Finding]:
+    """The verbs stand in front but for options, some of which take a word (`-n NAME`)."""
+    if not {"-h", "--help", "help"}.isdisjoint(arguments):
+        return []
+    for verbs in _VERBS.get(program, ()):
+        place = next((i for i, word in enumerate(arguments) if word == verbs[0]), None)
+        if place is None or tuple(arguments[place : place + len(verbs)]) != verbs:
+            continue
+        if all(
+            word[:1] == "-" or before[:1] == "-"
+            for before, word in pairwise(("", *arguments[:place]))
+        ):
+            named = " ".join((program, *verbs))
+            return [Finding("tunnel", program, f"tunnel tool {named}", f"argument {place + 1}")]
+    return []
 
 
 def _only_asks(program: str, arguments: Sequence[str]) -> bool:

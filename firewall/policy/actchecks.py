@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from firewall.policy.acts import ProgramRule, ToolRule
-from firewall.policy.checks import Placed, PlacedIn, SourceFile
+from firewall.policy.checks import Placed, PlacedIn, SourceFile, identical
 from firewall.policy.errors import Fault, Problem
 
 type PlacedProgram = PlacedIn[ProgramRule]
@@ -38,7 +38,7 @@ def check_acts(rules: Sequence[PlacedAct]) -> Iterator[Problem]:
         yield from _allow(each)
         yield from _exactly(each)
         yield from _everything(each)
-    yield from _identical(rules)
+    yield from identical((each, _effect(each.rule)) for each in rules)
 
 
 def check_names(rules: Iterable[_AnyPlaced]) -> Iterator[Problem]:
@@ -90,17 +90,6 @@ def _everything(placed: PlacedAct) -> Iterator[Problem]:
 def _narrowed(rule: ProgramRule | ToolRule) -> bool:
     plain = {"name", "allow", "ask", "deny", "owner", "reason"}
     return any(getattr(rule, field) for field in type(rule).model_fields if field not in plain)
-
-
-def _identical(rules: Sequence[PlacedAct]) -> Iterator[Problem]:
-    first: dict[object, PlacedAct] = {}
-    for each in rules:
-        effect = _effect(each.rule)
-        if effect in first:
-            twin = first[effect]
-            what = f"rule {each.rule.name} has the same effect as {twin.rule.name} ({twin.where})"
-            yield each.problem(Fault(what, "one of the two"))
-        first.setdefault(effect, each)
 
 
 def _effect(rule: ProgramRule | ToolRule) -> object:

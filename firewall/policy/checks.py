@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from firewall.domains import is_registry
 from firewall.policy.acts import ProgramRule, ToolRule
@@ -47,6 +48,11 @@ class PlacedIn[R: (RuleDocument, ProgramRule, ToolRule)]:
     def where(self) -> str:
         return self.file.where(self.section, "rules", self.position)
 
+    @property
+    def named(self) -> str:
+        """The rule as problems of other rules name it."""
+        return f"{self.rule.name} ({self.where})"
+
 
 type Placed = PlacedIn[RuleDocument]
 
@@ -64,6 +70,16 @@ def check(rules: list[Placed]) -> Iterator[Problem]:
     """Every fault of the rules by themselves, but for their names."""
     faults = [problem for each in rules for test in _EACH for problem in test(each)]
     yield from faults or _same_secrets(rules)
+
+
+def identical(effects: Iterable[tuple[PlacedIn[Any], object]]) -> Iterator[Problem]:
+    """Rules whose effect is that of one before them."""
+    first: dict[object, PlacedIn[Any]] = {}
+    for each, effect in effects:
+        twin = first.setdefault(effect, each)
+        if twin is not each:
+            what = f"rule {each.rule.name} has the same effect as {twin.named}"
+            yield each.problem(Fault(what, "one of the two"))
 
 
 def _kind(placed: Placed) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from firewall.policy.checks import Placed, patterns, ports
+from firewall.policy.checks import Placed, identical, patterns, ports
 from firewall.policy.document import RuleDocument, ToolHosts
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern
@@ -92,26 +92,17 @@ class _Index:
 def compare(rules: list[Placed]) -> Iterator[Problem]:
     """Every fault of the rules together."""
     compared = [_Rule(number, each) for number, each in enumerate(rules)]
-    yield from _identical(compared)
+    yield from identical((each.placed, each.effect) for each in compared)
     allows = [each for each in compared if each.rule.allow]
     yield from _unreachable(allows, _Index(each for each in compared if each.rule.deny))
     yield from _needless(allows, _Index(allows))
-
-
-def _identical(rules: list[_Rule]) -> Iterator[Problem]:
-    first: dict[object, _Rule] = {}
-    for each in rules:
-        twin = first.setdefault(each.effect, each)
-        if twin is not each:
-            what = f"rule {each.rule.name} has the same effect as {_named(twin)}"
-            yield each.placed.problem(Fault(what, "one of the two"))
 
 
 def _unreachable(allows: list[_Rule], denies: _Index) -> Iterator[Problem]:
     for allow in allows:
         covering = denies.covering(allow.patterns)
         if deny := next((each for each in covering if _outdoes(each, allow)), None):
-            what = f"rule {allow.rule.name} is unreachable: {_named(deny)} denies all of it"
+            what = f"rule {allow.rule.name} is unreachable: {deny.placed.named} denies all of it"
             yield allow.placed.problem(Fault(what, "a narrower deny, or no such allow"))
 
 
@@ -120,13 +111,9 @@ def _needless(allows: list[_Rule], index: _Index) -> Iterator[Problem]:
     for narrow in allows:
         covering = index.covering(narrow.patterns)
         if wide := next((each for each in covering if _includes(each, narrow)), None):
-            what = f"rule {narrow.rule.name} changes nothing: {_named(wide)} allows all of it"
+            what = f"rule {narrow.rule.name} changes nothing: {wide.placed.named} allows all of it"
             write = f"a narrower {wide.rule.name}, or no such rule"
             yield narrow.placed.problem(Fault(what, write))
-
-
-def _named(rule: _Rule) -> str:
-    return f"{rule.rule.name} ({rule.placed.where})"
 
 
 def _includes(wide: _Rule, narrow: _Rule) -> bool:

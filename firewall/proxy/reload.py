@@ -1,30 +1,17 @@
-"""A new policy takes force when its files change, whole or not at all.
+"""The policy of a loop takes force anew when its files change."""
 
-The files' folders are held open: an agent that can rename a folder must not be able to put another
-in its place.
-"""
-
-import logging
-import os
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from firewall.policy import Policy, PolicyError, load_policy
-from firewall.policy.bundle import Trust
+from firewall.policy import Policy
+from firewall.policy.reloading import Reloader
 from firewall.proxy.loop import Loop
-
-logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 
-type Signature = tuple[tuple[int, int, int], ...]
 
-
-class Reload:
-    """Loads a policy again, when asked and with `watch` when its files change.
-
-    `failed` is told why a new policy was not taken; no bundle goes back to an older one.
-    """
+class Reload(Reloader):
+    """Loads a policy again on a loop, when asked and with `watch` when its files change."""
 
     def __init__(
         self,
@@ -36,72 +23,12 @@ class Reload:
         *,
         watch: bool,
     ) -> None:
+        super().__init__(path, policy, replace, failed)
         self._loop = loop
-        self._path = path
-        self._replace = replace
-        self._failed = failed
-        self._digest = policy.digest
-        self._version = policy.version
-        self._labels = policy.labels
-        self._folders = _folders(policy.files)
-        self._sources = policy.files
-        self._seen = _signature(self._sources)
         if watch:
-            loop.after(LOOK_SECONDS, self._look)
+            loop.after(LOOK_SECONDS, self._watch)
 
-    def now(self) -> None:
-        """Load the policy again; a bad one leaves the old one in force and says so."""
-        try:
-            _must_be_same(self._folders)
-            trust = Trust.required().at_least(self._version)
-            policy = load_policy(self._path, self._labels, trust=trust)
-            _must_be_same(self._folders)
-        except (PolicyError, OSError) as error:
-            self._failed(f"the old policy stays in force: {error}")
-            return
-        self._version = policy.version
-        self._sources = policy.files
-        self._folders |= _folders(policy.files, held=self._folders)
-        # A secret may be another one though the policy is the same.
-        if policy.digest != self._digest or policy.secrets:
-            self._replace(policy)
-            self._digest = policy.digest
-
-    def close(self) -> None:
-        """Let the folders go."""
-        for held in self._folders.values():
-            os.close(held)
-        self._folders.clear()
-
-    def _look(self) -> None:
+    def _watch(self) -> None:
         # First, so that no failure below ends the watching.
-        self._loop.after(LOOK_SECONDS, self._look)
-        seen = _signature(self._sources)
-        if seen != self._seen:
-            self._seen = seen
-            self.now()
-
-
-def _signature(sources: Sequence[Path]) -> Signature:
-    return tuple(_stamp(source) for source in sources)
-
-
-def _stamp(source: Path) -> tuple[int, int, int]:
-    try:
-        status = os.stat(source)
-    except OSError:
-        return (0, 0, 0)
-    return (status.st_ino, status.st_mtime_ns, status.st_size)
-
-
-def _folders(sources: Sequence[Path], held: Container[Path] = ()) -> dict[Path, int]:
-    """Each folder not yet held, with a descriptor that keeps another from taking its identity."""
-    folders = {source.parent for source in sources if source.parent not in held}
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    return {folder: os.open(folder, flags) for folder in folders}
-
-
-def _must_be_same(folders: dict[Path, int]) -> None:
-    for folder, held in folders.items():
-        if not os.path.samestat(os.stat(folder), os.fstat(held)):
-            raise PermissionError(f"{folder} is not the folder that the policy was read from")
+        self._loop.after(LOOK_SECONDS, self._watch)
+        self.look()

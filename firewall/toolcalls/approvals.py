@@ -20,8 +20,6 @@ from firewall.actor import Actor
 from firewall.audit import describe
 from firewall.judge import Judge
 from firewall.places import approvals_directory
-from firewall.policy import PolicyError, load_policy
-from firewall.policy.bundle import Trust
 from firewall.ports import Answer as Reply
 from firewall.requests import Request
 from firewall.toolcalls.grants import Grants
@@ -233,20 +231,14 @@ def desk(folder: str, door: Judge, post: Post) -> Approvals:
     return Approvals(Path(folder), door, post=post, owner=os.getppid())
 
 
-def own_desk(judge: Judge, say: Say = logger.warning, seconds: float | None = None) -> Approvals:
-    """The desk of a judge that no firewall stands around, which takes in each rule itself."""
-    path = judge.policy.sources[-1].absolute()
-
-    def renew() -> None:
-        try:
-            trust = Trust.required().at_least(judge.policy.version)
-            judge.policy = policy = load_policy(path, judge.policy.labels, trust=trust)
-        except (PolicyError, OSError) as error:
-            say(f"firewall: the old policy stays in force: {error}")
-            return
-        judge.note("policy", policy.facts())
-
-    return Approvals(approvals_directory(), judge, say, seconds=seconds, ruled=renew)
+def own_desk(
+    judge: Judge,
+    ruled: Callable[[], None],
+    say: Say = logger.warning,
+    seconds: float | None = None,
+) -> Approvals:
+    """The desk of a judge that no firewall stands around; `ruled` takes in a new rule."""
+    return Approvals(approvals_directory(), judge, say, seconds=seconds, ruled=ruled)
 
 
 _HOW = {"once": "once", "session": "for this session", "rule": "by a new rule"}

@@ -1,6 +1,7 @@
 """Model APIs on loopback that want one shell command run, and then are content."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,9 +24,11 @@ class Model:
 
 
 @contextmanager
-def model() -> Iterator[Model]:
+def model(tls: ssl.SSLContext | None = None) -> Iterator[Model]:
     """Serves the Anthropic Messages, OpenAI Responses and Gemini APIs, streamed."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         server.model = Model(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

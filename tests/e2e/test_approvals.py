@@ -3,7 +3,10 @@
 import subprocess
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import FIREWALL, Workplace, needs
+from tests.e2e.models import COMMAND, model
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = needs("id", "bash")
@@ -17,13 +20,19 @@ shell: {rules: [{name: careful, ask: [id]}]}
 
 
 class Waiting:
-    """An agent that runs a script whose `id` waits for a person."""
+    """An agent, something of which waits for a person."""
 
-    def __init__(self, workplace: Workplace, script: str) -> None:
+    def __init__(self, workplace: Workplace, process: subprocess.Popen[str]) -> None:
         self.workplace = workplace
-        self.policy = workplace.policy(POLICY)
+        self.policy = workplace.folder / "policy" / "policy.yaml"
+        self.process = process
+
+    @classmethod
+    def at_id(cls, workplace: Workplace, script: str) -> "Waiting":
+        """An agent that runs a script whose `id` waits."""
         (workplace.work / "agent").write_text(script)
-        self.process = workplace.start(self.policy, f"echo up; {RUN}", "up")
+        policy = workplace.policy(POLICY)
+        return cls(workplace, workplace.start(policy, f"echo up; {RUN}", "up"))
 
     def approvals(self, *words: str) -> str:
         done = subprocess.run(
@@ -61,7 +70,7 @@ def decisions(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def test_a_program_waits_until_it_is_allowed(workplace: Workplace) -> None:
-    agent = Waiting(workplace, "id -u; echo over")
+    agent = Waiting.at_id(workplace, "id -u; echo over")
     name = agent.question()
     listed = agent.approvals("list")
     assert name in listed
@@ -77,7 +86,7 @@ def test_a_program_waits_until_it_is_allowed(workplace: Workplace) -> None:
 
 
 def test_a_denied_program_does_not_run(workplace: Workplace) -> None:
-    agent = Waiting(workplace, "id -u; echo over")
+    agent = Waiting.at_id(workplace, "id -u; echo over")
     agent.approvals("deny", agent.question(), "--reason", "not today")
     out, err, records = agent.end()
     assert out == "over\n"
@@ -86,7 +95,7 @@ def test_a_denied_program_does_not_run(workplace: Workplace) -> None:
 
 
 def test_once_is_once_and_for_this_session_is_for_all(workplace: Workplace) -> None:
-    agent = Waiting(workplace, "id -u; id -u; id -g; echo over")
+    agent = Waiting.at_id(workplace, "id -u; id -u; id -g; echo over")
     first = agent.question()
     agent.approvals("allow", first)
     second = eventually(lambda: agent.question() != first and agent.question())
@@ -100,7 +109,7 @@ def test_once_is_once_and_for_this_session_is_for_all(workplace: Workplace) -> N
 
 
 def test_a_rule_is_in_force_at_once_and_from_then_on(workplace: Workplace) -> None:
-    agent = Waiting(workplace, "id -u; echo over")
+    agent = Waiting.at_id(workplace, "id -u; echo over")
     agent.approvals("allow", agent.question(), "--rule", "--write")
     out, _, _ = agent.end()
     assert out.splitlines()[1] == "over"
@@ -111,7 +120,7 @@ def test_a_rule_is_in_force_at_once_and_from_then_on(workplace: Workplace) -> No
 
 def test_the_agent_sees_no_questions_and_answers_none(workplace: Workplace) -> None:
     script = 'ls "$FIREWALL_STATE/approvals" && echo seen; : > "$FIREWALL_STATE/x"; id; echo over'
-    agent = Waiting(workplace, script)
+    agent = Waiting.at_id(workplace, script)
     agent.approvals("deny", agent.question())
     out, err, _ = agent.end()
     assert out == "over\n"
@@ -137,3 +146,47 @@ def test_what_nobody_answers_is_denied(workplace: Workplace) -> None:
     )
     assert done.stdout == ""
     assert "nobody approved it within 0 s (rule careful)" in done.stderr
+
+
+CALLS = """
+version: 1
+name: test
+extends: [base]
+network:
+  names: {origin.test: 127.0.0.1}
+  rules:
+    - {name: model, allow: https, hosts: [origin.test], ports: [{port}],
+       addresses: [127.0.0.1/32], tool-calls: inspect}
+tools: {rules: [{name: careful, ask: [Bash]}]}
+"""
+ASK = """echo up; curl -sS --json '{"model": "m", "tools": [{"name": "Bash"}], "messages": []}' """
+
+
+@needs("curl")
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [(("allow",), COMMAND), (("deny", "--reason", "not today"), "denied by")],
+)
+def test_a_call_in_a_models_answer_waits(
+    workplace: Workplace, answer: tuple[str, ...], told: str
+) -> None:
+    with model(workplace.certificates.context()) as served:
+        port = served.url.rpartition(":")[2]
+        policy = workplace.policy(CALLS, port=port)
+        script = f"{ASK} https://origin.test:{port}/v1/messages"
+        process = workplace.start(policy, script, "up")
+        agent = Waiting(workplace, process)
+        name = agent.question()
+        assert "Bash" in agent.approvals("list")
+        agent.approvals(answer[0], name, *answer[1:])
+        out, _, records = agent.end()
+    assert told in out
+    assert (COMMAND in out) is (answer == ("allow",))
+    verdicts = [
+        each["verdict"]["action"]
+        for each in records
+        if each["kind"] == "verdict" and each["request"]["type"] == "ToolCall"
+    ]
+    assert verdicts == ["ask", answer[0]]
+    (note,) = (each for each in records if each["kind"] == "approval")
+    assert (note["action"], note["rule"], note["id"]) == (answer[0], "careful", name)

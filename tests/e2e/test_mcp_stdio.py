@@ -5,13 +5,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 SERVER = Path(__file__).with_name("mcp_server.py")
 COMMAND = [sys.executable, "-m", "firewall.cli", "mcp"]
@@ -169,6 +171,39 @@ async def _asking(tmp_path: Path, policy: Path) -> list[Any]:
         first = await answered(client, add, "allow", "--rule", "--write")
         again = await client.call_tool("add", add)
         return [first, again, await answered(client, {"one": 2}, "deny", "--reason", "not today")]
+
+
+def test_a_changed_policy_is_in_force_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text("version: 1\nname: p\n")
+    asyncio.run(_reloading(tmp_path, policy))
+
+
+async def _reloading(tmp_path: Path, policy: Path) -> None:
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=[*COMMAND[1:], "--name", "mcp_server", "--policy", str(policy), "--log",
+              str(tmp_path / "audit"), "--", sys.executable, str(SERVER)],
+        env={**os.environ, "FIREWALL_STATE": str(tmp_path / "state")},
+    )  # fmt: skip
+    said = tmp_path / "stderr"
+    with said.open("w") as errors:
+        async with Client(stdio_client(parameters, errors), mode="legacy") as client:
+            assert await _denied_by(client) == ""
+            rule = "{name: changed, deny: [mcp__mcp_server__add]}"
+            policy.write_text(f"version: 1\nname: p\ntools: {{rules: [{rule}]}}\n")
+            until = time.monotonic() + PATIENCE
+            while not await _denied_by(client):
+                assert time.monotonic() < until
+            policy.write_text("nonsense")
+            await asyncio.to_thread(eventually, lambda: "stays in force" in said.read_text())
+            assert "rule: changed" in await _denied_by(client)
+
+
+async def _denied_by(client: Client) -> str:
+    answer = await client.call_tool("add", {"one": 1, "two": 2})
+    told: Any = answer.content[0]
+    return str(told.text) if answer.is_error else ""
 
 
 def _answer(environment: dict[str, str], *words: str) -> None:

@@ -6,7 +6,14 @@ from functools import partial
 
 from firewall.commands.programs import git, network, remote, transfer
 from firewall.commands.programs.files import FILES, mounts
-from firewall.commands.programs.interpreters import awk, interpreter, is_interpreter
+from firewall.commands.programs.interpreters import (
+    awk,
+    debugged,
+    interpreter,
+    is_interpreter,
+    nix,
+    timed,
+)
 from firewall.commands.programs.packages import MANAGERS, manager
 from firewall.commands.programs.told import NOTHING, Told
 
@@ -25,6 +32,10 @@ _READERS: Mapping[str, Reader] = {
         for name in ("aws", "gsutil", "gcloud", "rclone", "s3cmd")
     },
     **dict.fromkeys(("awk", "gawk", "nawk", "mawk"), awk),
+    "nix": nix,
+    "timeit": timed,
+    "pdb": debugged,
+    **dict.fromkeys(("kubectl", "oc"), transfer.kubectl),
     **dict.fromkeys(("git", "hub", "yadm"), git.git),
     "jj": git.jujutsu,
     **dict.fromkeys(("gh", "glab"), git.forge),

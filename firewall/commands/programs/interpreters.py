@@ -5,6 +5,7 @@ from base64 import b64decode
 from collections.abc import Sequence
 
 from firewall.commands.programs.files import FILES
+from firewall.commands.programs.options import take
 from firewall.commands.programs.reverse_shells import gives_shell
 from firewall.commands.programs.told import NOTHING, Told, is_url
 from firewall.requests import Finding, Intent
@@ -36,6 +37,9 @@ _POWERSHELL = {"pwsh", "powershell"}
 _ENCODED = "encodedcommand"
 _COMMANDS = {"gdb", "vim", "vi", "nvim", "view", "rvim", "rview", "vimdiff"}
 """Programs of which every use has commands of its own language: that alone says nothing."""
+_FLAKE = re.compile(
+    r"(?:github|gitlab|sourcehut|(?:(?:git|hg|tarball|file)\+)?(?:https?|ssh|git)):"
+)
 _FETCHES = re.compile(
     r"urlopen|urlretrieve|requests\.get|httpx\.get|https?\.get|fetch\(|URI\.open|LWP::Simple|Net::HTTP|open-uri"
     r"|file_get_contents\(\s*[\"']https?|DownloadString|Invoke-WebRequest|\biwr\b"
@@ -121,6 +125,28 @@ def _codes(name: str, arguments: Sequence[str]) -> list[str]:
         elif word[:1] != "-" and name not in _COMMANDS:
             break
     return codes
+
+
+def nix(arguments: Sequence[str]) -> Told:
+    """nix run github:OWNER/REPOSITORY: what is built and run is fetched (nix3-flake(1))."""
+    runs = not {"run", "shell", "develop"}.isdisjoint(arguments[:4])
+    far = next((each for each in arguments if _FLAKE.match(each)), None)
+    return Told((Intent("remote-code", far),)) if runs and far else NOTHING
+
+
+def timed(arguments: Sequence[str]) -> Told:
+    """python -m timeit: code in -s and in every word."""
+    options = take(arguments, "nrsucm", frozenset({"--setup", "--number", "--repeat", "--unit"}))
+    return _coded([*options.values("-s", "--setup"), *options.rest])
+
+
+def debugged(arguments: Sequence[str]) -> Told:
+    """python -m pdb: its commands in -c may be statements."""
+    return _coded(take(arguments, "cm", frozenset({"--command"})).values("-c", "--command"))
+
+
+def _coded(codes: Sequence[str]) -> Told:
+    return interpreter("python", ["-c", "\n".join(codes)]) if codes else NOTHING
 
 
 def _decoded(text: str) -> str:

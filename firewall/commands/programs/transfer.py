@@ -117,7 +117,21 @@ def wget(arguments: Sequence[str]) -> Told:
         wrote = named or [os.path.join(folder, file_of(url) or "index.html")]
         writes += [] if named else wrote
         intents.append(_intent(url, wrote, sends=sends or method in _BODY_METHODS))
+    lists = options.values("-i", "--input-file")
+    intents += [Intent("download", each, next(iter(named), "")) for each in lists]
     return Told(tuple(intents), tuple(reads), tuple(each for each in writes if each != "-"))
+
+
+def kubectl(arguments: Sequence[str]) -> Told:
+    """kubectl cp FROM TO, one of them POD:PATH."""
+    words = take(arguments, "ncs", {"--namespace", "--container", "--context", "--retries"}).rest
+    place = words.index("cp") + 1 if "cp" in words else len(words)
+    match words[place : place + 2]:
+        case [near, far] if ":" in far:
+            return Told((Intent("upload", far),), (near,))
+        case [far, near] if ":" in far:
+            return Told((Intent("download", far, near),), (), (near,))
+    return Told()
 
 
 def fetcher(arguments: Sequence[str]) -> Told:

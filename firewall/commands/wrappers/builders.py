@@ -94,3 +94,24 @@ def cargo_runs(words: Words) -> list[Inner]:
         elif value and "alias" in value:
             found.append(Hidden("an alias that cargo is told"))
     return found
+
+
+def nix_runs(words: Words) -> list[Inner]:
+    """nix run INSTALLABLE -- ARGUMENTS, and nix develop or shell -c COMMAND (nix3-run(1))."""
+    at = next((at for at, word in enumerate(words) if word in {"-c", "--command"}), None)
+    found: list[Inner] = [] if at is None else [Run(words[at + 1 :], "nix -c")]
+    if "run" not in words[1:]:
+        return found
+    own = list(words[words.index("run") + 1 :])
+    arguments = own[own.index("--") + 1 :] if "--" in own else []
+    wanted = next((word for word in own if not (word or "").startswith("-")), "")
+    if wanted is None:
+        return [*found, Hidden("what nix runs is only known when it runs")]
+    name = re.split(r"[#/:.]", wanted.partition("?")[0])[-1]
+    return [*found, Run([name, *arguments], "nix run")] if name else found
+
+
+def behind_dashes(words: Words) -> list[Inner]:
+    """guix shell PACKAGES -- COMMAND (Invoking guix shell)."""
+    rest = list(words[words.index("--") + 1 :]) if "--" in words else []
+    return [Run(rest, words[0] or "")] if rest else []

@@ -137,6 +137,11 @@ def _arguments(language: str, words: Words) -> Iterator[tuple[str | None, bool]]
         elif word[1:2] != "-":
             yield from _cluster(language, word, letters, rest)
             if language in {"python", "pypy"} and re.fullmatch(r"-[A-Za-z]*m", word):
+                if rest[:1] == ["timeit"]:
+                    yield from (
+                        (code, True) for code in rest[1:] if code is None or code[:1] != "-"
+                    )
+                    return
                 rest = _module(rest)
 
 
@@ -149,7 +154,6 @@ def _module(rest: list[str | None]) -> list[str | None]:
         "pdb",
         "runpy",
         "coverage",
-        "timeit",
         "debugpy",
         "doctest",
         "pyinstrument",

@@ -15,9 +15,11 @@ from firewall.commands.wrappers.boxes import (
 )
 from firewall.commands.wrappers.builders import (
     apt_runs,
+    behind_dashes,
     cargo_runs,
     gcc_runs,
     make_runs,
+    nix_runs,
     npm_runs,
     rpm_runs,
 )
@@ -330,6 +332,8 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
             wait_for_runs,
         ),
         *_each("npm", npm_runs),
+        *_each("nix", nix_runs),
+        *_each("guix", lambda words: [*behind_dashes(words), *_own_language(words)]),
         *_each("cargo", cargo_runs),
         *_each("gh glab", _gh),
         *_each("socat", _ncat),
@@ -337,7 +341,7 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("git", git_runs),
         *_each("sqlite3", _in_arguments),
         *_each(
-            "emacs expect cmd guix salt octave gnuplot sbcl clisp swipl ghc jrunscript erl ipython "
+            "emacs expect cmd salt octave gnuplot sbcl clisp swipl ghc jrunscript erl ipython "
             "rake dc scala",
             _own_language,
         ),

@@ -120,6 +120,8 @@ TOOLS: dict[str, Wrapper] = {
     "nix-shell": _w(
         "p:A:I:", "run= command= pure packages= attr= keep=", texts=("run", "command"), skip=999
     ),
+    "snap run": _LOOSE,
+    "just --command": _PASS,
     "bpftrace": _w("c:e:p:o:", texts=("c",), skip=999),
     "dtach": _w("a:A:n:N:c:e:r:Ez", loose=True),
     "xterm": _LOOSE,

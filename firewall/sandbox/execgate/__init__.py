@@ -24,7 +24,8 @@ before the connection's own in the same chain. If the machine dies first, the la
 of starts that opened none are not recorded.
 
 What it costs: a verdict is some 0.2 ms of Python where the caches are warm, half of it in reading
-/proc, and two to three times that in truth, since the program that starts has emptied them. Waking
+/proc, but 0.7 to 0.95 ms of this thread's time in truth, since the program that starts has emptied
+them. Waking
 the gate and its caller takes 0.1 ms even if nothing is judged. In all a program starts 1 to 2 ms
 later on two busy cores: the aim of 0.2 ms is missed, and Python alone will not reach it. Tried
 without a gain that could be measured: SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (the caller then waits for

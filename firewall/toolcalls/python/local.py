@@ -16,6 +16,7 @@ from firewall.toolcalls.approvals import own_desk
 from firewall.toolcalls.calls import Call, request_of
 from firewall.toolcalls.client import Answer
 from firewall.toolcalls.mcp.checker import answered
+from firewall.toolcalls.renewal import Renewal
 from firewall.verdict import Verdict
 
 CHAINS = 1024
@@ -36,7 +37,8 @@ class LocalJudge:
         self._log = _chain(Path(log))
         self._actor = Actor(f"python-{os.getpid()}")
         self._judge = Judge(loaded, self._log, self._gpu, _Silent())
-        self._judge.desk = self._desk = own_desk(self._judge, seconds=timeout)
+        self._renewal = Renewal(self._judge)
+        self._judge.desk = self._desk = own_desk(self._judge, self._renewal.now, seconds=timeout)
         self._timeout = timeout + GRACE_SECONDS
         self._gpu.start()
 
@@ -58,6 +60,7 @@ class LocalJudge:
     def close(self) -> None:
         """Deny what waits for a person, and stop the threads; every record is written already."""
         self._desk.close()
+        self._renewal.close()
         self._gpu.stop()
         self._log.close()
 

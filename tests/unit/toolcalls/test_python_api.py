@@ -6,6 +6,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from firewall.cli.main import app
 from firewall.places import approvals_directory
-from firewall.toolcalls import approvals
+from firewall.toolcalls import approvals, renewal
 from firewall.toolcalls.python import Denied, Firewall, guard_environment
 from firewall.toolcalls.spool import Spool
 from tests.waiting import eventually
@@ -231,6 +232,16 @@ def test_a_rule_that_a_person_writes_is_in_force_for_the_next_call(judging: Fire
         _approvals("allow", "--rule", "--write")
         assert waiting.result().allowed
         assert judging.check("send", {"to": "ann"}).allowed
+
+
+def test_a_policy_whose_file_changes_is_in_force_without_a_new_start(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "LOOK_SECONDS", 0.01)
+    with closing(Firewall(policy=str(policy), log=str(tmp_path / "audit"))) as judging:
+        assert judging.check("pay", {"amount": 1}).allowed
+        policy.write_text(POLICY.replace("min: 100", "min: 1"))
+        assert eventually(lambda: judging.check("pay", {"amount": 1}).rule == "small")
 
 
 def test_what_nobody_answers_in_time_is_denied_and_waits_no_more(

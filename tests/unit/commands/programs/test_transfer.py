@@ -21,6 +21,11 @@ CASES = {
     "lftp -e 'put f; bye' ftp.test": ["upload ftp.test"],
     "lftp -c 'mirror -R d' ftp.test": ["upload ftp.test"],
     "lftp ftp.test": ["download ftp.test"],
+    "wget -i https://h/list": ["download https://h/list"],
+    "wget --input-file=urls -O f": ["download urls f"],
+    "kubectl cp f ns/pod:/tmp/f": ["upload ns/pod:/tmp/f"],
+    "kubectl cp -n ns pod:/tmp/f f": ["download pod:/tmp/f f"],
+    "kubectl get pods": [],
 }
 
 

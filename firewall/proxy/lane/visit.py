@@ -13,22 +13,23 @@ from dataclasses import replace
 from functools import partial
 
 from firewall import judge
-from firewall.judge import fail_closed
 from firewall.protocols import ProtocolError, identify
 from firewall.protocols.http1 import Head, parse_head
 from firewall.protocols.http1body import Counted
 from firewall.proxy.handover import Handover, Traffic
-from firewall.proxy.http import asking, pages
+from firewall.proxy.http import pages
 from firewall.proxy.http.pages import Page
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.lane import messages
 from firewall.proxy.lane.bridge import Bridge, pair
 from firewall.proxy.lane.exchange import Exchange
 from firewall.proxy.lane.house import House
+from firewall.proxy.lane.judging import Judging
 from firewall.proxy.lane.messages import Rest
+from firewall.proxy.lane.server import Server
 from firewall.proxy.lane.stream import Stream
-from firewall.proxy.lane.upstream import Place, Reached, Upstream
-from firewall.requests import Direction, Finding, HttpRequest, Message
+from firewall.proxy.lane.upstream import Reached, Upstream
+from firewall.requests import Direction, Finding, HttpRequest
 from firewall.verdict import Verdict
 
 FIRST_SECONDS = 10
@@ -61,19 +62,12 @@ class Visit:
         self._buffer = b""
         self._exchange: Exchange | None = None
         self._bridge: Bridge | None = None
-        self._kept: Upstream | None = None
-        self._give_up: Callable[[], None] = lambda: None
         self._rest: Rest | None = None
         self._parting = False
         self._over = False
         self.deadline = time.monotonic() + FIRST_SECONDS
-        self._facts = {
-            "flow": given.flow,
-            "client": list(given.client),
-            "host": given.host,
-            "port": given.port,
-            "reach": [given.address],
-        }
+        self._judging = Judging(house, given, self._failed)
+        self._server = Server(house.upstreams, given)
 
     def start(self) -> None:
         with self.guard("lane.start"):
@@ -173,22 +167,14 @@ class Visit:
             self._go_deep()
 
     def _judge(self, head: Head) -> None:
-        exchange = self._exchange = Exchange(self, head, self._describe(head))
+        exchange = self._exchange = Exchange(self, head, self._judging.describe(head))
         self._touch()
-
-        def answer(verdict: Verdict) -> None:
-            self._house.loop.post(partial(self._go_on, exchange, verdict))
-
-        self._house.judge.decide(exchange.asked, self._given.actor, self._facts, answer)
-
-    def _describe(self, head: Head) -> HttpRequest:
-        described = messages.described(head, "https" if self._tls else "http")
-        return asking.ask(described, self._given.host, self._given.port, self._given.sni)
+        self._judging.decide(exchange.asked, partial(self._go_on, exchange))
 
     def _go_on(self, exchange: Exchange, verdict: Verdict) -> None:
         with self.guard("lane.verdict"):
             judge.probe("lane.verdict")
-            standing = self._house.judge.standing(verdict)
+            standing = self._judging.standing(verdict)
             if self._over or exchange.over:
                 return
             if standing.allowed and standing.obligations.tool_calls:
@@ -204,21 +190,10 @@ class Visit:
 
     def guard(self, point: str) -> contextlib.AbstractContextManager[None]:
         asked = self._exchange.asked if self._exchange else None
-        return fail_closed(
-            self._house.judge, point, self._failed, request=asked, actor=self._given.actor
-        )
+        return self._judging.guard(point, asked)
 
     def reach(self, done: Reached, *, fresh: bool) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None and not fresh and kept.stream.quiet():
-            done(kept, "")
-            return
-        if kept is not None:
-            kept.stream.close()
-        assert self._given.address is not None
-        name = self._given.host if self._tls else None
-        place = Place(self._given.address, self._given.port, name)
-        self._give_up = self._house.upstreams.reach(place, done, fresh=fresh)
+        self._server.reach(done, fresh=fresh)
 
     def judge_finding(
         self,
@@ -227,18 +202,7 @@ class Visit:
         settled: Callable[[Verdict], None],
         carrier: str = CARRIER,
     ) -> None:
-        place = self._given.host, self._given.port
-        message = Message(*place, carrier, direction, tuple(findings))
-
-        def settle(verdict: Verdict) -> None:
-            with self.guard("lane.message"):
-                judge.probe("lane.message")
-                settled(self._house.judge.standing(verdict))
-
-        def answer(verdict: Verdict) -> None:
-            self._house.loop.post(partial(settle, verdict))
-
-        self._house.judge.decide(message, self._given.actor, self._facts, answer)
+        self._judging.finding(carrier, direction, findings, settled, self.guard)
 
     def pending(self) -> bytes:
         """What the client has sent behind its request's head."""
@@ -272,9 +236,8 @@ class Visit:
         self._answer(lambda _, __: page)
 
     def finished(self, kept: Upstream | None, *, close: bool) -> None:
-        self._kept = kept or self._kept
         if kept is not None:
-            kept.rest()
+            self._server.keep(kept)
         assert self._exchange is not None
         self._parting = self._parting or close
         if self._exchange.sent.body.finished:
@@ -325,7 +288,7 @@ class Visit:
     def _go_deep(self) -> None:
         """Let depth go on with what has not been answered."""
         self._exchange = None
-        self._release()
+        self._server.release()
         ours, theirs = pair()
         given = replace(self._given, protocol="http", decrypted=self._tls)
         if not self._house.hand_over(given, theirs):
@@ -364,11 +327,6 @@ class Visit:
         elif self._exchange is None and self._bridge is None:
             self._go_next()
 
-    def _release(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None and kept.stream.open:
-            self._house.upstreams.keep(kept)
-
     def _touch(self) -> None:
         self.deadline = time.monotonic() + IDLE_SECONDS
 
@@ -394,6 +352,5 @@ class Visit:
         if self._over:
             return
         self._over = True
-        self._give_up()
-        self._release()
+        self._server.leave()
         self._done(self._traffic)

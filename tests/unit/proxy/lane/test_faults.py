@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from firewall.proxy.lane import bridge, exchange, visit
+from firewall.proxy.lane import bridge, exchange, judging, visit
 from tests.unit.proxy.http.stage import HANDSHAKE, LOGIN, answering, get, read_all
 from tests.unit.proxy.lane.stage import LaneStage
 
@@ -102,7 +102,7 @@ def test_a_record_that_cannot_be_written_lets_nothing_through() -> None:
 
 
 def test_every_guarded_point_has_its_fault() -> None:
-    sources = "".join(map(inspect.getsource, (visit, exchange, bridge)))
+    sources = "".join(map(inspect.getsource, (visit, exchange, bridge, judging)))
     points = set(re.findall(r'probe\("(lane\.\w+)"\)', sources))
     assert points == set(POINTS)
 

@@ -62,6 +62,7 @@ class Visit:
         self._buffer = b""
         self._exchange: Exchange | None = None
         self._bridge: Bridge | None = None
+        self._taken = 0
         self._rest: Rest | None = None
         self._parting = False
         self._over = False
@@ -79,7 +80,10 @@ class Visit:
 
     def late(self) -> None:
         """Its deadline has passed. What began to be a request is judged all the same, by depth."""
-        if self._buffer and self._exchange is None and not self._parting:
+        if self._bridge is not None and self.client.sent > self._taken:
+            self._taken = self.client.sent
+            self._touch()
+        elif self._buffer and self._exchange is None and not self._parting:
             with self.guard("lane.late"):
                 judge.probe("lane.late")
                 self._go_deep()
@@ -299,8 +303,24 @@ class Visit:
         self.deadline = float("inf")
         guard = partial(self.guard, "lane.bridge")
         self._bridge = Bridge(
-            self._house.loop, self.client, ours, held, guard, self._traffic, self._end
+            self._house.loop,
+            self.client,
+            ours,
+            held,
+            guard,
+            self._traffic,
+            self._end,
+            self._client_owes,
         )
+
+    def _client_owes(self, waiting: bool) -> None:
+        """A bridged client may be silent for as long as depth lets it, but has to go on taking what
+        is sent to it."""
+        if not waiting:
+            self.deadline = float("inf")
+        elif self.deadline == float("inf"):
+            self._taken = self.client.sent
+            self._touch()
 
     # Housekeeping
 

@@ -11,19 +11,24 @@ from firewall.proxy.handover import Handover
 from firewall.proxy.http import asking
 from firewall.proxy.lane import messages
 from firewall.proxy.lane.house import House
-from firewall.requests import Direction, Finding, HttpRequest, Message
+from firewall.requests import Connect, Direction, Finding, HttpRequest, Message
 from firewall.verdict import Verdict
 
 type Answered = Callable[[Verdict], None]
+type Guard = Callable[[str], contextlib.AbstractContextManager[None]]
 
 
 class Judging:
-    """Knows the flow's facts. `failed` refuses, or cuts, what a fault was found in."""
+    """Knows the flow's facts. `failed` refuses, or cuts, what a fault was found in; `others` are
+    the flow's connections to the addresses that were not judged yet."""
 
-    def __init__(self, house: House, given: Handover, failed: Answered) -> None:
+    def __init__(
+        self, house: House, given: Handover, failed: Answered, others: Sequence[Connect]
+    ) -> None:
         self._house = house
         self._given = given
         self._failed = failed
+        self._others = list(others)
         self._facts = {
             "flow": given.flow,
             "client": list(given.client),
@@ -45,7 +50,7 @@ class Judging:
         described = messages.described(head, "https" if self._given.protocol == "tls" else "http")
         return asking.ask(described, self._given.host, self._given.port, self._given.sni)
 
-    def decide(self, asked: HttpRequest | Message, answered: Answered) -> None:
+    def decide(self, asked: Connect | HttpRequest | Message, answered: Answered) -> None:
         """Judge with a record."""
 
         def answer(verdict: Verdict) -> None:
@@ -59,7 +64,7 @@ class Judging:
         direction: Direction,
         findings: Sequence[Finding],
         settled: Answered,
-        guard: Callable[[str], contextlib.AbstractContextManager[None]],
+        guard: Guard,
     ) -> None:
         """Judge what was found in a body; `settled` gets what stands by then."""
         place = self._given.host, self._given.port
@@ -70,6 +75,42 @@ class Judging:
                 settled(self.standing(verdict))
 
         self.decide(Message(*place, carrier, direction, tuple(findings)), settle)
+
+    def another(self, guard: Guard, then: Callable[[str | None], None]) -> None:
+        """Judge the next address that the policy would allow; None where there is no other.
+
+        It has to be obliged as the flow is, or the lane may not be its way.
+        """
+        with guard("lane.another"):
+            judge.probe("lane.another")
+            asked = self._next_allowed()
+            if asked is None:
+                then(None)
+            else:
+                self.decide(asked, partial(self._judged, guard, then, asked.address))
+
+    def _next_allowed(self) -> Connect | None:
+        while self._others:
+            asked = self._others.pop(0)
+            if self._house.judge.preview(asked, self._given.actor).allowed:
+                return asked
+        return None
+
+    def _judged(
+        self,
+        guard: Guard,
+        then: Callable[[str | None], None],
+        address: str | None,
+        verdict: Verdict,
+    ) -> None:
+        with guard("lane.another"):
+            judge.probe("lane.another")
+            standing = self.standing(verdict)
+            if standing.allowed and standing.obligations == self._given.verdict.obligations:
+                self._facts = {**self._facts, "reach": [address]}
+                then(address)
+            else:
+                self.another(guard, then)
 
     def standing(self, verdict: Verdict) -> Verdict:
         """The verdict, or a quarantine's that has come since."""

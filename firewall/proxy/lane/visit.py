@@ -29,7 +29,7 @@ from firewall.proxy.lane.messages import Rest
 from firewall.proxy.lane.server import Server
 from firewall.proxy.lane.stream import Stream
 from firewall.proxy.lane.upstream import Reached, Upstream
-from firewall.requests import Direction, Finding, HttpRequest
+from firewall.requests import Connect, Direction, Finding, HttpRequest
 from firewall.verdict import Verdict
 
 FIRST_SECONDS = 10
@@ -52,6 +52,7 @@ class Visit:
         given: Handover,
         client: socket.socket,
         done: Callable[[Traffic], None],
+        others: Sequence[Connect] = (),
     ) -> None:
         self.client = Stream(house.loop, client, self._arrived, self._drained)
         self._house = house
@@ -67,8 +68,8 @@ class Visit:
         self._parting = False
         self._over = False
         self.deadline = time.monotonic() + FIRST_SECONDS
-        self._judging = Judging(house, given, self._failed)
-        self._server = Server(house.upstreams, given)
+        self._judging = Judging(house, given, self._failed, others)
+        self._server = Server(house.upstreams, given, partial(self._judging.another, self.guard))
 
     def start(self) -> None:
         with self.guard("lane.start"):
@@ -294,7 +295,9 @@ class Visit:
         self._exchange = None
         self._server.release()
         ours, theirs = pair()
-        given = replace(self._given, protocol="http", decrypted=self._tls)
+        given = replace(
+            self._given, protocol="http", decrypted=self._tls, address=self._server.address
+        )
         if not self._house.hand_over(given, theirs):
             ours.close()
             self.abort()

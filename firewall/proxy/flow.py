@@ -239,7 +239,8 @@ class Flow:
             self._opening.stop()
             self._enter("inspecting")
             given = self._context("intercept", verdict)
-            self._visit = lane.serve(given, self._client, self._inspected)
+            others = [replace(self._request, address=each) for each in self._untried]
+            self._visit = lane.serve(given, self._client, self._inspected, others)
         elif chosen == "depth":
             self._hand_over("intercept", verdict)
         else:

@@ -31,7 +31,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 class Bridge:
     """Moves bytes both ways until both sides have ended, counted in `traffic`. Whatever `guard`
-    catches ends it."""
+    catches ends it. `waiting` is told whether bytes wait for the client to take them."""
 
     def __init__(
         self,
@@ -42,12 +42,14 @@ class Bridge:
         guard: Guard,
         traffic: Traffic,
         closed: Callable[[], None],
+        waiting: Callable[[bool], None],
     ) -> None:
         self._client = client
         self._depth = Stream(loop, ours, self._from_depth, self._drained)
         self._guard = guard
         self._traffic = traffic
         self._closed = closed
+        self._waiting = waiting
         self._ended = False
         client.readable, client.drained = self._from_client, self._drained
         self._depth.send(held)
@@ -81,6 +83,7 @@ class Bridge:
                 if data:
                     self._traffic.received += len(data)
                     self._move(data, self._depth, self._client)
+                    self._waiting(self._client.waits)
                 elif data is not None:
                     self._depth.close()
                     self._drained()
@@ -99,8 +102,11 @@ class Bridge:
             if not self._client.open:
                 self._closed()
             return
-        self._depth.resume()
-        if not self._ended:
+        self._waiting(self._client.waits)
+        # One side may have been sent all while the other still takes nothing.
+        if not self._client.full:
+            self._depth.resume()
+        if not (self._ended or self._depth.full):
             self._client.resume()
 
     def _lost(self) -> None:

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from firewall.judge import Judge
@@ -60,15 +60,20 @@ class Lane:
         return not offered or "http/1.1" in offered
 
     def serve(
-        self, given: Handover, client: socket.socket, done: Callable[[Traffic], None]
+        self,
+        given: Handover,
+        client: socket.socket,
+        done: Callable[[Traffic], None],
+        others: Sequence[Connect] = (),
     ) -> Visit:
-        """Serve a flow until it ends, then call `done`."""
+        """Serve a flow until it ends, then call `done`. `others` are the same connection to further
+        addresses of its host, to be judged where the address before is not reached."""
 
         def ended(traffic: Traffic) -> None:
             self._visits.discard(visit)
             done(traffic)
 
-        visit = Visit(self, given, client, ended)
+        visit = Visit(self, given, client, ended, others)
         self._visits.add(visit)
         if self._sweeper is None:
             self._sweeper = self.loop.after(SWEEP_SECONDS, self._sweep)

@@ -35,6 +35,8 @@ class Stream:
         self.readable = readable
         self.drained = drained
         self._out = b""
+        self.sent = 0
+        """Bytes that the kernel has taken."""
         self._paused = False
         self._closing = False
         self._ending = False
@@ -47,6 +49,11 @@ class Stream:
     @property
     def open(self) -> bool:
         return self._socket.fileno() >= 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything waits to be sent."""
+        return bool(self._out)
 
     @property
     def full(self) -> bool:
@@ -186,6 +193,7 @@ class Stream:
                 sent += self._socket.send(view[sent:])
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
             pass
+        self.sent += sent
         self._out = self._out[sent:] if sent < len(view) else b""
         self._watch()
 

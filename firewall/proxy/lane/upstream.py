@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from socket import socket
 from typing import NamedTuple
 
@@ -55,6 +56,8 @@ class Upstream:
 
 type Reached = Callable[[Upstream | None, str], None]
 """Called with the connection, or with None and the reason."""
+type Another = Callable[[Callable[[str | None], None]], None]
+"""Judges a further address and passes it on, or None where there is none."""
 
 
 class Upstreams:
@@ -73,7 +76,9 @@ class Upstreams:
         """How many connections are kept."""
         return self._count
 
-    def reach(self, place: Place, done: Reached, *, fresh: bool = False) -> Callable[[], None]:
+    def reach(
+        self, place: Place, done: Reached, another: Another, *, fresh: bool = False
+    ) -> Callable[[], None]:
         """A connection that nobody else uses; returns what gives the attempt up."""
         kept = [] if fresh else self._kept.get(place, [])
         while kept:
@@ -83,7 +88,7 @@ class Upstreams:
                 done(upstream, "")
                 return _nothing
             upstream.stream.close()
-        return Attempt(self, self._loop, place, done).cancel
+        return Attempt(self, self._loop, place, done, another).cancel
 
     def keep(self, upstream: Upstream) -> None:
         """Take back a connection on which nothing is under way."""
@@ -147,19 +152,29 @@ class Upstreams:
 
 
 class Attempt:
-    """One connection being made: TCP, then TLS with the name verified."""
+    """One connection being made: TCP, to `another` address where one is not reached, then TLS with
+    the name verified."""
 
-    def __init__(self, house: Upstreams, loop: Loop, place: Place, done: Reached) -> None:
+    def __init__(
+        self, house: Upstreams, loop: Loop, place: Place, done: Reached, another: Another
+    ) -> None:
         self._house = house
         self._loop = loop
         self._place = place
         self._done = done
+        self._another = another
+        self._over = False
         self._stream: Stream | None = None
         self._timer: Timer | None = None
-        self._dial: Dial | None = Dial(loop, (place.address, place.port), self._dialled)
+        self._dial: Dial | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._dial = Dial(self._loop, (self._place.address, self._place.port), self._dialled)
 
     def cancel(self) -> None:
         """Give up silently."""
+        self._over = True
         if self._dial is not None:
             self._dial.cancel()
         if self._timer is not None:
@@ -170,7 +185,8 @@ class Attempt:
     def _dialled(self, connected: socket | None, reason: str) -> None:
         self._dial = None
         if connected is None:
-            self._done(None, f"{reason} by {self._place.address} port {self._place.port}")
+            why = f"{reason} by {self._place.address} port {self._place.port}"
+            self._another(partial(self._elsewhere, why))
             return
         stream = Stream(self._loop, connected, _nothing, _nothing)
         self._stream = stream
@@ -183,6 +199,15 @@ class Attempt:
             stream.secure(self._house.context(), self._shaken, self._place.name, session)
         except (OSError, ValueError) as error:
             self._failed(error)
+
+    def _elsewhere(self, why: str, address: str | None) -> None:
+        if self._over:
+            return
+        if address is None:
+            self._done(None, why)
+            return
+        self._place = self._place._replace(address=address)
+        self._open()
 
     def _shaken(self, failure: OSError | None) -> None:
         if failure is not None:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import partial
 
 from firewall import judge
-from firewall.judge import fail_closed
 from firewall.protocols import ProtocolError, identify
 from firewall.protocols.http1 import Head, parse_head
 from firewall.protocols.http1body import Counted
@@ -25,10 +24,12 @@ from firewall.proxy.lane import messages
 from firewall.proxy.lane.bridge import Bridge, pair
 from firewall.proxy.lane.exchange import Exchange
 from firewall.proxy.lane.house import House
+from firewall.proxy.lane.judging import Judging
 from firewall.proxy.lane.messages import Rest
+from firewall.proxy.lane.server import Server
 from firewall.proxy.lane.stream import Stream
-from firewall.proxy.lane.upstream import Place, Reached, Upstream
-from firewall.requests import Direction, Finding, HttpRequest, Message
+from firewall.proxy.lane.upstream import Reached, Upstream
+from firewall.requests import Connect, Direction, Finding, HttpRequest
 from firewall.verdict import Verdict
 
 FIRST_SECONDS = 10
@@ -51,6 +52,7 @@ class Visit:
         given: Handover,
         client: socket.socket,
         done: Callable[[Traffic], None],
+        others: Sequence[Connect] = (),
     ) -> None:
         self.client = Stream(house.loop, client, self._arrived, self._drained)
         self._house = house
@@ -61,19 +63,13 @@ class Visit:
         self._buffer = b""
         self._exchange: Exchange | None = None
         self._bridge: Bridge | None = None
-        self._kept: Upstream | None = None
-        self._give_up: Callable[[], None] = lambda: None
+        self._taken = 0
         self._rest: Rest | None = None
         self._parting = False
         self._over = False
         self.deadline = time.monotonic() + FIRST_SECONDS
-        self._facts = {
-            "flow": given.flow,
-            "client": list(given.client),
-            "host": given.host,
-            "port": given.port,
-            "reach": [given.address],
-        }
+        self._judging = Judging(house, given, self._failed, others)
+        self._server = Server(house.upstreams, given, partial(self._judging.another, self.guard))
 
     def start(self) -> None:
         with self.guard("lane.start"):
@@ -85,7 +81,10 @@ class Visit:
 
     def late(self) -> None:
         """Its deadline has passed. What began to be a request is judged all the same, by depth."""
-        if self._buffer and self._exchange is None and not self._parting:
+        if self._bridge is not None and self.client.sent > self._taken:
+            self._taken = self.client.sent
+            self._touch()
+        elif self._buffer and self._exchange is None and not self._parting:
             with self.guard("lane.late"):
                 judge.probe("lane.late")
                 self._go_deep()
@@ -173,20 +172,16 @@ class Visit:
             self._go_deep()
 
     def _judge(self, head: Head) -> None:
-        vault = self._house.judge.vault
-        asked = messages.asked(head, self._given, vault)
-        exchange = self._exchange = Exchange(self, head, asked, vault)
+        exchange = self._exchange = Exchange(
+            self, head, self._judging.describe(head), self._house.judge.vault
+        )
         self._touch()
-
-        def answer(verdict: Verdict) -> None:
-            self._house.loop.post(partial(self._go_on, exchange, verdict))
-
-        self._house.judge.decide(exchange.asked, self._given.actor, self._facts, answer)
+        self._judging.decide(exchange.asked, partial(self._go_on, exchange))
 
     def _go_on(self, exchange: Exchange, verdict: Verdict) -> None:
         with self.guard("lane.verdict"):
             judge.probe("lane.verdict")
-            standing = self._house.judge.standing(verdict)
+            standing = self._judging.standing(verdict)
             if self._over or exchange.over:
                 return
             if standing.allowed and standing.obligations.deep:
@@ -202,21 +197,10 @@ class Visit:
 
     def guard(self, point: str) -> contextlib.AbstractContextManager[None]:
         asked = self._exchange.asked if self._exchange else None
-        return fail_closed(
-            self._house.judge, point, self._failed, request=asked, actor=self._given.actor
-        )
+        return self._judging.guard(point, asked)
 
     def reach(self, done: Reached, *, fresh: bool) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None and not fresh and kept.stream.quiet():
-            done(kept, "")
-            return
-        if kept is not None:
-            kept.stream.close()
-        assert self._given.address is not None
-        name = self._given.host if self._tls else None
-        place = Place(self._given.address, self._given.port, name)
-        self._give_up = self._house.upstreams.reach(place, done, fresh=fresh)
+        self._server.reach(done, fresh=fresh)
 
     def judge_finding(
         self,
@@ -225,18 +209,7 @@ class Visit:
         settled: Callable[[Verdict], None],
         carrier: str = CARRIER,
     ) -> None:
-        place = self._given.host, self._given.port
-        message = Message(*place, carrier, direction, tuple(findings))
-
-        def settle(verdict: Verdict) -> None:
-            with self.guard("lane.message"):
-                judge.probe("lane.message")
-                settled(self._house.judge.standing(verdict))
-
-        def answer(verdict: Verdict) -> None:
-            self._house.loop.post(partial(settle, verdict))
-
-        self._house.judge.decide(message, self._given.actor, self._facts, answer)
+        self._judging.finding(carrier, direction, findings, settled, self.guard)
 
     def pending(self) -> bytes:
         """What the client has sent behind its request's head."""
@@ -270,9 +243,8 @@ class Visit:
         self._answer(lambda _, __: page)
 
     def finished(self, kept: Upstream | None, *, close: bool) -> None:
-        self._kept = kept or self._kept
         if kept is not None:
-            kept.rest()
+            self._server.keep(kept)
         assert self._exchange is not None
         self._parting = self._parting or close
         if self._exchange.sent.body.finished:
@@ -323,9 +295,11 @@ class Visit:
     def _go_deep(self) -> None:
         """Let depth go on with what has not been answered."""
         self._exchange = None
-        self._release()
+        self._server.release()
         ours, theirs = pair()
-        given = replace(self._given, protocol="http", decrypted=self._tls)
+        given = replace(
+            self._given, protocol="http", decrypted=self._tls, address=self._server.address
+        )
         if not self._house.hand_over(given, theirs):
             ours.close()
             self.abort()
@@ -334,8 +308,24 @@ class Visit:
         self.deadline = float("inf")
         guard = partial(self.guard, "lane.bridge")
         self._bridge = Bridge(
-            self._house.loop, self.client, ours, held, guard, self._traffic, self._end
+            self._house.loop,
+            self.client,
+            ours,
+            held,
+            guard,
+            self._traffic,
+            self._end,
+            self._client_owes,
         )
+
+    def _client_owes(self, waiting: bool) -> None:
+        """A bridged client may be silent for as long as depth lets it, but has to go on taking what
+        is sent to it."""
+        if not waiting:
+            self.deadline = float("inf")
+        elif self.deadline == float("inf"):
+            self._taken = self.client.sent
+            self._touch()
 
     # Housekeeping
 
@@ -362,11 +352,6 @@ class Visit:
         elif self._exchange is None and self._bridge is None:
             self._go_next()
 
-    def _release(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None and kept.stream.open:
-            self._house.upstreams.keep(kept)
-
     def _touch(self) -> None:
         self.deadline = time.monotonic() + IDLE_SECONDS
 
@@ -392,6 +377,5 @@ class Visit:
         if self._over:
             return
         self._over = True
-        self._give_up()
-        self._release()
+        self._server.leave()
         self._done(self._traffic)

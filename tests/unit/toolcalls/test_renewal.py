@@ -74,7 +74,7 @@ def test_a_broken_file_leaves_the_old_policy_in_force_and_says_so(bench: Bench, 
 def test_a_policy_that_cannot_be_loaded_ends_no_watching(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> Policy:
+    def fail(*_: object, **_more: object) -> Policy:
         raise RuntimeError("injected")
 
     with monkeypatch.context() as broken:

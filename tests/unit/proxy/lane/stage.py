@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ class LaneStage(Stage):
         super().__enter__()
         self.deep: list[Handover] = []
         self.visits: list[Visit] = []
+        self.others: list[str] = []
         self.judge = Judge(self.policy, self.log, FakeGpu(), Silent())  # type: ignore[arg-type]
         self.gate = Loop()
         self.lane = Lane(self.gate, self.judge, self.authority, self.upstream_ca, self._hand_over)
@@ -91,4 +93,9 @@ class LaneStage(Stage):
             self._ended.set()
             self._loop.call_soon_threadsafe(ended.set)
 
-        self.visits.append(self.lane.serve(given, client, done))
+        self.visits.append(self.lane.serve(given, client, done, self._elsewhere(given)))
+
+    def _elsewhere(self, given: Handover) -> list[Connect]:
+        """The flow's connections to the other addresses of its host."""
+        place = Connect(given.host, given.port, protocol="tls", sni=given.sni)
+        return [replace(place, address=each) for each in self.others]

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from firewall.proxy.lane import bridge, exchange, visit
+from firewall.proxy.lane import bridge, exchange, judging, visit
 from tests.unit.proxy.http.stage import HANDSHAKE, LOGIN, answering, get, read_all
 from tests.unit.proxy.lane.stage import LaneStage
+from tests.waiting import eventually
 
 
 def fetch(stage: LaneStage, door: int) -> None:
@@ -44,6 +45,7 @@ POINTS: dict[str, Callable[[LaneStage, int], None]] = {
     "lane.message": upload,
     "lane.bridge": upgrade,
     "lane.late": dawdle,
+    "lane.another": fetch,
 }
 
 
@@ -60,8 +62,11 @@ def test_a_fault_on_the_lane_is_a_recorded_deny(
     with LaneStage() as stage:
         server = stage.upstream(answering(b"secret"))
         with contextlib.suppress(OSError, httpx.TransportError):
-            POINTS[point](stage, stage.door(server.port))
-        assert f"fail-closed.{point}" in stage.rules()
+            # Where nobody listens, another address is asked for.
+            address = "127.0.0.2" if point == "lane.another" else "127.0.0.1"
+            POINTS[point](stage, stage.door(server.port, address=address))
+        # The server may answer before the request's body is judged.
+        assert eventually(lambda: f"fail-closed.{point}" in stage.rules())
         assert LOGIN not in server.received
         # On the bridge depth has judged it once more.
         if point not in {"lane.answer", "lane.message", "lane.bridge"}:
@@ -102,7 +107,7 @@ def test_a_record_that_cannot_be_written_lets_nothing_through() -> None:
 
 
 def test_every_guarded_point_has_its_fault() -> None:
-    sources = "".join(map(inspect.getsource, (visit, exchange, bridge)))
+    sources = "".join(map(inspect.getsource, (visit, exchange, bridge, judging)))
     points = set(re.findall(r'probe\("(lane\.\w+)"\)', sources))
     assert points == set(POINTS)
 

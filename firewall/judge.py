@@ -22,7 +22,7 @@ from firewall.history import History
 from firewall.policy import Policy
 from firewall.ports import Answer, Desk, Done, Gpu, Log, Witness
 from firewall.redaction import Redactor, redactor
-from firewall.requests import Execute, Request, ToolCall
+from firewall.requests import Execute, HttpRequest, Request, ToolCall
 from firewall.verdict import Action, Severity, Verdict
 
 logger = logging.getLogger(__name__)
@@ -115,6 +115,10 @@ class Judge:
         except Exception as error:
             logger.exception("the policy failed to decide")
             return self._failure("policy", error)
+
+    def needs_body(self, request: HttpRequest, actor: Actor) -> bool:
+        """Whether what the body asks may make an allow of a request that is none without it."""
+        return self.policy.reads(request) and not self.preview(request, actor).allowed
 
     def decide(
         self,

@@ -32,3 +32,13 @@ def contradiction(request: HttpRequest, host: str, address: Address | None) -> s
     if parse_address(named) == address or (sni is not None and named == normalise(sni)):
         return ""
     return f"the request is for {authority!r}, the connection goes to {host}"
+
+
+def answered(kind: str) -> str:
+    """Why a DNS question of this type is answered; "" where it is not, as it can carry data out."""
+    match kind.upper():
+        case "A" | "AAAA":
+            return "the firewall answers with an address of its own and judges the connection"
+        case "HTTPS" | "SVCB":
+            return "answered empty, so that clients ask for addresses"
+    return ""

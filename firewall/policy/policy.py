@@ -10,9 +10,10 @@ from firewall.deeds import NOTHING, Did, Past
 from firewall.policy.decide import Decider
 from firewall.policy.loading import load
 from firewall.policy.resolved import Resolved
+from firewall.policy.rules import Rule
 from firewall.policy.ssh import SshTerms
 from firewall.redaction import Terms
-from firewall.requests import Request
+from firewall.requests import HttpRequest, Request
 from firewall.verdict import Verdict
 from firewall.workloads import GpuPolicy
 
@@ -50,11 +51,16 @@ class Policy:
         self.redaction: Terms = resolved.redaction
         self.remembers: frozenset[Did] = resolved.remembers()
         self._decider = Decider(resolved, self.digest)
+        self._reads_bodies = any(Rule(rule).reads_bodies for rule in resolved.rules)
 
     def decide(self, request: Request, actor: Actor, past: Past = NOTHING) -> Verdict:
         """Judge one request, `past` being what was done before it. Pure: no I/O, no clock; never
         raises for what a client can send."""
         return self._decider.decide(request, actor, past)
+
+    def reads(self, request: HttpRequest) -> bool:
+        """Whether a rule would judge what the body of the request asks (`HttpRequest.calls`)."""
+        return self._reads_bodies and self._decider.reads(request)
 
     def ssh_terms(self, rule: str) -> SshTerms | None:
         """What a rule of this name says about SSH; None where it says nothing."""

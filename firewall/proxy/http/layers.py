@@ -19,6 +19,7 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     HttpLayer,
     HTTPMode,
+    HttpRequestHook,
     HttpStream,
     SendHttp,
 )
@@ -39,6 +40,7 @@ from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from wsproto.events import CloseConnection as WebSocketClose
 from wsproto.utilities import LocalProtocolError
 
+from firewall.apis import READ_LIMIT
 from firewall.proxy.http.answers import Answers, Asked, EgressToolCallHook
 from firewall.proxy.http.errorpage import install as explain_errors
 from firewall.proxy.http.flow import Exchange, exchange_of
@@ -197,6 +199,24 @@ class Stream(HttpStream):
             request.headers["transfer-encoding"] = "chunked"
 
     # The bodies
+
+    def state_consume_request_body(
+        self, event: RequestData | RequestTrailers | RequestEndOfMessage
+    ) -> Commands:
+        """A body that is held back until it is judged. One too long is judged unread, and goes no
+        further."""
+        exchange = exchange_of(self.flow)
+        more = len(event.data) if isinstance(event, RequestData) else 0
+        if exchange is None or len(self.request_body_buf) + more <= READ_LIMIT:
+            yield from super().state_consume_request_body(event)
+            return
+        exchange.overlong = True
+        self.request_body_buf.clear()
+        yield HttpRequestHook(self.flow)
+        if self.flow.response is None:
+            yield from self._kill()
+        else:
+            yield from self.answer(self.flow.response)
 
     def state_stream_request_body(
         self, event: RequestData | RequestTrailers | RequestEndOfMessage

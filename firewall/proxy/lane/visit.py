@@ -175,11 +175,13 @@ class Visit:
     def _judge(self, head: Head) -> None:
         exchange = self._exchange = Exchange(self, head, self._describe(head))
         self._touch()
-
-        def answer(verdict: Verdict) -> None:
-            self._house.loop.post(partial(self._go_on, exchange, verdict))
-
-        self._house.judge.decide(exchange.asked, self._given.actor, self._facts, answer)
+        if self._house.judge.needs_body(exchange.asked, self._given.actor):
+            self._go_deep()
+            return
+        self._house.judge.decide(
+            exchange.asked, self._given.actor, self._facts,
+            lambda verdict: self._house.loop.post(partial(self._go_on, exchange, verdict)),
+        )  # fmt: skip
 
     def _describe(self, head: Head) -> HttpRequest:
         described = messages.described(head, "https" if self._tls else "http")
@@ -227,8 +229,7 @@ class Visit:
         settled: Callable[[Verdict], None],
         carrier: str = CARRIER,
     ) -> None:
-        place = self._given.host, self._given.port
-        message = Message(*place, carrier, direction, tuple(findings))
+        message = Message(self._given.host, self._given.port, carrier, direction, tuple(findings))
 
         def settle(verdict: Verdict) -> None:
             with self.guard("lane.message"):

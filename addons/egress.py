@@ -74,7 +74,7 @@ class Firewall:
         self._keeper: Keeper | None = None
         nothing = cast("Policy", _NoPolicy())
         self._egress = Egress(Judge(nothing, _NoLog(), self._gpu, _Unseen()))
-        self.addons = [self._egress, self._egress.answers]
+        self.addons = [self._egress, self._egress.answers, self._egress.held]
 
     def load(self, loader: Loader) -> None:
         """Declare the options, and set those of mitmproxy that have to be as they are."""

@@ -21,7 +21,7 @@ from firewall.history import History
 from firewall.policy import Policy
 from firewall.ports import Answer, Desk, Done, Gpu, Log, Witness
 from firewall.redaction import Redactor, redactor
-from firewall.requests import Execute, Request, ToolCall
+from firewall.requests import Execute, HttpRequest, Request, ToolCall
 from firewall.vault import Vault
 from firewall.verdict import Action, Severity, Verdict
 
@@ -92,8 +92,8 @@ class Judge:
         self.vault = Vault()
         self.desk = desk
         self.quarantined: Verdict | None = None
-        self.alarm: Alarm = _unheard
-        self.on_deeds: Callable[[tuple[Deed, ...]], None] = _untold
+        self.alarm: Alarm = _nobody
+        self.on_deeds: Callable[[tuple[Deed, ...]], None] = _nobody
         self._history = History()
         self._redaction_key = redaction_key or secrets.token_bytes(32)
         self._release = release
@@ -118,6 +118,10 @@ class Judge:
         except Exception as error:
             logger.exception("the policy failed to decide")
             return self._failure("policy", error)
+
+    def needs_body(self, request: HttpRequest, actor: Actor) -> bool:
+        """Whether what the body asks may make an allow of a request that is none without it."""
+        return self.policy.reads(request) and not self.preview(request, actor).allowed
 
     def decide(
         self,
@@ -218,7 +222,7 @@ class Judge:
         """Deny everything from now on, then raise the alarm; shut as well where this fails."""
         if self.quarantined is None:
             self.quarantined = SHUT
-            with fail_closed(self, "judge.quarantine", _stay_shut):
+            with fail_closed(self, "judge.quarantine", _nobody):
                 probe("judge.quarantine")
                 self.quarantined = shut_by(cause, self._release)
         self.alarm(cause)
@@ -358,16 +362,8 @@ def shut_by(cause: Cause, release: str) -> Verdict:
     return replace(SHUT, reason=reason, remedy=release)
 
 
-def _untold(done: tuple[Deed, ...]) -> None:
-    """No other process judges for this sandbox."""
-
-
-def _unheard(cause: Cause) -> None:
-    """Nobody has flows to cut."""
-
-
-def _stay_shut(verdict: Verdict) -> None:
-    """The door was shut before anything could fail."""
+def _nobody(_: object) -> None:
+    """Nobody is there to be told: no other process, no flows to cut, a door that was shut before."""
 
 
 def probe(point: str) -> None:

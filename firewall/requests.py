@@ -124,6 +124,26 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that a request asks of an API: what it `does` ("fetch", "mutation", "tools/call"),
+    to what `subject` (a repository, an operation's name, a tool), with which top-level `fields`."""
+
+    does: str
+    subject: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a body asks, read as GraphQL and as JSON-RPC; None where it is not that, or only in
+    part. `unread` says why it is neither."""
+
+    graphql: tuple[Act, ...] | None = None
+    rpc: tuple[Act, ...] | None = None
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """One HTTP request on a flow whose bytes the firewall can read.
 
@@ -131,7 +151,8 @@ class HttpRequest:
     request itself names (Host header or :authority, without its port) and `sni` what the TLS
     handshake named: all must agree, and so must `authority_port`, the port that the request names,
     if it names one. `path` includes the query. `upgrade` is the protocol that the
-    request wants to switch to ("websocket"), lower case. `carries` are the placeholders in it.
+    request wants to switch to ("websocket"), lower case. `carries` are the placeholders in it,
+    `calls` is what its body asks, where a rule needed it to be read.
     """
 
     method: str
@@ -146,6 +167,7 @@ class HttpRequest:
     findings: tuple[Finding, ...] = ()
     authority_port: int | None = None
     carries: tuple[Carried, ...] = ()
+    calls: Calls | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,13 @@ from typing import Any
 
 from firewall.domains import is_registry
 from firewall.policy.acts import ProgramRule, ToolRule
-from firewall.policy.document import PolicyDocument, RuleDocument, ToolHosts, refuse_metadata
+from firewall.policy.document import (
+    PolicyDocument,
+    RequestRule,
+    RuleDocument,
+    ToolHosts,
+    refuse_metadata,
+)
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern, parse_host
 from firewall.policy.inject import check_inject, check_same, injection
@@ -119,8 +125,12 @@ def _http_keys(placed: Placed) -> Iterator[Problem]:
         write = ", ".join(f"{{method: {each}}}" for each in rule.methods)
         yield placed.problem(Fault(what, f"no methods, and in requests: {write}"), "methods")
     for position, request in enumerate(rule.requests or ()):
-        if request.method is None and request.path is None:
+        if request == RequestRule():
             fault = Fault("a request without method and path is any request", "no requests at all")
+            yield placed.problem(fault, "requests", position)
+        if len(request.apis) > 1:
+            what = f"one request is of one API, not of {' and '.join(request.apis)}"
+            fault = Fault(what, "a request each")
             yield placed.problem(fault, "requests", position)
 
 

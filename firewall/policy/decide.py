@@ -17,7 +17,7 @@ from firewall.policy.carried import misplaced
 from firewall.policy.channels import wanted
 from firewall.policy.hosts import normalise, read_host
 from firewall.policy.lists import Listed
-from firewall.policy.names import contradiction, nameless, tunnel
+from firewall.policy.names import answered, contradiction, nameless, tunnel
 from firewall.policy.obligations import obligations
 from firewall.policy.resolved import Resolved
 from firewall.policy.rules import SPOKEN, Asked, Rule, index
@@ -45,8 +45,6 @@ GUARD_OF: dict[FindingKind, str] = {
     "protocol-mismatch": "protocol-mismatch",
     "secret": "secrets",
 }
-_SYNTHETIC = frozenset({"A", "AAAA"})
-_EMPTY = frozenset({"HTTPS", "SVCB"})
 
 _REASON_LIMIT = 1000
 """Characters of a reason; names and paths come from clients and can be long."""
@@ -65,9 +63,8 @@ class Decider:
         self._listed = Listed(resolved.lists)
         self._calls = Calls(resolved, self._file)
         # By name, so that the order in files does not even decide which of two allows is named.
-        rules = sorted(
-            (Rule(each, resolved.labels) for each in resolved.rules), key=lambda r: r.name
-        )
+        rules = [Rule(each, resolved.labels) for each in resolved.rules]
+        rules.sort(key=lambda rule: rule.name)
         self._allows = index(rule for rule in rules if rule.document.action == "allow")
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
         self._obligations = lru_cache(1024)(obligations)
@@ -260,14 +257,10 @@ class Decider:
         return self._deny("default", reason, "use TCP; for names, ask the firewall's own DNS")
 
     def _resolve(self, request: Resolve, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
-        kind = request.kind.upper()
         if entry := self._listed.find(normalise(request.name)):
             alerts.append(f"the name is on a list for guards.{entry.guard} ({entry.where})")
-        if kind in _SYNTHETIC:
-            reason = "the firewall answers with an address of its own and judges the connection"
-        elif kind in _EMPTY:
-            reason = "answered empty, so that clients ask for addresses"
-        else:
+        reason = answered(request.kind)
+        if not reason:
             reason = f"{request.kind} questions are answered empty: they can carry data out"
             return self._deny("names", reason, "ask for A or AAAA, which is all a connection needs")
         return Verdict(Action.ALLOW, "names", reason, policy_digest=self._digest)
@@ -284,8 +277,9 @@ class Decider:
                 return blocked
         protocol: Protocol = "tls" if request.scheme == "https" else "http"
         asked = Asked(
-            host, request.port, protocol, actor.program, request.method, request.path, past
-        )
+            host, request.port, protocol, actor.program, request.method, request.path, past,
+            request.calls,
+        )  # fmt: skip
         near, far = self._candidates(host, named, address, address)
         allows = [rule for rule in near if rule.document.kind != "tcp" and rule.allows(asked)]
         verdict = self._settle(asked, near, far, allows, request)
@@ -293,6 +287,12 @@ class Decider:
             blocked = self._guard("secrets", reason, Severity.CRITICAL, alerts)
             return blocked or verdict
         return verdict
+
+    def reads(self, request: HttpRequest) -> bool:
+        """Whether a rule near the host would judge what the request's body asks."""
+        host, address, named = read_host(request.host)
+        near, far = self._candidates(host, named, address, address)
+        return any(rule.reads_bodies for rule in (*near, *far))
 
     def _message(self, request: Message, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
         reason = "no guard blocks what was found in it" if alerts else "nothing was found in it"

@@ -19,6 +19,7 @@ from pydantic import (
 from firewall.policy.acts import ShellDocument, ToolsDocument
 from firewall.policy.addresses import METADATA, Network
 from firewall.policy.after import After
+from firewall.policy.apis import ApiKeys
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpu import GpuDocument
 from firewall.policy.hints import fitting, misread, unknown_key
@@ -122,7 +123,7 @@ Hosts = Annotated[
 ]
 
 
-class RequestRule(Strict):
+class RequestRule(ApiKeys):
     """One kind of HTTP request. A missing method or path means any."""
 
     method: MethodText | None = None

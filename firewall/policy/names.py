@@ -46,3 +46,13 @@ def tunnel(request: HttpRequest) -> str:
         return "CONNECT"
     offers = {each.strip() for each in (request.upgrade or "").split(",")}
     return f"upgrade to {request.upgrade}" if offers - _HARMLESS else ""
+
+
+def answered(kind: str) -> str:
+    """Why a DNS question of this type is answered; "" where it is not, as it can carry data out."""
+    match kind.upper():
+        case "A" | "AAAA":
+            return "the firewall answers with an address of its own and judges the connection"
+        case "HTTPS" | "SVCB":
+            return "answered empty, so that clients ask for addresses"
+    return ""

@@ -12,9 +12,10 @@ from firewall.policy.bundle import Trust
 from firewall.policy.decide import Decider
 from firewall.policy.loading import load
 from firewall.policy.resolved import Resolved
+from firewall.policy.rules import Rule
 from firewall.policy.ssh import SshTerms
 from firewall.redaction import Terms
-from firewall.requests import Request
+from firewall.requests import HttpRequest, Request
 from firewall.verdict import Verdict
 from firewall.workloads import GpuPolicy
 
@@ -56,6 +57,7 @@ class Policy:
         self._injections = {each.name: each.inject for each in resolved.rules if each.inject}
         self.secrets: tuple[Secret, ...] = _secrets(self._injections.values())
         self._decider = Decider(resolved, self.digest)
+        self._reads_bodies = any(Rule(rule).reads_bodies for rule in resolved.rules)
 
     def decide(self, request: Request, actor: Actor, past: Past = NOTHING) -> Verdict:
         """Judge one request, `past` being what was done before it. Pure: no I/O, no clock; never
@@ -66,6 +68,10 @@ class Policy:
         """What a record says of the policy in force."""
         bundle = {"version": self.version, "signers": self.resolved.signers}
         return {"name": self.name, "digest": self.digest, **(bundle if self.version else {})}
+
+    def reads(self, request: HttpRequest) -> bool:
+        """Whether a rule would judge what the body of the request asks (`HttpRequest.calls`)."""
+        return self._reads_bodies and self._decider.reads(request)
 
     def ssh_terms(self, rule: str) -> SshTerms | None:
         """What a rule of this name says about SSH; None where it says nothing."""

@@ -9,12 +9,13 @@ from typing import NamedTuple
 from firewall.deeds import NOTHING, Past
 from firewall.policy.addresses import Address
 from firewall.policy.after import Sequence, told
+from firewall.policy.apis import Api, Told, api_of, describe_apis, describe_calls
 from firewall.policy.channels import Channels
 from firewall.policy.holding import NO_LABELS, holding, owned
 from firewall.policy.hosts import HostIndex, NetworkTable, parse_host, parse_network
 from firewall.policy.paths import PathGlob, clean, oddity, readings
 from firewall.policy.resolved import ResolvedRule
-from firewall.requests import Protocol
+from firewall.requests import Calls, Protocol
 
 # What a stream must speak to be what a rule allows. A tcp rule relays bytes unread, so it carries
 # TLS too; HTTP and SSH have kinds of their own, so a tcp rule cannot smuggle them past those.
@@ -57,6 +58,7 @@ class Asked(NamedTuple):
     method: str | None = None
     path: str = ""
     past: Past = NOTHING
+    calls: Calls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Rule:
 
     __slots__ = (
         "_consent", "_holding", "_ports", "_programs", "_protocols", "_requests", "channels",
-        "document", "gateway", "name", "opaque", "partial", "sequence", "source",
+        "document", "gateway", "name", "opaque", "partial", "reads_bodies", "sequence", "source",
     )  # fmt: skip
 
     def __init__(self, document: ResolvedRule, labels: Mapping[str, str] = NO_LABELS) -> None:
@@ -88,6 +90,7 @@ class Rule:
         self._ports = frozenset(document.ports)
         self._programs = _any_of(document.programs)
         self._requests = list(_requests(document))
+        self.reads_bodies = any(each.api and each.api.in_body for each in self._requests)
         self._consent = _consent(document)
         self._holding = holding(document, labels)
         self.sequence = Sequence(document.after) if document.after else None
@@ -134,21 +137,30 @@ class Rule:
         return f", and {self._holding.when()}" if self._holding else ""
 
     def _allows_request(self, asked: Asked) -> bool:
-        candidates = [glob for methods, glob in self._requests if _has(methods, asked.method)]
-        if None in candidates:
+        candidates = [each for each in self._requests if _has(each.methods, asked.method)]
+        if any(each.glob is None and each.api is None for each in candidates):
             return True
         segments = clean(asked.path.partition("?")[0]) if candidates else None
-        return segments is not None and any(glob.matches(segments) for glob in candidates if glob)
+        told = _told(asked)
+        return any(
+            (each.glob is None or (segments is not None and each.glob.matches(segments)))
+            and (each.api is None or each.api.allows(told))
+            for each in candidates
+        )
 
     def _denies_request(self, asked: Asked) -> bool:
         method = (asked.method or "").upper()
-        candidates = [glob for methods, glob in self._requests if _has(methods, method)]
-        if None in candidates:
+        candidates = [each for each in self._requests if _has(each.methods, method)]
+        if any(each.glob is None and each.api is None for each in candidates):
             return True
         if not candidates:
             return False
-        ways = readings(asked.path.partition("?")[0])
-        return any(glob.matches(way) for glob in candidates if glob for way in ways)
+        ways, told = readings(asked.path.partition("?")[0]), _told(asked)
+        return any(
+            (each.glob is None or any(each.glob.matches(way) for way in ways))
+            and (each.api is None or each.api.denies(told))
+            for each in candidates
+        )
 
     def miss(self, asked: Asked) -> Miss | None:
         """Why this rule, one of the host's, does not allow what was asked; None where it does."""
@@ -178,7 +190,10 @@ class Rule:
     def _missed_request(self, asked: Asked, where: str) -> Miss:
         path = asked.path.partition("?")[0]
         known = ", ".join(self.described())
-        reason = f"rule {self.name} allows {known}; this is {asked.method} {path[:200]}"
+        what = f"{asked.method} {path[:200]}{describe_calls(asked.calls)}"
+        reason = f"rule {self.name} allows {known}; this is {what}"
+        if any(each.api for each in self._requests):
+            return Miss(4, reason, f"widen requests of {where}, if this was right")
         if self.document.requests and clean(path) is None:
             hint = f"; no path rule allows an ambiguous path: {oddity(path)}"
             return Miss(4, reason + hint, "send the path plainly, as the server is to read it")
@@ -194,7 +209,8 @@ class Rule:
         """The requests that the rule is for, in words; none where it is for any."""
         yield from self.document.methods
         for each in self.document.requests:
-            yield " ".join(part for part in (each.method or "any method", each.path) if part)
+            parts = (each.method or "any method", each.path, *describe_apis(each))
+            yield " ".join(part for part in parts if part)
 
 
 def _carried(document: ResolvedRule) -> frozenset[Protocol]:
@@ -203,13 +219,25 @@ def _carried(document: ResolvedRule) -> frozenset[Protocol]:
     return carried | {"silent"} if document.ssh else carried
 
 
-def _requests(document: ResolvedRule) -> Iterator[tuple[frozenset[str], PathGlob | None]]:
-    """What the rule says of requests: methods (none: any) and a path (None: any)."""
+class _Kind(NamedTuple):
+    """A kind of request: methods (none: any), a path and an API (None: any)."""
+
+    methods: frozenset[str]
+    glob: PathGlob | None = None
+    api: Api | None = None
+
+
+def _requests(document: ResolvedRule) -> Iterator[_Kind]:
+    """What the rule says of requests."""
     if document.methods:
-        yield frozenset(document.methods), None
+        yield _Kind(frozenset(document.methods))
     for each in document.requests:
         methods = frozenset({each.method} if each.method else ())
-        yield methods, PathGlob(each.path) if each.path else None
+        yield _Kind(methods, PathGlob(each.path) if each.path else None, api_of(each))
+
+
+def _told(asked: Asked) -> Told:
+    return Told(asked.method or "", asked.host, asked.path, asked.calls)
 
 
 def _has(methods: frozenset[str], method: str | None) -> bool:

@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").r
 FLOORS = (
     {"requests", "verdict", "actor", "domains", "words", "redaction", "places"},
     {"notes", "credentials"},
-    {"deeds", "workloads", "ports"},
+    {"deeds", "workloads", "ports", "apis"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
     {"events", "vault"},

@@ -28,9 +28,10 @@ from firewall.proxy.http.describing import (
     switches_to_websocket,
 )
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
+from firewall.proxy.http.held import HeldRequests, waits
 from firewall.proxy.http.inject import inject
 from firewall.proxy.http.layers import Closed, Found, Http, Relay
-from firewall.proxy.http.refuse import refusal, unreachable
+from firewall.proxy.http.refuse import answer, refusal, unreachable
 from firewall.proxy.http.road import Road, UnreachableError
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.refusal import sentence
@@ -50,6 +51,7 @@ class Egress:
         self.judge = door
         self.answers = Answers(lambda: self.judge)
         self.bodies = Bodies(lambda: self.judge)
+        self.held = HeldRequests(self)
         self._flows: dict[str, Flow] = {}
 
     def adopt(self, client: connection.Client, known: Flow) -> None:
@@ -141,7 +143,7 @@ class Egress:
         state: Exchange | None = None
 
         def refuse(verdict: Verdict) -> None:
-            _refuse(exchange, refusal(exchange.request, verdict, state.asked if state else None))
+            answer(exchange, refusal(exchange.request, verdict, state.asked if state else None))
 
         with self._guard("requestheaders", refuse, known):
             judge.probe("http.requestheaders")
@@ -152,11 +154,12 @@ class Egress:
                 refuse(await self._judge_malformed(exchange.client_conn, str(error)))
                 return
             exchange.metadata[KEY] = state
-            await self._judge_request(exchange, state, refuse)
+            if waits(self.judge, state):
+                return
+            await self.judge_request(exchange, state, refuse)
 
-    async def _judge_request(
-        self, exchange: http.HTTPFlow, state: Exchange, refuse: Answer
-    ) -> None:
+    async def judge_request(self, exchange: http.HTTPFlow, state: Exchange, refuse: Answer) -> None:
+        """Judge a request by all that is known of it, and make it ready to send if it may pass."""
         known, asked = state.flow, state.asked
         if known.kind == "refuse":
             # A secret in it makes it worse than the connection alone was.
@@ -173,7 +176,7 @@ class Egress:
                 place = Connect(asked.host, asked.port, protocol="http")
                 verdict = await self._road().reach(known, place)
         except UnreachableError as error:
-            _refuse(exchange, unreachable(exchange.request, str(error), asked))
+            answer(exchange, unreachable(exchange.request, str(error), asked))
             return
         if not verdict.allowed:
             refuse(verdict)
@@ -376,13 +379,6 @@ class Egress:
 def first_bytes(undecided: layer.NextLayer) -> bytes:
     """What the client has sent so far, below TLS where there is TLS."""
     return bytes(undecided.data_client())  # type: ignore[no-untyped-call]
-
-
-def _refuse(exchange: http.HTTPFlow, response: http.Response) -> None:
-    exchange.response = response
-    exchange.request.stream = False
-    # mitmproxy would ask for the body first (RFC 9110, 10.1.1); the answer is ready.
-    exchange.request.headers.pop("expect", None)
 
 
 def _ignore(_: Verdict) -> None:

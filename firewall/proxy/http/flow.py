@@ -126,8 +126,9 @@ def flow_at_proxy(client: connection.Client, actor: Actor) -> Flow:
 class Exchange:
     """One request and its answer: what was asked, whether it may pass, and who watches it.
 
-    `tool_calls` says that the answer's tool calls are to be judged, `rewriter` who reads them;
-    `signing` signs the request once its whole body is there.
+    `held` says that it waits for its body, by which it is judged, `overlong` that this is too long
+    to be read. `tool_calls` says that the answer's tool calls are to be judged, `rewriter` who
+    reads them; `signing` signs the request once its whole body is there.
     """
 
     def __init__(self, flow: Flow, asked: HttpRequest, vault: Vault) -> None:
@@ -136,6 +137,8 @@ class Exchange:
         self.asked = asked
         self.allowed = False
         self.blocked: Verdict | None = None
+        self.held = False
+        self.overlong = False
         self.tool_calls = False
         self.rewriter: Rewriter | None = None
         self.signing: Signing | None = None

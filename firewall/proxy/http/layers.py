@@ -193,7 +193,8 @@ class Stream(Signed):
 
     def _signs(self, exchange: Exchange) -> layer.CommandGenerator[bool]:
         """Have the request signed, where its rule says so; whether it may go on."""
-        found = self._watcher.sign(self.flow, exchange, self.gathered)
+        body = self.gathered or self.flow.request.data.content or b""
+        found = self._watcher.sign(self.flow, exchange, body)
         if found is None:
             return True
         if found.verdict is None:

@@ -64,7 +64,7 @@ class Interceptor:
         self._hooks: dict[str, list[Callable[[Any], Any]]] = {}
         self.master = master.Master(options.Options())
         first = (core.Core(), proxyserver.Proxyserver())  # type: ignore[no-untyped-call]
-        own = (self.egress, self.egress.answers)
+        own = (self.egress, self.egress.answers, self.egress.held)
         self.master.addons.add(*first, *own, *addons, tlsconfig.TlsConfig())  # type: ignore[no-untyped-call]
         self.master.options.update(  # type: ignore[no-untyped-call]
             confdir=str(authority),

@@ -1,5 +1,6 @@
-"""Requests whose head waits for their body, because the signature in it covers the body."""
+"""Requests whose head waits for their body: it is signed, or judged by what it asks."""
 
+from mitmproxy import http
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.layers.http._events import (
@@ -7,7 +8,9 @@ from mitmproxy.proxy.layers.http._events import (
     RequestEndOfMessage,
     RequestTrailers,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 
+from firewall.apis import READ_LIMIT
 from firewall.proxy.http.flow import exchange_of
 from firewall.requests import Direction
 
@@ -50,6 +53,24 @@ class Signed(HttpStream):
                 yield from super().state_stream_request_body(data)
                 yield from super().state_stream_request_body(event)
 
+    def state_consume_request_body(
+        self, event: RequestData | RequestTrailers | RequestEndOfMessage
+    ) -> Commands:
+        """A body that is held back until it is judged. One too long is judged unread, and goes no
+        further."""
+        exchange = exchange_of(self.flow)
+        more = len(event.data) if isinstance(event, RequestData) else 0
+        if exchange is None or len(self.request_body_buf) + more <= READ_LIMIT:
+            yield from super().state_consume_request_body(event)
+            return
+        exchange.overlong = True
+        self.request_body_buf.clear()  # type: ignore[no-untyped-call]
+        yield HttpRequestHook(self.flow)
+        if self.flow.response is None:
+            yield from self._kill()
+        else:
+            yield from self.answer(self.flow.response)
+
     # What the whole stream knows (layers.Stream)
 
     def send_head(self) -> Commands:
@@ -62,4 +83,12 @@ class Signed(HttpStream):
 
     def fail(self, why: str) -> Commands:
         """Answer that it cannot be done, and read off what is left."""
+        raise NotImplementedError
+
+    def answer(self, response: http.Response) -> Commands:
+        """Answer at once, and drop what is left of the request."""
+        raise NotImplementedError
+
+    def _kill(self) -> Commands:
+        """End the stream without an answer."""
         raise NotImplementedError

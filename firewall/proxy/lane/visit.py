@@ -176,6 +176,9 @@ class Visit:
             self, head, self._judging.describe(head), self._house.judge.vault
         )
         self._touch()
+        if self._house.judge.needs_body(exchange.asked, self._given.actor):
+            self._go_deep()
+            return
         self._judging.decide(exchange.asked, partial(self._go_on, exchange))
 
     def _go_on(self, exchange: Exchange, verdict: Verdict) -> None:

@@ -30,7 +30,7 @@ from firewall.judge import Judge
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.http.serve import Interceptor
 from firewall.redaction import Terms
-from firewall.requests import Connect, Message, Request
+from firewall.requests import Connect, HttpRequest, Message, Request
 from firewall.verdict import Action, Severity, Verdict
 from tests.waiting import PATIENCE
 
@@ -57,6 +57,12 @@ class FakePolicy:
     remembers: frozenset[Did] = frozenset()
     dated: bool = False
     redaction = Terms()
+
+    bodies = False
+    """Whether what bodies ask is judged."""
+
+    def reads(self, request: HttpRequest) -> bool:
+        return self.bodies
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         return self.rule(request)

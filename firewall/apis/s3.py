@@ -1,0 +1,24 @@
+"""S3-like stores: bucket and key, in the path or with the bucket in the host's name (Amazon S3 User
+Guide, "Virtual hosting of general purpose buckets")."""
+
+from collections.abc import Sequence
+
+from firewall.requests import Act
+
+_DOES = {"GET": "read", "HEAD": "read", "PUT": "write", "POST": "write", "DELETE": "delete"}
+
+
+def s3_acts(method: str, host: str, endpoint: str, segments: Sequence[str]) -> tuple[Act, ...]:
+    """What a request asks of the store at `endpoint`: its subject is "bucket/key".
+
+    A request about a bucket itself has no key ("bucket/"); one about no bucket is not told.
+    """
+    below = host.removesuffix(f".{endpoint}")
+    if host == endpoint:
+        bucket, *key = segments or ("",)
+    elif below != host:
+        bucket, key = below, list(segments)
+    else:
+        return ()
+    does = _DOES.get(method, "")
+    return (Act(does, f"{bucket}/{'/'.join(key)}"),) if does and bucket else ()

@@ -363,7 +363,7 @@ def shut_by(cause: Cause, release: str) -> Verdict:
 
 
 def _nobody(_: object) -> None:
-    """Nobody is there to be told: no other process, no flows to cut, a door that was shut before."""
+    """Nobody has to be told: no other process, no flows to cut, a door that was shut before."""
 
 
 def probe(point: str) -> None:

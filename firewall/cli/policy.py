@@ -76,12 +76,21 @@ def explain(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    *,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a reference for people instead.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of policy files, for editors."""
     import json
 
     from firewall.policy.document import PolicyDocument
+    from firewall.policy.reference import reference
 
+    if markdown:
+        sys.stdout.write(reference())
+        return
     sys.stdout.write(json.dumps(PolicyDocument.model_json_schema(by_alias=True), indent=2) + "\n")
 
 

@@ -15,7 +15,7 @@ from firewall.policy.errors import Fault
 from firewall.policy.globs import checked
 from firewall.policy.holding import HeldKeys
 from firewall.policy.jsonpaths import Where
-from firewall.policy.strict import RuleName, Strict
+from firewall.policy.strict import RuleName, Strict, says
 from firewall.policy.suggest import closest
 from firewall.requests import IntentName
 
@@ -127,17 +127,29 @@ class ProgramRule(HeldKeys):
     of the program's file, which only the exec gate knows.
     """
 
-    name: RuleName
-    allow: Programs | None = None
-    ask: Programs | None = None
-    deny: Programs | None = None
-    arguments: list[GlobText] | None = Field(default=None, min_length=1)
-    intents: list[IntentText] | None = Field(default=None, min_length=1)
-    directories: list[FolderGlob] | None = Field(default=None, min_length=1)
-    digests: list[DigestText] | None = Field(default=None, min_length=1)
-    exactly: ExactRun | None = None
-    after: After | None = None
-    reason: str = ""
+    name: Annotated[RuleName, says("What verdicts and records call it.")]
+    allow: Annotated[Programs | None, says("Programs that may run.")] = None
+    ask: Annotated[Programs | None, says("Programs that wait for a person.")] = None
+    deny: Annotated[Programs | None, says("Programs that may not run.")] = None
+    arguments: Annotated[
+        list[GlobText] | None,
+        says("Globs of which one must fit all arguments, joined by blanks."),
+    ] = Field(default=None, min_length=1)
+    intents: Annotated[
+        list[IntentText] | None,
+        says("What the command is about to do, as `ssh` or `package.publish`."),
+    ] = Field(default=None, min_length=1)
+    directories: Annotated[list[FolderGlob] | None, says("Folders that it must work in.")] = Field(
+        default=None, min_length=1
+    )
+    digests: Annotated[list[DigestText] | None, says("SHA-256 of the program's file.")] = Field(
+        default=None, min_length=1
+    )
+    exactly: Annotated[
+        ExactRun | None, says("One way to run it, as a person has agreed to it.")
+    ] = None
+    after: Annotated[After | None, says("Only after something was done before.")] = None
+    reason: Annotated[str, says("Why there is such a rule; refusals tell it.")] = ""
 
 
 class ToolRule(HeldKeys):
@@ -146,14 +158,14 @@ class ToolRule(HeldKeys):
     A tool of an MCP server is named mcp__SERVER__TOOL, whoever reports its call.
     """
 
-    name: RuleName
-    allow: Tools | None = None
-    ask: Tools | None = None
-    deny: Tools | None = None
-    where: Where | None = None
-    exactly: ExactCall | None = None
-    after: After | None = None
-    reason: str = ""
+    name: Annotated[RuleName, says("What verdicts and records call it.")]
+    allow: Annotated[Tools | None, says("Tools that may be called.")] = None
+    ask: Annotated[Tools | None, says("Tools whose calls wait for a person.")] = None
+    deny: Annotated[Tools | None, says("Tools that may not be called.")] = None
+    where: Annotated[Where | None, says("Conditions on arguments, by JSON paths.")] = None
+    exactly: Annotated[ExactCall | None, says("One call, as a person has agreed to it.")] = None
+    after: Annotated[After | None, says("Only after something was done before.")] = None
+    reason: Annotated[str, says("Why there is such a rule; refusals tell it.")] = ""
 
 
 class ShellDocument(Strict):
@@ -164,19 +176,39 @@ class ShellDocument(Strict):
     `execute-from` are the only folders that programs may be executed from (unwritten: any).
     """
 
-    default: Choice | None = None
-    opaque: OpaqueChoice | None = None
-    execute_from: list[FolderText] | None = Field(default=None, alias="execute-from", min_length=1)
-    rules: list[ProgramRule] = Field(default_factory=list)
+    default: Annotated[
+        Choice | None,
+        says("What happens to programs that no rule names; `allow` if not written."),
+    ] = None
+    opaque: Annotated[
+        OpaqueChoice | None, says("What happens to shell text that cannot be read.")
+    ] = None
+    execute_from: Annotated[
+        list[FolderText] | None,
+        says("The only folders that programs may be executed from."),
+    ] = Field(default=None, alias="execute-from", min_length=1)
+    rules: Annotated[
+        list[ProgramRule],
+        says("Rules; their order does not matter. Deny beats ask beats allow."),
+    ] = Field(default_factory=list)
 
 
 class ToolsDocument(Strict):
     """Everything about tools. `default` is for what no rule names (unwritten: allow); `commands`
     says which argument of a tool is a command, for tools that are not known."""
 
-    default: Choice | None = None
-    commands: dict[str, str] = Field(default_factory=dict)
-    rules: list[ToolRule] = Field(default_factory=list)
+    default: Annotated[
+        Choice | None,
+        says("What happens to tools that no rule names; `allow` if not written."),
+    ] = None
+    commands: Annotated[
+        dict[str, str],
+        says("Tools that are not known, and which argument of theirs is a command."),
+    ] = Field(default_factory=dict)
+    rules: Annotated[
+        list[ToolRule],
+        says("Rules; their order does not matter. Deny beats ask beats allow."),
+    ] = Field(default_factory=list)
 
 
 def choice(rule: ProgramRule | ToolRule) -> Choice:

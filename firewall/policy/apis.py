@@ -16,7 +16,7 @@ from firewall.policy.errors import Fault
 from firewall.policy.globs import Glob, checked
 from firewall.policy.hosts import parse_name
 from firewall.policy.paths import clean, readings
-from firewall.policy.strict import Strict
+from firewall.policy.strict import Strict, says
 from firewall.requests import Act, Calls
 
 _SCOPE = re.compile(r"(?i)(/@[^/%]+)%2f(?=[^/%]+)")
@@ -99,13 +99,20 @@ class McpKeys(Strict):
 class ApiKeys(Strict):
     """The keys of a kind of HTTP request that are about an API; at most one is written."""
 
-    git: GitKeys | None = None
-    registry: RegistryKeys | None = None
-    packages: PackageKeys | None = None
-    s3: S3Keys | None = None
-    graphql: GraphqlKeys | None = None
-    json_rpc: RpcKeys | None = Field(default=None, alias="json-rpc")
-    mcp: McpKeys | None = None
+    git: Annotated[GitKeys | None, says("What git asks for by HTTP, of which repository.")] = None
+    registry: Annotated[
+        RegistryKeys | None,
+        says("A pull from or a push to a container registry, of which repository."),
+    ] = None
+    packages: Annotated[PackageKeys | None, says("Which package an index is asked for.")] = None
+    s3: Annotated[S3Keys | None, says("Which bucket and key of a store like S3.")] = None
+    graphql: Annotated[
+        GraphqlKeys | None, says("Which operations, names and top-level fields.")
+    ] = None
+    json_rpc: Annotated[RpcKeys | None, says("Which methods.")] = Field(
+        default=None, alias="json-rpc"
+    )
+    mcp: Annotated[McpKeys | None, says("Which methods and tools of an MCP server.")] = None
 
     @property
     def apis(self) -> dict[str, Strict]:

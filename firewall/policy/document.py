@@ -29,7 +29,7 @@ from firewall.policy.inject import Injects
 from firewall.policy.paths import PathGlob
 from firewall.policy.redact import AuditDocument
 from firewall.policy.ssh import SshKeys
-from firewall.policy.strict import RuleName, Strict
+from firewall.policy.strict import RuleName, Strict, says
 from firewall.policy.text import Node
 
 type AllowKind = Literal["https", "http", "ssh", "tcp"]
@@ -126,8 +126,11 @@ Hosts = Annotated[
 class RequestRule(ApiKeys):
     """One kind of HTTP request. A missing method or path means any."""
 
-    method: MethodText | None = None
-    path: PathText | None = None
+    method: Annotated[MethodText | None, says("One method; any where it is not written.")] = None
+    path: Annotated[
+        PathText | None,
+        says("A glob: `*` within a segment, `**` over several; no query."),
+    ] = None
 
 
 class RuleDocument(SshKeys, HeldKeys):
@@ -136,21 +139,48 @@ class RuleDocument(SshKeys, HeldKeys):
     `programs` is a convenience and no boundary: see its description.
     """
 
-    name: RuleName
-    allow: AllowKind | None = None
-    deny: DenyKind | None = None
-    hosts: Hosts
-    ports: list[Port] | None = Field(default=None, min_length=1)
-    methods: list[MethodText] | None = Field(default=None, min_length=1)
-    requests: list[RequestRule] | None = Field(default=None, min_length=1)
+    name: Annotated[
+        RuleName,
+        says("What verdicts, records and refusals call it; no two rules share one."),
+    ]
+    allow: Annotated[
+        AllowKind | None,
+        says("What may be spoken to the hosts; all else stays denied."),
+    ] = None
+    deny: Annotated[
+        DenyKind | None,
+        says("What may not, whatever other rules allow; `any` for everything."),
+    ] = None
+    hosts: Annotated[
+        Hosts,
+        says("Names, `*.name` for all below, addresses, networks; or tools that know."),
+    ]
+    ports: Annotated[
+        list[Port] | None,
+        says("Ports; where they are not written those of the kind: 443, 80, 22."),
+    ] = Field(default=None, min_length=1)
+    methods: Annotated[
+        list[MethodText] | None,
+        says("HTTP methods; any where neither they nor `requests` are written."),
+    ] = Field(default=None, min_length=1)
+    requests: Annotated[
+        list[RequestRule] | None,
+        says("Kinds of HTTP requests, of which one must fit."),
+    ] = Field(default=None, min_length=1)
     programs: list[ProgramText] | None = Field(
         default=None,
         min_length=1,
         description="Paths of the programs that it is for. A convenience and no boundary: an agent"
         " can run an interpreter under another program's name, or make a program do its work.",
     )
-    tls: Literal["inspect", "passthrough"] | None = None
-    addresses: list[ConsentText] | None = Field(default=None, min_length=1)
+    tls: Annotated[
+        Literal["inspect", "passthrough"] | None,
+        says("`passthrough` leaves the flow unread, for clients that pin certificates."),
+    ] = None
+    addresses: Annotated[
+        list[ConsentText] | None,
+        says("Networks that are not public and that the hosts may lead to."),
+    ] = Field(default=None, min_length=1)
     tool_calls: Literal["inspect"] | None = Field(
         default=None,
         alias="tool-calls",
@@ -160,8 +190,11 @@ class RuleDocument(SshKeys, HeldKeys):
         default=None,
         description="Credentials that its requests carry and the agent never holds.",
     )
-    after: After | None = None
-    reason: str = ""
+    after: Annotated[
+        After | None,
+        says("Only after something was done before: for rules that hold back."),
+    ] = None
+    reason: Annotated[str, says("Why there is such a rule; refusals tell it.")] = ""
 
     @property
     def kind(self) -> str:
@@ -171,8 +204,14 @@ class RuleDocument(SshKeys, HeldKeys):
 class NetworkDocument(Strict):
     """Everything about connections: pinned names, and rules whose order never matters."""
 
-    names: dict[NameText, AddressText] = Field(default_factory=dict)
-    rules: list[RuleDocument] = Field(default_factory=list)
+    names: Annotated[
+        dict[NameText, AddressText],
+        says("Names and the addresses they lead to, instead of what DNS says."),
+    ] = Field(default_factory=dict)
+    rules: Annotated[
+        list[RuleDocument],
+        says("Rules; their order does not matter. Deny beats allow."),
+    ] = Field(default_factory=list)
 
 
 class GuardsDocument(Strict):
@@ -183,29 +222,54 @@ class GuardsDocument(Strict):
     processes are stopped. Not written, it is `alert`.
     """
 
-    mining: GuardAction | None = None
-    tunnels: GuardAction | None = None
-    ssh_reverse_forwarding: GuardAction | None = Field(default=None, alias="ssh-reverse-forwarding")
-    private_addresses: GuardAction | None = Field(default=None, alias="private-addresses")
-    secrets: GuardAction | None = None
-    suspicious: GuardAction | None = None
-    on_critical: CriticalAction | None = Field(default=None, alias="on-critical")
+    mining: Annotated[
+        GuardAction | None,
+        says("Mining protocols, on any port and inside any carrier, and names of pools."),
+    ] = None
+    tunnels: Annotated[
+        GuardAction | None,
+        says("One connection carried inside another, and names of brokers."),
+    ] = None
+    ssh_reverse_forwarding: Annotated[
+        GuardAction | None, says("`ssh -R`: a door from outside into the sandbox.")
+    ] = Field(default=None, alias="ssh-reverse-forwarding")
+    private_addresses: Annotated[
+        GuardAction | None,
+        says("Addresses that are not public; metadata services are never reached."),
+    ] = Field(default=None, alias="private-addresses")
+    secrets: Annotated[
+        GuardAction | None,
+        says("Secrets that the firewall holds, and their placeholders, out of place."),
+    ] = None
+    suspicious: Annotated[
+        GuardAction | None,
+        says("What may be mining or a tunnel and may as well be honest."),
+    ] = None
+    on_critical: Annotated[
+        CriticalAction | None, says("What follows the block of something critical.")
+    ] = Field(default=None, alias="on-critical")
 
 
 class ListsDocument(Strict):
     """Lists of names that a guard refuses: names of lists that come along, or paths of files."""
 
-    mining: list[str] | None = None
-    tunnels: list[str] | None = None
+    mining: Annotated[list[str] | None, says("Lists for `guards.mining`.")] = None
+    tunnels: Annotated[list[str] | None, says("Lists for `guards.tunnels`.")] = None
 
 
 class PolicyDocument(Strict):
     """A policy file."""
 
-    version: Literal[1]
-    name: RuleName
-    extends: list[str] = Field(default_factory=list)
-    mode: Literal["enforce", "observe"] = "enforce"
+    version: Annotated[Literal[1], says("The version of this language.")]
+    name: Annotated[RuleName, says("The policy's name in records and metrics.")]
+    extends: Annotated[
+        list[str],
+        says("Presets by name, or files from this one: their rules count too."),
+    ] = Field(default_factory=list)
+    mode: Annotated[
+        Literal["enforce", "observe"],
+        says("`observe` records what would be denied, and lets it pass."),
+    ] = "enforce"
     network: NetworkDocument = Field(default_factory=NetworkDocument)
     shell: ShellDocument = Field(default_factory=ShellDocument)
     tools: ToolsDocument = Field(default_factory=ToolsDocument)

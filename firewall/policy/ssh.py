@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from firewall.policy.errors import Fault
 from firewall.policy.hosts import parse_host
 from firewall.policy.paths import PathGlob
-from firewall.policy.strict import Strict
+from firewall.policy.strict import Strict, says
 
 HARMLESS_VARIABLES = ("LANG", "LC_*", "GIT_PROTOCOL")
 """What every client sends, and git needs for its protocol's version 2."""
@@ -163,16 +163,31 @@ HostKeys = Annotated[
 class SshKeys(Strict):
     """The keys of a rule that are about SSH. Nothing is allowed inside that they do not name."""
 
-    users: list[UserText] | None = Field(default=None, min_length=1)
-    commands: list[CommandText] | None = Field(default=None, min_length=1)
-    subsystems: list[SubsystemText] | None = Field(default=None, min_length=1)
-    env: list[VariableText] | None = None
-    shell: bool | None = None
-    forwarding: Forwarding | None = None
-    files: Files | None = None
-    host_keys: HostKeys | None = Field(default=None, alias="host-keys")
-    login: Login | None = None
-    limits: SshLimits | None = None
+    users: Annotated[
+        list[UserText] | None, says("Names to log in by; any where none is written.")
+    ] = Field(default=None, min_length=1)
+    commands: Annotated[list[CommandText] | None, says("Commands that may be run, as globs.")] = (
+        Field(default=None, min_length=1)
+    )
+    subsystems: Annotated[
+        list[SubsystemText] | None,
+        says("Subsystems such as `sftp`, which `files` opens by itself."),
+    ] = Field(default=None, min_length=1)
+    env: Annotated[list[VariableText] | None, says("Variables that may be set, as globs.")] = None
+    shell: Annotated[bool | None, says("Whether an interactive shell may be opened.")] = None
+    forwarding: Annotated[
+        Forwarding | None,
+        says("What may be reached through the server, or `trusted`: all of it unread."),
+    ] = None
+    files: Annotated[Files | None, says("What SFTP and scp may read and write.")] = None
+    host_keys: Annotated[HostKeys | None, says("How the server proves itself.")] = Field(
+        default=None, alias="host-keys"
+    )
+    login: Annotated[
+        Login | None,
+        says("How the firewall logs in, with what the agent never holds."),
+    ] = None
+    limits: Annotated[SshLimits | None, says("Bounds of one connection.")] = None
 
 
 SSH_KEYS = tuple(info.alias or name for name, info in SshKeys.model_fields.items())

@@ -1,9 +1,9 @@
 """The base of every mapping of the policy language, and what all its rules have in common."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from firewall.policy.errors import Fault
 
@@ -17,6 +17,11 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, populate_by_name=True, defer_build=True
     )
+
+
+def says(text: str) -> Any:
+    """What a key is for: editors show it, and the reference."""
+    return Field(description=text)
 
 
 def _rule_name(text: str) -> str:

@@ -34,7 +34,9 @@ PATTERNS = (
     "/opt/java/*/lib/security/cacerts",  # the images of Eclipse Temurin
     "/opt/jdk*/lib/security/cacerts",
 )
-_PASSWORD = "changeit"  # noqa: S105 - every JDK's, and no secret
+_PASSWORD = b"changeit"  # every JDK's, and no secret
+_KEYED = b"".join(b"\0%c" % each for each in _PASSWORD)
+"""In UTF-16, whose codec would be imported only now, when a sandbox's user may not reach it."""
 _SALT = b"Mighty Aphrodite"
 _MAGIC = b"\xfe\xed\xfe\xed"
 _VERSION = 2
@@ -61,7 +63,7 @@ def write(bundle: bytes) -> bytes:
     data = struct.pack(">4sII", _MAGIC, _VERSION, len(ders)) + b"".join(
         map(_entry, enumerate(ders))
     )
-    digest = hashlib.sha1(_PASSWORD.encode("utf-16-be") + _SALT + data)  # noqa: S324 - the format's
+    digest = hashlib.sha1(_KEYED + _SALT + data)  # noqa: S324 - the format's
     return data + digest.digest()
 
 
@@ -102,7 +104,7 @@ def _of_pkcs12(store: bytes) -> list[bytes]:
     # Imported only here: it takes a tenth of a second, and only newer JDKs' own lists need it.
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
-    for password in (None, _PASSWORD.encode()):
+    for password in (None, _PASSWORD):
         with suppress(ValueError):
             found = pkcs12.load_pkcs12(store, password).additional_certs
             return [each.certificate.public_bytes(Encoding.DER) for each in found]

@@ -23,7 +23,9 @@ def test_every_mapping_of_the_schema_has_a_table() -> None:
     known = PolicyDocument.model_json_schema(by_alias=True)["$defs"].values()
     mappings = [each for each in known if "properties" in each]
     assert len(TABLES) == len(mappings) + 1
-    written = {key for _, table in TABLES for key in re.findall(r"^\| `(.*?)` \|", table, re.M)}
+    written = {
+        key for _, table in TABLES for key in re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE)
+    }
     assert {key for each in mappings for key in each["properties"]} <= written
 
 

@@ -19,7 +19,6 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     HttpLayer,
     HTTPMode,
-    HttpRequestHook,
     HttpStream,
     SendHttp,
 )
@@ -34,6 +33,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.layers.websocket import WebsocketLayer
@@ -211,7 +211,7 @@ class Stream(HttpStream):
             yield from super().state_consume_request_body(event)
             return
         exchange.overlong = True
-        self.request_body_buf.clear()
+        self.request_body_buf.clear()  # type: ignore[no-untyped-call]
         yield HttpRequestHook(self.flow)
         if self.flow.response is None:
             yield from self._kill()

@@ -1,7 +1,7 @@
 """A policy learned from an audit log: the smallest allowlist for what was seen, for review.
 
 Only what no rule allowed is learned: not what a guard or a deny rule refused, nor anything in which
-something was found. Nothing is generalised: hosts, ports, methods and paths stand as seen.
+something was found. Hosts, ports, methods and paths stand as seen (`generalise` widens them).
 """
 
 import json
@@ -17,21 +17,23 @@ from firewall.policy.replay import Skipped, playable
 from firewall.requests import Connect, HttpRequest
 from firewall.verdict import Action, Severity
 
-PROGRAMS = 5
-"""Programs that a comment names; of more, the number."""
+NAMED = 5
+"""Programs, hosts and paths that a comment names; of more, the number."""
 
 type Place = tuple[str, str, int]
 
 
 @dataclass(slots=True)
 class Evidence:
-    """The records behind one rule: how many, the first and last, and who asked."""
+    """The records behind one rule: how many, the first and last, who asked for which requests, and
+    the hosts and paths that something wider now stands for."""
 
     first: Recorded
     last: Recorded
     count: int = 0
     programs: set[str] = field(default_factory=set)
     requests: set[tuple[str, str]] = field(default_factory=set)
+    widened: list[str] = field(default_factory=list)
 
     def add(self, each: Recorded) -> None:
         """Take in one more record."""
@@ -144,7 +146,13 @@ def _told(evidence: Evidence) -> Iterator[str]:
     first, last = evidence.first, evidence.last
     yield f"{evidence.count} requests, first {_quoted(first.at)} at {_quoted(first.time)},"
     yield f"  last {_quoted(last.at)} at {_quoted(last.time)}, by"
-    programs = sorted(evidence.programs)
-    yield from (f"  {_quoted(program)}" for program in programs[:PROGRAMS])
-    if len(programs) > PROGRAMS:
-        yield f"  and {len(programs) - PROGRAMS} more programs"
+    yield from _listed(sorted(evidence.programs), "programs")
+    if evidence.widened:
+        yield "widened from"
+        yield from _listed(evidence.widened, "hosts and paths")
+
+
+def _listed(texts: list[str], what: str) -> Iterator[str]:
+    yield from (f"  {_quoted(text)}" for text in texts[:NAMED])
+    if len(texts) > NAMED:
+        yield f"  and {len(texts) - NAMED} more {what}"

@@ -73,6 +73,7 @@ def test_its_commands_exist(command: str) -> None:
 COMMANDS = (
     ["run"],
     ["serve"],
+    ["policy", "learn"],
     ["protocols", "identify"],
     ["audit", "show"],
     ["audit", "verify"],

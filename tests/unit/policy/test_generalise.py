@@ -87,7 +87,7 @@ def test_never_past_a_public_suffix(observe: Policy, tmp_path: Path, suffix: str
     assert found == [f"{each}.{suffix}" for each in ("one", "three", "two")]
 
 
-SEGMENT = st.sampled_from(["a", "b", "c", "d", "1", "2", "3", ""])
+SEGMENT = st.sampled_from(["a", "b", "c", "d", "1", "2", "3"])
 PATHS = st.lists(SEGMENT, max_size=4).map(lambda parts: "/" + "/".join(parts))
 HOSTS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=3).map(
     lambda labels: ".".join([*labels, "example.com"])
@@ -100,8 +100,7 @@ def test_what_was_seen_stays_allowed(
     observe: Policy, tmp_path: Path, seen: list[tuple[str, str, str]]
 ) -> None:
     records = [record(seq, get(*each), observe) for seq, each in enumerate(seen, 1)]
-    exact = learn(records)
-    policy = loaded(written(generalise(exact, ["hosts", "paths"])), tmp_path)
-    before = replay(loaded(written(exact), tmp_path), records)
-    after = replay(policy, records)
-    assert [each.outcome for each in after.groups] == [each.outcome for each in before.groups]
+    found = learn(records)
+    assert not found.skipped
+    policy = loaded(written(generalise(found, ["hosts", "paths"])), tmp_path)
+    assert replay(policy, records).groups == []

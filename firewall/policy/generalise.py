@@ -6,7 +6,7 @@ name is registrable or below one that is: never a public suffix, below which str
 Paths: `/items/*` for three or more paths of one method, host and port that differ in one segment.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -29,21 +29,39 @@ def generalise(found: Learned, what: Iterable[What]) -> Learned:
 
 
 def _hosts(found: Learned) -> Learned:
+    siblings = Counter(map(_above, found.places))
+    enough = {place for place, count in siblings.items() if place and count >= LEAST}
     groups: dict[Place, list[Place]] = defaultdict(list)
     for place in found.places:
-        scheme, host, port = place
-        parent = host.partition(".")[2]
-        joined = (scheme, f"*.{parent}", port) if registrable(parent) is not None else place
-        groups[joined].append(place)
-    places: dict[Place, Evidence] = {}
-    for joined, members in groups.items():
-        if len(members) < LEAST:
-            places |= {each: found.places[each] for each in members}
-        else:
-            evidence = _joined([found.places[each] for each in members])
-            evidence.widened += sorted(host for _, host, _ in members)
-            places[joined] = evidence
-    return Learned(places, found.skipped)
+        groups[_widest(place, enough)].append(place)
+    return Learned(
+        {wide: _group(found, wide, each) for wide, each in groups.items()}, found.skipped
+    )
+
+
+def _above(place: Place) -> Place | None:
+    """The name right above a host's, unless strangers are below that one."""
+    scheme, host, port = place
+    parent = host.partition(".")[2]
+    return (scheme, parent, port) if registrable(parent) is not None else None
+
+
+def _widest(place: Place, enough: set[Place]) -> Place:
+    """What covers a place: a wildcard covers all that is below its name, at any depth."""
+    above, wide = _above(place), place
+    while above is not None:
+        if above in enough:
+            wide = (above[0], f"*.{above[1]}", above[2])
+        above = _above(above)
+    return wide
+
+
+def _group(found: Learned, wide: Place, members: list[Place]) -> Evidence:
+    if members == [wide]:
+        return found.places[wide]
+    evidence = _joined([found.places[each] for each in members])
+    evidence.widened += sorted(host for _, host, _ in members)
+    return evidence
 
 
 def _joined(several: list[Evidence]) -> Evidence:

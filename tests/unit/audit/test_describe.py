@@ -45,6 +45,7 @@ def test_enums_stand_as_their_plain_values() -> None:
         "tls": "inspect",
         "ssh": "none",
         "tool_calls": False,
+        "inject": [],
     }
 
 

@@ -75,7 +75,11 @@ class TestTail:
         assert run("tail", "-n", "0", "--log", str(log)) == (0, "")
 
     def test_following(self, log: Path) -> None:
-        code = "from firewall.cli.audit import app; app()"
+        # As at a terminal, whatever the tests themselves were started by.
+        code = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            " from firewall.cli.audit import app; app()"
+        )
         follower = subprocess.Popen(
             [sys.executable, "-u", "-c", code, "tail", "-f", "-n", "1", "--log", str(log)],
             stdout=subprocess.PIPE, text=True,
@@ -92,7 +96,11 @@ class TestTail:
         follower.stdout.close()
 
     def test_whoever_reads_no_further_is_no_fault_of_the_log(self, log: Path) -> None:
-        code = "from firewall.cli.audit import app; app()"
+        # As at a terminal, whatever the tests themselves were started by.
+        code = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            " from firewall.cli.audit import app; app()"
+        )
         with subprocess.Popen(
             [sys.executable, "-u", "-c", code, "tail", "-f", "--log", str(log)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -1,0 +1,50 @@
+"""Every command line in docs/ and deploy/ is one that the firewall takes, option by option."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from firewall.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+_BLOCK = re.compile(
+    r"^(?:    |.*[;&|] |.*`)((?:[A-Z_]+=\S+ )*(?:uv run )?firewall [a-z][^`\n]*)", re.MULTILINE
+)
+_CONTINUED = re.compile(r"\\\n\s*")
+
+
+def lines() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        text = _CONTINUED.sub("", page.read_text())
+        found += [(page.name, each.strip()) for each in _BLOCK.findall(text)]
+    return list(dict.fromkeys(found))
+
+
+def test_there_are_command_lines() -> None:
+    assert len(lines()) > 20
+
+
+@pytest.mark.parametrize(("page", "line"), lines())
+def test_a_command_line_is_one_that_there_is(page: str, line: str) -> None:
+    words = shlex.split(line.replace("'", "").partition("  #")[0].partition(" # ")[0])
+    words = words[words.index("firewall") + 1 :]
+    own = words[: words.index("--")] if "--" in words else words
+    command, output = _longest(own)
+    assert command, line
+    options = [each.partition("=")[0] for each in own if each.startswith("--")]
+    assert [each for each in options if each not in output] == []
+
+
+def _longest(words: list[str]) -> tuple[list[str], str]:
+    """The subcommand that the first words name, and its help."""
+    for count in (3, 2, 1):
+        command = words[:count]
+        result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+        if result.exit_code == 0 and not any(each.startswith("-") for each in command):
+            return command, result.output
+    return [], ""

@@ -11,9 +11,8 @@ from firewall.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
-_BLOCK = re.compile(
-    r"^(?:    |.*[;&|] |.*`)((?:[A-Z_]+=\S+ )*(?:uv run )?firewall [a-z][^`\n]*)", re.MULTILINE
-)
+_COMMAND = r"((?:[A-Z_]+=\S+ )*(?:uv run )?firewall [a-z][^`\n]*)"
+_LINES = re.compile(rf"^ {{4,}}{_COMMAND}|`{_COMMAND}`", re.MULTILINE)
 _CONTINUED = re.compile(r"\\\n\s*")
 
 
@@ -21,7 +20,7 @@ def lines() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         text = _CONTINUED.sub("", page.read_text())
-        found += [(page.name, each.strip()) for each in _BLOCK.findall(text)]
+        found += [(page.name, (block or word).strip()) for block, word in _LINES.findall(text)]
     return list(dict.fromkeys(found))
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,10 @@ def test_a_command_line_is_one_that_there_is(page: str, line: str) -> None:
 
 def _longest(words: list[str]) -> tuple[list[str], str]:
     """The subcommand that the first words name, and its help."""
+    names = list(takewhile(lambda word: re.fullmatch("[a-z][a-z-]*", word), words))
     for count in (3, 2, 1):
-        command = words[:count]
+        command = names[:count]
         result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
-        if result.exit_code == 0 and not any(each.startswith("-") for each in command):
+        if command and result.exit_code == 0:
             return command, result.output
     return [], ""

@@ -141,6 +141,7 @@ def _parse(encoded: bytes, chain: int) -> Certificate | None:
     except (
         ValueError,
         TypeError,
+        KeyError,  # a name in a type of string that the library does not know
         x509.InvalidVersion,
         x509.DuplicateExtension,
         x509.UnsupportedGeneralNameType,

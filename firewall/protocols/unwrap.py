@@ -74,7 +74,13 @@ _FROM_SERVER = (
 )
 """The last two as clients speak: a server that does asks for what is behind its client."""
 
-_MESSAGES = (tls.recognise, http2.recognise, *_FROM_CLIENT)
+_MESSAGES: dict[Direction, tuple[Recogniser, ...]] = {
+    "sent": (tls.recognise, http2.recognise, *_FROM_CLIENT),
+    "received": (
+        tls.recognise, http2.recognise, *_FROM_CLIENT, openings.recognise_server,
+    ),
+}  # fmt: skip
+"""Either side may begin what is inside of messages, and some servers do so in ways of theirs."""
 _FILES = (tls.recognise, http2.recognise)
 """A body may be any file, so few bytes say little there."""
 
@@ -87,10 +93,12 @@ _OPENERS: dict[tuple[str, Direction], tuple[Recogniser, ...]] = {
     ("tcp stream", "received"): _FROM_SERVER,
     ("tls stream", "sent"): (tls.recognise, *_FROM_CLIENT),
     ("tls stream", "received"): _FROM_SERVER,
+    ("ssh stream", "sent"): (tls.recognise, *_FROM_CLIENT),
+    ("ssh stream", "received"): _FROM_SERVER,
     ("http body", "sent"): _FILES,
     ("http body", "received"): _FILES,
 }
-"""What a carrier's first bytes may open; `_MESSAGES` for any other, either way."""
+"""What a carrier's first bytes may open; for any other, that of messages by their direction."""
 
 
 class Opening:
@@ -101,7 +109,7 @@ class Opening:
         self._direction: Direction = direction
         self._start = start
         self._make = make
-        self._openers = _OPENERS.get((carrier, direction), _MESSAGES)
+        self._openers = _OPENERS.get((carrier, direction), _MESSAGES[direction])
         self._head: bytes | None = b""
         self._read = 0
         self._inner: Callable[[bytes], list[Mark]] | None = None

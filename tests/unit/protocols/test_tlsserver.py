@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firewall.protocols.captures import report_capture
@@ -148,6 +148,7 @@ def test_what_never_ends_is_read_only_so_far() -> None:
     assert (reading.finished, findings) == (True, [])
 
 
+@example(b"\0", 1, 174)  # a name in no known type of string
 @given(st.binary(max_size=400), st.integers(1, 40), st.integers(0, 400))
 def test_whole_equals_pieces_whatever_comes(noise: bytes, size: int, at: int) -> None:
     good = flight(certificate("O=ligolo", "O=ligolo"), ssl.TLSVersion.TLSv1_2)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from firewall.gpu.cgroup import place
+from firewall.node.files import read_regular
 
 TASKS = (
     "run/containerd/io.containerd.runtime.v2.task/*",
@@ -28,6 +29,8 @@ STORAGES = (
 )
 _ID = re.compile(r"[0-9a-f]{12,64}")
 _WHOLE = 64
+_DIGITS = 16
+"""Bytes of a pid file; that of a rootless engine is its user's own."""
 
 
 class UnknownContainerError(Exception):
@@ -60,7 +63,7 @@ def _pids(container: str, root: Path) -> Iterator[int]:
     for pattern in patterns:
         for path in root.glob(pattern):
             with suppress(OSError, ValueError):
-                yield int(path.read_text())
+                yield int(read_regular(path, _DIGITS))
 
 
 def _is_of(pid: int, container: str, root: Path) -> bool:

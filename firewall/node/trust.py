@@ -9,7 +9,6 @@ and `bundle.pem` beside it is to be mounted into the container at its start.
 
 import hashlib
 import os
-import stat
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from firewall.node.files import read_regular
 from firewall.node.place import is_the_hosts
 from firewall.sandbox import enter, linux
 from firewall.sandbox.environment import BUNDLE_VARIABLES
@@ -88,20 +88,8 @@ def _bundles() -> dict[str, bytes]:
 def _content(path: str) -> bytes | None:
     """None where there is no such file: nobody would read it."""
     with suppress(OSError):
-        return _read(path)
+        return read_regular(path, BUNDLE_LIMIT)
     return None
-
-
-def _read(path: str) -> bytes:
-    """A regular file of a container, whose user may have put anything there. Raises OSError."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(f"{path} is no file")
-        content = file.read(BUNDLE_LIMIT + 1)
-    if len(content) > BUNDLE_LIMIT:
-        raise OSError(f"{path} is larger than a bundle of certificates")
-    return content
 
 
 def _put(tree: int, path: str) -> None:

@@ -1,5 +1,6 @@
 """A container's first process, from the files that each engine keeps, and the kernel's word."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,18 @@ def test_two_that_begin_alike_are_not_confused(tmp_path: Path) -> None:
 def test_what_is_no_id_is_told_so(tmp_path: Path, text: str) -> None:
     with pytest.raises(UnknownContainerError, match="is no container's id"):
         first_process(text, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "large"])
+def test_a_pid_file_may_be_anything_and_nothing_waits_for_it(tmp_path: Path, kind: str) -> None:
+    machine(tmp_path, PLACES["rootless"])
+    path = tmp_path / PLACES["rootless"]
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_text("7" * 100_000)
+    with pytest.raises(UnknownContainerError, match="no engine of this machine runs"):
+        first_process(ID, tmp_path)

@@ -12,6 +12,7 @@ that this user has made; `of: anyone` about all.
 
 import grp
 import pwd
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from pydantic import Field
 
 from firewall.node.client import SOCKET
 from firewall.policy.document import validate
+from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.strict import Strict
 from firewall.policy.text import read
 
@@ -59,7 +61,28 @@ class Peer:
 
 def load_config(path: Path) -> NodeConfig:
     """Read a node's file. Raises PolicyError with the line of every fault."""
-    return validate(NodeConfig, read(path, str(path)), str(path))
+    node = read(path, str(path))
+    config = validate(NodeConfig, node, str(path))
+    problems = [
+        Problem(str(path), node.line_of(("grants", position)), fault.what, fault.write)
+        for position, grant in enumerate(config.grants)
+        for fault in _faults(grant, config)
+    ]
+    if not config.socket.startswith("/"):
+        what = f"the socket {config.socket!r} is no whole path"
+        problems.append(Problem(str(path), node.line_of(("socket",)), what, SOCKET))
+    if problems:
+        raise PolicyError(problems)
+    return config
+
+
+def _faults(grant: Grant, config: NodeConfig) -> Iterator[Fault]:
+    """A grant that gives nobody anything is a mistake, and so is one of a policy that is not."""
+    if not grant.users and not grant.groups:
+        yield Fault("the grant names nobody", "users: [...] or groups: [...]")
+    for name in grant.policies:
+        if name not in config.policies:
+            yield Fault(f"there is no policy {name!r}", ", ".join(config.policies))
 
 
 def may(config: NodeConfig, peer: Peer, deed: str, policy: str, owner: int) -> bool:

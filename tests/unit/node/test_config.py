@@ -48,3 +48,21 @@ def test_a_wrong_file_is_told_by_its_line(tmp_path: Path) -> None:
     path.write_text("version: 1\npolicies: {a: b}\ngrants:\n  - {users: [x], do: [fly]}\n")
     with pytest.raises(PolicyError, match=r"node\.yaml:4"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("grants:\n  - {do: [attach]}\n", r"node\.yaml:4: the grant names nobody; write: users"),
+        (
+            "grants:\n  - {users: [x], do: [attach], policies: [b]}\n",
+            r"node\.yaml:4: there is no policy 'b'; write: a",
+        ),
+        ("socket: node.sock\n", r"node\.yaml:3: the socket 'node.sock' is no whole path"),
+    ],
+)
+def test_what_would_never_work_is_told(tmp_path: Path, text: str, what: str) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text(f"version: 1\npolicies: {{a: base}}\n{text}")
+    with pytest.raises(PolicyError, match=what):
+        load_config(path)

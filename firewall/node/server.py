@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 CLIENTS = 1024
 """Connections at once; more are turned away."""
+SHARE = 64
+"""Those of one user besides root, who could else keep all others out."""
 _BACKLOG = 1024
 _CREDENTIALS = struct.Struct("3i")
 """struct ucred: pid, uid, gid (unix(7))."""
@@ -60,10 +62,17 @@ class Server:
         with suppress(BlockingIOError):
             while True:
                 client, _ = self._listener.accept()
-                if len(self._clients) >= CLIENTS:
+                peer = peer_of(client)
+                if self._is_crowded(peer.uid):
                     client.close()
                     continue
-                self._clients.add(_Client(self._loop, client, self._serve, self._clients.discard))
+                ended = self._clients.discard
+                self._clients.add(_Client(self._loop, client, peer, self._serve, ended))
+
+    def _is_crowded(self, uid: int) -> bool:
+        """Whether nobody more, or nobody more of this user, is served."""
+        own = sum(each.peer.uid == uid for each in self._clients) if uid else 0
+        return len(self._clients) >= CLIENTS or own >= SHARE
 
 
 class _Client:
@@ -73,6 +82,7 @@ class _Client:
         self,
         loop: Loop,
         client: socket.socket,
+        peer: Peer,
         serve: Serve,
         ended: "Callable[[_Client], None]",
     ) -> None:
@@ -80,7 +90,7 @@ class _Client:
         self._client = client
         self._serve = serve
         self._ended = ended
-        self._peer = peer_of(client)
+        self.peer = peer
         client.setblocking(False)
         loop.watch(client.fileno(), READ, self._readable)
 
@@ -107,7 +117,7 @@ class _Client:
         try:
             if len(data) > MESSAGE_LIMIT:
                 raise RequestError(f"the request is larger than {MESSAGE_LIMIT} bytes")
-            self._serve(read(data), self._peer, self._reply)
+            self._serve(read(data), self.peer, self._reply)
         except RequestError as error:
             self._reply({"error": str(error)})
         except Exception as error:

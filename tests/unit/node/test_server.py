@@ -1,0 +1,70 @@
+"""The node's socket: how many it serves, and of whom."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firewall.node import server
+from firewall.node.config import Peer
+from firewall.node.desk import Reply
+from firewall.node.requests import Request
+from firewall.node.server import SHARE, Server
+from firewall.proxy.loop import Loop
+
+
+class Door:
+    """A server on a loop that is turned by hand, whose clients are whoever `uid` says."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.uid = 1000
+        monkeypatch.setattr(server, "peer_of", lambda _: Peer(1, self.uid, frozenset()))
+        self._path = path
+        self._loop = Loop()
+        self._server = Server(self._loop, path, self._serve, anyone=True)
+        self._clients: list[socket.socket] = []
+
+    def _serve(self, request: Request, peer: Peer, reply: Reply) -> None:
+        reply({"served": peer.uid})
+
+    def ask(self) -> bytes:
+        """What a new client is told; nothing where it is turned away."""
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        client.connect(str(self._path))
+        client.send(b'{"do": "status"}')
+        self._loop.after(0.02, self._loop.stop)
+        self._loop.run()
+        self._clients.append(client)
+        try:
+            return client.recv(1000, socket.MSG_DONTWAIT)
+        except ConnectionResetError:
+            return b""
+
+    def leave(self) -> None:
+        self._clients.pop().close()
+
+    def close(self) -> None:
+        self._server.close()
+        self._loop.close()
+        for each in self._clients:
+            each.close()
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    made = Door(tmp_path / "node.sock", monkeypatch)
+    yield made
+    made.close()
+
+
+def test_one_user_cannot_keep_others_out(door: Door) -> None:
+    assert {door.ask() for _ in range(SHARE)} == {b'{"served": 1000}'}
+    assert door.ask() == b""
+    door.uid = 1001
+    assert door.ask() == b'{"served": 1001}'
+    door.uid = 0
+    assert {door.ask() for _ in range(SHARE + 1)} == {b'{"served": 0}'}
+    door.uid = 1001
+    door.leave()
+    assert door.ask() == b'{"served": 1001}'

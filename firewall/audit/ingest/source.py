@@ -44,6 +44,16 @@ class _Held[Token]:
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A record that checkpoint `number` signs and that is still to come."""
+
+    seq: int
+    hash: str
+    number: int
+    since: float
+
+
 class Source[Token]:
     """The copy of one log in `directory`. A token stands for a line that is to be acknowledged."""
 
@@ -54,6 +64,7 @@ class Source[Token]:
         self._notes = Notes(directory, key)
         self._copies: dict[str, Copy] = {}
         self._held: dict[str, dict[int, _Held[Token]]] = {}
+        self._signed: dict[str, _Signed] = {}
         self._told: set[tuple[AlarmKind, str]] = set()
 
     @property
@@ -94,6 +105,7 @@ class Source[Token]:
             while held and oldest <= time.monotonic() - patience:
                 first = held.pop(min(held))
                 settled += [first.token, *self._go_on_without(chain, first)]
+        self._look_for_signed(patience)
         return settled
 
     @property
@@ -142,16 +154,33 @@ class Source[Token]:
 
     def _hold_against_records(self, found: Checkpoint) -> None:
         for name, head in found.heads.items():
-            copy = self._copies.get(name) or (
-                self._copy(name) if (self._directory / name).is_dir() else None
-            )
-            if copy is None or copy.head is None or copy.head.seq < head.seq:
-                if not self._held.get(name):
-                    why = f"checkpoint {found.number} signs record {head.seq}, which did not come"
-                    self._tell("gap", name, head.seq, why)
-            elif copy.hash_of(head.seq) not in (None, head.hash):
-                why = f"checkpoint {found.number} signs another record {head.seq} than came"
-                self._tell("fork", name, head.seq, why)
+            signed = _Signed(head.seq, head.hash, found.number, time.monotonic())
+            if self._reaches(name, head.seq):
+                self._compare(name, signed)
+            else:
+                self._signed.setdefault(name, signed)
+
+    def _look_for_signed(self, patience: float) -> None:
+        """A checkpoint may come before the records that it signs, as any line may."""
+        for name, signed in list(self._signed.items()):
+            if self._reaches(name, signed.seq):
+                self._compare(name, self._signed.pop(name))
+            elif signed.since <= time.monotonic() - patience:
+                del self._signed[name]
+                why = f"checkpoint {signed.number} signs record {signed.seq}, which did not come"
+                self._tell("gap", name, signed.seq, why)
+
+    def _reaches(self, name: str, seq: int) -> bool:
+        """Whether what is here of a chain goes as far."""
+        if name not in self._copies and not (self._directory / name).is_dir():
+            return False
+        head = self._copy(name).head
+        return head is not None and head.seq >= seq
+
+    def _compare(self, name: str, signed: _Signed) -> None:
+        if self._copy(name).hash_of(signed.seq) not in (None, signed.hash):
+            why = f"checkpoint {signed.number} signs another record {signed.seq} than came"
+            self._tell("fork", name, signed.seq, why)
 
     def _go_on_without(self, chain: str, first: _Held[Token]) -> list[Token]:
         """Take a line whose predecessors are missing, unless it goes on from a refused fork."""

@@ -111,7 +111,8 @@ def test_twice_out_of_order_and_after_crashes(
         central.take([each for each in items if each not in central.take([each])])
     assert verify(central.directory, key).status == "intact"
     assert [*items_of_copy(central)] == [each.line for each in items]
-    assert set(central.kinds) <= {"gap"}  # of a checkpoint that overtook what it signs
+    central.source.overdue(0.0)
+    assert central.kinds == []
 
 
 def test_a_torn_end_comes_again(central: Central, sent: tuple[list[Item], Key]) -> None:
@@ -180,6 +181,43 @@ def test_a_record_changed_after_it_was_signed(central: Central) -> None:
     central.take([*all_of(Records(again / "audit/a")), *all_of(Records(again / "audit/b"))])
     central.take(notes)
     assert "fork" in central.kinds
+    assert "signs another record" in central.alarms[0].why
+
+
+def test_a_checkpoint_may_come_before_what_it_signs(
+    central: Central, sent: tuple[list[Item], Key]
+) -> None:
+    items, _ = sent
+    notes = [each for each in items if each.chain == "checkpoints"]
+    central.take(notes)
+    central.source.overdue(60.0)
+    central.take([each for each in items if each not in notes])
+    central.source.overdue(0.0)
+    assert central.alarms == []
+
+
+def test_what_was_signed_and_never_comes_is_a_gap(
+    central: Central, sent: tuple[list[Item], Key]
+) -> None:
+    items, _ = sent
+    central.take([each for each in items if each.chain != "a"])
+    assert central.alarms == []
+    central.source.overdue(0.0)
+    (alarm,) = central.alarms
+    assert (alarm.kind, alarm.chain) == ("gap", "a")
+    assert "which did not come" in alarm.why
+
+
+def test_what_comes_after_its_checkpoint_is_held_against_it(central: Central) -> None:
+    root, again = (central.directory.parent / name for name in ("rewritten", "again"))
+    for each in (root, again):
+        signed_log(each, rounds=2)
+    central.key = keys.load(root / "authority").public
+    central.restart()
+    central.take(all_of(Checkpoints(root / "audit")))
+    central.take([*all_of(Records(again / "audit/a")), *all_of(Records(again / "audit/b"))])
+    central.source.overdue(60.0)
+    assert set(central.kinds) == {"fork"}
     assert "signs another record" in central.alarms[0].why
 
 

@@ -36,6 +36,9 @@ COMMAND_SECONDS = 10.0
 LONGEST = 8 << 10
 """Bytes of a secret."""
 
+NOT_HERE = "only firewall run and firewall serve hold secrets"
+"""Why a judge of others, such as a node's or mitmproxy's, has none."""
+
 type Fields = Iterable[tuple[bytes, bytes]]
 
 
@@ -104,7 +107,8 @@ class Vault:
         if not verdict.obligations.inject:
             return verdict
         injections = policy.injections(verdict.obligations.inject)
-        held = [self._held[secret.name] for each in injections for secret in each.secrets]
+        wanted = (secret for each in injections for secret in each.secrets)
+        held = [self._held.get(each.name) or Held(each, "", why=NOT_HERE) for each in wanted]
         if not (lack := next((_problem(each) for each in held if each.why), None)):
             return verdict
         reason = f"rule {verdict.rule} needs a secret: {lack.what} ({lack.file}:{lack.line})"

@@ -52,8 +52,8 @@ class Bundle:
 
     @property
     def signers(self) -> str:
-        """The names of the keys that it claims to be signed by."""
-        return ", ".join(name for name, _, _ in self.note.signatures)
+        """The keys that it claims to be signed by, as NAME+ID."""
+        return ", ".join(f"{name}+{id_.hex()}" for name, id_, _ in self.note.signatures)
 
 
 def read_bundle(path: Path) -> Bundle | None:
@@ -128,7 +128,7 @@ class Trust:
             return None
         if "invalid" in standings:
             return "the signature does not fit: it was changed after it was signed", _MAKE
-        wanted = ", ".join(key.name for key in self.keys)
+        wanted = ", ".join(f"{key.name}+{key.id.hex()}" for key in self.keys)
         return f"it is signed by {bundle.signers or 'nobody'}, not by {wanted}", _MAKE
 
 

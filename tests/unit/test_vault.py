@@ -152,3 +152,6 @@ def test_an_allow_that_needs_what_cannot_be_read_is_a_deny(tmp_path: Path) -> No
     assert (denied.action, denied.rule) == ("deny", "api")
     assert "rule api needs a secret: the secret env:KEY cannot be read" in denied.reason
     assert "agent.yaml:6" in denied.reason
+    elsewhere = Vault().honour(verdict, policy)
+    assert (elsewhere.action, elsewhere.severity) == ("deny", "warning")
+    assert "only firewall run and firewall serve hold secrets" in elsewhere.reason

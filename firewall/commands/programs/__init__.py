@@ -67,11 +67,6 @@ _READERS: Mapping[str, Reader] = {
 _VERSION = re.compile(r"[-_.]?[0-9][0-9.]*\Z")
 _ENGINES = frozenset({"docker", "podman", "nerdctl"})
 _SSH = frozenset({"ssh", "slogin", "autossh", "lsh"})
-DOWNLOADERS = frozenset({"curl", "wget", "wget2", "aria2c", "axel", "fetch", "http", "https", "xh"})
-
-
-def is_downloader(name: str) -> bool:
-    return name in DOWNLOADERS
 
 
 def read(name: str, arguments: Sequence[str]) -> Told:

@@ -12,6 +12,7 @@ from firewall.policy.bundling import bundle
 from tests.unit.policy.conftest import Machine
 
 KEY, OTHER = SigningKey.generate("ci.example/policies"), SigningKey.generate("other")
+SIGNER = f"{KEY.public.name}+{KEY.public.id.hex()}"
 BOTH = f"{KEY.public},{OTHER.public}"
 TEAM = """version: 1
 name: team
@@ -65,7 +66,7 @@ def test_a_bundle_decides_as_what_it_was_made_from(team: Path, tmp_path: Path) -
     assert [each.name for each in signed.resolved.lists] == [
         each.name for each in plain.resolved.lists
     ]
-    assert (plain.version, signed.version, signed.facts()["signers"]) == (0, 7, KEY.public.name)
+    assert (plain.version, signed.version, signed.facts()["signers"]) == (0, 7, SIGNER)
 
 
 def test_nothing_else_is_read(team: Path, tmp_path: Path) -> None:
@@ -95,7 +96,8 @@ def test_a_key_may_be_in_a_file(team: Path, tmp_path: Path) -> None:
 
 def test_another_signer(team: Path, tmp_path: Path) -> None:
     why = refused(bundled(team, tmp_path), trust(str(OTHER.public)))
-    assert why == "it is signed by ci.example/policies, not by other"
+    other = f"{OTHER.public.name}+{OTHER.public.id.hex()}"
+    assert why == f"it is signed by {SIGNER}, not by {other}"
 
 
 def test_changed_after_it_was_signed(team: Path, tmp_path: Path) -> None:

@@ -1,0 +1,183 @@
+"""A fleet over a real NATS JetStream, with the permissions of docs/fleet.md: whoever is killed, the
+newest signed policy comes into force, and nothing else does."""
+
+import asyncio
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from firewall.audit import Key, keys, read
+from firewall.audit.ship import Settings
+from firewall.fleet.census import census
+from firewall.fleet.overview import Asked, Node, Offer
+from firewall.fleet.publishing import checked, publish
+from firewall.fleet.wire import connected, policy_subject
+from firewall.notes import SigningKey
+from firewall.policy.bundle import Trust
+from firewall.policy.bundling import bundle
+from tests.e2e.conftest import FIREWALL, Workplace, needs
+from tests.e2e.nats import Nats
+from tests.e2e.serving import serve
+from tests.waiting import PATIENCE, eventually
+
+pytestmark = needs("nats-server")
+
+DOCS = Path(__file__).parents[2] / "docs" / "fleet.md"
+KEY, OTHER = SigningKey.generate("policies"), SigningKey.generate("policies")
+TRUST = Trust((KEY.public,), group="training")
+POLICY = "version: 1\nname: coding\nextends: [base]\n"
+RULE = "network: {rules: [{name: v%d, allow: https, hosts: [h.example]}]}\n"
+
+
+class Fleet(Nats):
+    """The server, as its users reach it."""
+
+    def __init__(self, folder: Path) -> None:
+        (users,) = re.findall(r"^```\n(users: .*?)^```", DOCS.read_text(), re.DOTALL | re.MULTILINE)
+        intruder = (
+            'user: intruder, password: "$INTRUDER", permissions: {publish: "firewall.policy.>"}'
+        )
+        text = users.rstrip().removesuffix("]") + f"{{{intruder}}}\n]\n"
+        super().__init__(folder, re.sub(r'"\$([A-Z0-9]+)"', r"\1", text))
+        self.settings = Settings("", ca=self.ca)
+
+    def by(self, user: str) -> str:
+        name = user.upper().replace("-", "")
+        return self.url.replace("//", f"//{user}:{name}@")
+
+    def publish(self, path: Path) -> bool:
+        return asyncio.run(publish(self.by("operator"), self.settings, checked(path, TRUST), TRUST))
+
+    def put(self, data: bytes) -> None:
+        """Publish whatever it is, as who may publish and cannot sign."""
+
+        async def work() -> None:
+            async with connected(self.by("intruder"), self.settings) as client:
+                await client.publish(policy_subject("training"), data)
+                await client.flush()
+
+        asyncio.run(work())
+
+    def look(
+        self, pinned: dict[str, Key] | None = None, ingested: Path | None = None
+    ) -> tuple[list[Offer], list[Node]]:
+        asked = Asked(datetime.now(UTC), TRUST, pinned, timedelta(seconds=60))
+        return asyncio.run(census(self.by("operator"), self.settings, asked, ingested))
+
+    def gates(self) -> list[int]:
+        """The versions that the one node's gates judge by."""
+        nodes = self.look()[1]
+        return [gate.version for node in nodes if node.report for gate in node.report.gates]
+
+    def troubles(self) -> str:
+        return "\n".join(why for node in self.look()[1] for why in node.troubles)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    server = Fleet(folder)
+    yield server
+    server.kill()
+
+
+def bundled(
+    folder: Path,
+    version: int,
+    *,
+    group: str = "training",
+    key: SigningKey = KEY,
+    name: str = "coding",
+) -> Path:
+    """A bundle of a policy with a rule of its own."""
+    source = folder / "source.yaml"
+    source.write_text(POLICY.replace("coding", name) + RULE % version)
+    path = folder / f"{name}-{version}-{group}.bundle"
+    path.write_text(bundle(source, version, None, [key], [group]))
+    return path
+
+
+@contextmanager
+def follow(fleet: Fleet, workplace: Workplace, into: Path) -> Iterator[subprocess.Popen[bytes]]:
+    options = ["--group", "training", "--source", "gpu-17", "--ca", str(fleet.ca)]
+    process = subprocess.Popen(
+        [*FIREWALL, "fleet", "follow", "--to", fleet.by("gpu-17"), "--into", str(into), *options],
+        env={**workplace.environment, "FIREWALL_POLICY_KEY": str(KEY.public)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+
+
+def test_whoever_is_killed_the_newest_policy_comes_into_force(
+    fleet: Fleet, workplace: Workplace, tmp_path: Path
+) -> None:
+    into = workplace.folder / "policy" / "policy.bundle"
+    into.parent.mkdir()
+    into.write_bytes(bundled(tmp_path, 1).read_bytes())
+    workplace.environment["FIREWALL_POLICY_KEY"] = str(KEY.public)
+    fleet.kill()
+    with serve(workplace, into):
+        with follow(fleet, workplace, into) as follower:
+            fleet.start()
+            assert fleet.publish(bundled(tmp_path, 2))
+            eventually(lambda: fleet.gates() == [2])
+            fleet.kill()
+            fleet.start()
+            assert fleet.publish(bundled(tmp_path, 3))
+            eventually(lambda: fleet.gates() == [3])
+            follower.kill()
+        assert fleet.publish(bundled(tmp_path, 4))
+        with follow(fleet, workplace, into):
+            eventually(lambda: fleet.gates() == [4])
+            pinned = keys.load(workplace.folder / "state/authority").public
+            offers, nodes = fleet.look({"gpu-17": pinned})
+            assert [each.version for each in offers] == [4]
+            assert [(each.source, each.troubles) for each in nodes] == [("gpu-17", [])]
+            (node,) = fleet.look({"gpu-17": OTHER.public})[1]
+            assert node.troubles == ["its pinned key has not signed its report"]
+    records = [each for each in read(workplace.log) if each["kind"] == "fleet.taken"]
+    assert [each["version"] for each in records] == [2, 3, 4]
+
+
+def test_who_can_publish_and_cannot_sign_is_refused(
+    fleet: Fleet, workplace: Workplace, tmp_path: Path
+) -> None:
+    into = workplace.folder / "policy.bundle"
+    seventh = bundled(tmp_path, 7)
+    good = seventh.read_bytes()
+    fleet.publish(seventh)
+    attempts = {
+        b"nonsense": "this is no signed bundle",
+        b"": "this is no signed bundle",
+        good.replace(b"h.example", b"e.example"): "the signature does not fit",
+        bundled(tmp_path, 6).read_bytes(): "version 6 is older than 7",
+        bundled(tmp_path, 9, group="lab").read_bytes(): "it is for lab, not for training",
+        bundled(tmp_path, 9, key=OTHER).read_bytes(): "it is signed by policies",
+        bundled(
+            tmp_path, 9, name="other"
+        ).read_bytes(): "it is the policy other, and coding is here",
+        POLICY.encode(): "this is no signed bundle",
+    }
+    with follow(fleet, workplace, into):
+        eventually(lambda: into.exists() and into.read_bytes() == good)
+        for data, why in attempts.items():
+            fleet.put(data)
+            eventually(lambda why=why: why in fleet.troubles())  # type: ignore[misc]
+            assert into.read_bytes() == good
+        eighth = bundled(tmp_path, 8)
+        fleet.publish(eighth)
+        eventually(lambda: into.read_bytes() == eighth.read_bytes())
+        eventually(lambda: fleet.troubles() == "")
+    refused = [each["why"] for each in read(workplace.log) if each["kind"] == "fleet.refused"]
+    assert all(any(why in each for each in refused) for why in attempts.values())

@@ -18,7 +18,7 @@ def table(offers: "Sequence[Offer]", nodes: "Sequence[Node]", now: datetime) -> 
     lines = [_offered(each) for each in offers]
     if nodes:
         lines += ["", *_aligned([_COLUMNS, *(_row(each, now) for each in nodes)])]
-    wrong = [f"{each.group}: {printable(each.trouble)}" for each in offers if each.trouble]
+    wrong = [printable(f"{each.group}: {each.trouble}") for each in offers if each.trouble]
     for each in nodes:
         wrong += [f"{each.group}/{each.source}: {printable(why, 600)}" for why in each.troubles]
     return [*lines, "", *wrong] if wrong else lines

@@ -16,7 +16,9 @@ TOKEN = "s3cr3t"
 class Nats:
     """A nats-server that can be killed and started again on the same port and disk."""
 
-    def __init__(self, folder: Path, authorization: str = f'token: "{TOKEN}"') -> None:
+    def __init__(
+        self, folder: Path, authorization: str = f'token: "{TOKEN}"', more: str = ""
+    ) -> None:
         self.ca = folder / "ca.pem"
         self._config = folder / "nats.conf"
         authority = trustme.CA()
@@ -28,7 +30,7 @@ class Nats:
             self.port = free.getsockname()[1]
         self._config.write_text(
             f'listen: "127.0.0.1:{self.port}"\njetstream {{store_dir: "{folder}/store"}}\n'
-            f"authorization {{{authorization}}}\n"
+            f"authorization {{{authorization}}}\n{more}\n"
             f'tls {{cert_file: "{folder}/cert.pem", key_file: "{folder}/key.pem"}}\n'
         )
         self.url = f"nats+tls://localhost:{self.port}"

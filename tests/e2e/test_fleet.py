@@ -2,6 +2,7 @@
 newest signed policy comes into force, and nothing else does."""
 
 import asyncio
+import os
 import re
 import signal
 import subprocess
@@ -13,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from firewall.audit import Key, keys, read
-from firewall.audit.ship import Settings
+from firewall.audit.ship import NotTakenError, Settings
 from firewall.fleet.census import census
 from firewall.fleet.overview import Asked, Node, Offer
 from firewall.fleet.publishing import checked, publish
-from firewall.fleet.wire import connected, policy_subject
+from firewall.fleet.wire import connected, jetstream, offered, policy_subject
 from firewall.notes import SigningKey
+from firewall.policy import PolicyError
 from firewall.policy.bundle import Trust
 from firewall.policy.bundling import bundle
 from tests.e2e.conftest import FIREWALL, Workplace, needs
@@ -44,7 +46,7 @@ class Fleet(Nats):
             'user: intruder, password: "$INTRUDER", permissions: {publish: "firewall.policy.>"}'
         )
         text = users.rstrip().removesuffix("]") + f"{{{intruder}}}\n]\n"
-        super().__init__(folder, re.sub(r'"\$([A-Z0-9]+)"', r"\1", text))
+        super().__init__(folder, re.sub(r'"\$([A-Z0-9]+)"', r"\1", text), "max_payload: 64KB")
         self.settings = Settings("", ca=self.ca)
 
     def by(self, user: str) -> str:
@@ -181,3 +183,71 @@ def test_who_can_publish_and_cannot_sign_is_refused(
         eventually(lambda: fleet.troubles() == "")
     refused = [each["why"] for each in read(workplace.log) if each["kind"] == "fleet.refused"]
     assert all(any(why in each for each in refused) for why in attempts.values())
+
+
+def test_publishers_come_one_after_the_other(fleet: Fleet, tmp_path: Path) -> None:
+    paths = [bundled(tmp_path, version) for version in range(1, 9)]
+
+    async def work() -> list[bool | BaseException]:
+        offers = [checked(path, TRUST) for path in paths]
+        url = fleet.by("operator")
+        return await asyncio.gather(
+            *(publish(url, fleet.settings, each, TRUST) for each in offers), return_exceptions=True
+        )
+
+    results = asyncio.run(work())
+    assert results[-1] is True, "the highest version stays, whoever came first"
+    for each in results:
+        assert each is True or isinstance(each, PolicyError | NotTakenError), each
+    assert fleet.look()[0][0].version == 8
+    assert not fleet.publish(paths[-1]), "it is published already"
+    with pytest.raises(PolicyError, match="version 8 is published already"):
+        fleet.publish(paths[0])
+    with pytest.raises(PolicyError, match="training has the policy coding, not other"):
+        fleet.publish(bundled(tmp_path, 9, name="other"))
+    fleet.put(paths[0].read_bytes())
+    assert fleet.publish(bundled(tmp_path, 9)), "over what an intruder has put there"
+
+
+def test_a_bundle_that_is_too_large_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    source = tmp_path / "large.yaml"
+    names = [f"{os.urandom(20).hex()}.example\n" for _ in range(2000)]
+    (tmp_path / "own.txt").write_text("".join(names))
+    source.write_text(POLICY + "lists: {mining: [own.txt]}\n")
+    path = tmp_path / "large.bundle"
+    path.write_text(bundle(source, 1, None, [KEY], ["training"]))
+    with pytest.raises(NotTakenError, match="raise its max_payload, or shorten"):
+        fleet.publish(path)
+    assert fleet.look() == ([], [])
+
+
+def test_what_is_odd_in_the_streams_is_told(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.publish(bundled(tmp_path, 1))
+
+    async def work() -> None:
+        async with connected(fleet.by("operator"), fleet.settings) as client:
+            headers = {"Nats-Time-Stamp": "never", "Nats-Sequence": "x", "Content-Encoding": "zstd"}
+            await client.publish("firewall.policy.training", b"x", headers=headers)
+            await client.publish("firewall.fleet.training.gpu-17", b"x", headers=headers)
+            await client.publish("firewall.policy.a.b", b"x")
+            await client.publish("firewall.fleet.training.a/b", b"x")
+            await client.flush()
+            assert await offered(jetstream(client), "training") is not None
+
+    asyncio.run(work())
+    offers, nodes = fleet.look()
+    assert [(each.group, each.trouble.partition(":")[0]) for each in offers] == [
+        ("training", "what is published for it is no bundle that its nodes take"),
+        ("a.b", "no group and no node is called so"),
+        ("training.a/b", "no group and no node is called so"),
+    ]
+    (node,) = nodes
+    assert node.troubles[0].startswith("its report cannot be read: this is no signed note")
+    command = ["fleet", "status", "--to", fleet.by("operator"), "--ca", str(fleet.ca)]
+    done = subprocess.run(
+        [*FIREWALL, *command], check=False, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.returncode, "training/gpu-17: its report cannot be read" in done.stdout) == (
+        1,
+        True,
+    )

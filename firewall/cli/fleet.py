@@ -92,6 +92,10 @@ def follow(
     source: Annotated[
         str | None, typer.Option(help="This firewall among many (default: the host's name).")
     ] = None,
+    socket: Annotated[
+        str,
+        typer.Option(envvar="FIREWALL_NODE", help="Where a node listens whose policies count too."),
+    ] = "",
     ca: Ca = None,
     certificate: Certificate = None,
     credentials: Credentials = None,
@@ -122,7 +126,7 @@ def follow(
         _must_be_a_folder(file.path.parent)
         reporter = Reporter(settings.source, group, directory, authority_directory())
         records = AuditLog(directory, f"fleet-{group}")
-        gates = partial(in_force, file.path, control_directory())
+        gates = partial(in_force, file.path, control_directory(), socket)
         follower = Follower(to, settings, group, file, gates, reporter.write, records.append)
         serve_collector(metrics, FleetMetrics(group, lambda: follower.state))
     except PolicyError as error:

@@ -3,22 +3,25 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from firewall.fleet.report import GATES, InForce
+from firewall.node.client import Node, NodeError
 from firewall.proxy import control
 
 
-def in_force(file: Path, directory: Path) -> list[InForce]:
+def in_force(file: Path, directory: Path, node: str = "") -> list[InForce]:
     """The policies of the running gates that read theirs from `file`.
 
-    `directory` has their control sockets. A gate that does not answer is left out.
+    `directory` has their control sockets; `node` is the socket of a node daemon, which counts as
+    one. What does not answer is left out.
     """
     wanted = file.resolve()
     found = Counter(
         (int(each["version"]), str(each["digest"]))
-        for each in _statuses(directory)
+        for each in chain(_statuses(directory), _of_node(node))
         if each.get("file") and Path(each["file"]).resolve() == wanted
     )
     told = sorted(found.items())[:GATES]
@@ -30,3 +33,9 @@ def _statuses(directory: Path) -> Iterator[dict[str, Any]]:
         for name in control.running(directory):
             with suppress(OSError, ValueError):
                 yield control.ask(directory, name, {"do": "status"})
+
+
+def _of_node(socket: str) -> Iterator[dict[str, Any]]:
+    if socket:
+        with suppress(OSError, ValueError, NodeError), Node(socket) as node:
+            yield from node.policies().values()

@@ -1,7 +1,7 @@
 """Which gates count, and what they judge by."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -46,3 +46,28 @@ def test_gates_that_read_the_file_are_counted(
 
 def test_where_none_runs_there_is_none(tmp_path: Path) -> None:
     assert in_force(tmp_path / "policy.bundle", tmp_path / "none") == []
+
+
+def test_a_nodes_policies_count_as_one_gate_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "policy.bundle"
+
+    class Node:
+        def __init__(self, path: str) -> None:
+            if path != "there":
+                raise FileNotFoundError(path)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing is open."""
+
+        def policies(self) -> dict[str, dict[str, Any]]:
+            other = {"file": "/etc/other.yaml", "version": 0, "digest": OLD}
+            return {"a": {"file": str(file), "version": 7, "digest": NEW}, "b": other}
+
+    monkeypatch.setattr(gates, "Node", Node)
+    assert in_force(file, tmp_path, "there") == [InForce(version=7, digest=NEW, count=1)]
+    assert in_force(file, tmp_path, "gone") == []

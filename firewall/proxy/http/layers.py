@@ -5,12 +5,12 @@ judged where something is found, before it is passed on; nothing is dialled with
 request; what goes wrong upstream is explained. Follows mitmproxy/proxy/layers/http/__init__.py.
 """
 
-import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
 from mitmproxy import http
 from mitmproxy.connection import Connection
+from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import TCPLayer
@@ -34,18 +34,14 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
-from mitmproxy.proxy.layers.websocket import WebsocketLayer
-from wsproto.events import CloseConnection as WebSocketClose
-from wsproto.utilities import LocalProtocolError
 
 from firewall.proxy.http.answers import Answers, Asked, EgressToolCallHook
 from firewall.proxy.http.errorpage import install as explain_errors
 from firewall.proxy.http.flow import UNJUDGED, Exchange, exchange_of
 from firewall.proxy.http.informational import install as drop_advice
-from firewall.proxy.http.refuse import refusal, unreachable
-from firewall.proxy.http.signed import Signed
+from firewall.proxy.http.refuse import refusal, unquoted, unreachable
 from firewall.proxy.http.trailers import install as drop_trailers
-from firewall.proxy.refusal import sentence
+from firewall.proxy.http.websocket import WebSocketStream
 from firewall.requests import Direction, Finding, ToolCall
 from firewall.verdict import Verdict
 
@@ -57,10 +53,6 @@ HEAD_LIMIT = 256 << 10
 """Bytes of an HTTP/1 head, or sent ahead of an answer; Apache and nginx take far less."""
 DISCARD_LIMIT = 16 << 20
 """Bytes of a refused request's body that are read, so that its client comes to read the answer."""
-MESSAGE_LIMIT = 16 << 20
-"""Bytes of one WebSocket message, which has to be seen whole."""
-POLICY_VIOLATION = 1008
-"""RFC 6455, 7.4.1."""
 
 type Commands = layer.CommandGenerator[None]
 
@@ -143,7 +135,7 @@ class Http(HttpLayer):
         return found.context.layers[-1] if found and found.context.layers else None
 
 
-class Stream(Signed):
+class Stream(WebSocketStream):
     """One request and its answer."""
 
     def __init__(
@@ -268,6 +260,19 @@ class Stream(Signed):
         yield from self._block(found.exchange, found.verdict)
         return False
 
+    def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
+        """Explain an answer's head that two parsers may read differently without repeating it."""
+        if request or self.flow.response is None:
+            return (yield from super().check_invalid(request))
+        try:
+            validate_headers(self.flow.response)
+        except ValueError as error:
+            yield commands.CloseConnection(self.flow.server_conn)
+            yield from self.fail(f"Cannot read the HTTP response: {unquoted(str(error))}")
+            self.server_state = self.state_errored
+            return True
+        return False
+
     def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
         """Asked after each hook. A head that may not pass is answered for, as nothing of it has
         been sent; what the server says after it is dropped."""
@@ -330,7 +335,7 @@ class Stream(Signed):
             if self._answered:
                 return
             if self._awaits_answer() and event.code.http_status_code() is not None:
-                yield from self.fail(event.message)
+                yield from self.fail(unquoted(event.message))
                 return
         yield from super().handle_protocol_error(event)
 
@@ -344,30 +349,6 @@ class Stream(Signed):
         kill = ResponseProtocolError(self.stream_id, "blocked", ErrorCode.KILL)
         yield SendHttp(kill, self.context.client)
         yield DropStream(self.stream_id)
-
-    # WebSocket
-
-    def passthrough(self, event: events.Event) -> Commands:
-        yield from super().passthrough(event)
-        exchange = exchange_of(self.flow)
-        child = self.child_layer
-        if not isinstance(child, WebsocketLayer) or exchange is None:
-            return
-        if exchange.blocked is not None:
-            yield from self._close_websocket(child, sentence(exchange.blocked))
-        elif _held(child) > MESSAGE_LIMIT:
-            yield from self._close_websocket(child, "the message is too large to be inspected")
-
-    def _close_websocket(self, child: WebsocketLayer, why: str) -> Commands:
-        # RFC 6455, 5.5: a control frame's payload is 125 bytes at most, two of them the code.
-        reason = why.encode("ascii", "replace")[:123].decode()
-        with contextlib.suppress(LocalProtocolError):
-            frame = child.client_ws.send(WebSocketClose(code=POLICY_VIOLATION, reason=reason))
-            yield SendHttp(ResponseData(self.stream_id, frame), self.context.client)
-        end = ErrorCode.PASSTHROUGH_CLOSE
-        yield SendHttp(ResponseProtocolError(self.stream_id, "EOF", end), self.context.client)
-        yield SendHttp(RequestProtocolError(self.stream_id, "EOF", end), self.context.server)
-        self._handle_event = self.state_errored
 
 
 class Relay(TCPLayer):
@@ -388,7 +369,3 @@ class Closed(layer.Layer):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             yield commands.CloseConnection(self.context.client)
-
-
-def _held(child: WebsocketLayer) -> int:
-    return sum(len(each) for ws in (child.client_ws, child.server_ws) for each in ws.frame_buf)

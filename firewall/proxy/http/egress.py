@@ -235,8 +235,9 @@ class Egress:
                 raise PermissionError("the server switched to a protocol that nobody asked for")
             if exchange.response.status_code == 101 and state.tool_calls:
                 raise PermissionError("tool calls cannot be read in a WebSocket")
-            fields = exchange.response.headers.fields
-            if findings := inspect_response(fields) + self.judge.vault.fields(fields):
+            head = exchange.response.data
+            told = state.vault.answer(head.reason, head.headers.fields)
+            if findings := inspect_response(head.headers.fields) + told:
                 place = (state.asked.host, state.asked.port)
                 verdict = await self._road().ask(
                     Message(*place, CARRIER, "received", findings), known

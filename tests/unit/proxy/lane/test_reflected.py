@@ -53,3 +53,22 @@ def test_a_head_that_cannot_be_read_is_not_repeated(
     assert answer.status_code == 502
     assert "cannot" in answer.text.lower()
     assert VALUE not in answer.content + str(answer.headers).encode()
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize(
+    ("reply", "where"),
+    [
+        (b"HTTP/1.1 200 %b\r\nContent-Length: 0\r\n\r\n", "reason phrase"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /?%b\r\nContent-Length: 0\r\n\r\n", "header location"),
+        (b"HTTP/1.1 200 OK\r\n%b: a\r\nContent-Length: 0\r\n\r\n", "header name"),
+    ],
+)
+def test_a_secret_anywhere_in_a_head_is_found(
+    stage: LaneStage, reply: bytes, where: str, road: str
+) -> None:
+    server = stage.upstream(saying(reply % VALUE))
+    answer = ask(stage, server.port, road)
+    assert answer.status_code == 403
+    (verdict,) = stage.verdicts("Message")
+    assert [each["where"] for each in verdict["findings"]] == [where]

@@ -255,6 +255,11 @@ class Lookout:
             *(_stands_in(each, self._where) for each in found),
         )
 
+    @property
+    def begun(self) -> bool:
+        """Whether a value may have begun, and is still to be completed."""
+        return self._values.begun
+
 
 def _itself(name: str, where: str) -> Finding:
     return Finding("secret", "value", f"that of {name} itself", where)

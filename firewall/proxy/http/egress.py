@@ -30,9 +30,10 @@ from firewall.proxy.http.describing import (
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
 from firewall.proxy.http.held import HeldRequests, waits
 from firewall.proxy.http.inject import inject
-from firewall.proxy.http.layers import Closed, Found, Http, Relay
+from firewall.proxy.http.layers import Found, Http
 from firewall.proxy.http.refuse import answer, refusal, unreachable
 from firewall.proxy.http.road import Road, UnreachableError
+from firewall.proxy.http.streams import Closed, Relay
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.refusal import sentence
 from firewall.requests import Connect, Direction, Finding, Message, Request

@@ -155,6 +155,15 @@ class Exchange:
             self._bodies[direction] = BodyWatch(direction, self.vault, encoding, content_type)
         return self._bodies[direction].feed(data)
 
+    def watch_trailers(self, direction: Direction, trailers: http.Headers) -> tuple[Finding, ...]:
+        lookout = self.vault.stream("trailers", direction)
+        return lookout.feed(b"\0".join(part for field in trailers.fields for part in field))
+
+    @property
+    def begun(self) -> bool:
+        """Whether a secret may have begun at the end of what was received."""
+        return "received" in self._bodies and self._bodies["received"].begun
+
     def watch_message(self, direction: Direction, content: bytes) -> tuple[Finding, ...]:
         if direction not in self._messages:
             lookout = self.vault.stream("websocket", direction)

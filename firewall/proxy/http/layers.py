@@ -13,7 +13,6 @@ from mitmproxy.connection import Connection
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers import TCPLayer
 from mitmproxy.proxy.layers.http import (
     DropStream,
     GetHttpConnection,
@@ -31,6 +30,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
@@ -41,6 +41,7 @@ from firewall.proxy.http.flow import UNJUDGED, Exchange, exchange_of
 from firewall.proxy.http.informational import install as drop_advice
 from firewall.proxy.http.refuse import refusal, unquoted, unreachable
 from firewall.proxy.http.trailers import install as drop_trailers
+from firewall.proxy.http.watching import HELD_BACK
 from firewall.proxy.http.websocket import WebSocketStream
 from firewall.requests import Direction, Finding, ToolCall
 from firewall.verdict import Verdict
@@ -85,7 +86,9 @@ class EgressMalformedHook(commands.StartHook):  # type: ignore[no-untyped-call]
 class Watcher(Protocol):
     """Who looks at the pieces of a body, and signs for it."""
 
-    def watch(self, flow: http.HTTPFlow, direction: Direction, data: bytes) -> Found | None: ...
+    def watch(
+        self, flow: http.HTTPFlow, direction: Direction, data: bytes | http.Headers
+    ) -> Found | None: ...
     def sign(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> Found | None: ...
 
 
@@ -146,6 +149,7 @@ class Stream(WebSocketStream):
         self._answers = answers
         self._answered = False
         self._discarded = 0
+        self._held_back = b""
 
     # The request's head
 
@@ -209,28 +213,41 @@ class Stream(WebSocketStream):
     def state_stream_request_body(
         self, event: RequestData | RequestTrailers | RequestEndOfMessage
     ) -> Commands:
-        if isinstance(event, RequestData) and not (yield from self.passes("sent", event.data)):
-            return
-        yield from super().state_stream_request_body(event)
+        told = _told(event)
+        if told is None or (yield from self.passes("sent", told)):
+            yield from super().state_stream_request_body(event)
 
     def state_stream_response_body(self, event: events.Event) -> Commands:
-        passes = not isinstance(event, ResponseData) or (
-            yield from self.passes("received", event.data)
-        )
-        if not passes:
+        told = _told(event)
+        if told is not None and not (yield from self.passes("received", told)):
             return
+        held_back = self._held_back
+        if isinstance(event, ResponseData):
+            event = ResponseData(self.stream_id, held_back + event.data)
+            self._held_back = event.data if self._waits(event.data) else b""
+        elif held_back:
+            self._held_back = b""
+            if not (yield from self._send_on(ResponseData(self.stream_id, held_back))):
+                return
+        if not self._held_back:
+            yield from self._send_on(event)
+
+    def _waits(self, data: bytes) -> bool:
+        """Whether a piece of the answer waits for the next, as a secret may have begun in it."""
         exchange = exchange_of(self.flow)
-        ends = isinstance(event, ResponseEndOfMessage)
-        if (
-            exchange is not None
-            and exchange.tool_calls
-            and (ends or isinstance(event, ResponseData))
-        ):
+        return exchange is not None and exchange.begun and len(data) <= HELD_BACK
+
+    def _send_on(self, event: events.Event) -> layer.CommandGenerator[bool]:
+        """Send a part of the answer, with its calls judged; whether the answer goes on."""
+        exchange = exchange_of(self.flow)
+        calls = isinstance(event, ResponseData | ResponseEndOfMessage)
+        if calls and exchange is not None and exchange.tool_calls:
             data = event.data if isinstance(event, ResponseData) else None
             goes_on = yield from self._judge_calls(exchange, data)
-            if not (goes_on and ends):
-                return
+            if data is not None or not goes_on:
+                return goes_on
         yield from super().state_stream_response_body(event)
+        return True
 
     def _judge_calls(self, exchange: Exchange, data: bytes | None) -> layer.CommandGenerator[bool]:
         """Send on what may go on of an answer; whether the answer goes on."""
@@ -249,7 +266,9 @@ class Stream(WebSocketStream):
                 yield from super().state_stream_response_body(ResponseData(self.stream_id, step))
         return True
 
-    def passes(self, direction: Direction, data: bytes) -> layer.CommandGenerator[bool]:
+    def passes(
+        self, direction: Direction, data: bytes | http.Headers
+    ) -> layer.CommandGenerator[bool]:
         found = self._watcher.watch(self.flow, direction, data)
         if found is None:
             return True
@@ -351,21 +370,11 @@ class Stream(WebSocketStream):
         yield DropStream(self.stream_id)
 
 
-class Relay(TCPLayer):
-    """A stream that is not HTTP and was allowed all the same. The addon watches it and sets
-    `flow.error` to end it."""
-
-    def relay_messages(self, event: events.Event) -> Commands:
-        yield from super().relay_messages(event)
-        if self.flow is not None and self.flow.error is not None:
-            self._handle_event = self.done
-            yield commands.CloseConnection(self.context.server)
-            yield commands.CloseConnection(self.context.client)
-
-
-class Closed(layer.Layer):
-    """Closes the client's connection, whatever it sends, and opens none."""
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Start):
-            yield commands.CloseConnection(self.context.client)
+def _told(event: events.Event) -> bytes | http.Headers | None:
+    """What a piece of a message says; None where it says nothing."""
+    match event:
+        case RequestData() | ResponseData():
+            return event.data
+        case RequestTrailers() | ResponseTrailers():
+            return event.trailers
+    return None

@@ -30,9 +30,10 @@ from firewall.proxy.http.describing import (
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
 from firewall.proxy.http.held import HeldRequests, waits
 from firewall.proxy.http.inject import inject
-from firewall.proxy.http.layers import Closed, Found, Http, Relay
+from firewall.proxy.http.layers import Found, Http
 from firewall.proxy.http.refuse import answer, refusal, unreachable
 from firewall.proxy.http.road import Road, UnreachableError
+from firewall.proxy.http.streams import Closed, Relay
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.refusal import sentence
 from firewall.requests import Connect, Direction, Finding, Message, Request
@@ -235,8 +236,9 @@ class Egress:
                 raise PermissionError("the server switched to a protocol that nobody asked for")
             if exchange.response.status_code == 101 and state.tool_calls:
                 raise PermissionError("tool calls cannot be read in a WebSocket")
-            fields = exchange.response.headers.fields
-            if findings := inspect_response(fields) + self.judge.vault.fields(fields):
+            head = exchange.response.data
+            told = state.vault.answer(head.reason, head.headers.fields)
+            if findings := inspect_response(head.headers.fields) + told:
                 place = (state.asked.host, state.asked.port)
                 verdict = await self._road().ask(
                     Message(*place, CARRIER, "received", findings), known

@@ -19,6 +19,7 @@ FLOORS = (
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},
     {"node"},
+    {"sidecar"},
     {"cli", "addons"},
 )
 """From the ground up. A room imports only rooms of lower floors, and itself."""

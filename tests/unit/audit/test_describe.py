@@ -46,6 +46,7 @@ def test_enums_stand_as_their_plain_values() -> None:
         "ssh": "none",
         "tool_calls": False,
         "inject": [],
+        "limits": [],
     }
 
 

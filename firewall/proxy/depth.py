@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 from firewall import judge as door
 from firewall.audit import AuditLog, keys
+from firewall.causes import Cause
 from firewall.gpu import GpuMonitor
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.judge import Judge, fail_closed
 from firewall.policy import Policy
 from firewall.ports import Desk
 from firewall.proxy import handover

@@ -73,7 +73,7 @@ class Flow:
     """One accepted connection, from its first byte to its last."""
 
     __slots__ = (
-        "_actor", "_client", "_dial", "_fingerprints", "_found_who", "_house", "_opening", "_over",
+        "_actor", "_client", "_counted", "_dial", "_fingerprints", "_found_who", "_house", "_opening", "_over",
         "_relay", "_request", "_road", "_started", "_state", "_unread", "_untried", "_visit",
         "handed_over", "number",
     )  # fmt: skip
@@ -93,6 +93,7 @@ class Flow:
         self._opening = Opening(house.loop, client, self._allowed, self._identified, self._enforced)
         self._untried: list[str] = []
         self._fingerprints: Mapping[str, str] = {}
+        self._counted = False
         self._unread: Unread | None = None
         self._over = False
         self.handed_over = False
@@ -209,7 +210,9 @@ class Flow:
         def answer(verdict: Verdict) -> None:
             self._house.loop.post(lambda: self._go_on(then, verdict))
 
-        self._house.judge.decide(self._request, self._actor, self._facts() | facts, answer)
+        counted, self._counted = self._counted, True
+        asked = self._request, self._actor, self._facts() | facts
+        self._house.judge.decide(*asked, answer, counted=counted)
 
     def _go_on(self, then: Step, verdict: Verdict) -> None:
         with self._enforced("flow.answer"):

@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from firewall import judge
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.causes import Cause
+from firewall.judge import Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.policy import Policy
 from firewall.ports import Witness

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import firewall.judge
-from firewall.judge import Cause
+from firewall.causes import Cause
 from firewall.metrics import Metrics
 from firewall.proxy.flow import Flow
 from firewall.proxy.quarantine import Quarantine

@@ -19,7 +19,7 @@ class Bodies:
         self._door = door
 
     def watch(self, flow: http.HTTPFlow, direction: Direction, data: bytes) -> Found | None:
-        """Look at a piece of a body: None where nothing was found."""
+        """Look at a piece of a body: None where nothing was found and nothing is counted."""
         state = exchange_of(flow)
         if state is None:
             raise PermissionError("a body without a judged request")
@@ -34,7 +34,8 @@ class Bodies:
             judge.probe("http.body")
             message = flow.request if direction == "sent" else flow.response
             findings = state.watch_body(direction, message, data) if message is not None else ()
-            found = Found(flow, state, direction, findings) if findings else None
+            if findings or state.meter is not None:
+                found = Found(flow, state, direction, findings, size=len(data))
         return found
 
     def sign(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> Found | None:

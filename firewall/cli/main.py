@@ -14,6 +14,7 @@ from firewall.cli import (
     policy,
     protocols,
     sandbox,
+    sidecar,
     tools,
 )
 from firewall.cli.options import (
@@ -42,6 +43,7 @@ app.add_typer(hook.app, name="hook")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(node.app, name="node")
 app.add_typer(fleet.app, name="fleet")
+app.add_typer(sidecar.app, name="sidecar")
 
 
 def _version(asked: bool) -> None:

@@ -1,10 +1,13 @@
 """Reads from JetStream, and from a receiver's folder, what an overview is made of."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firewall.audit.ship import Settings
 from firewall.fleet import records
 from firewall.fleet.overview import Asked, Node, Offer, node, offer
+from firewall.fleet.records import AT_ONCE
+from firewall.fleet.report import REPORT_LIMIT
 from firewall.fleet.wire import (
     POLICIES,
     POLICY,
@@ -15,9 +18,11 @@ from firewall.fleet.wire import (
     jetstream,
     last_messages,
 )
+from firewall.policy.bundle import SIZE_LIMIT
 from firewall.policy.bundle import group as named
 
-type Found = dict[tuple[str, ...], Stored]
+if TYPE_CHECKING:
+    from nats.js import JetStreamContext
 
 
 async def census(
@@ -29,28 +34,40 @@ async def census(
     """
     async with connected(url, settings) as client:
         stream = jetstream(client)
-        policies = await last_messages(stream, POLICIES, POLICY)
-        reports = await last_messages(stream, REPORTS, REPORT)
+        offers = await _offers(stream, asked)
+        reports = await _reports(stream)
         if ingested is None:
             tells = await records.of_stream(stream)
         else:
             tells = records.of_folder(ingested, asked.now)
-    odd = _take_odd(policies, 1) + _take_odd(reports, 2)
-    groups = dict.fromkeys([*(key[0] for key in policies), *(key[0] for key in reports)])
-    offers = {name: offer(name, policies.get((name,)), asked.trust) for name in groups}
-    nodes = [
-        node(group, source, last, offers[group], tells(source), asked)
-        for (group, source), last in reports.items()
-    ]
-    return [*offers.values(), *odd], nodes
+    nodes, odd = [], []
+    for key, last in reports:
+        if len(key) != 2 or not all(map(_is_name, key)):
+            odd.append(_odd(key))
+            continue
+        group, source = key
+        offered = offers.setdefault((group,), Offer(group, trouble="nothing is published for it"))
+        nodes.append(node(group, source, last, offered, tells(source), asked))
+    return sorted([*offers.values(), *odd], key=lambda each: each.group), nodes
 
 
-def _take_odd(found: Found, length: int) -> list[Offer]:
-    """Take out what no group and no node can have published."""
-    odd = [key for key in found if len(key) != length or not all(map(_is_name, key))]
-    for key in odd:
-        del found[key]
-    return [Offer(".".join(key), trouble="no group and no node is called so") for key in odd]
+async def _offers(stream: "JetStreamContext", asked: Asked) -> dict[tuple[str, ...], Offer]:
+    """What each group is offered. One bundle at a time is in memory: it may be a large one."""
+    found = {}
+    async for key, last in last_messages(stream, POLICIES, POLICY, SIZE_LIMIT):
+        usual = len(key) == 1 and _is_name(key[0])
+        found[key] = offer(key[0], last, asked) if usual else _odd(key)
+    return found
+
+
+async def _reports(stream: "JetStreamContext") -> list[tuple[tuple[str, ...], Stored]]:
+    messages = last_messages(stream, REPORTS, REPORT, REPORT_LIMIT, AT_ONCE)
+    return [each async for each in messages]
+
+
+def _odd(key: tuple[str, ...]) -> Offer:
+    """What no group and no node can have published."""
+    return Offer(".".join(key), trouble="no group and no node is called so")
 
 
 def _is_name(text: str) -> bool:

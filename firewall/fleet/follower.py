@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 from firewall.audit.ship import NotTakenError, Settings
 from firewall.fleet.bundlefile import BundleFile, fingerprint
 from firewall.fleet.report import WHY, Held, InForce, Refusal
-from firewall.fleet.wire import connected, jetstream, offered, policy_subject, report_subject
+from firewall.fleet.wire import (
+    UnreadableError,
+    connected,
+    jetstream,
+    offered,
+    policy_subject,
+    report_subject,
+)
 from firewall.policy import PolicyError
 from firewall.policy.bundle import Bundle
 
@@ -75,6 +82,7 @@ class Follower:
         self._record = record
         self._nudged = False
         self._due = 0.0
+        self._failures = 0
         self._told: object = None
         self.state = State()
 
@@ -83,26 +91,24 @@ class Follower:
         return asyncio.run(self._run(stop, once=once))
 
     async def _run(self, stop: threading.Event, *, once: bool) -> bool:
-        failures = 0
         self._stand()
         while not stop.is_set():
             try:
                 async with connected(self._url, self._settings) as client:
                     await self._follow(client, stop, once=once)
-                    failures = 0
                 if once:
                     return True
             except NotTakenError as error:
                 if once:
                     logger.error("%s", error)
                     return False
-                failures += 1
-                await self._wait(stop, error, failures)
+                await self._wait(stop, error)
         return True
 
-    async def _wait(self, stop: threading.Event, error: Exception, failures: int) -> None:
+    async def _wait(self, stop: threading.Event, error: Exception) -> None:
         """Back off with jitter, so that a fleet does not come back all at once."""
-        most = min(BACKOFF_LIMIT, BACKOFF_SECONDS * 2.0 ** min(failures, 16))
+        self._failures += 1
+        most = min(BACKOFF_LIMIT, BACKOFF_SECONDS * 2.0 ** min(self._failures, 16))
         wait = random.uniform(BACKOFF_SECONDS / 2, most)  # noqa: S311 - spreads load, keeps no secret
         logger.warning("what is on the disk stays in force; again in %.1f s: %s", wait, error)
         await asyncio.to_thread(stop.wait, wait)
@@ -111,7 +117,9 @@ class Follower:
         await client.subscribe(self._place, cb=self._nudge)
         stream = jetstream(client)
         self._due = 0.0
-        while client.is_connected and not stop.is_set():
+        while not stop.is_set():
+            if not client.is_connected:
+                raise NotTakenError("the connection was lost")
             if self._nudged or time.monotonic() >= self._due:
                 await self._look(stream)
             await self._tell(stream)
@@ -125,7 +133,11 @@ class Follower:
 
     async def _look(self, stream: "JetStreamContext") -> None:
         self._nudged = False
-        data = await offered(stream, self._group)
+        try:
+            data = await offered(stream, self._group)
+        except UnreadableError as error:
+            self._refuse(fingerprint(b""), f"{self._place}: {error}")
+            return
         if data is not None:
             await asyncio.to_thread(self._judge, data)
 
@@ -177,6 +189,7 @@ class Follower:
         message = await asyncio.to_thread(self._report, self.state)
         await stream.publish(self._subject, message)
         self._told = now
+        self._failures = 0
         self.state.contact = time.time()
         self._due = time.monotonic() + REPORT_SECONDS
 

@@ -73,16 +73,17 @@ class Node:
     troubles: Sequence[str] = ()
 
 
-def offer(group: str, stored: Stored | None, trust: Trust) -> Offer:
+def offer(group: str, stored: Stored, asked: Asked) -> Offer:
     """What a group is offered, as its stream has it. Without keys no signature is checked."""
-    if stored is None:
-        return Offer(group, trouble="nothing is published for it")
-    bundle = standing(stored.data, Trust(trust.keys, group=group))
+    bundle = standing(stored.data, Trust(asked.trust.keys, group=group))
     if bundle is None:
         what = "what is published for it is no bundle that its nodes take: publish the right one"
         return Offer(group, since=stored.at, trouble=what)
     found = bundle.contents
-    return Offer(group, found.name, found.version, fingerprint(stored.data), stored.at)
+    expired = found.expires is not None and found.expires <= asked.now
+    trouble = f"it expired on {found.expires:%Y-%m-%d}: publish a newer one" if expired else ""
+    sha256 = fingerprint(stored.data)
+    return Offer(group, found.name, found.version, sha256, stored.at, trouble)
 
 
 def node(group: str, source: str, stored: Stored, offered: Offer, told: Told, asked: Asked) -> Node:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TOLD = frozenset({"gap", "fork", "broken", "unsigned"})
 """Alarms that tell of a log: silence passes, and unpinned is a setting of the receiver."""
 
+AT_ONCE = 64
+"""Messages that are asked for at once."""
 ALARM_DAYS = 7
 """How long an alarm is told."""
 
@@ -65,7 +67,7 @@ async def _streamed(stream: "JetStreamContext") -> Mapping[str, dict[str, int]] 
     except NotFoundError:
         return None
     arrived: dict[str, dict[str, int]] = {}
-    for last in (await last_messages(stream, STREAM, SUBJECT)).values():
+    async for _, last in last_messages(stream, STREAM, SUBJECT, 0, AT_ONCE):
         source, chain, seq = _named(last.headers.get("Nats-Msg-Id", ""))
         arrived.setdefault(source, {})[chain] = seq
     return arrived

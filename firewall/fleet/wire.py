@@ -28,8 +28,6 @@ POLICIES = "FIREWALL_POLICY"
 REPORTS = "FIREWALL_FLEET"
 POLICY = "firewall.policy"
 REPORT = "firewall.fleet"
-AT_ONCE = 256
-"""Messages that are asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,10 @@ class Stored:
     seq: int
     at: datetime
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class UnreadableError(Exception):
+    """What a group is offered cannot be read; the text says why."""
 
 
 def policy_subject(name: str) -> str:
@@ -90,8 +92,13 @@ async def make_streams(stream: "JetStreamContext") -> None:
             await stream.add_stream(wanted)
 
 
-async def stored(stream: "JetStreamContext", name: str, subject: str) -> Stored | None:
-    """The last message of a subject, as the stream itself states it; None where there is none."""
+async def stored(
+    stream: "JetStreamContext", name: str, subject: str, limit: int = SIZE_LIMIT
+) -> Stored | None:
+    """The last message of a subject, as the stream itself states it; None where there is none.
+
+    Of what is larger than `limit` bytes when unpacked, one byte more than that is there.
+    """
     from nats.js.errors import NotFoundError
 
     try:
@@ -101,41 +108,46 @@ async def stored(stream: "JetStreamContext", name: str, subject: str) -> Stored 
     assert found.seq is not None
     assert found.time is not None
     headers = found.headers or {}
-    data = unpack(found.data or b"", headers, SIZE_LIMIT + 1)
-    return Stored(data, found.seq, found.time, headers)
+    return Stored(unpack(found.data or b"", headers, limit + 1), found.seq, found.time, headers)
 
 
 async def last_messages(
-    stream: "JetStreamContext", name: str, under: str
-) -> dict[tuple[str, ...], Stored]:
-    """The last message of each subject under this one, by what follows in the subject.
+    stream: "JetStreamContext", name: str, under: str, limit: int, at_once: int = 1
+) -> AsyncIterator[tuple[tuple[str, ...], Stored]]:
+    """The last message of each subject under this one, with what follows in the subject.
 
-    Nothing where there is no such stream.
+    Nothing where there is no such stream. `limit` is as for `stored`; so many messages are in
+    memory as are asked for at once.
     """
     from nats.js.errors import NotFoundError
 
     try:
         known = await stream.stream_info(name, subjects_filter=f"{under}.>")
     except NotFoundError:
-        return {}
-    found: dict[tuple[str, ...], Stored] = {}
-    for some in batched(sorted(known.state.subjects or ()), AT_ONCE):
-        messages = await asyncio.gather(*(stored(stream, name, each) for each in some))
+        return
+    for some in batched(sorted(known.state.subjects or ()), at_once):
+        messages = await asyncio.gather(*(stored(stream, name, each, limit) for each in some))
         for subject, message in zip(some, messages, strict=True):
             if message is not None:
-                found[tuple(subject.removeprefix(f"{under}.").split("."))] = message
-    return found
+                yield tuple(subject.removeprefix(f"{under}.").split(".")), message
 
 
 async def offered(stream: "JetStreamContext", name: str) -> bytes | None:
-    """The bundle that a group is offered, as far as a node may ask; None where there is none."""
+    """The bundle that a group is offered, as far as a node may ask; None where there is none.
+
+    Raises UnreadableError.
+    """
+    from nats.errors import NoRespondersError
     from nats.js.errors import NotFoundError
 
     try:
         found = await stream.get_msg(POLICIES, subject=policy_subject(name), direct=True)
     except NotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        # Headers of the publisher's own stand beside the server's.
-        return f"a message with odd headers: {error!r}".encode()
+    except NoRespondersError:
+        what = f"nobody answers for it: is there a stream {POLICIES} that allows direct gets?"
+        raise UnreadableError(what) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # The publisher's own headers come beside the server's.
+        raise UnreadableError(f"its headers are odd: {error!r}") from None
     return unpack(found.data or b"", found.headers, SIZE_LIMIT + 1)

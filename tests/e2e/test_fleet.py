@@ -56,6 +56,16 @@ class Fleet(Nats):
     def publish(self, path: Path) -> bool:
         return asyncio.run(publish(self.by("operator"), self.settings, checked(path, TRUST), TRUST))
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`firewall fleet`, as the operator runs it."""
+        return subprocess.run(
+            [*FIREWALL, "fleet", *words, "--to", self.by("operator"), "--ca", str(self.ca)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
     def put(self, data: bytes) -> None:
         """Publish whatever it is, as who may publish and cannot sign."""
 
@@ -222,7 +232,9 @@ def test_a_bundle_that_is_too_large_is_refused(fleet: Fleet, tmp_path: Path) -> 
 
 
 def test_what_is_odd_in_the_streams_is_told(fleet: Fleet, tmp_path: Path) -> None:
-    fleet.publish(bundled(tmp_path, 1))
+    key = ["--key", str(KEY.public), "--group", "training"]
+    done = fleet.command("publish", str(bundled(tmp_path, 1)), *key)
+    assert (done.returncode, done.stdout) == (0, "coding, version 1: published for training\n")
 
     async def work() -> None:
         async with connected(fleet.by("operator"), fleet.settings) as client:
@@ -237,17 +249,12 @@ def test_what_is_odd_in_the_streams_is_told(fleet: Fleet, tmp_path: Path) -> Non
     asyncio.run(work())
     offers, nodes = fleet.look()
     assert [(each.group, each.trouble.partition(":")[0]) for each in offers] == [
-        ("training", "what is published for it is no bundle that its nodes take"),
         ("a.b", "no group and no node is called so"),
+        ("training", "what is published for it is no bundle that its nodes take"),
         ("training.a/b", "no group and no node is called so"),
     ]
     (node,) = nodes
     assert node.troubles[0].startswith("its report cannot be read: this is no signed note")
-    command = ["fleet", "status", "--to", fleet.by("operator"), "--ca", str(fleet.ca)]
-    done = subprocess.run(
-        [*FIREWALL, *command], check=False, capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert (done.returncode, "training/gpu-17: its report cannot be read" in done.stdout) == (
-        1,
-        True,
-    )
+    done = fleet.command("status")
+    assert done.returncode == 1
+    assert "training/gpu-17: its report cannot be read" in done.stdout

@@ -9,7 +9,6 @@ from firewall.fleet.bundlefile import fingerprint
 from firewall.fleet.overview import Asked, Node, Offer, Told, node, offer
 from firewall.fleet.report import Held, InForce, Refusal, Report, write
 from firewall.fleet.wire import Stored
-from firewall.policy.bundle import Trust
 from tests.unit.fleet.conftest import KEY, OTHER, TRUST, Bundled
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -108,13 +107,16 @@ def test_no_report() -> None:
 
 
 def test_what_is_offered(bundled: Bundled) -> None:
+    asked = Asked(NOW, TRUST)
     stored = Stored(bundled(7), 1, NOW)
-    assert offer("training", stored, TRUST) == Offer(
-        "training", "coding", 7, fingerprint(stored.data), NOW
-    )
-    assert offer("training", stored, Trust()).version == 7
-    assert "no bundle that its nodes take" in offer("lab", stored, TRUST).trouble
+    known = Offer("training", "coding", 7, fingerprint(stored.data), NOW)
+    assert offer("training", stored, asked) == known
+    assert offer("training", stored, ASKED).version == 7
+    assert "no bundle that its nodes take" in offer("lab", stored, asked).trouble
     for data in (b"nonsense", bundled(7, key=OTHER), bundled(7, audience=())):
-        found = offer("training", Stored(data, 1, NOW), TRUST)
+        found = offer("training", Stored(data, 1, NOW), asked)
         assert (found.version, "no bundle that its nodes take" in found.trouble) == (0, True)
-    assert offer("training", None, TRUST).trouble == "nothing is published for it"
+    ended = bundled(7, expires=NOW)
+    assert offer("training", Stored(ended, 1, NOW), asked).trouble == (
+        "it expired on 2026-11-26: publish a newer one"
+    )

@@ -35,6 +35,7 @@ def _offered(offer: "Offer") -> str:
     return (
         f"{offer.group}: {printable(offer.name)}, version {offer.version}, published"
         f" {offer.since:%Y-%m-%d %H:%M:%S} UTC, sha256 {offer.sha256[:12]}"
+        f"{'' if offer.verified else '; without --key its signature is not checked'}"
     )
 
 
@@ -80,6 +81,7 @@ def _group(offer: "Offer") -> dict[str, Any]:
         "version": offer.version,
         "sha256": offer.sha256,
         "since": _moment(offer.since),
+        "verified": offer.verified,
         "trouble": offer.trouble,
     }
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from firewall.audit import AuditError
 from firewall.audit.ship import NotTakenError, Settings
 from firewall.fleet.bundlefile import BundleFile, fingerprint
 from firewall.fleet.report import WHY, Held, InForce, Refusal
@@ -57,8 +58,8 @@ class State:
 class Follower:
     """Follows a group. `settings.source` names the node.
 
-    `gates` says what is in force, `report` makes the message that tells of a state, and `record`
-    keeps what was taken or refused.
+    `gates` says what is in force, `report` makes the message that tells of a state (AuditError:
+    it cannot), and `record` keeps what was taken or refused.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Follower:
                     await self._follow(client, stop, once=once)
                 if once:
                     return True
-            except NotTakenError as error:
+            except (NotTakenError, AuditError) as error:
                 if once:
                     logger.error("%s", error)
                     return False
@@ -138,7 +139,9 @@ class Follower:
         except UnreadableError as error:
             self._refuse(fingerprint(b""), f"{self._place}: {error}")
             return
-        if data is not None:
+        if data is None:
+            self.state.refused = None
+        else:
             await asyncio.to_thread(self._judge, data)
 
     def _judge(self, data: bytes) -> None:

@@ -49,7 +49,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a group is offered; version 0 where that is nothing, or nothing that may be taken."""
+    """What a group is offered; version 0 where that is nothing, or nothing that may be taken.
+
+    `verified` says whether a key signed it that we know.
+    """
 
     group: str
     name: str = ""
@@ -57,6 +60,7 @@ class Offer:
     sha256: str = ""
     since: datetime | None = None
     trouble: str = ""
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ def offer(group: str, stored: Stored, asked: Asked) -> Offer:
     expired = found.expires is not None and found.expires <= asked.now
     trouble = f"it expired on {found.expires:%Y-%m-%d}: publish a newer one" if expired else ""
     sha256 = fingerprint(stored.data)
-    return Offer(group, found.name, found.version, sha256, stored.at, trouble)
+    verified = bool(asked.trust.keys)
+    return Offer(group, found.name, found.version, sha256, stored.at, trouble, verified)
 
 
 def node(group: str, source: str, stored: Stored, offered: Offer, told: Told, asked: Asked) -> Node:

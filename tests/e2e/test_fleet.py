@@ -6,19 +6,33 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from firewall.audit import Key, keys, read
-from firewall.audit.ship import NotTakenError, Settings
+from firewall.audit import AuditLog, Key, keys, read
+from firewall.audit.cursor import Cursor
+from firewall.audit.ingest import Receiver
+from firewall.audit.ship import NotTakenError, Settings, Shipper, open_sink
+from firewall.audit.ship.stream import connect
 from firewall.fleet.census import census
+from firewall.fleet.follower import State
 from firewall.fleet.overview import Asked, Node, Offer
 from firewall.fleet.publishing import checked, publish
-from firewall.fleet.wire import connected, jetstream, offered, policy_subject
+from firewall.fleet.reporter import Reporter
+from firewall.fleet.wire import (
+    connected,
+    jetstream,
+    make_streams,
+    offered,
+    policy_subject,
+    report_subject,
+)
 from firewall.notes import SigningKey
 from firewall.policy import PolicyError
 from firewall.policy.bundle import Trust
@@ -68,13 +82,19 @@ class Fleet(Nats):
 
     def put(self, data: bytes) -> None:
         """Publish whatever it is, as who may publish and cannot sign."""
+        asyncio.run(self._send("intruder", policy_subject("training"), data))
 
-        async def work() -> None:
-            async with connected(self.by("intruder"), self.settings) as client:
-                await client.publish(policy_subject("training"), data)
-                await client.flush()
+    def report(self, data: bytes) -> None:
+        asyncio.run(self._send("gpu-17", report_subject("training", "gpu-17"), data))
 
-        asyncio.run(work())
+    async def _send(self, user: str, subject: str, data: bytes) -> None:
+        async with connected(self.by(user), self.settings) as client:
+            await client.publish(subject, data)
+            await client.flush()
+
+    async def make_streams(self) -> None:
+        async with connected(self.by("operator"), self.settings) as client:
+            await make_streams(jetstream(client))
 
     def look(
         self, pinned: dict[str, Key] | None = None, ingested: Path | None = None
@@ -258,3 +278,48 @@ def test_what_is_odd_in_the_streams_is_told(fleet: Fleet, tmp_path: Path) -> Non
     done = fleet.command("status")
     assert done.returncode == 1
     assert "training/gpu-17: its report cannot be read" in done.stdout
+
+
+def test_records_that_do_not_arrive_are_told(fleet: Fleet, workplace: Workplace) -> None:
+    log, central = workplace.folder / "audit", workplace.folder / "central"
+    key = keys.ensure(workplace.folder / "authority")
+    reporter = Reporter("gpu-17", "training", log, workplace.folder / "authority")
+    receiver = Receiver(central, {}, print, silence=300, stop=threading.Event())
+    assert receiver.run(fleet.by("operator"), fleet.settings, once=True), "it makes the stream"
+    asyncio.run(fleet.make_streams())
+    chain = AuditLog(log, "gate.0")
+    for _ in range(2):
+        chain.append({"kind": "verdict"})
+    chain.close()
+    fleet.report(reporter.write(State()))
+    ((node,), (late,)) = fleet.look()[1], fleet.look(ingested=central)[1]
+    assert (node.missing, late.missing) == (4, 4)
+
+    settings = replace(fleet.settings, source="gpu-17")
+    sink, cursor = open_sink(fleet.by("gpu-17"), settings), Cursor(log, "x")
+    Shipper(log, cursor, sink, threading.Event()).run(once=True)
+    sink.close()
+    cursor.close()
+    ((node,), (late,)) = fleet.look({"gpu-17": key.public})[1], fleet.look(ingested=central)[1]
+    assert (node.missing, late.missing) == (0, 4), "shipped, and not received yet"
+
+
+def test_a_node_speaks_for_itself_alone(fleet: Fleet, tmp_path: Path) -> None:
+    """With no more than what docs/fleet.md grants it."""
+    path = bundled(tmp_path, 1)
+    fleet.publish(path)
+
+    async def work() -> None:
+        client = await connect(fleet.by("gpu-17"), fleet.settings)
+        stream = client.jetstream(timeout=0.5)
+        assert await offered(stream, "training") == path.read_bytes()
+        for subject in ("firewall.policy.training", "firewall.fleet.training.gpu-18"):
+            with pytest.raises(TimeoutError):
+                await stream.publish(subject, b"x")
+        with pytest.raises(TimeoutError):
+            await offered(stream, "lab")
+        await client.close()
+
+    asyncio.run(work())
+    assert fleet.look()[0][0].version == 1
+    assert fleet.look()[1] == []

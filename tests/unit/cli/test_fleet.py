@@ -112,9 +112,16 @@ NODE = Node(
     troubles=["it refuses \x1b[2J"],
 )
 OFFERS = [
-    Offer("training", "coding", 7, HASH, NOW - timedelta(hours=3)),
+    Offer("training", "coding", 7, HASH, NOW - timedelta(hours=3), verified=True),
     Offer("a\x1b", trouble="odd"),
+    Offer("lab", "coding", 1, HASH, NOW),
 ]
+
+
+UNCHECKED = (
+    "published 2026-11-26 12:00:00 UTC, sha256 aaaaaaaaaaaa; without --key its signature is not"
+    " checked"
+)
 
 
 def test_the_table() -> None:
@@ -123,6 +130,7 @@ def test_the_table() -> None:
     assert lines == [
         "training: coding, version 7, published 2026-11-26 09:00:00 UTC, sha256 aaaaaaaaaaaa",
         "a\\x1b: -",
+        f"lab: coding, version 1, {UNCHECKED}",
         "",
         "group     node    version  in force  digest        late  missing  alarms  heard",
         "training  gpu-17  6        2/3       aaaaaaaaaaaa  3 h   4        2       4 s",

@@ -109,9 +109,9 @@ def test_no_report() -> None:
 def test_what_is_offered(bundled: Bundled) -> None:
     asked = Asked(NOW, TRUST)
     stored = Stored(bundled(7), 1, NOW)
-    known = Offer("training", "coding", 7, fingerprint(stored.data), NOW)
+    known = Offer("training", "coding", 7, fingerprint(stored.data), NOW, verified=True)
     assert offer("training", stored, asked) == known
-    assert offer("training", stored, ASKED).version == 7
+    assert offer("training", stored, ASKED) == replace(known, verified=False)
     assert "no bundle that its nodes take" in offer("lab", stored, asked).trouble
     for data in (b"nonsense", bundled(7, key=OTHER), bundled(7, audience=())):
         found = offer("training", Stored(data, 1, NOW), asked)

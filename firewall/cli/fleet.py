@@ -49,6 +49,9 @@ def publish(
     group: Group,
     key: KeyOption,
     *,
+    instead_of: Annotated[
+        str, typer.Option(help="The name of another policy that it may replace.")
+    ] = "",
     ca: Ca = None,
     certificate: Certificate = None,
     credentials: Credentials = None,
@@ -68,7 +71,7 @@ def publish(
         trust = _trust(key, group)
         offer = checked(bundle, trust)
         settings = Settings("", False, ca, certificate, credentials)
-        new = asyncio.run(published(to, settings, offer, trust))
+        new = asyncio.run(published(to, settings, offer, trust, instead_of))
     except PolicyError as error:
         tell(error)
         raise typer.Exit(REFUSED) from None

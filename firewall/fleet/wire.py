@@ -135,18 +135,24 @@ async def last_messages(
 async def offered(stream: "JetStreamContext", name: str) -> bytes | None:
     """The bundle that a group is offered, as far as a node may ask; None where there is none.
 
-    Raises UnreadableError.
+    Raises UnreadableError, and NotTakenError where nobody answers.
     """
     from nats.errors import NoRespondersError
+    from nats.errors import TimeoutError as Unanswered
     from nats.js.errors import NotFoundError
 
     try:
         found = await stream.get_msg(POLICIES, subject=policy_subject(name), direct=True)
     except NotFoundError:
         return None
+    except Unanswered:
+        raise NotTakenError(
+            f"{policy_subject(name)}: nobody answers for it; is there a stream {POLICIES} with"
+            " direct gets, as fleet publish makes it, and may this user ask?"
+        ) from None
     except NoRespondersError:
-        what = f"nobody answers for it: is there a stream {POLICIES} that allows direct gets?"
-        raise UnreadableError(what) from None
+        # A status that whoever publishes can write, too: reports must go on all the same.
+        raise UnreadableError("its status says that nobody answers for it (503)") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # The publisher's own headers come beside the server's.
         raise UnreadableError(f"its headers are odd: {error!r}") from None

@@ -12,7 +12,7 @@ from typing import Any
 
 from firewall.node import maker
 from firewall.node.claims import Claims
-from firewall.node.config import NodeConfig, Peer, may
+from firewall.node.config import NodeConfig, Peer, may, may_to_any
 from firewall.node.containers import UnknownContainerError
 from firewall.node.maker import Made
 from firewall.node.place import PlaceError
@@ -64,6 +64,7 @@ class Desk:
                 self._found(request, peer).quarantine.release(str(peer), reply)
             case Attach() | Create():
                 self._must_know(request.policy)
+                self._must_be_granted(peer, request)
                 self._helpers.submit(self._make, request, peer, reply)
 
     def sandboxes(self) -> Mapping[int, str]:
@@ -97,6 +98,14 @@ class Desk:
         if policy not in self._policies:
             known = ", ".join(sorted(self._policies))
             raise RequestError(f"this node has no policy {policy!r}; it has: {known}")
+
+    def _must_be_granted(self, peer: Peer, request: Attach | Create) -> None:
+        """Before anything is looked for: nobody else has the machine searched."""
+        if not may_to_any(self._config, peer, request.do, request.policy):
+            raise RequestError(
+                f"uid {peer.uid} may not {request.do} anything with the policy {request.policy!r};"
+                " the node's file says who may, under grants"
+            )
 
     def _check(self, peer: Peer, deed: str, policy: str, owner: int) -> None:
         if not may(self._config, peer, deed, policy, owner):

@@ -20,6 +20,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from firewall.actor import Actor
 from firewall.node.client import SOCKET
 from firewall.policy.document import validate
 from firewall.policy.errors import Fault, PolicyError, Problem
@@ -61,6 +62,11 @@ class Peer:
 
     def __str__(self) -> str:
         return f"uid {self.uid}, pid {self.pid}"
+
+    @property
+    def actor(self) -> Actor:
+        """As records have it: who asks a node is in no sandbox."""
+        return Actor("node", unknown=f"asked by {self}")
 
 
 def load_config(path: Path) -> NodeConfig:

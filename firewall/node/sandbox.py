@@ -36,11 +36,13 @@ type MakeLane = Callable[["HandOver"], "Lane"]
 class Shared:
     """What the sandboxes of a node have in common.
 
-    `setup` is told a sandbox's number and its release command, `lane` a sandbox's judge; both make
-    what that sandbox's gate needs. `numbers` are those of the flows.
+    `own` records the node's own faults. `setup` is told a sandbox's number and its release command,
+    `lane` a sandbox's judge; both make what that sandbox's gate needs. `numbers` are those of the
+    flows.
     """
 
     loop: Loop
+    own: Judge
     log: Log
     gpu: Gpu
     witness: Witness

@@ -3,6 +3,7 @@
 What waits for the kernel is done on helper threads; the sandboxes themselves belong to the loop's.
 """
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from firewall import judge
 from firewall.judge import fail_closed
 from firewall.node import maker
 from firewall.node.claims import Claims
+from firewall.node.client import MESSAGE_LIMIT
 from firewall.node.config import NodeConfig, Peer, may, may_to_any
 from firewall.node.containers import UnknownContainerError
 from firewall.node.maker import Made
@@ -27,8 +29,8 @@ from firewall.sandbox.inhabitants import inhabitants
 from firewall.verdict import Verdict
 
 THREADS = 8
-PAGE = 100
-"""Sandboxes of one answer."""
+PAGE_BYTES = MESSAGE_LIMIT // 2
+"""Of the sandboxes in one answer."""
 LOOK_SECONDS = 5.0
 """Between looks at a network whose first process has ended."""
 
@@ -130,8 +132,15 @@ class Desk:
         names = sorted(name for name in self._sandboxes if name > after)
         seen = [self._sandboxes[name] for name in names]
         seen = [each for each in seen if self._sees(peer, each, "status")]
-        page = seen[:PAGE]
-        return {"sandboxes": [each.status() for each in page], "more": len(seen) > PAGE}
+        page: list[dict[str, Any]] = []
+        room = PAGE_BYTES
+        for each in seen:
+            told = each.status()
+            room -= len(json.dumps(told))
+            if page and room < 0:
+                break
+            page.append(told)
+        return {"sandboxes": page, "more": len(seen) > len(page)}
 
     # Making
 

@@ -1,5 +1,6 @@
 """What fails while a sandbox is made is a recorded refusal, and leaves nothing behind."""
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 
 from firewall.judge import Judge
 from firewall.node import maker
+from firewall.node.client import MESSAGE_LIMIT
 from firewall.node.config import NodeConfig, Peer
 from firewall.node.desk import Desk
 from firewall.node.maker import Made
 from firewall.node.place import Place
-from firewall.node.requests import Create
-from firewall.node.sandbox import Shared
+from firewall.node.requests import Create, Status
+from firewall.node.sandbox import Identity, Sandbox, Shared
 from firewall.node.trust import Trusted
 from firewall.policy import Policy
 from firewall.proxy.loop import Loop
@@ -30,6 +32,14 @@ def _made(folder: Path) -> Made:
     return Made("a", Place(os.open(folder, os.O_RDONLY), 0), sockets, "environment")
 
 
+def _desk(log: FakeLog, loop: Loop, folder: Path) -> Desk:
+    own = Judge(FakePolicy(lambda _: ALLOW), log, FakeGpu(), Silent())  # type: ignore[arg-type]
+    config = NodeConfig(version=1, policies={"p": "base"})
+    policies = {"p": cast("Policy", FakePolicy(lambda _: ALLOW))}
+    shared = cast("Shared", SimpleNamespace(loop=loop, own=own))
+    return Desk(shared, config, policies, Trusted(b"", folder))
+
+
 @pytest.mark.parametrize("point", ["node.make", "node.open"])
 def test_a_fault_is_recorded_and_leaves_nothing(
     point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -42,11 +52,7 @@ def test_a_fault_is_recorded_and_leaves_nothing(
     monkeypatch.setattr("firewall.judge.probe", fault)
     monkeypatch.setattr(maker, "create", lambda *_: made)
     log, loop = FakeLog(), Loop()
-    own = Judge(FakePolicy(lambda _: ALLOW), log, FakeGpu(), Silent())  # type: ignore[arg-type]
-    config = NodeConfig(version=1, policies={"p": "base"})
-    policies = {"p": cast("Policy", FakePolicy(lambda _: ALLOW))}
-    shared = cast("Shared", SimpleNamespace(loop=loop, own=own))
-    desk = Desk(shared, config, policies, Trusted(b"", tmp_path))
+    desk = _desk(log, loop, tmp_path)
     answers: list[dict[str, Any]] = []
 
     def reply(answer: dict[str, Any]) -> None:
@@ -66,3 +72,22 @@ def test_a_fault_is_recorded_and_leaves_nothing(
         assert made.sockets.tcp.fileno() < 0
     else:
         made.discard()
+
+
+def test_a_page_of_the_status_fits_into_a_message(tmp_path: Path) -> None:
+    loop = Loop()
+    desk = _desk(FakeLog(), loop, tmp_path)
+    names = [f"s-{number:03}" for number in range(200)]
+    for name in names:
+        identity = Identity(name, "p", 0, 0)
+        told = {"name": name, "why": "\N{SNOWMAN}" * 600}
+        found = SimpleNamespace(identity=identity, status=lambda told=told: told)
+        desk._sandboxes[name] = cast("Sandbox", found)
+    seen: list[str] = []
+    answers: list[dict[str, Any]] = [{"more": True}]
+    while answers[-1]["more"]:
+        desk.serve(Status(do="status", after=seen[-1] if seen else ""), ROOT, answers.append)
+        assert len(json.dumps(answers[-1])) < MESSAGE_LIMIT
+        seen += [each["name"] for each in answers[-1]["sandboxes"]]
+    assert seen == names
+    loop.close()

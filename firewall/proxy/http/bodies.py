@@ -21,7 +21,8 @@ class Bodies:
     def watch(
         self, flow: http.HTTPFlow, direction: Direction, data: bytes | http.Headers
     ) -> Found | None:
-        """Look at a piece of a body or at what trails it: None where nothing was found."""
+        """Look at a piece of a body or at what trails it: None where nothing was found and
+        nothing is counted."""
         state = exchange_of(flow)
         if state is None:
             raise PermissionError("a body without a judged request")
@@ -40,7 +41,9 @@ class Bodies:
                 findings = state.watch_trailers(direction, data)
             elif message is not None:
                 findings = state.watch_body(direction, message, data)
-            found = Found(flow, state, direction, findings) if findings else None
+            size = 0 if isinstance(data, http.Headers) else len(data)
+            if findings or state.meter is not None:
+                found = Found(flow, state, direction, findings, size=size)
         return found
 
     def sign(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> Found | None:

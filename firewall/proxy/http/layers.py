@@ -60,13 +60,15 @@ type Commands = layer.CommandGenerator[None]
 
 @dataclass
 class Found:
-    """What was found in a piece of a body; `verdict` is filled in by the judge."""
+    """What was found in a piece of a body of this size, which may be nothing where bytes are only
+    counted; `verdict` is filled in by the judge."""
 
     flow: http.HTTPFlow
     exchange: Exchange
     direction: Direction
     findings: tuple[Finding, ...]
     verdict: Verdict | None = None
+    size: int = 0
 
 
 @dataclass

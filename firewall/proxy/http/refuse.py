@@ -1,4 +1,4 @@
-"""Our own answers to HTTP requests: 403 for a refusal, 502 for a server that cannot be reached."""
+"""Our own answers to HTTP requests: 403 or 429 for a refusal, 502 for a server out of reach."""
 
 import re
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from firewall.requests import Request
 from firewall.verdict import Verdict
 
 GRPC_PERMISSION_DENIED = 7
+GRPC_RESOURCE_EXHAUSTED = 8
 GRPC_UNAVAILABLE = 14
 
 _QUOTATION = re.compile(r"""[\s:]*(?:\bb)?['"<\[{(].*""", re.DOTALL)
@@ -18,13 +19,14 @@ _QUOTATION = re.compile(r"""[\s:]*(?:\bb)?['"<\[{(].*""", re.DOTALL)
 
 
 def refusal(request: http.Request, verdict: Verdict, asked: Request | None) -> http.Response:
-    """The 403 for a denied request, in a form that its client can show."""
+    """The 403 or 429 for a denied request, in a form that its client can show."""
     if verdict.rule == UNREACHABLE:
         return unreachable(request, verdict.reason, asked)
     shown = refusal_page(verdict, asked, _accept(request))
     if not _speaks_grpc(request):
         return _respond(request, shown)
-    response = _grpc(GRPC_PERMISSION_DENIED, sentence(verdict))
+    code = GRPC_RESOURCE_EXHAUSTED if verdict.wait else GRPC_PERMISSION_DENIED
+    response = _grpc(code, sentence(verdict))
     response.headers[RULE_HEADER] = shown.fields[RULE_HEADER]
     return response
 

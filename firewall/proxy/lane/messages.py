@@ -29,7 +29,7 @@ _HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"ex
 _ANSWER_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
 _OPTIONS = frozenset({b"close", b"keep-alive", b"te"})
 """Connection options that nominate no field which is passed on."""
-_REASONS = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway"}
+_REASONS = {400: "Bad Request", 403: "Forbidden", 429: "Too Many Requests", 502: "Bad Gateway"}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2."""
 _BARE = _IDEMPOTENT - {"PUT"}

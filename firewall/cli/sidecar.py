@@ -40,11 +40,13 @@ def init(
     from firewall.sidecar.rules import Settings, install
 
     try:
-        install(Settings(uid, tuple(inbound or ()), transparent=not explicit))
+        whole = install(Settings(uid, tuple(inbound or ()), transparent=not explicit))
     except (OSError, ValueError) as error:
         typer.echo(f"firewall: {error}", err=True)
         raise typer.Exit(FAILED) from None
     typer.echo(f"only user {uid} has a way out of this network")
+    if not whole:
+        typer.echo("but this kernel holds no frames back: give the agent no CAP_NET_RAW", err=True)
 
 
 @app.command()

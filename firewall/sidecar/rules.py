@@ -5,6 +5,7 @@ leave; so nothing leaves either when the gate is gone. The chain `redirected` is
 what others send to the gate's listeners on loopback. Where the road fails, the wall still stands.
 """
 
+import errno
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -45,9 +46,10 @@ class Settings:
     loopback: int = field(default_factory=lambda: socket.if_nametoindex("lo"))
 
 
-def install(settings: Settings) -> None:
+def install(settings: Settings) -> bool:
     """Put the rules in force in this network namespace, all at once, instead of earlier ones.
 
+    Returns whether the frames of packet sockets are held back too, which older kernels cannot.
     Needs CAP_NET_ADMIN there, and nothing afterwards. Raises OSError; ValueError where this is the
     network of the machine itself, or the gate's user is root.
     """
@@ -59,6 +61,30 @@ def install(settings: Settings) -> None:
             " network of a pod or of a container (in Kubernetes without hostNetwork)"
         )
     nftables.commit([*nftables.without_table(TABLE), *rules(settings)])
+    return _hold_frames(settings)
+
+
+def _hold_frames(settings: Settings) -> bool:
+    """Let out of the interfaces what the kernel sends and the gate, and nobody's frames."""
+    before = nftables.without_table(TABLE, nftables.NETDEV)
+    try:
+        nftables.commit([*before, *_frames(settings)])
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            raise
+        return False
+    return True
+
+
+def _frames(settings: Settings) -> Iterator[Message]:
+    yield nftables.new_table(TABLE, nftables.NETDEV)
+    others = nftables.owner(settings.uid, yes=False)
+    drop = nftables.verdict(nftables.DROP)
+    for index, name in socket.if_nameindex():
+        if index != settings.loopback:
+            hook = nftables.egress(name)
+            yield nftables.new_base_chain(TABLE, name, hook, nftables.ACCEPT)
+            yield nftables.new_rule(TABLE, name, others, drop, family=hook.family)
 
 
 def rules(settings: Settings) -> list[Message]:

@@ -50,6 +50,17 @@ def init(
 
 
 @app.command()
+def check(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests of Kubernetes.")],
+) -> None:
+    """Say what would let a pod's agent past the gate beside it."""
+    from firewall.cli.pods import checked
+
+    results = [checked(each) for each in manifests]
+    raise typer.Exit(0 if all(results) else FAILED)
+
+
+@app.command()
 def serve(
     policy: PolicyOption,
     uid: UidOption = UID,
@@ -60,7 +71,7 @@ def serve(
     ] = None,
     authority: Annotated[
         Path | None,
-        typer.Option(help="A folder with tls.crt and tls.key of the authority to use."),
+        typer.Option(help="A folder with tls.crt and tls.key of the authority to use, if there."),
     ] = None,
     log: LogOption = None,
     metrics: MetricsOption = None,

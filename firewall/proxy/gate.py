@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from firewall import judge
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.causes import Cause
+from firewall.judge import Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.policy import Policy
 from firewall.ports import Witness
@@ -30,6 +31,7 @@ from firewall.proxy.flow import Flow
 from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.loop import READ, Loop
 from firewall.proxy.names import Names
+from firewall.proxy.quotalink import charge_for
 from firewall.proxy.redirected import Redirected, redirected_from
 from firewall.proxy.relay import reset_on_close
 from firewall.proxy.resolver import Resolved, Resolver
@@ -309,6 +311,8 @@ class Gate:
             self.judge.note("flow", body)
         elif kind == "deeds":
             self.judge.remember(handover.decode_deeds(body))
+        elif kind == "charge":
+            charge_for(self.judge, body, self.depth.answer)
         elif kind == "quarantine":
             self._quarantine(body)
         elif kind == "retired":

@@ -47,6 +47,7 @@ def test_enums_stand_as_their_plain_values() -> None:
         "ssh": "none",
         "tool_calls": False,
         "inject": [],
+        "limits": [],
     }
 
 

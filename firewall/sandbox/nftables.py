@@ -65,6 +65,8 @@ PREROUTING = Hook(0, -150)
 INPUT = Hook(1, 0)
 FORWARD = Hook(2, 0)
 OUTPUT = Hook(3, 0)
+POSTROUTING = Hook(4, 300)
+"""After all that changes packets (NF_IP_PRI_LAST is reserved for conntrack's own)."""
 OUTPUT_NAT = Hook(3, -101, "nat")
 """Before everybody else's (-100): the first to change a destination is the only one."""
 
@@ -177,10 +179,9 @@ def owner(uid: int, *, yes: bool = True) -> bytes:
     return _meta(_META_SKUID) + _compare(_word(uid), _EQUAL if yes else _NOT_EQUAL)
 
 
-def redirected(*, yes: bool = True) -> bytes:
-    """Match packets of a connection whose destination was changed, or was not."""
-    load = _conntrack(_CT_STATUS) + _masked(_word(_DESTINATION_CHANGED))
-    return load + _compare(bytes(4), _NOT_EQUAL if yes else _EQUAL)
+def direct() -> bytes:
+    """Match packets of a connection whose destination was not changed."""
+    return _conntrack(_CT_STATUS) + _masked(_word(_DESTINATION_CHANGED)) + _compare(bytes(4))
 
 
 def answering() -> bytes:

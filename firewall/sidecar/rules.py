@@ -20,7 +20,8 @@ TCP_PORT, DNS_PORT, UDP_PORT = 3129, 3130, 3131
 """Where redirected connections, questions for names and all other datagrams arrive."""
 
 TABLE = "firewall-sidecar"
-_ROAD, _CAUGHT, _WALL, _DOOR, _THROUGH = "redirected", "caught", "leaving", "arriving", "through"
+_ROAD, _CAUGHT, _WALL, _TOLD = "redirected", "caught", "leaving", "refused"
+_DOOR, _THROUGH = "arriving", "through"
 _QUESTIONS = 53
 _OURS = 0x46570001
 """The mark of connections in which the gate has a part; nobody else here may set one."""
@@ -90,7 +91,8 @@ def _frames(settings: Settings) -> Iterator[Message]:
 def rules(settings: Settings) -> list[Message]:
     """The whole table."""
     road = _road(settings) if settings.transparent else ()
-    return [nftables.new_table(TABLE), *_wall(settings), *_door(settings), *road]
+    stones = (_wall(settings), _told(settings), _door(settings), road)
+    return [nftables.new_table(TABLE), *(message for each in stones for message in each)]
 
 
 def _rule(chain: str, *expressions: bytes) -> Message:
@@ -119,24 +121,36 @@ def _road(settings: Settings) -> Iterator[Message]:
 
 
 def _wall(settings: Settings) -> Iterator[Message]:
-    yield nftables.new_base_chain(TABLE, _WALL, nftables.OUTPUT)
+    """Last of all, where a packet has the interface by which it leaves: a socket may be bound to
+    one, and what it sends is then not led to loopback, whatever the address."""
+    yield nftables.new_base_chain(TABLE, _WALL, nftables.POSTROUTING)
     yield _accept(_WALL, nftables.owner(settings.uid), nftables.mark(_OURS))
-    yield from _refused(nftables.destination(socket.AF_INET, _RESOLVER))
+    yield _rule(
+        _WALL, nftables.destination(socket.AF_INET, _RESOLVER), nftables.verdict(nftables.DROP)
+    )
     yield _accept(_WALL, nftables.leaves_by(settings.loopback))
-    # What was redirected is still said to leave by its first road, and goes to loopback.
-    yield _accept(_WALL, nftables.destination(socket.AF_INET, b"\x7f"))
-    yield _accept(_WALL, nftables.destination(socket.AF_INET6, ip_address("::1").packed))
-    yield from _refused(nftables.owned())
+    yield _rule(_WALL, nftables.owned(), nftables.verdict(nftables.DROP))
     # Nobody holds a socket any more that was closed, but the kernel still sends its last bytes.
     yield _accept(_WALL, nftables.not_opening(), nftables.marked(_OURS))
     yield from (_accept(_WALL, nftables.icmp6(kind)) for kind in _NEIGHBOURS)
 
 
+def _told(settings: Settings) -> Iterator[Message]:
+    """Refuse at once what the wall would drop, so that a program need not wait in vain."""
+    yield nftables.new_base_chain(TABLE, _TOLD, nftables.OUTPUT, nftables.ACCEPT)
+    yield _accept(_TOLD, nftables.owner(settings.uid))
+    yield from _refused(nftables.destination(socket.AF_INET, _RESOLVER))
+    yield _accept(_TOLD, nftables.leaves_by(settings.loopback))
+    # What was redirected is still said to leave by its first road.
+    yield _accept(_TOLD, nftables.destination(socket.AF_INET, b"\x7f"))
+    yield _accept(_TOLD, nftables.destination(socket.AF_INET6, ip_address("::1").packed))
+    yield from _refused(nftables.owned())
+
+
 def _refused(match: bytes) -> Iterator[Message]:
-    """At once, so that a program need not wait until its time is up."""
     tcp = nftables.transport(socket.IPPROTO_TCP)
-    yield _rule(_WALL, match, tcp, nftables.reset())
-    yield _rule(_WALL, match, nftables.prohibit())
+    yield _rule(_TOLD, match, tcp, nftables.reset())
+    yield _rule(_TOLD, match, nftables.prohibit())
 
 
 def _door(settings: Settings) -> Iterator[Message]:
@@ -144,7 +158,7 @@ def _door(settings: Settings) -> Iterator[Message]:
     near = nftables.came_by(settings.loopback)
     # Reached directly, the listener would take its own address for the destination.
     direct = nftables.destination_port(socket.IPPROTO_TCP, TCP_PORT)
-    yield _rule(_DOOR, near, direct, nftables.redirected(yes=False), nftables.reset())
+    yield _rule(_DOOR, near, direct, nftables.direct(), nftables.reset())
     yield _accept(_DOOR, near)
     yield _accept(_DOOR, nftables.answering())
     for port in settings.inbound:

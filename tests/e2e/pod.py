@@ -99,8 +99,12 @@ class Pod:
 
     def init(self, *more: str, capabilities: str = "net_admin") -> subprocess.CompletedProcess[str]:
         """`firewall sidecar init`, as the manifest runs it: root, with one capability."""
+        return self.with_capabilities(capabilities, *FIREWALL, "sidecar", "init", *more)
+
+    def with_capabilities(self, capabilities: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run something as root with these capabilities alone."""
         return subprocess.run(
-            [*self.enter(), *_as(0, capabilities), *FIREWALL, "sidecar", "init", *more],
+            [*self.enter(), *_as(0, capabilities), *words],
             check=False, capture_output=True, text=True, env=self.workplace.environment,
         )  # fmt: skip
 

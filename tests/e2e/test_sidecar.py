@@ -151,6 +151,35 @@ def test_frames_past_the_ip_stack_do_not_leave_where_the_kernel_can_hold_them(he
     assert here.left() == ([] if held else ["frame 88b5"]), done
 
 
+def test_a_socket_bound_to_an_interface_takes_no_other_road(here: Pod) -> None:
+    """Such a packet is not led to loopback; the wall must hold it without the other table, too."""
+    script = f"""
+import socket
+for family, host, local in ((2, "{SERVER}", "127.0.0.1"), (10, "{SERVER6}", "::1")):
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        for place in (host, local):
+            with socket.socket(family, kind) as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+                s.settimeout(0.5)
+                try:
+                    s.connect((place, 443))
+                    s.send(b"secret")
+                except OSError:
+                    pass
+"""
+    alone = (
+        "from firewall.sandbox import nftables as n; from firewall.sidecar.rules import TABLE;"
+        "n.commit(n.without_table(TABLE, n.NETDEV))"
+    )
+    here.left()
+    here.with_capabilities("net_admin", sys.executable, "-c", alone)
+    try:
+        assert here.agent(clients.SYSTEM_PYTHON, "-c", script).returncode == 0
+        assert here.left() == []
+    finally:
+        here.init("--inbound", str(METRICS))
+
+
 def test_what_the_gate_wrote_arrives_though_it_closed_the_socket(here: Pod) -> None:
     """The kernel goes on sending then, from a socket that is nobody's any more."""
     server = f"""

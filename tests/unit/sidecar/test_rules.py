@@ -22,7 +22,7 @@ def position(bodies: list[bytes], match: bytes) -> int:
 
 def test_what_no_rule_lets_through_is_dropped_on_every_way() -> None:
     for chain, hook in (
-        ("leaving", nftables.OUTPUT),
+        ("leaving", nftables.POSTROUTING),
         ("arriving", nftables.INPUT),
         ("through", nftables.FORWARD),
     ):
@@ -39,7 +39,7 @@ def test_others_are_refused_before_what_nobody_holds_is_looked_at() -> None:
 
 def test_an_engines_resolver_is_no_loopback() -> None:
     resolver = nftables.destination(2, bytes((127, 0, 0, 11)))
-    for chain in ("leaving", "redirected"):
+    for chain in ("leaving", "refused", "redirected"):
         bodies = of_chain(chain)
         assert position(bodies, resolver) < position(bodies, nftables.leaves_by(1))
 

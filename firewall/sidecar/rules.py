@@ -23,8 +23,9 @@ TABLE = "firewall-sidecar"
 _ROAD, _CAUGHT, _WALL, _TOLD = "redirected", "caught", "leaving", "refused"
 _DOOR, _THROUGH = "arriving", "through"
 _QUESTIONS = 53
-_OURS = 0x46570001
-"""The mark of connections in which the gate has a part; nobody else here may set one."""
+_OURS, _NEAR = 0x46570001, 0x46570002
+"""Marks of connections: those of the gate with the outside, and those that came by loopback. Only
+who may change the rules can set one."""
 _RESOLVER = bytes((127, 0, 0, 11))
 """Where an engine answers questions for names by itself, and asks outside (Docker's networks)."""
 _NEIGHBOURS = (135, 136)
@@ -103,6 +104,10 @@ def _accept(chain: str, *matches: bytes) -> Message:
     return _rule(chain, *matches, nftables.verdict(nftables.ACCEPT))
 
 
+def _drop(chain: str, match: bytes) -> Message:
+    return _rule(chain, match, nftables.verdict(nftables.DROP))
+
+
 def _road(settings: Settings) -> Iterator[Message]:
     yield nftables.new_chain(TABLE, _CAUGHT)
     yield _rule(_CAUGHT, nftables.transport(socket.IPPROTO_TCP), nftables.redirect(TCP_PORT))
@@ -123,13 +128,15 @@ def _road(settings: Settings) -> Iterator[Message]:
 def _wall(settings: Settings) -> Iterator[Message]:
     """Last of all, where a packet has the interface by which it leaves: a socket may be bound to
     one, and what it sends is then not led to loopback, whatever the address."""
+    near, gate = nftables.leaves_by(settings.loopback), nftables.owner(settings.uid)
     yield nftables.new_base_chain(TABLE, _WALL, nftables.POSTROUTING)
-    yield _accept(_WALL, nftables.owner(settings.uid), nftables.mark(_OURS))
-    yield _rule(
-        _WALL, nftables.destination(socket.AF_INET, _RESOLVER), nftables.verdict(nftables.DROP)
-    )
-    yield _accept(_WALL, nftables.leaves_by(settings.loopback))
-    yield _rule(_WALL, nftables.owned(), nftables.verdict(nftables.DROP))
+    yield _accept(_WALL, gate, near)
+    yield _drop(_WALL, nftables.destination(socket.AF_INET, _RESOLVER))
+    yield _accept(_WALL, near)
+    # In IPv6 anybody may claim any source, and what answers it would carry words of the agent's.
+    yield _drop(_WALL, nftables.marked(_NEAR))
+    yield _accept(_WALL, gate, nftables.mark(_OURS))
+    yield _drop(_WALL, nftables.owned())
     # Nobody holds a socket any more that was closed, but the kernel still sends its last bytes.
     yield _accept(_WALL, nftables.not_opening(), nftables.marked(_OURS))
     yield from (_accept(_WALL, nftables.icmp6(kind)) for kind in _NEIGHBOURS)
@@ -159,7 +166,7 @@ def _door(settings: Settings) -> Iterator[Message]:
     # Reached directly, the listener would take its own address for the destination.
     direct = nftables.destination_port(socket.IPPROTO_TCP, TCP_PORT)
     yield _rule(_DOOR, near, direct, nftables.direct(), nftables.reset())
-    yield _accept(_DOOR, near)
+    yield _accept(_DOOR, near, nftables.mark(_NEAR))
     yield _accept(_DOOR, nftables.answering())
     for port in settings.inbound:
         yield _accept(_DOOR, nftables.destination_port(socket.IPPROTO_TCP, port))

@@ -57,6 +57,26 @@ s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(("eth0", 0x88b5))
 s.send(b"\\xff" * 6 + bytes(6) + b"\\x88\\xb5" + b"secret" * 10)
 """
+QUESTION = "abcd010000010000000000000673656372657404746573740000010001"
+CLAIM = f"""
+import socket
+for kind, place in (
+    (socket.SOCK_DGRAM, ("2001:db8::53", 53)),
+    (socket.SOCK_STREAM, ("{SERVER6}", 443)),
+    (socket.SOCK_STREAM, ("::1", 3128)),
+):
+    with socket.socket(socket.AF_INET6, kind) as s:
+        s.setsockopt(socket.IPPROTO_IPV6, 78, 1)
+        s.bind(("2001:db8:dead::1", 0))
+        s.settimeout(0.5)
+        try:
+            s.connect(place)
+            s.send(bytes.fromhex("{QUESTION}"))
+            s.recv(1)
+        except OSError as error:
+            print(error)
+"""
+"""Clients that say they are elsewhere, one of whom asks for the address of secret.test."""
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +176,11 @@ def test_a_socket_bound_to_an_interface_takes_no_other_road(here: Pod) -> None:
     script = f"""
 import socket
 for family, host, local in ((2, "{SERVER}", "127.0.0.1"), (10, "{SERVER6}", "::1")):
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+    for kind in ((socket.SOCK_DGRAM, 0), (socket.SOCK_STREAM, 0), (socket.SOCK_STREAM, 262)):
         for place in (host, local):
-            with socket.socket(family, kind) as s:
+            with socket.socket(family, *kind) as s:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
-                s.settimeout(0.5)
+                s.settimeout(0.2)
                 try:
                     s.connect((place, 443))
                     s.send(b"secret")
@@ -178,6 +198,15 @@ for family, host, local in ((2, "{SERVER}", "127.0.0.1"), (10, "{SERVER6}", "::1
         assert here.left() == []
     finally:
         here.init("--inbound", str(METRICS))
+
+
+def test_no_answer_leaves_to_an_address_that_a_client_only_claims_to_have(here: Pod) -> None:
+    """IPv6 asks nobody whether a source is its own (ip(7), IP_FREEBIND): the gate's answers would
+    carry what the agent asked to wherever it says it is."""
+    here.left()
+    done = here.agent(clients.SYSTEM_PYTHON, "-c", CLAIM)
+    assert done.stdout.splitlines() == ["timed out"] * 3, done
+    assert here.left() == []
 
 
 def test_what_the_gate_wrote_arrives_though_it_closed_the_socket(here: Pod) -> None:
@@ -267,6 +296,7 @@ def test_nothing_leaves_while_there_is_no_gate_and_the_next_one_serves_again(her
     assert here.agent("dig", "+tries=1", "+timeout=1", "@192.0.2.53", "x.test").returncode == 9
     done = here.agent(clients.SYSTEM_PYTHON, "-c", SEND, capabilities="net_raw")
     assert "PermissionError" in done.stdout, done
+    here.agent(clients.SYSTEM_PYTHON, "-c", CLAIM)
     assert "Could not resolve host" in here.curl("https://origin.test/hello")
     assert here.left() == []
     here.start(here.workplace.folder / "policy" / "policy.yaml")

@@ -32,16 +32,25 @@ def test_what_no_rule_lets_through_is_dropped_on_every_way() -> None:
 
 def test_others_are_refused_before_what_nobody_holds_is_looked_at() -> None:
     wall = of_chain("leaving")
-    assert position(wall, nftables.owner(64100)) == 1
+    assert position(wall, nftables.mark(0x46570001)) < position(wall, nftables.owned())
     assert position(wall, nftables.owned()) < position(wall, nftables.not_opening())
+    assert nftables.owner(64100) in wall[position(wall, nftables.mark(0x46570001))]
     assert nftables.marked(0x46570001) in wall[position(wall, nftables.not_opening())]
+
+
+def test_what_came_by_loopback_goes_back_there_also_if_it_is_the_gates() -> None:
+    wall, near = of_chain("leaving"), nftables.marked(0x46570002)
+    assert position(wall, near) < position(wall, nftables.mark(0x46570001))
+    door = of_chain("arriving")
+    assert nftables.came_by(1) in door[position(door, nftables.mark(0x46570002))]
 
 
 def test_an_engines_resolver_is_no_loopback() -> None:
     resolver = nftables.destination(2, bytes((127, 0, 0, 11)))
     for chain in ("leaving", "refused", "redirected"):
         bodies = of_chain(chain)
-        assert position(bodies, resolver) < position(bodies, nftables.leaves_by(1))
+        near = rules._accept(chain, nftables.leaves_by(1)).body
+        assert position(bodies, resolver) < position(bodies, near)
 
 
 def test_the_outside_reaches_only_the_ports_that_are_named() -> None:

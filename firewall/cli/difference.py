@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firewall.cli.logs import readable
+from firewall.cli.options import LabelOption
 from firewall.cli.policies import PolicyName, loaded
 from firewall.cli.replay import AsJson, as_object, fails, told
 
@@ -29,6 +30,7 @@ def diff(
         Path | None, typer.Option("--log", help="An audit log: decide its requests under both.")
     ] = None,
     *,
+    label: LabelOption = None,
     as_json: AsJson = False,
     fail_on_change: Annotated[
         bool,
@@ -41,7 +43,7 @@ def diff(
     """Say what changes in effect: in the rules, and for the requests of an audit log."""
     from firewall.policy.difference import differences
 
-    before, after = loaded(old), loaded(new)
+    before, after = (loaded(name, label or ()) for name in (old, new))
     found = differences(before, after)
     compared = _compared(before, after, log) if log is not None else None
     if as_json:

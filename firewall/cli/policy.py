@@ -59,14 +59,13 @@ def explain(
     from firewall.history import utc_day
     from firewall.policy.errors import Fault
     from firewall.policy.explain import explain as explained
-    from firewall.policy.holding import parse_date, parse_labels
+    from firewall.policy.holding import parse_date
 
-    chosen = loaded(policy)
+    chosen = loaded(policy, label or ())
     try:
-        chosen = chosen.labelled(parse_labels(label or ()))
         past = Past(today=parse_date(date) if date else utc_day())
         explanation = explained(chosen, request, CommandReader(), program, directory, past)
-    except (Fault, ValueError) as fault:
+    except Fault as fault:
         problem(str(fault))
         raise typer.Exit(2) from None
     _verdict(explanation)

@@ -48,6 +48,9 @@ def explain(
     policy: Annotated[str, typer.Option("--policy", "-p", help="A file, or a preset's name.")],
     program: Annotated[str, typer.Option(help="The path of the program that asks.")] = "",
     directory: Annotated[str, typer.Option(help="Where a program or tool works.")] = "/work",
+    body: Annotated[
+        str | None, typer.Option(help="The body of an HTTP request, in JSON: GraphQL, JSON-RPC.")
+    ] = None,
     label: LabelOption = None,
     date: Annotated[
         str | None, typer.Option(help="The day, as 2026-12-31 (default: today).")
@@ -64,7 +67,7 @@ def explain(
     chosen = loaded(policy, label or ())
     try:
         past = Past(today=parse_date(date) if date else utc_day())
-        explanation = explained(chosen, request, CommandReader(), program, directory, past)
+        explanation = explained(chosen, request, CommandReader(), program, directory, past, body)
     except Fault as fault:
         problem(str(fault))
         raise typer.Exit(2) from None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MEMBERS = 20
 """Members of one list that are told; of longer ones the number is told as well."""
 
+VALUE = 1000
+"""Characters of one value that are told: what differs may stand near its end."""
+
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
@@ -86,7 +89,7 @@ def _told_term(term: "Term") -> Iterator[str]:
 def _text(value: Any) -> str:
     from firewall.cli.lines import printable
 
-    return printable(value if isinstance(value, str) else json.dumps(value))
+    return printable(value if isinstance(value, str) else json.dumps(value), limit=VALUE)
 
 
 def _as_object(found: "tuple[Difference, ...]", compared: "Comparison | None") -> dict[str, Any]:

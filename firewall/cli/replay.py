@@ -68,6 +68,8 @@ def _told_group(group: "Group") -> Iterator[str]:
     yield f"  {group.count:>7}  {before} -> {after}"
     yield f"           such as {group.example.at}  {_asked(group)}"
     yield f"           because {printable(group.reason, limit=400)}"
+    if group.doubt:
+        yield f"           but perhaps not: {group.doubt}"
 
 
 def _told_outcome(outcome: "Outcome") -> str:
@@ -101,6 +103,7 @@ def as_object(found: "Comparison") -> dict[str, Any]:
                 "example": group.example.at,
                 "asked": _asked(group),
                 "reason": group.reason,
+                "doubt": group.doubt,
             }
             for group in found.groups
         ],

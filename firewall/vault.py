@@ -39,7 +39,7 @@ LONGEST = 8 << 10
 NOT_HERE = "only firewall run and firewall serve hold secrets"
 """Why a judge of others, such as a node's or mitmproxy's, has none."""
 
-type Fields = Iterable[tuple[bytes, bytes]]
+type Fields = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,17 @@ class Vault:
         """The values in the fields of a message's head."""
         if not self._values:
             return ()
-        found = dict.fromkeys(
-            (name, field.decode("latin-1").lower())
-            for field, value in fields
-            for name in (*self._values.find(value), *self._values.find(field))
-        )
-        return tuple(_itself(name, f"header {field}") for name, field in found)
+        places = [(f"header {name.decode('latin-1').lower()}", value) for name, value in fields]
+        places += [("header name", name) for name, _ in fields]  # which no finding repeats
+        found = ((name, place) for place, text in places for name in self._values.find(text))
+        return tuple(_itself(name, place) for name, place in dict.fromkeys(found))
+
+    def answer(self, reason: bytes, fields: Fields) -> tuple[Finding, ...]:
+        """The values in the head of an answer, whose reason phrase is anybody's choice."""
+        if not self._values:
+            return ()
+        told = (_itself(name, "reason phrase") for name in self._values.find(reason))
+        return (*told, *self.fields(fields))
 
     def carried(self, path: str, fields: Fields) -> tuple[Carried, ...]:
         """The placeholders in the head of a request. `path` includes the query."""
@@ -249,6 +254,11 @@ class Lookout:
             *(_itself(each, self._where) for each in own),
             *(_stands_in(each, self._where) for each in found),
         )
+
+    @property
+    def begun(self) -> bool:
+        """Whether a value may have begun, and is still to be completed."""
+        return self._values.begun
 
 
 def _itself(name: str, where: str) -> Finding:

@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli import approvals, audit, gpu, hook, node, policy, protocols, sandbox, tools
+from firewall.cli import (
+    approvals,
+    audit,
+    gpu,
+    hook,
+    node,
+    policy,
+    protocols,
+    sandbox,
+    sidecar,
+    tools,
+)
 from firewall.cli.options import (
     CheckpointsOption,
     InspectOption,
@@ -30,6 +41,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(hook.app, name="hook")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(node.app, name="node")
+app.add_typer(sidecar.app, name="sidecar")
 
 
 def _version(asked: bool) -> None:

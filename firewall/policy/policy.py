@@ -16,7 +16,7 @@ from firewall.policy.rules import Rule
 from firewall.policy.ssh import SshTerms
 from firewall.redaction import Terms
 from firewall.requests import HttpRequest, Request
-from firewall.verdict import Verdict
+from firewall.verdict import Limit, Verdict
 from firewall.workloads import GpuPolicy
 
 
@@ -30,8 +30,9 @@ class Policy:
     alert under `mode: observe`. `execute_from` are the folders that programs may be executed from
     (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
     those that are known, and `remembers` which deeds its rules refer to. `gpu` says what may use
-    the GPUs, `redaction` what is a secret here and never recorded, and `secrets` what the firewall
-    holds for the agent. `version` is a bundle's (0: it is none).
+    the GPUs, `limits` what may pass within a time, `redaction` what is a secret here and never
+    recorded, and `secrets` what the firewall holds for the agent. `version` is a bundle's (0: it is
+    none).
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -54,6 +55,8 @@ class Policy:
         self.gpu: GpuPolicy = resolved.gpu
         self.redaction: Terms = resolved.redaction
         self.remembers: frozenset[Did] = resolved.remembers()
+        whole = (each for rule in resolved.rules for each in rule.limits)
+        self.limits: tuple[Limit, ...] = tuple(dict.fromkeys((*resolved.limits, *whole)))
         self._injections = {each.name: each.inject for each in resolved.rules if each.inject}
         self.secrets: tuple[Secret, ...] = _secrets(self._injections.values())
         self._decider = Decider(resolved, self.digest)

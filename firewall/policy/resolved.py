@@ -18,6 +18,7 @@ from firewall.policy.holding import Validity
 from firewall.policy.jsonpaths import Where
 from firewall.policy.ssh import SshTerms
 from firewall.redaction import Terms
+from firewall.verdict import Limit
 from firewall.workloads import GpuPolicy
 
 
@@ -55,6 +56,7 @@ class ResolvedRule(_Held):
     ssh: SshTerms | None = None
     tool_calls: bool = False
     inject: tuple[Injection, ...] = ()
+    limits: tuple[Limit, ...] = ()
     after: After | None = None
 
 
@@ -144,6 +146,7 @@ class Resolved(_Frozen):
     names: dict[str, str]
     guards: dict[str, Guard]
     rules: tuple[ResolvedRule, ...]
+    limits: tuple[Limit, ...] = ()
     shell: ResolvedShell = ResolvedShell()
     tools: ResolvedTools = ResolvedTools()
     gpu: GpuPolicy = GpuPolicy()

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.deeds import Deed
-from firewall.verdict import Action, Obligations, Severity, Verdict
+from firewall.verdict import Action, Limit, Obligations, Severity, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -202,4 +202,5 @@ def _verdict(body: dict[str, Any]) -> Verdict:
 
 
 def _obligations(body: dict[str, Any]) -> Obligations:
-    return Obligations(**{**body, "inject": tuple(body["inject"])})
+    limits = tuple(Limit(**each) for each in body["limits"])
+    return Obligations(**{**body, "inject": tuple(body["inject"]), "limits": limits})

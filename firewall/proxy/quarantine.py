@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from firewall import judge
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.causes import Cause
+from firewall.judge import Judge, fail_closed
 from firewall.metrics import Metrics, SandboxState
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.loop import Loop

@@ -78,6 +78,7 @@ def _parts(policy: Policy) -> Iterator[tuple[str, Terms]]:
     yield "policy", {"mode": whole["mode"]}
     yield from ((f"name {name}", {"address": each}) for name, each in whole["names"].items())
     yield from ((f"guard {name}", _plain(each)) for name, each in whole["guards"].items())
+    yield "network", {"limits": _tidy(whole["limits"])}
     yield from _named("network rule", whole["rules"])
     for room in ("shell", "tools"):
         rules = whole[room].pop("rules")
@@ -111,10 +112,11 @@ def _plain(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _tidy(value: Any) -> Any:
-    """A value without what is not set, and without where a secret of it is written."""
+    """A value without what is not set, and without where a secret or limit of it is written."""
     if isinstance(value, list):
         return [_tidy(each) for each in value]
     if isinstance(value, dict):
-        kept = {key: each for key, each in value.items() if each is not None and key != "where"}
+        place = "source" if "written" in value else "where"  # of a limit, and of a secret
+        kept = {key: each for key, each in value.items() if each is not None and key != place}
         return {key: _tidy(each) for key, each in kept.items()}
     return value

@@ -58,6 +58,8 @@ class Recorded:
             return "a person approved it"
         if verdict.rule.startswith("fail-closed."):
             return "a part of the firewall failed"
+        if verdict.rule.startswith("limits.") or verdict.rule == "network.limits":
+            return "a limit was reached, which counts what came before"
         if verdict.action is Action.DENY and verdict.obligations.inject:
             return "a secret that its rule needs was not there"
         if verdict.rule == "upstream.unreachable":

@@ -156,6 +156,13 @@ def test_a_lack_of_a_secret_is_no_verdict_of_the_policy(policy: Write) -> None:
     assert list(found.skipped) == ["a secret that its rule needs was not there"]
 
 
+def test_a_limit_is_no_verdict_of_the_policy_alone(policy: Write) -> None:
+    own = policy("network: {rules: [{name: web, allow: https, hosts: [a.test]}]}")
+    reached = replace(own.decide(get("a.test"), AGENT), action=Action.DENY, rule="limits.web")
+    found = replay(own, [record(1, get("a.test"), reached)])
+    assert list(found.skipped) == ["a limit was reached, which counts what came before"]
+
+
 class TestCommand:
     @pytest.fixture
     def log(self, tmp_path: Path, records: list[dict[str, Any]]) -> Path:

@@ -1,13 +1,16 @@
 """What the documents show is run: commands that need nothing but files, with the files shown; every
 policy in them is loaded."""
 
+import ast
 import re
 import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -151,3 +154,31 @@ def test_a_policy_that_is_shown_can_be_loaded(fence: Fence, tmp_path: Path) -> N
         assert load_config(path).policies
     else:
         assert load_policy(path).digest
+
+
+PYTHON = [
+    (page, textwrap.dedent(text))
+    for page in PAGES
+    for text in re.findall(
+        r"^ *```python\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL
+    )
+]
+
+
+@pytest.mark.parametrize(("page", "text"), PYTHON, ids=lambda value: getattr(value, "name", ""))
+def test_python_that_is_shown_imports_what_there_is(page: Path, text: str) -> None:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = pytest.importorskip(node.module)
+            assert [each.name for each in node.names if not hasattr(module, each.name)] == []
+
+
+def test_the_first_python_of_the_agents_page_judges(here: Path) -> None:
+    """It is run as it stands, with a preset, and closed by who runs it."""
+    (here / "my-agent.yaml").write_text("version: 1\nname: my-agent\n")
+    text = next(text for page, text in PYTHON if page.name == "agents.md")
+    shown: dict[str, Any] = {}
+    exec(compile(text, "agents.md", "exec"), shown)
+    with closing(shown["firewall"]):
+        assert shown["answer"].allowed
+        assert shown["read_file"](str(here / "my-agent.yaml")).startswith("version: 1")

@@ -55,7 +55,8 @@ def _told(lesson: Lesson) -> Iterator[str]:
     """The evidence. What an agent wrote is quoted, so that it cannot end the comment."""
     evidence = joined(lesson.items.values())
     first, last = evidence.first, evidence.last
-    yield f"{evidence.count} requests, first {quoted(first.at)} at {quoted(first.time)},"
+    several = "s" if evidence.count > 1 else ""
+    yield f"{evidence.count} request{several}, first {quoted(first.at)} at {quoted(first.time)},"
     yield f"  last {quoted(last.at)} at {quoted(last.time)}, by"
     yield from _listed(sorted(evidence.programs), "programs")
     if lesson.widened:

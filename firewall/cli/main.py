@@ -135,6 +135,7 @@ def mcp(
         str, typer.Option(help="With --url: HOST:PORT where clients reach it.")
     ] = "127.0.0.1:3180",
     log: LogOption = None,
+    label: LabelOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Before trust: accept unasked.")] = False,
 ) -> None:
     """Judge every tool call between MCP clients and a server, started here or reached by HTTP."""
@@ -145,9 +146,12 @@ def mcp(
         raise typer.Exit(trust(words[1:], yes=yes))
     if bool(words) == bool(url):
         raise typer.BadParameter("write the server's command after --, or its URL after --url")
+    if label and not policy:
+        raise typer.BadParameter("labels are for --policy; else give them to firewall tools serve")
+    own = (policy, log, tuple(label or ()))
     if url:
-        raise typer.Exit(run_gateway(url, listen, policy, name, log))
-    raise typer.Exit(run_server(words, policy, name, log))
+        raise typer.Exit(run_gateway(url, listen, name, *own))
+    raise typer.Exit(run_server(words, name, *own))
 
 
 @app.command()

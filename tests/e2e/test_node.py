@@ -29,7 +29,7 @@ network:
   names: {origin.test: 127.0.0.1}
   rules:
     - {name: web, allow: https, hosts: [origin.test], ports: [{https}], methods: [GET],
-       addresses: [127.0.0.1/32]}
+       addresses: [127.0.0.1/32], labels: {env: test}}
     - {name: plain, allow: http, hosts: [origin.test], ports: [{http}], methods: [GET],
        addresses: [127.0.0.1/32]}
 """
@@ -50,7 +50,16 @@ class House:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [*as_the_unit(), *FIREWALL, "node", "serve", "--config", str(self.config)],
+            [
+                *as_the_unit(),
+                *FIREWALL,
+                "node",
+                "serve",
+                "--config",
+                str(self.config),
+                "--label",
+                "env=test",
+            ],
             env=self.workplace.environment,
             stderr=subprocess.PIPE,
             text=True,

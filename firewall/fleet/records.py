@@ -1,5 +1,6 @@
 """How far the nodes' logs have come: by what a receiver keeps, or by what the stream has."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -25,6 +26,9 @@ AT_ONCE = 64
 """Messages that are asked for at once."""
 ALARM_DAYS = 7
 """How long an alarm is told."""
+
+_NUMBERED = re.compile(r":([0-9]{1,18})$")
+"""The end of a record's identity, SOURCE:CHAIN:SEQ."""
 
 type Tells = Callable[[str], Told]
 """What is known of a node's log, by the node's name."""
@@ -67,14 +71,9 @@ async def _streamed(stream: "JetStreamContext") -> Mapping[str, dict[str, int]] 
     except NotFoundError:
         return None
     arrived: dict[str, dict[str, int]] = {}
-    async for _, last in last_messages(stream, STREAM, SUBJECT, 0, AT_ONCE):
-        source, chain, seq = _named(last.headers.get("Nats-Msg-Id", ""))
-        arrived.setdefault(source, {})[chain] = seq
+    async for key, last in last_messages(stream, STREAM, SUBJECT, 0, AT_ONCE):
+        source, *chain = key
+        found = _NUMBERED.search(last.headers.get("Nats-Msg-Id", ""))
+        name = ".".join(chain).replace("%2E", ".")
+        arrived.setdefault(source, {})[name] = int(found[1]) if found else 0
     return arrived
-
-
-def _named(identity: str) -> tuple[str, str, int]:
-    """SOURCE:CHAIN:SEQ taken apart; a record of nobody where it is none."""
-    source, _, rest = identity.partition(":")
-    chain, _, seq = rest.rpartition(":")
-    return (source, chain, int(seq)) if seq.isdecimal() else ("", "", 0)

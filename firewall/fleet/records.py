@@ -35,7 +35,10 @@ type Tells = Callable[[str], Told]
 
 
 def of_folder(folder: Path, now: datetime) -> Tells:
-    """What the receiver that keeps its logs in `folder` knows. Raises OSError."""
+    """What the receiver that keeps its logs in `folder` knows. It and what it returns raise
+    OSError where they cannot be read."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no logs are kept here")
     found = _alarms(folder, now - timedelta(days=ALARM_DAYS))
     return lambda source: Told(_received(folder / source), found.get(source, {}))
 

@@ -28,6 +28,8 @@ POLICIES = "FIREWALL_POLICY"
 REPORTS = "FIREWALL_FLEET"
 POLICY = "firewall.policy"
 REPORT = "firewall.fleet"
+ODD = (ValueError, KeyError, TypeError, AttributeError)
+"""What nats-py raises for headers that it does not expect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ async def offered(stream: "JetStreamContext", name: str) -> bytes | None:
     """
     from nats.errors import NoRespondersError
     from nats.errors import TimeoutError as Unanswered
-    from nats.js.errors import NotFoundError
+    from nats.js.errors import APIError, NotFoundError
 
     try:
         found = await stream.get_msg(POLICIES, subject=policy_subject(name), direct=True)
@@ -150,10 +152,7 @@ async def offered(stream: "JetStreamContext", name: str) -> bytes | None:
             f"{policy_subject(name)}: nobody answers for it; is there a stream {POLICIES} with"
             " direct gets, as fleet publish makes it, and may this user ask?"
         ) from None
-    except NoRespondersError:
-        # A status that whoever publishes can write, too: reports must go on all the same.
-        raise UnreadableError("its status says that nobody answers for it (503)") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        # The publisher's own headers come beside the server's.
-        raise UnreadableError(f"its headers are odd: {error!r}") from None
+    except (APIError, NoRespondersError, *ODD) as error:
+        # The publisher's own headers come beside the server's, and must not end all reports.
+        raise UnreadableError(f"its headers are those of no message: {error!r}") from None
     return unpack(found.data or b"", found.headers, SIZE_LIMIT + 1)

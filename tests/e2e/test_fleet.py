@@ -24,6 +24,7 @@ from firewall.fleet.census import census
 from firewall.fleet.follower import State
 from firewall.fleet.overview import Asked, Node, Offer
 from firewall.fleet.publishing import checked, publish
+from firewall.fleet.records import of_folder
 from firewall.fleet.reporter import Reporter
 from firewall.fleet.wire import (
     connected,
@@ -101,7 +102,8 @@ class Fleet(Nats):
         self, pinned: dict[str, Key] | None = None, ingested: Path | None = None
     ) -> tuple[list[Offer], list[Node]]:
         asked = Asked(datetime.now(UTC), TRUST, pinned, timedelta(seconds=60))
-        return asyncio.run(census(self.by("operator"), self.settings, asked, ingested))
+        tells = of_folder(ingested, asked.now) if ingested else None
+        return asyncio.run(census(self.by("operator"), self.settings, asked, tells))
 
     def gates(self) -> list[int]:
         """The versions that the one node's gates judge by."""

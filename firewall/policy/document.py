@@ -28,6 +28,7 @@ from firewall.policy.hosts import contains, parse_host, parse_name, parse_networ
 from firewall.policy.inject import Injects
 from firewall.policy.paths import PathGlob
 from firewall.policy.redact import AuditDocument
+from firewall.policy.secrets import SecretsDocument
 from firewall.policy.ssh import SshKeys
 from firewall.policy.strict import RuleName, Strict, says
 from firewall.policy.text import Node
@@ -190,6 +191,10 @@ class RuleDocument(SshKeys, HeldKeys):
         default=None,
         description="Credentials that its requests carry and the agent never holds.",
     )
+    secrets: Annotated[
+        Literal["allow"] | None,
+        says("Lets keys and what stands in marked files pass in what it allows; needs a reason."),
+    ] = None
     after: Annotated[
         After | None,
         says("Only after something was done before: for rules that hold back."),
@@ -239,7 +244,7 @@ class GuardsDocument(Strict):
     ] = Field(default=None, alias="private-addresses")
     secrets: Annotated[
         GuardAction | None,
-        says("Secrets that the firewall holds, and their placeholders, out of place."),
+        says("Secrets that leave: those held here, keys of known formats, marked files' contents."),
     ] = None
     suspicious: Annotated[
         GuardAction | None,
@@ -275,6 +280,7 @@ class PolicyDocument(Strict):
     tools: ToolsDocument = Field(default_factory=ToolsDocument)
     guards: GuardsDocument = Field(default_factory=GuardsDocument)
     lists: ListsDocument = Field(default_factory=ListsDocument)
+    secrets: SecretsDocument = Field(default_factory=SecretsDocument)
     gpu: GpuDocument = Field(default_factory=GpuDocument)
     audit: AuditDocument = Field(default_factory=AuditDocument)
 

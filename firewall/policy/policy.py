@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from firewall.actor import Actor
-from firewall.credentials import Injection, Secret
+from firewall.credentials import Injection, Secret, Watched
 from firewall.deeds import NOTHING, Did, Past
 from firewall.policy.bundle import Trust
 from firewall.policy.decide import Decider
@@ -30,8 +30,9 @@ class Policy:
     alert under `mode: observe`. `execute_from` are the folders that programs may be executed from
     (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
     those that are known, and `remembers` which deeds its rules refer to. `gpu` says what may use
-    the GPUs, `redaction` what is a secret here and never recorded, and `secrets` what the firewall
-    holds for the agent. `version` is a bundle's (0: it is none).
+    the GPUs, `redaction` what is a secret here and never recorded, `secrets` what the firewall
+    holds for the agent, and `watched` what else must not leave. `version` is a bundle's (0: it is
+    none).
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -53,6 +54,7 @@ class Policy:
         self.command_arguments: Mapping[str, str] = MappingProxyType(resolved.tools.commands)
         self.gpu: GpuPolicy = resolved.gpu
         self.redaction: Terms = resolved.redaction
+        self.watched: Watched = resolved.watched
         self.remembers: frozenset[Did] = resolved.remembers()
         self._injections = {each.name: each.inject for each in resolved.rules if each.inject}
         self.secrets: tuple[Secret, ...] = _secrets(self._injections.values())

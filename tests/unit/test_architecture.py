@@ -10,12 +10,14 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").rglob("*.py"))
 
 FLOORS = (
+    {"keyformats"},
     {"requests", "verdict", "actor", "domains", "words", "redaction", "places"},
-    {"notes", "credentials"},
+    {"notes", "credentials", "marked"},
     {"deeds", "workloads", "ports", "apis"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
-    {"events", "vault"},
+    {"events", "lookout"},
+    {"vault"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},
     {"node"},

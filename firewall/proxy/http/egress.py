@@ -198,7 +198,8 @@ class Egress:
         with self._guard("egress_finding", refuse, known):
             judge.probe("http.egress_finding")
             asked = found.exchange.asked
-            message = Message(asked.host, asked.port, CARRIER, found.direction, found.findings)
+            place = (asked.host, asked.port)
+            message = Message(*place, CARRIER, found.direction, found.findings, asked)
             found.verdict = await self._road().ask(message, known)
 
     async def egress_malformed(self, client: connection.Client) -> None:
@@ -239,7 +240,7 @@ class Egress:
             if findings := inspect_response(fields) + self.judge.vault.fields(fields):
                 place = (state.asked.host, state.asked.port)
                 verdict = await self._road().ask(
-                    Message(*place, CARRIER, "received", findings), known
+                    Message(*place, CARRIER, "received", findings, state.asked), known
                 )
                 if not verdict.allowed:
                     refuse(verdict)
@@ -269,7 +270,7 @@ class Egress:
             findings = state.watch_message(direction, message.content)
             if findings:
                 place = (state.asked.host, state.asked.port)
-                found = Message(*place, "websocket", direction, findings)
+                found = Message(*place, "websocket", direction, findings, state.asked)
                 verdict = await self._road().ask(found, known)
                 if not verdict.allowed:
                     refuse(verdict)

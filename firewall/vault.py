@@ -156,7 +156,9 @@ class Vault:
 
     @classmethod
     def parse(cls, dumped: Mapping[str, Any]) -> "Vault":
-        """What `dump` made."""
+        """What `dump` made; of nothing, a vault that holds nothing."""
+        if not dumped:
+            return cls()
         held = (Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped["held"])
         watched = {**dumped["watched"]}
         homes = {name: tuple(each) for name, each in watched["homes"].items()}

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.deeds import Deed
-from firewall.vault import Vault
 from firewall.verdict import Action, Limit, Obligations, Severity, Verdict
 
 logger = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ class Setup:
     desk: str = ""
     approvals: str = ""
     deeds: tuple[Deed, ...] = ()
-    vault: dict[str, Any] = field(default_factory=lambda: Vault().dump(), repr=False)
+    vault: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,13 +77,15 @@ def read_bundle(path: Path) -> Bundle | None:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whose signature a policy must have, and of which version it must be at least.
+    """Whose signature a policy must have, of which version it must be at least, and, where one is
+    in force, of which name.
 
     Without keys any policy is taken, signed or not.
     """
 
     keys: tuple[Key, ...] = ()
     least: int = 0
+    name: str = ""
 
     @classmethod
     def required(cls, environment: Mapping[str, str] = os.environ) -> "Trust":
@@ -91,16 +93,19 @@ class Trust:
 
         Raises PolicyError where that cannot be read.
         """
-        texts = filter(None, environment.get(KEY_VARIABLE, "").split(","))
+        asked = environment.get(KEY_VARIABLE, "")
+        texts = asked.split(",") if asked else []
         least = environment.get(VERSION_VARIABLE, "") or "0"
         if not least.isdecimal():
             what = f"{VERSION_VARIABLE}: {least!r} is no version"
             raise PolicyError([Problem("the environment", 1, what, "a number such as 7")])
         return cls(tuple(_key(text.strip()) for text in texts), int(least))
 
-    def at_least(self, version: int) -> "Trust":
-        """The same, and nothing older than a version that was in force."""
-        return replace(self, least=max(self.least, version))
+    def following(self, name: str, version: int) -> "Trust":
+        """The same, and nothing but what follows a bundle that was in force; version 0 is none."""
+        if not version:
+            return self
+        return replace(self, least=max(self.least, version), name=name)
 
     def accept(self, path: Path, bundle: Bundle | None, now: datetime | None = None) -> None:
         """Raise PolicyError for a policy that is not to be taken."""
@@ -115,6 +120,9 @@ class Trust:
         contents = bundle.contents
         if fault := self._unsigned(bundle):
             return fault
+        if self.name and contents.name != self.name:
+            other = f"it is the policy {contents.name}, and {self.name} is in force"
+            return other, "its successor, or start the firewall anew"
         if contents.version < self.least:
             older = f"version {contents.version} is older than {self.least}, the least to be taken"
             return older, "the newest bundle"

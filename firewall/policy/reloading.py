@@ -18,8 +18,8 @@ type Signature = tuple[tuple[int, int, int], ...]
 class Reloader:
     """Loads a policy again: with `now` at once, with `look` where its files have changed.
 
-    `failed` is told why a new policy was not taken; no bundle goes back to an older one. One thread
-    at a time may use it.
+    `failed` is told why a new policy was not taken: no bundle goes back to an older one, or on to
+    one of another name. One thread at a time may use it.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Reloader:
         self._replace = replace
         self._failed = failed
         self._digest = policy.digest
-        self._version = policy.version
+        self._name, self._version = policy.name, policy.version
         self._labels = policy.labels
         self._folders = _folders(policy.files)
         self._sources = policy.files
@@ -43,13 +43,13 @@ class Reloader:
         """Load the policy again; a bad one leaves the old one in force and says so."""
         try:
             _must_be_same(self._folders)
-            trust = Trust.required().at_least(self._version)
+            trust = Trust.required().following(self._name, self._version)
             policy = load_policy(self._path, self._labels, trust=trust)
             _must_be_same(self._folders)
         except (PolicyError, OSError) as error:
             self._failed(f"the old policy stays in force: {error}")
             return
-        self._version = policy.version
+        self._name, self._version = policy.name, policy.version
         self._sources = policy.files
         self._folders |= _folders(policy.files, held=self._folders)
         # A secret may be another one though the policy is the same.

@@ -75,6 +75,12 @@ class Node:
             more = bool(answer["more"])
         return found
 
+    def policies(self) -> dict[str, dict[str, Any]]:
+        """The policies in force, by the node's own names: `policy`, `version` (0: no bundle),
+        `digest`, and the `file` that it came from."""
+        found: dict[str, dict[str, Any]] = self._ask("policies")["policies"]
+        return found
+
     def quarantine(self, name: str, *, freeze: bool = False) -> dict[str, Any]:
         """Cut every flow of a sandbox and deny all that follows."""
         return self._ask("quarantine", name=name, freeze=freeze)

@@ -19,7 +19,7 @@ from firewall.node.config import NodeConfig, Peer, may, may_to_any
 from firewall.node.containers import UnknownContainerError
 from firewall.node.maker import Made
 from firewall.node.place import PlaceError
-from firewall.node.requests import Act, Attach, Create, Request, RequestError, Status
+from firewall.node.requests import Act, Attach, Create, Policies, Request, RequestError, Status
 from firewall.node.sandbox import Identity, Sandbox, Shared
 from firewall.node.trust import Trusted, environment
 from firewall.policy import Policy
@@ -57,6 +57,9 @@ class Desk:
         match request:
             case Status(after=after):
                 reply(self._status(peer, after))
+            case Policies():
+                told = {name: each.standing() for name, each in self._policies.items()}
+                reply({"policies": told})
             case Act(do="release"):
                 self._end(self._found(request, peer))
                 reply({})

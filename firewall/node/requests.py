@@ -45,6 +45,12 @@ class Status(Strict):
     after: str = ""
 
 
+class Policies(Strict):
+    """Tell of the policies in force, by the names that the node's file gives."""
+
+    do: Literal["policies"]
+
+
 class Act(Strict):
     """Do something to one sandbox. Only a quarantine knows `freeze`."""
 
@@ -53,10 +59,10 @@ class Act(Strict):
     freeze: bool = False
 
 
-type Request = Attach | Create | Status | Act
+type Request = Attach | Create | Status | Policies | Act
 
 _ANY: TypeAdapter[Request] = TypeAdapter(
-    Annotated[Attach | Create | Status | Act, Field(discriminator="do")]
+    Annotated[Attach | Create | Status | Policies | Act, Field(discriminator="do")]
 )
 
 

@@ -111,18 +111,8 @@ def test_changed_after_it_was_signed(team: Path, tmp_path: Path) -> None:
 def test_older_than_the_least(team: Path, tmp_path: Path) -> None:
     why = "version 7 is older than 8, the least to be taken"
     assert refused(bundled(team, tmp_path), trust(least="8")) == why
-    path = bundled(team, tmp_path)
-    name = load_policy(path, trust=trust()).name
-    assert refused(path, trust().following(name, 8)) == why
-    load_policy(path, trust=trust(least="7").following(name, 3))
-
-
-def test_another_policy_of_the_same_signer_does_not_follow(team: Path, tmp_path: Path) -> None:
-    path = bundled(team, tmp_path)
-    name = load_policy(path, trust=trust()).name
-    why = f"it is the policy {name}, and strict is in force"
-    assert refused(path, trust().following("strict", 1)) == why
-    load_policy(path, trust=trust().following("strict", 0))
+    assert refused(bundled(team, tmp_path), trust().at_least(8)) == why
+    load_policy(bundled(team, tmp_path), trust=trust(least="7").at_least(3))
 
 
 @pytest.mark.parametrize("trusted", [ANYTHING, trust()], ids=["anything", "key"])
@@ -137,10 +127,7 @@ def test_no_bundle_where_one_is_asked_for(team: Path) -> None:
     why = "this is no signed bundle, and FIREWALL_POLICY_KEY asks for it"
     assert refused(team, trust()) == why
     assert refused(Path("base"), trust()) == why
-    assert (
-        refused(team, ANYTHING.following("x", 7))
-        == "this is no signed bundle, and version 7 was one"
-    )
+    assert refused(team, ANYTHING.at_least(7)) == "this is no signed bundle, and version 7 was one"
 
 
 def test_the_environment_asks_by_default(
@@ -157,7 +144,7 @@ def test_the_environment_asks_by_default(
     [
         ("x+y+z", "", "FIREWALL_POLICY_KEY: .*this is no Ed25519 key"),
         ("/none/such.pub", "", "FIREWALL_POLICY_KEY: .*No such file"),
-        (",", "", "FIREWALL_POLICY_KEY: "),
+        (" ,", "", "FIREWALL_POLICY_KEY is set, and names no key"),
         ("", "seven", "FIREWALL_POLICY_VERSION: 'seven' is no version"),
     ],
 )
@@ -186,3 +173,17 @@ def test_a_fault_inside_is_told_with_its_file_and_line(tmp_path: Path) -> None:
     path.write_text(sign(f"{TITLE}\n{contents.model_dump_json()}\n", KEY))
     with pytest.raises(PolicyError, match=r"x\.bundle\(x\.yaml\):3: unknown key"):
         load_policy(path)
+
+
+def test_a_bundle_for_some_is_for_no_others(team: Path, tmp_path: Path) -> None:
+    path = tmp_path / "team.bundle"
+    path.write_text(bundle(team, 7, None, [KEY], ["training", "lab"]))
+    asked = {"FIREWALL_POLICY_KEY": str(KEY.public)}
+    for group in ("training", "lab", ""):
+        trusted = Trust.required({**asked, "FIREWALL_POLICY_AUDIENCE": group})
+        assert load_policy(path, trust=trusted).version == 7
+    other = Trust.required({**asked, "FIREWALL_POLICY_AUDIENCE": "train"})
+    assert refused(path, other) == "it is for training, lab, not for train"
+    assert "audience" not in bundled(team, tmp_path).read_text()
+    assert refused(bundled(team, tmp_path), other) == "it is for no group, not for train"
+    assert refused(team, Trust(group="lab")).endswith("FIREWALL_POLICY_AUDIENCE asks for one")

@@ -104,8 +104,8 @@ def _accept(chain: str, *matches: bytes) -> Message:
     return _rule(chain, *matches, nftables.verdict(nftables.ACCEPT))
 
 
-def _drop(chain: str, match: bytes) -> Message:
-    return _rule(chain, match, nftables.verdict(nftables.DROP))
+def _drop(chain: str, *matches: bytes) -> Message:
+    return _rule(chain, *matches, nftables.verdict(nftables.DROP))
 
 
 def _road(settings: Settings) -> Iterator[Message]:
@@ -166,6 +166,8 @@ def _door(settings: Settings) -> Iterator[Message]:
     # Reached directly, the listener would take its own address for the destination.
     direct = nftables.destination_port(socket.IPPROTO_TCP, TCP_PORT)
     yield _rule(_DOOR, near, direct, nftables.direct(), nftables.reset())
+    # Nor may anybody here claim to be one whom the gate has asked, its name server say.
+    yield _drop(_DOOR, near, nftables.marked(_OURS))
     yield _accept(_DOOR, near, nftables.mark(_NEAR))
     yield _accept(_DOOR, nftables.answering())
     for port in settings.inbound:

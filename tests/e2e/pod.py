@@ -131,8 +131,16 @@ class Pod:
 
     def as_the_gate(self, script: str) -> str:
         """What a Python script prints, run as the gate's user."""
+        with self.as_the_gate_beside(script) as process:
+            said, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0
+        return said
+
+    def as_the_gate_beside(self, script: str) -> subprocess.Popen[str]:
+        """A Python script of the gate's user that runs on."""
         words = [*self.enter(), *_as(UID, ""), sys.executable, "-c", script]
-        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        pipe = subprocess.PIPE
+        return subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
 
     def enter(self, *more: str) -> list[str]:
         return ["nsenter", "-t", str(self.pid), "--net", *more, "--"]

@@ -209,6 +209,36 @@ def test_no_answer_leaves_to_an_address_that_a_client_only_claims_to_have(here: 
     assert here.left() == []
 
 
+def test_nobody_beside_the_gate_answers_it_in_anothers_name(here: Pod) -> None:
+    """Else whoever claims to be its name server could have it dial any address."""
+    asking = """
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.connect(("2001:db8:7::7", 5353))
+s.send(b"question")
+print(s.getsockname()[1], flush=True)
+sys.stdin.readline()
+s.setblocking(False)
+try:
+    print(s.recv(100))
+except BlockingIOError:
+    print("nothing")
+"""
+    answering = """
+import socket
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+    s.setsockopt(socket.IPPROTO_IPV6, 78, 1)
+    s.bind(("2001:db8:7::7", 5353))
+    s.sendto(b"answer", ("2001:db8:1::2", PORT))
+"""
+    with here.as_the_gate_beside(asking) as gate:
+        assert gate.stdout is not None
+        port = gate.stdout.readline().strip()
+        script = answering.replace("PORT", port)
+        assert here.agent(clients.SYSTEM_PYTHON, "-c", script).returncode == 0
+        assert gate.communicate("look\n", PATIENCE)[0] == "nothing\n"
+
+
 def test_what_the_gate_wrote_arrives_though_it_closed_the_socket(here: Pod) -> None:
     """The kernel goes on sending then, from a socket that is nobody's any more."""
     server = f"""

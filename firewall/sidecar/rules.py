@@ -133,7 +133,8 @@ def _wall(settings: Settings) -> Iterator[Message]:
     yield _accept(_WALL, gate, near)
     yield _drop(_WALL, nftables.destination(socket.AF_INET, _RESOLVER))
     yield _accept(_WALL, near)
-    # In IPv6 anybody may claim any source, and what answers it would carry words of the agent's.
+    # What answers such a connection goes back there, also to one who is known by no socket's owner
+    # (those of MPTCP have none) and claims to be elsewhere.
     yield _drop(_WALL, nftables.marked(_NEAR))
     yield _accept(_WALL, gate, nftables.mark(_OURS))
     yield _drop(_WALL, nftables.owned())
@@ -143,9 +144,14 @@ def _wall(settings: Settings) -> Iterator[Message]:
 
 
 def _told(settings: Settings) -> Iterator[Message]:
-    """Refuse at once what the wall would drop, so that a program need not wait in vain."""
+    """Refuse at once what the wall would drop, so that a program need not wait in vain.
+
+    IPv6 asks nobody whether a source is its own (ip(7), IP_FREEBIND). Who claims another is not
+    heard at all: an answer would leave, and a name server's would be believed.
+    """
     yield nftables.new_base_chain(TABLE, _TOLD, nftables.OUTPUT, nftables.ACCEPT)
     yield _accept(_TOLD, nftables.owner(settings.uid))
+    yield _drop(_TOLD, nftables.owned(), nftables.foreign_source())
     yield from _refused(nftables.destination(socket.AF_INET, _RESOLVER))
     yield _accept(_TOLD, nftables.leaves_by(settings.loopback))
     # What was redirected is still said to leave by its first road.
@@ -166,8 +172,6 @@ def _door(settings: Settings) -> Iterator[Message]:
     # Reached directly, the listener would take its own address for the destination.
     direct = nftables.destination_port(socket.IPPROTO_TCP, TCP_PORT)
     yield _rule(_DOOR, near, direct, nftables.direct(), nftables.reset())
-    # Nor may anybody here claim to be one whom the gate has asked, its name server say.
-    yield _drop(_DOOR, near, nftables.marked(_OURS))
     yield _accept(_DOOR, near, nftables.mark(_NEAR))
     yield _accept(_DOOR, nftables.answering())
     for port in settings.inbound:

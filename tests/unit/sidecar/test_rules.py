@@ -45,6 +45,14 @@ def test_what_came_by_loopback_goes_back_there_also_if_it_is_the_gates() -> None
     assert nftables.came_by(1) in door[position(door, nftables.mark(0x46570002))]
 
 
+def test_who_claims_another_address_is_not_heard() -> None:
+    refused = of_chain("refused")
+    claims = position(refused, nftables.foreign_source())
+    assert nftables.owned() in refused[claims]
+    assert position(refused, nftables.owner(64100)) < claims
+    assert claims < refused.index(rules._accept("refused", nftables.leaves_by(1)).body)
+
+
 def test_an_engines_resolver_is_no_loopback() -> None:
     resolver = nftables.destination(2, bytes((127, 0, 0, 11)))
     for chain in ("leaving", "refused", "redirected"):

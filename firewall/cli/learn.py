@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from firewall.cli.logs import Log, log_directory, readable
-from firewall.cli.policies import problem
+from firewall.cli.policies import labels_of, problem
 from firewall.cli.replay import AsJson
 
 
@@ -50,6 +50,13 @@ def learn(
             "--unread", help="Let TLS of which no request could be read pass unread (pinned keys)."
         ),
     ] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            help="Learn rules that hold where this label does, as env=ci; may be repeated.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the smallest policy that allows what passed though no rule names it."""
@@ -58,7 +65,7 @@ def learn(
     from firewall.policy.learning import generalise, written
     from firewall.policy.learning import learn as learned
 
-    directory = log_directory(log)
+    directory, labels = log_directory(log), labels_of(label or ())
     with readable(directory):
         found = learned(read(directory), denied=denied, unread=unread)
     if only:
@@ -66,9 +73,9 @@ def learn(
     found = generalise(found, [each.value for each in wider or ()])
     skipped = [{"why": why, **describe(each)} for why, each in sorted(found.skipped.items())]
     if as_json:
-        typer.echo(json.dumps({"policy": written(found), "skipped": skipped}))
+        typer.echo(json.dumps({"policy": written(found, labels), "skipped": skipped}))
         return
-    typer.echo(written(found), nl=False)
+    typer.echo(written(found, labels), nl=False)
     for each in skipped:
         why = printable(each["why"], limit=400)
         problem(f"not learned: {each['count']} (such as {each['example']}): {why}")

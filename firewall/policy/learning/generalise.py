@@ -6,8 +6,8 @@ name is registrable or below one that is: never a public suffix, below which str
 Paths: `/items/*` for three or more paths of one method, host and port that differ in one segment.
 
 Arguments: `add *` for three or more runs of one program that differ in one argument, but for what
-has an intent (a download, inline code); of three or more calls of one tool, the arguments that are
-the same in all of them.
+has an intent (a download, inline code) or runs another program; of three or more calls of one tool,
+the arguments that are the same in all of them.
 """
 
 import json

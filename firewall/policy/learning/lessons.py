@@ -72,9 +72,9 @@ def lessons(request: Request) -> list[tuple[Place, Item]]:
         case SshChannel():
             return [_channel(request)]
         case Execute():
-            return [_program(run) for run in runs_of(request)]
+            return _programs(runs_of(request))
         case ToolCall():
-            return [_tool(request), *(_program(run_of(each)) for each in request.commands)]
+            return [_tool(request), *_programs([run_of(each) for each in request.commands])]
     raise Unnameable("no rule can allow it")
 
 
@@ -151,6 +151,16 @@ def _is_literal(key: str, detail: str) -> bool:
 def _is_scp(command: str) -> bool:
     words = simple_words(command) or ("",)
     return words[0] == "scp" and not {"-t", "-f"}.isdisjoint(words)
+
+
+def _programs(runs: list[Run]) -> list[tuple[Place, Item]]:
+    """The programs, each with its intents; `launch` is that of what runs another one of them."""
+    launchers = {words.split()[0] for run in runs for words in run.command.via if words}
+    told = []
+    for run in runs:
+        place, intents = _program(run)
+        told.append((place, (*intents, "launch") if launchers & {*run.names} else intents))
+    return told
 
 
 def _program(run: Run) -> tuple[Place, Item]:

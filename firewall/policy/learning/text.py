@@ -1,7 +1,8 @@
 """What was learned as the text of a policy, each rule below its evidence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from firewall.policy.holding import NO_LABELS
 from firewall.policy.learning.flow import flow, quoted
 from firewall.policy.learning.learned import Learned, Lesson, joined
 from firewall.policy.learning.lessons import Place, Section
@@ -13,11 +14,11 @@ NAMED = 5
 """Programs and widened things that a comment names; of more, the number."""
 
 
-def written(found: Learned, name: str = "learned") -> str:
-    """The policy as YAML. What the log says nothing of is left as `base` has it; of programs and
-    tools that it does, those that were not learned are denied."""
+def written(found: Learned, labels: Mapping[str, str] = NO_LABELS) -> str:
+    """The policy as YAML, whose rules hold in runs with these labels. What the log says nothing of
+    is left as `base` has it; of programs and tools that it does, those not learned are denied."""
     numbered = list(enumerate(sorted(found.places.items(), key=_order), 1))
-    lines = ["version: 1", f"name: {name}", "extends: [base]"]
+    lines = ["version: 1", "name: learned", "extends: [base]"]
     for section in ("network", "shell", "tools"):
         own = [(number, each) for number, each in numbered if each[0].section == section]
         if own or section == "network" or section in found.sections:
@@ -25,6 +26,7 @@ def written(found: Learned, name: str = "learned") -> str:
             lines.append("  rules:" if own else "  rules: []")
         for number, (place, lesson) in own:
             lines += _rule(f"learned-{number}", place, lesson)
+            lines += [f"      labels: {flow(dict(labels))}"] if labels else []
     return "\n".join(lines) + "\n"
 
 
@@ -53,7 +55,8 @@ def _told(lesson: Lesson) -> Iterator[str]:
     """The evidence. What an agent wrote is quoted, so that it cannot end the comment."""
     evidence = joined(lesson.items.values())
     first, last = evidence.first, evidence.last
-    yield f"{evidence.count} requests, first {quoted(first.at)} at {quoted(first.time)},"
+    several = "s" if evidence.count > 1 else ""
+    yield f"{evidence.count} request{several}, first {quoted(first.at)} at {quoted(first.time)},"
     yield f"  last {quoted(last.at)} at {quoted(last.time)}, by"
     yield from _listed(sorted(evidence.programs), "programs")
     if lesson.widened:

@@ -138,6 +138,21 @@ def test_what_has_an_intent_is_not_widened(policy: Write, tmp_path: Path) -> Non
     assert [bool(each.exactly) for each in rules] == [True, True, True]
 
 
+def test_a_shell_is_not_widened(policy: Write, tmp_path: Path) -> None:
+    observe = policy("mode: observe\nshell: {default: deny}\n")
+    asked: list[Request] = [
+        Execute(
+            "/usr/bin/dash",
+            ("sh", "-c", name),
+            "/src",
+            commands=(Command(("sh", "-c", name)), Command((name,), ("sh -c",))),
+        )
+        for name in ("ls", "id", "ps")
+    ]
+    wide = loaded(learned(observe, asked, "arguments"), tmp_path)
+    assert [each.arguments for each in wide.resolved.shell.rules] == [()] * 6
+
+
 def test_arguments_of_a_tool_that_are_the_same(policy: Write, tmp_path: Path) -> None:
     observe = policy("mode: observe\ntools: {default: deny}\n")
     asked = [ToolCall("fetch", json.dumps({"host": "a.test", "n": n})) for n in range(3)]

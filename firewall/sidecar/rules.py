@@ -62,8 +62,20 @@ def install(settings: Settings) -> bool:
             "this is the network of the machine itself, which all else on it would lose; share the"
             " network of a pod or of a container (in Kubernetes without hostNetwork)"
         )
-    nftables.commit([*nftables.without_table(TABLE), *rules(settings)])
+    try:
+        nftables.commit([*nftables.without_table(TABLE), *rules(settings)])
+    except OSError as error:
+        raise OSError(f"no rules can be made here: {_why(error)}") from error
     return _hold_frames(settings)
+
+
+def _why(error: OSError) -> str:
+    remedy = (
+        "run this as root with CAP_NET_ADMIN, as deploy/kubernetes/overlays/sidecar does"
+        if error.errno == errno.EPERM
+        else "the kernel needs nftables with conntrack, redirection and fib"
+    )
+    return f"{error.strerror}; {remedy}"
 
 
 def _hold_frames(settings: Settings) -> bool:

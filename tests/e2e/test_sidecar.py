@@ -295,6 +295,8 @@ def test_only_who_may_change_the_network_changes_the_rules(here: Pod) -> None:
     assert "Operation not permitted" in done.stderr
     done = here.agent("ip", "route", "del", "default", uid=0)
     assert "Operation not permitted" in done.stderr, done
+    done = here.agent("curl", "-sS", "-m", "30", f"http://{SERVER}/hello", uid=0)
+    assert "Blocked by the firewall" in done.stdout, done
     assert "no rule allows" in here.curl("http://other.test/")
 
 

@@ -113,6 +113,21 @@ def test_a_kernel_without_the_hook_says_so_and_any_refusal_is_an_error(
         assert not rules.install(SETTINGS)
 
 
+@pytest.mark.parametrize(
+    ("code", "said"), [(1, "run this as root with CAP_NET_ADMIN"), (2, "the kernel needs nftables")]
+)
+@pytest.mark.usefixtures("committed")
+def test_rules_that_cannot_be_made_say_what_is_needed(
+    code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit(_: list[Message]) -> None:
+        raise OSError(code, "netlink message 0: no")
+
+    monkeypatch.setattr(nftables, "commit", commit)
+    with pytest.raises(OSError, match=said):
+        rules.install(SETTINGS)
+
+
 def test_a_gate_that_is_root_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be root"):
         rules.install(Settings(uid=0, loopback=1))

@@ -31,9 +31,10 @@ from firewall.proxy.http.describing import (
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
 from firewall.proxy.http.held import HeldRequests, waits
 from firewall.proxy.http.inject import inject
-from firewall.proxy.http.layers import Closed, Found, Http, Relay
+from firewall.proxy.http.layers import Found, Http
 from firewall.proxy.http.refuse import answer, refusal, unreachable
 from firewall.proxy.http.road import Road, UnreachableError
+from firewall.proxy.http.streams import Closed, Relay
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.refusal import sentence
 from firewall.requests import Connect, Direction, Finding, Message, Request
@@ -202,12 +203,12 @@ class Egress:
         with self._guard("egress_finding", refuse, known):
             judge.probe("http.egress_finding")
             asked = found.exchange.asked
-            message = Message(asked.host, asked.port, CARRIER, found.direction, found.findings)
+            place = (asked.host, asked.port)
+            message = Message(*place, CARRIER, found.direction, found.findings, asked)
             denied = await metering.spent(found.exchange, found.direction, found.size)
-            if denied is None and found.findings:
+            found.verdict = denied or found.exchange.verdict
+            if found.findings and denied is None:
                 found.verdict = await self._road().ask(message, known)
-            else:
-                found.verdict = denied or found.exchange.verdict
 
     async def egress_malformed(self, client: connection.Client) -> None:
         """Record a head that was refused unread; mitmproxy has answered it with a 400."""
@@ -243,12 +244,12 @@ class Egress:
                 raise PermissionError("the server switched to a protocol that nobody asked for")
             if exchange.response.status_code == 101 and state.tool_calls:
                 raise PermissionError("tool calls cannot be read in a WebSocket")
-            fields = exchange.response.headers.fields
-            if findings := inspect_response(fields) + self.judge.vault.fields(fields):
-                place = (state.asked.host, state.asked.port)
-                verdict = await self._road().ask(
-                    Message(*place, CARRIER, "received", findings), known
-                )
+            head = exchange.response.data
+            told = state.vault.answer(head.reason, head.headers.fields)
+            if findings := inspect_response(head.headers.fields) + told:
+                asked = state.asked
+                message = Message(asked.host, asked.port, CARRIER, "received", findings, asked)
+                verdict = await self._road().ask(message, known)
                 if not verdict.allowed:
                     refuse(verdict)
                     return
@@ -280,7 +281,7 @@ class Egress:
             findings = state.watch_message(direction, message.content)
             if findings:
                 place = (state.asked.host, state.asked.port)
-                found = Message(*place, "websocket", direction, findings)
+                found = Message(*place, "websocket", direction, findings, state.asked)
                 verdict = await self._road().ask(found, known)
                 if not verdict.allowed:
                     refuse(verdict)

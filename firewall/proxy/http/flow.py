@@ -9,11 +9,12 @@ from mitmproxy.proxy import layer
 
 from firewall.actor import Actor
 from firewall.charging import Meter
+from firewall.lookout import Lookout
 from firewall.protocols import Watch
 from firewall.proxy.handover import Handover
 from firewall.proxy.http.watching import BodyWatch
 from firewall.requests import Direction, Finding, HttpRequest, ToolCall
-from firewall.vault import Lookout, Vault
+from firewall.vault import Vault
 from firewall.verdict import Action, Severity, Verdict
 
 KEY = "firewall"
@@ -130,13 +131,14 @@ class Exchange:
 
     `held` says that it waits for its body, by which it is judged, `overlong` that this is too long
     to be read. `tool_calls` says that the answer's tool calls are to be judged, `rewriter` who
-    reads them; `signing` signs the request once its whole body is there. `verdict` allowed it, and
-    `meter` counts its bytes where that limits them.
+    reads them; `signing` signs the request once its whole body is there; `vault` has the secrets
+    that were in office when the request came. `verdict` allowed it, and `meter` counts its bytes
+    where that limits them.
     """
 
     def __init__(self, flow: Flow, asked: HttpRequest, vault: Vault) -> None:
         self.flow = flow
-        self._vault = vault
+        self.vault = vault
         self.asked = asked
         self.allowed = False
         self.verdict = UNJUDGED
@@ -156,12 +158,21 @@ class Exchange:
         if direction not in self._bodies:
             encoding = message.headers.get("content-encoding", "")
             content_type = message.headers.get("content-type", "")
-            self._bodies[direction] = BodyWatch(direction, self._vault, encoding, content_type)
+            self._bodies[direction] = BodyWatch(direction, self.vault, encoding, content_type)
         return self._bodies[direction].feed(data)
+
+    def watch_trailers(self, direction: Direction, trailers: http.Headers) -> tuple[Finding, ...]:
+        lookout = self.vault.stream("trailers", direction)
+        return lookout.feed(b"\0".join(part for field in trailers.fields for part in field))
+
+    @property
+    def begun(self) -> bool:
+        """Whether a secret may have begun at the end of what was received."""
+        return "received" in self._bodies and self._bodies["received"].begun
 
     def watch_message(self, direction: Direction, content: bytes) -> tuple[Finding, ...]:
         if direction not in self._messages:
-            lookout = self._vault.stream("websocket", direction)
+            lookout = self.vault.stream("websocket", direction)
             self._messages[direction] = Watch("websocket", direction), lookout
         watch, lookout = self._messages[direction]
         return watch.feed(content, end=True) + lookout.feed(content)

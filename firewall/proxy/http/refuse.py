@@ -1,5 +1,6 @@
 """Our own answers to HTTP requests: 403 or 429 for a refusal, 502 for a server out of reach."""
 
+import re
 from urllib.parse import quote
 
 from mitmproxy import http
@@ -12,6 +13,9 @@ from firewall.verdict import Verdict
 GRPC_PERMISSION_DENIED = 7
 GRPC_RESOURCE_EXHAUSTED = 8
 GRPC_UNAVAILABLE = 14
+
+_QUOTATION = re.compile(r"""[\s:]*(?:\bb)?['"<\[{(].*""", re.DOTALL)
+"""How the errors of mitmproxy and h2 repeat what a server has said."""
 
 
 def refusal(request: http.Request, verdict: Verdict, asked: Request | None) -> http.Response:
@@ -32,6 +36,12 @@ def unreachable(request: http.Request, why: str, asked: Request | None) -> http.
     if _speaks_grpc(request):
         return _grpc(GRPC_UNAVAILABLE, plain(why))
     return _respond(request, unreachable_page(why, asked, _accept(request)))
+
+
+def unquoted(error: str) -> str:
+    """Why an answer cannot be read, without what is in it: that may be a secret which the server
+    was sent and the client never was."""
+    return _QUOTATION.sub("", error)
 
 
 def _respond(request: http.Request, shown: Page) -> http.Response:

@@ -200,7 +200,10 @@ class Exchange:
         self._received = received
         self._keeps = not messages.wants_close(answer) and not isinstance(body, Open)
         before = messages.answer_bytes(answer, body, close=self._closes)
-        told = (*inspect_response(answer.headers), *self._vault.fields(answer.headers))
+        told = (
+            *inspect_response(answer.headers),
+            *self._vault.answer(answer.reason, answer.headers),
+        )
         self._pass_on("received", before + out, (*told, *findings))
 
     def _ended(self) -> None:

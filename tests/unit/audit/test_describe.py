@@ -34,6 +34,7 @@ def test_nested_dataclasses_tuples_and_enums() -> None:
         "container": None,
         "tool_call": None,
         "unknown": "",
+        "uid": None,
     }
 
 

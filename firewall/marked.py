@@ -146,7 +146,7 @@ def _kept(where: str, name: str, value: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_public(value: str, name: str) -> bool:
-    """Whether it is a host, an address of mail, a path, plain words or a number, which honest requests may hold."""
+    """Whether it is a host, an address of mail, a path, words or a number, as in any request."""
     if value.startswith(("/", "~", "./", "$")) or _HOST.fullmatch(value):
         return True
     return bool(_WORD.fullmatch(value)) and not _SECRET.search(name)

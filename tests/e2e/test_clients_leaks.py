@@ -55,7 +55,7 @@ REFUSED = {
     "home-body": ("github: a GitHub token whose checksum holds (http body, sent, byte 5;", True),
     "query": ("github: a GitHub token whose checksum holds (query note; certain)", True),
     "base64": ("checksum holds, in base64 (http body, sent, byte", True),
-    "gzip": ("checksum holds, in gzip (http body, sent; certain)", True),
+    "gzip": ("checksum holds (http body, sent, in gzip, byte 4; certain)", True),
     "likely": ("stripe: a Stripe secret key (http body, sent, byte 0; likely)", False),
     "beside": ("github: a GitHub token whose checksum holds (http body", True),
     "marked": (".env (line 1) (http body, sent; certain)", True),

@@ -89,6 +89,7 @@ def _parts(policy: Policy) -> Iterator[tuple[str, Terms]]:
     for each in whole["lists"]:
         yield f"list {each['name']} of guards.{each['guard']}", {"domains": [*each["domains"]]}
     yield "audit redact", _plain(whole["redaction"])
+    yield "secrets", _plain(whole["watched"])
 
 
 def _named(kind: str, parts: list[dict[str, Any]]) -> Iterator[tuple[str, Terms]]:

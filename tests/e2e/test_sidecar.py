@@ -90,8 +90,17 @@ def here(certificates: Certificates) -> Iterator[Pod]:
         assert f"tcp {SERVER} 80" in made.left()
         frame = made.agent(clients.SYSTEM_PYTHON, "-c", FRAME, capabilities="net_raw")
         assert "frame 88b5" in made.left(), frame.stderr
+        policy = workplace.policy(POLICY)
+        alone = subprocess.run(
+            made.serve(policy),
+            check=False,
+            capture_output=True,
+            text=True,
+            env=workplace.environment,
+        )
+        assert "run `firewall sidecar init` in this network first" in alone.stderr, alone
         assert made.init("--inbound", str(METRICS)).returncode == 0
-        made.start(workplace.policy(POLICY))
+        made.start(policy)
         yield made
 
 

@@ -128,7 +128,7 @@ def test_observing_counts_and_records_and_stops_nothing(tmp_path: Path) -> None:
     assert all(each.allowed for each in verdicts)
     assert [each.rule for each in verdicts] == ["web", "web", "limits.web", "limits.web"]
     assert "3 of 2 requests" in verdicts[3].reason
-    meter, told = court.meter(), []
+    meter, told = court.meter(), list[Any]()
     meter.spend("sent", 5000, told.append)
     meter.spend("sent", 5000, told.append)
     assert (told, meter.left("sent")) == ([None, None], sys.maxsize)
@@ -138,7 +138,7 @@ def test_observing_counts_and_records_and_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_bytes_are_counted_before_they_move(court: Court) -> None:
-    meter, told = court.meter(), []
+    meter, told = court.meter(), list[Any]()
     meter.spend("sent", 600, told.append)
     assert (told, meter.left("sent"), meter.left("received")) == ([None], 400, sys.maxsize)
     meter.spend("sent", 401, told.append)
@@ -176,7 +176,7 @@ class Elsewhere(Ledger):
 
 
 def test_what_cannot_be_counted_is_denied(court: Court) -> None:
-    meter, told = court.meter(), []
+    meter, told = court.meter(), list[Any]()
     court.judge.quota = Elsewhere()
     denied = court.decide(get("a.test"))
     assert (denied.allowed, denied.rule) == (False, "fail-closed.judge.quota")

@@ -152,14 +152,14 @@ class Vault:
         told = (_itself(name, "reason phrase") for name in self._values.find(reason))
         return (*told, *self.fields(fields))
 
-    def carried(self, path: str, fields: Fields) -> tuple[Carried, ...]:
+    def carried(self, method: str, path: str, fields: Fields) -> tuple[Carried, ...]:
         """The placeholders in the head of a request. `path` includes the query."""
         if not self._placeholders:
             return ()
         places = [(f"header {name.decode('latin-1').lower()}", value) for name, value in fields]
         target, _, query = path.partition("?")
         places += [(f"query {each.partition('=')[0]}", each.encode()) for each in query.split("&")]
-        places += [("path", target.encode())]
+        places += [("path", target.encode()), ("method", method.encode())]
         # A name may be one as well, and is no place for it.
         odd = [("header name", name) for name, _ in fields]
         odd += [("query name", each.partition("=")[0].encode()) for each in query.split("&")]

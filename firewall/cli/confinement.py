@@ -15,6 +15,7 @@ from firewall.policy import Policy
 from firewall.policy.inject import AWS_VARIABLES
 from firewall.policy.reloading import works_beside
 from firewall.policy.ssh import Login
+from firewall.protocols.needles import SHORTEST
 from firewall.sandbox import SandboxError, SandboxSpec, mounts
 
 _SYSTEM = (Path("/usr"), Path("/usr/local"))
@@ -113,7 +114,13 @@ def _usual_keys() -> Iterator[Path]:
 
 
 def _without(variables: frozenset[str]) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in variables}
+    """The environment without these variables, nor any other in which their values stand."""
+    values = [os.environ[each] for each in variables if len(os.environ.get(each, "")) >= SHORTEST]
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in variables and not any(each in value for each in values)
+    }
 
 
 def _code() -> set[str]:

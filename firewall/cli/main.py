@@ -7,6 +7,7 @@ import typer
 from firewall.cli import (
     approvals,
     audit,
+    fleet,
     gpu,
     hook,
     node,
@@ -41,6 +42,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(hook.app, name="hook")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(node.app, name="node")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(sidecar.app, name="sidecar")
 
 

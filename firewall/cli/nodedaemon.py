@@ -86,13 +86,15 @@ def _opened(
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=False)
     loop = Loop()
+    marks = keys.redaction_key(plan.authority)
     shared = Shared(
         loop=loop,
+        own=Judge(plan.policy, log, OneFollower(gpu), teller, redaction_key=marks),
         log=log,
         gpu=OneFollower(gpu),
         witness=teller,
         metrics=metrics,
-        marks=keys.redaction_key(plan.authority),
+        marks=marks,
         numbers=itertools.count(1),
         setup=_setup(plan, number),
         lane=lambda judge: _lane(loop, judge, plan),
@@ -109,7 +111,7 @@ def _opened(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         path = Path(config.socket)
-        with closing(Server(loop, path, desk.serve, anyone=bool(config.grants))):
+        with closing(Server(loop, path, desk.serve, shared.own, anyone=bool(config.grants))):
             yield loop, desk, reloads
     finally:
         for each in reloads:

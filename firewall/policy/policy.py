@@ -76,6 +76,11 @@ class Policy:
         """Whether a rule would judge what the body of the request asks (`HttpRequest.calls`)."""
         return self._reads_bodies and self._decider.reads(request)
 
+    def standing(self) -> dict[str, object]:
+        """What whoever asks is told of the policy in force, and the file that it came from."""
+        file = str(self.sources[-1].absolute()) if self.sources else ""
+        return {"policy": self.name, "version": self.version, "digest": self.digest, "file": file}
+
     def ssh_terms(self, rule: str) -> SshTerms | None:
         """What a rule of this name says about SSH; None where it says nothing."""
         found = (each.ssh for each in self.resolved.rules if each.name == rule)

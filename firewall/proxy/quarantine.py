@@ -85,7 +85,7 @@ class Quarantine:
             "name": self._name,
             "pid": os.getpid(),
             "namespace": self._namespace,
-            "policy": self._gate.judge.policy.name,
+            **self._gate.judge.policy.standing(),
             "started": self._started,
             "state": self._state,
             "since": cause.since if cause else self._started,

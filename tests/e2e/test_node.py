@@ -167,6 +167,8 @@ def test_an_attached_process_reaches_what_the_policy_allows_and_nothing_else(hou
             assert "Blocked by the firewall" in denied.stdout, denied
         [shown] = [each for each in node.status() if each["name"] == "one"]
         assert (shown["name"], shown["policy"], shown["state"]) == ("one", "coding", "running")
+        told = node.policies()["coding"]
+        assert (told["version"], len(told["digest"]), Path(told["file"]).is_file()) == (0, 64, True)
     records = [each for each in house.workplace.records() if each["kind"] == "verdict"]
     records = [each for each in records if each["actor"]["sandbox"] == "one"]
     assert len(records) >= 6

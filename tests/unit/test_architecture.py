@@ -20,7 +20,7 @@ FLOORS = (
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},
     {"node"},
-    {"sidecar"},
+    {"sidecar", "fleet"},
     {"cli", "addons"},
 )
 """From the ground up. A room imports only rooms of lower floors, and itself."""

@@ -45,7 +45,7 @@ def ask(head: Head, host: str, port: int, sni: str | None, vault: Vault) -> Http
             *vault.fields(head.fields),
         ),
         authority_port=_authority_port(head, port),
-        carries=vault.carried(head.path, head.fields),
+        carries=vault.carried(head.method, head.path, head.fields),
     )
 
 

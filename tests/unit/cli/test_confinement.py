@@ -173,6 +173,15 @@ def test_an_agent_holds_nothing_that_the_firewall_logs_in_with(tmp_path: Path) -
     assert secrets.variables == {"B_WORD"}
 
 
+def test_a_secret_is_in_no_other_variable_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "value-0011")
+    monkeypatch.setenv("ADDRESS", "https://me:value-0011@host.example/")
+    monkeypatch.setenv("SHORT", "1")
+    left = confinement._without(frozenset({"TOKEN", "SHORT", "NOT_SET"}))
+    assert not {"TOKEN", "ADDRESS", "SHORT"} & left.keys()
+    assert left["PATH"] == os.environ["PATH"]
+
+
 def test_a_folder_that_holds_only_secrets_is_hidden_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,9 +43,9 @@ def test_a_command_line_is_one_that_there_is(page: str, line: str) -> None:
     assert [each for each in options if each not in output] == []
 
 
-OTHERS = frozenset(
-    "--network --net --subject --set --write --rounds --seconds --other --cost --shape".split()
-)
+OTHERS = {"--network", "--net", "--subject", "--set"} | {
+    *("--write", "--rounds", "--seconds", "--other", "--cost", "--shape"),
+}
 """Options of other programs, and of the benchmarks."""
 
 

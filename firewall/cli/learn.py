@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from firewall.cli.logs import Log, log_directory, readable
-from firewall.cli.policies import labels_of, problem
+from firewall.cli.policies import labels_of
 from firewall.cli.replay import AsJson
 
 
@@ -61,7 +61,6 @@ def learn(
 ) -> None:
     """Print the smallest policy that allows what passed though no rule names it."""
     from firewall.audit import describe, read
-    from firewall.cli.lines import printable
     from firewall.policy.learning import generalise, written
     from firewall.policy.learning import learn as learned
 
@@ -71,11 +70,8 @@ def learn(
     if only:
         found = found.only(each.value for each in only)
     found = generalise(found, [each.value for each in wider or ()])
-    skipped = [{"why": why, **describe(each)} for why, each in sorted(found.skipped.items())]
     if as_json:
+        skipped = [{"why": why, **describe(each)} for why, each in sorted(found.skipped.items())]
         typer.echo(json.dumps({"policy": written(found, labels), "skipped": skipped}))
         return
     typer.echo(written(found, labels), nl=False)
-    for each in skipped:
-        why = printable(each["why"], limit=400)
-        problem(f"not learned: {each['count']} (such as {each['example']}): {why}")

@@ -161,7 +161,7 @@ def test_the_command(observe: Policy, tmp_path: Path) -> None:
     assert result.exit_code == 0
     (group,) = played(_loaded(result.stdout, tmp_path), seen).groups
     assert (group.before, group.after.effect) == (Outcome("allow", "never", True), "deny")
-    assert "not learned: 1 (such as gate-0:3): never refuses it" in result.stderr
+    assert '# not learned: 1, such as "gate-0:3", because "never refuses it' in result.stdout
     assert (
         json.loads(CliRunner().invoke(app, [*where, "--json"]).stdout)["skipped"][0]["count"] == 1
     )

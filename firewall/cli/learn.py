@@ -50,6 +50,10 @@ def learn(
             "--unread", help="Let TLS of which no request could be read pass unread (pinned keys)."
         ),
     ] = False,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Learn what leads to addresses that are not public, too."),
+    ] = False,
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,7 +70,7 @@ def learn(
 
     directory, labels = log_directory(log), labels_of(label or ())
     with readable(directory):
-        found = learned(read(directory), denied=denied, unread=unread)
+        found = learned(read(directory), denied=denied, unread=unread, private=private)
     if only:
         found = found.only(each.value for each in only)
     found = generalise(found, [each.value for each in wider or ()])

@@ -1,5 +1,8 @@
 """What a whole log says of each host and port, whatever became of the requests there."""
 
+import re
+
+from firewall.policy.addresses import Scope, classify
 from firewall.policy.hosts import normalise
 from firewall.policy.recorded import Recorded
 from firewall.requests import Connect, HttpRequest, Message, Request, SshChannel
@@ -8,7 +11,7 @@ from firewall.verdict import Severity
 type End = tuple[str, int]
 """A host and a port."""
 
-_ALERTS = " is set to alert"
+_ALERTS = re.compile(r"guards\.(?!private-addresses )\S+ is set to alert")
 """What reasons say of a guard that saw something and let it pass (`firewall.policy.decide`)."""
 
 
@@ -37,13 +40,19 @@ class Ends:
             self.nameless |= set() if request.sni else {end}
 
 
+def private_address(request: Request) -> set[str]:
+    """The address that a connection leads to, where that is not public."""
+    address = request.address if isinstance(request, Connect) else None
+    return set() if address is None or classify(address) is Scope.PUBLIC else {address}
+
+
 def found_in(each: Recorded) -> str:
     """What was found in a request, with its evidence and record; "" where nothing was."""
     verdict = each.verdict
     for finding in each.request.findings:
         what = f"{finding.kind} ({finding.name}): {finding.evidence}"
         return f"{what} ({finding.where}; {finding.confidence}; {each.at})"
-    if verdict.severity is Severity.CRITICAL or _ALERTS in verdict.reason:
+    if verdict.severity is Severity.CRITICAL or _ALERTS.search(verdict.reason):
         return f"{verdict.reason} ({each.at})"
     return ""
 

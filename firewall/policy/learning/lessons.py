@@ -62,11 +62,8 @@ class Unnameable(ValueError):  # noqa: N818, it says what a request is, and noth
 
 
 def lessons(request: Request) -> list[tuple[Place, Item]]:
-    """All that has to be allowed for a request; of a connection that its own requests tell of, the
-    place alone (without a user, for SSH). Raises Unnameable."""
+    """All that has to be allowed for a request that is no connection. Raises Unnameable."""
     match request:
-        case Connect():
-            return [(connection(request), ())]
         case HttpRequest():
             return [_http(request)]
         case SshChannel():
@@ -79,7 +76,7 @@ def lessons(request: Request) -> list[tuple[Place, Item]]:
 
 
 def connection(request: Connect) -> Place:
-    """The place of a connection. Raises Unnameable."""
+    """The place of a connection, without a user for SSH. Raises Unnameable."""
     host = _name(request.host)
     if request.transport == "udp":
         raise Unnameable("it is UDP, which no rule can allow")

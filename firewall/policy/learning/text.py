@@ -51,7 +51,7 @@ def _opening(section: str) -> list[str]:
 def _rule(name: str, place: Place, lesson: Lesson) -> Iterator[str]:
     yield from (f"    # {text}" for text in _told(lesson))
     yield f"    - name: {name}"
-    for key, value in rule(place, lesson.items).items():
+    for key, value in rule(place, lesson.items, lesson.addresses).items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             yield f"      {key}:"
             yield from (f"        - {flow(each)}" for each in value)

@@ -310,3 +310,25 @@ def test_bodies_that_a_rule_judges(policy: Write, tmp_path: Path) -> None:
     assert played(learned, records[:2]).groups == []
     other = Calls(graphql=(Act("mutation", "Any", ("viewer",)),))
     assert not learned.decide(replace(asked[0], calls=other), AGENT).allowed
+
+
+def test_what_is_not_public_is_learned_as_asked(observe: Policy, tmp_path: Path) -> None:
+    database = Connect("db.test", 5432, address="10.0.0.5")
+    web = Connect("in.test", 443, protocol="tls", sni="in.test", address="10.0.0.6")
+    metadata = Connect("md.test", 80, address="169.254.169.254")
+    records = _recorded(observe, database, web, get("in.test"), metadata)
+    assert [place.name for place in learn(records).places] == ["in.test"]
+    found = learn(records, private=True)
+    assert [each.split(":")[0] for each in found.skipped] == ["something was found in it"]
+    policy = _loaded(written(found), tmp_path)
+    assert [each.addresses for each in policy.resolved.rules] == [("10.0.0.6",), ("10.0.0.5",)]
+    assert policy.decide(web, AGENT).allowed
+    other = replace(database, address="10.0.0.7")
+    assert policy.decide(other, AGENT).rule == "guards.private-addresses"
+
+
+def test_a_guard_that_lets_private_addresses_by_finds_nothing(policy: Write) -> None:
+    lenient = policy(f"{OBSERVE}guards: {{private-addresses: alert, mining: alert}}\n")
+    seen = Connect("db.test", 5432, address="10.0.0.5")
+    found = learn(_recorded(lenient, seen), private=True)
+    assert [place.name for place in found.places] == ["db.test"]

@@ -8,16 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from firewall.policy.learning.ends import End, Ends, found_in, private_address
 from firewall.policy.learning.learned import Evidence, Learned, Lesson
 from firewall.policy.learning.lessons import Place, Section, Unnameable, connection, lessons
 from firewall.policy.learning.rules import check
+from firewall.policy.learning.seen import End, Seen, found_in, is_gap, private_address
 from firewall.policy.recorded import Recorded
 from firewall.policy.replay import playable
 from firewall.requests import Connect, Execute, Request, ToolCall
 from firewall.verdict import Action
 
-_DEFAULTS = frozenset({"default", "shell.default", "tools.default"})
 _LENIENT = frozenset({"shell.default", "tools.default", "shell.opaque"})
 """What may allow a thing of which no rule says anything."""
 _PRIVATE = "guards.private-addresses"
@@ -38,18 +37,20 @@ def learn(
     through that. With `unread`, TLS connections of which no request was ever seen are learned too,
     to be passed through unread; with `private`, what leads to addresses that are not public.
     """
-    found, ends = Learned(), Ends()
+    found, seen = Learned(), Seen()
     connections = Learned(skipped=found.skipped)
     for each in playable(records, found.skipped):
         found.sections |= _sections(each.request)
-        ends.note(each)
+        seen.note(each)
         if _is_wanted(each, denied=denied):
             _take(found, connections, each, private=private)
     for learned in (found, connections):
-        _drop_found(learned, ends)
+        _drop_found(learned, seen)
+    for place in seen.refused & found.places.keys():
+        found.drop(place, "a rule refuses the same program with the same arguments")
     _drop_empty(found)
-    _settle(found, connections, ends, unread=unread)
-    _drop_wide(found, ends)
+    _settle(found, connections, seen, unread=unread)
+    _drop_wide(found, seen)
     return found
 
 
@@ -95,7 +96,7 @@ def _connected(found: Learned, connections: Learned, each: Recorded, request: Co
     check(place._replace(kind="tcp"), (), consent)
     learned = found if place.kind == "tcp" else connections
     lesson = learned.places.setdefault(place, Lesson())
-    lesson.add((), each)
+    lesson.add((request.protocol,), each)
     lesson.addresses |= consent
 
 
@@ -105,19 +106,18 @@ def _why_not(each: Recorded, *, private: bool) -> str:
         return f"something was found in it: {what}"
     if private_address(each.request) and each.verdict.rule in ("default", _PRIVATE):
         return "" if private else "it leads to an address that is not public; --private learns it"
-    if each.verdict.action is Action.ALLOW or each.verdict.rule in _DEFAULTS:
-        return ""
-    return f"{each.verdict.rule} refuses it, which is no gap in the rules"
+    rule = each.verdict.rule
+    return "" if is_gap(each.verdict) else f"{rule} refuses it, which is no gap in the rules"
 
 
 def _end(place: Place) -> End:
     return place.name, place.port
 
 
-def _drop_found(learned: Learned, ends: Ends) -> None:
+def _drop_found(learned: Learned, seen: Seen) -> None:
     """What went where something was found, whatever it was."""
     for place in [each for each in learned.places if each.section == "network"]:
-        if why := ends.bad.get(_end(place)):
+        if why := seen.bad.get(_end(place)):
             learned.drop(place, why)
 
 
@@ -131,7 +131,7 @@ def _drop_empty(found: Learned) -> None:
             found.drop(place, "nothing was asked for after its login")
 
 
-def _settle(found: Learned, connections: Learned, ends: Ends, *, unread: bool) -> None:
+def _settle(found: Learned, connections: Learned, seen: Seen, *, unread: bool) -> None:
     """Take what connections tell of the places that were learned; of the others, say why not."""
     learned: dict[tuple[str, End], list[Lesson]] = defaultdict(list)
     for place, lesson in found.places.items():
@@ -141,21 +141,22 @@ def _settle(found: Learned, connections: Learned, ends: Ends, *, unread: bool) -
         if several := learned.get((place.kind, end)):
             for lesson in several:
                 lesson.addresses |= connections.places[place].addresses
-        elif not unread or place.kind != "https" or end in ends.read:
+        elif not unread or place.kind != "https" or end in seen.read:
             why = "only its connection was seen, which says nothing of its requests"
             connections.drop(place, why)
-        elif end in ends.nameless:
+        elif end in seen.nameless:
             connections.drop(place, "its TLS handshake names no host, so it cannot pass unread")
         else:
             found.places[place._replace(kind="unread")] = connections.places[place]
 
 
-def _drop_wide(found: Learned, ends: Ends) -> None:
+def _drop_wide(found: Learned, seen: Seen) -> None:
     """Streams whose rule would let something else by that goes to the same host and port."""
     kinds = {(place.kind, *_end(place)) for place in found.places}
     for place in [each for each in found.places if each.kind == "tcp"]:
         end = _end(place)
-        if end in ends.tls and not kinds & {("https", *end), ("unread", *end)}:
+        if end in seen.tls and not kinds & {("https", *end), ("unread", *end)}:
             found.drop(place, "a rule for it would pass TLS to the same port unread")
         elif ("ssh", *end) in kinds:
+            found.places[place].items.pop(("silent",), None)  # the gateway takes silent clients
             found.drop(place, "a rule for it would pass SSH of silent clients unread")

@@ -21,7 +21,8 @@ type Kind = Literal["https", "http", "unread", "tcp", "ssh", "program", "tool"]
 type Section = Literal["network", "shell", "tools"]
 type Item = tuple[str, ...]
 """One thing that is allowed at a place. HTTP: a method, a path, and the keys of an API as JSON.
-SSH: a key and its value. Programs: their intents. () is the place by itself."""
+SSH: a key and its value. Programs: their intents. Connections: what they speak. () is nothing
+but the place."""
 
 GRAVE = frozenset(
     {"mining", "tunnel", "reverse-shell", "remote-code", "scan", "ssh.forward-remote"}

@@ -26,14 +26,14 @@ from tests.unit.policy.records import get, record
 
 OBSERVE = """
 mode: observe
-shell: {default: deny, rules: [{name: never-run, deny: [never]}]}
+shell: {default: deny, rules: [{name: never-run, deny: [never, "/usr/sbin/x"]}]}
 tools: {default: deny, rules: [{name: asked, ask: [Ask]}]}
 network:
   rules:
     - {name: never, deny: any, hosts: [bad.test]}
 """
 MINING = (Finding("mining", "stratum-v1", "mining.subscribe", "the body"),)
-PROTOCOLS: list[Protocol] = ["tls", "unknown", "ssh", "http", "socks"]
+PROTOCOLS: list[Protocol] = ["tls", "unknown", "silent", "ssh", "http", "socks"]
 KINDS: list[SshKind] = [
     "login", "exec", "shell", "pty", "env", "subsystem", "local-forward", "agent", "write-file",
 ]  # fmt: skip
@@ -59,7 +59,7 @@ def connections(draw: st.DrawFn) -> Connect:
 @st.composite
 def programs(draw: st.DrawFn) -> Execute:
     """A program that is run."""
-    path = draw(st.sampled_from(["/usr/bin/x", "/src/x", "never", "/src/[x]"]))
+    path = draw(st.sampled_from(["/usr/bin/x", "/usr/sbin/x", "/src/x", "never", "/src/[x]"]))
     return Execute(path, (path, *draw(st.lists(words, max_size=3))), "/src")
 
 

@@ -332,3 +332,25 @@ def test_a_guard_that_lets_private_addresses_by_finds_nothing(policy: Write) -> 
     seen = Connect("db.test", 5432, address="10.0.0.5")
     found = learn(_recorded(lenient, seen), private=True)
     assert [place.name for place in found.places] == ["db.test"]
+
+
+def test_no_rule_is_learned_for_what_a_rule_refuses_elsewhere(policy: Write) -> None:
+    """A base name stands for all system folders, so it may not be learned from another of them."""
+    observe = policy("""
+    mode: observe
+    shell: {default: deny, rules: [{name: own, ask: ["/usr/sbin/x"]}]}
+    """)
+    found = learn(_recorded(observe, _ran("/usr/bin/x"), _ran("/usr/sbin/x"), _ran("/usr/bin/y")))
+    assert [place.name for place in found.places] == ["y"]
+    assert "a rule refuses the same program with the same arguments" in found.skipped
+
+
+def test_silent_clients_are_the_gateways(observe: Policy) -> None:
+    seen: list[Request] = [
+        Connect("box.test", 22, protocol="silent"),
+        Connect("box.test", 22, protocol="ssh"),
+        SshChannel("box.test", 22, "me", "exec", "ls"),
+    ]
+    found = learn(_recorded(observe, *seen))
+    assert [place.kind for place in found.places] == ["ssh"]
+    assert found.skipped == {}

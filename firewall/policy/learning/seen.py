@@ -1,12 +1,14 @@
-"""What a whole log says of each host and port, whatever became of the requests there."""
+"""What a whole log says of hosts, ports and programs, whatever became of each request."""
 
 import re
+from contextlib import suppress
 
 from firewall.policy.addresses import Scope, classify
 from firewall.policy.hosts import normalise
+from firewall.policy.learning.lessons import Place, Unnameable, lessons
 from firewall.policy.recorded import Recorded
-from firewall.requests import Connect, HttpRequest, Message, Request, SshChannel
-from firewall.verdict import Severity
+from firewall.requests import Connect, Execute, HttpRequest, Message, Request, SshChannel
+from firewall.verdict import Action, Severity, Verdict
 
 type End = tuple[str, int]
 """A host and a port."""
@@ -15,19 +17,26 @@ _ALERTS = re.compile(r"guards\.(?!private-addresses )\S+ is set to alert")
 """What reasons say of a guard that saw something and let it pass (`firewall.policy.decide`)."""
 
 
-class Ends:
+_DEFAULTS = frozenset({"default", "shell.default", "tools.default"})
+
+
+class Seen:
     """`bad` are the ends where something was found, and what; `tls` those that TLS was spoken to,
-    `nameless` those of them without a server's name; of `read` ones HTTP requests were seen."""
+    `nameless` those of them without a server's name; of `read` ones HTTP requests were seen.
+    `refused` are the places of programs that a rule refused to run, or asked about."""
 
     def __init__(self) -> None:
         self.bad: dict[End, str] = {}
         self.tls: set[End] = set()
         self.nameless: set[End] = set()
         self.read: set[End] = set()
+        self.refused: set[Place] = set()
 
     def note(self, each: Recorded) -> None:
         """Take in one more record."""
         request = each.request
+        if isinstance(request, Execute) and not is_gap(each.verdict):
+            self._refused(request)
         end = _end(request)
         if end is None:
             return
@@ -38,6 +47,16 @@ class Ends:
         elif isinstance(request, Connect) and request.protocol == "tls":
             self.tls.add(end)
             self.nameless |= set() if request.sni else {end}
+
+    def _refused(self, request: Execute) -> None:
+        with suppress(Unnameable):
+            place, _ = lessons(request)[0]
+            self.refused.add(place)
+
+
+def is_gap(verdict: Verdict) -> bool:
+    """Whether no rule says anything of what was asked."""
+    return verdict.action is Action.ALLOW or verdict.rule in _DEFAULTS
 
 
 def private_address(request: Request) -> set[str]:

@@ -60,7 +60,7 @@ class Judge:
         redaction_key: bytes | None = None,
     ) -> None:
         self.policy = policy
-        self.vault = Vault()
+        self.vault = Vault(watched=policy.watched)
         self.desk = desk
         self.quarantined: Verdict | None = None
         self.alarm: Alarm = _nobody

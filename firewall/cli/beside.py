@@ -1,6 +1,7 @@
 """`firewall sidecar serve`: the gate in the network namespace of its agent."""
 
 import os
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.holding import parse_labels
 from firewall.sandbox import Authority, SandboxError
 from firewall.sidecar.sockets import Finder, opened, proxies
+
+_RESOLV = Path("/etc/resolv.conf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,19 @@ def _serve(plan: Plan, told: Beside, *, live: bool) -> None:
         for each in listeners:
             house.gate.serve_explicit(each)
         signals.listen(lambda number, _: signalled(house, number))
+        _warn_of_suffixes(_RESOLV.read_text(errors="replace") if _RESOLV.exists() else "")
         say(f"policy {plan.policy.name} in force; HTTP and SOCKS5 proxy on port {told.port}")
         house.loop.run()
     house.teller.summarise(str(plan.audit))
+
+
+def _warn_of_suffixes(resolv: str) -> None:
+    """Every name has an address here, also the first that a resolver makes of another (ndots in
+    resolv.conf(5)), and so the one that was meant would never be asked for."""
+    found = re.search(r"^options\b.*\bndots:(\d+)", resolv, re.MULTILINE)
+    if found and int(found[1]) > 1:
+        say(
+            f"resolv.conf has ndots:{found[1]}: example.com is asked for with a suffix first, and"
+            " is found there; in Kubernetes write into the pod's spec:"
+            ' dnsConfig: {options: [{name: ndots, value: "1"}]}'
+        )

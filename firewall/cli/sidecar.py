@@ -40,11 +40,24 @@ def init(
     from firewall.sidecar.rules import Settings, install
 
     try:
-        install(Settings(uid, tuple(inbound or ()), transparent=not explicit))
+        whole = install(Settings(uid, tuple(inbound or ()), transparent=not explicit))
     except (OSError, ValueError) as error:
         typer.echo(f"firewall: {error}", err=True)
         raise typer.Exit(FAILED) from None
     typer.echo(f"only user {uid} has a way out of this network")
+    if not whole:
+        typer.echo("but this kernel holds no frames back: give the agent no CAP_NET_RAW", err=True)
+
+
+@app.command()
+def check(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests of Kubernetes.")],
+) -> None:
+    """Say what would let a pod's agent past the gate beside it."""
+    from firewall.cli.pods import checked
+
+    results = [checked(each) for each in manifests]
+    raise typer.Exit(0 if all(results) else FAILED)
 
 
 @app.command()
@@ -58,7 +71,7 @@ def serve(
     ] = None,
     authority: Annotated[
         Path | None,
-        typer.Option(help="A folder with tls.crt and tls.key of the authority to use."),
+        typer.Option(help="A folder with tls.crt and tls.key of the authority to use, if there."),
     ] = None,
     log: LogOption = None,
     metrics: MetricsOption = None,

@@ -164,6 +164,16 @@ def _inject(placed: Placed) -> Iterator[Problem]:
         yield from (placed.problem(fault, *where) for where, fault in found)
 
 
+def _secrets(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    if rule.secrets is not None and not rule.allow:
+        fault = Fault(f"rule {rule.name} is a deny; secrets: allow is an exception", "no secrets")
+        yield placed.problem(fault, "secrets")
+    elif rule.secrets is not None and not rule.reason:
+        what = f"rule {rule.name} lets secrets leave and does not say why"
+        yield placed.problem(Fault(what, "reason: why they may"), "secrets")
+
+
 def _same_secrets(rules: list[Placed]) -> Iterator[Problem]:
     injects = [(each, inject) for each in rules for inject in each.rule.inject or ()]
     meant = [(injection(inject, each.where), each.rule.name) for each, inject in injects]
@@ -257,8 +267,8 @@ def _metadata(placed: Placed) -> Iterator[Problem]:
 
 
 _EACH = (
-    _kind, _after, _http_keys, _tls, _tool_calls, _inject, _limits, _ssh, _login, _hosts,
-    _registries, _metadata,
+    _kind, _after, _http_keys, _tls, _tool_calls, _inject, _limits, _secrets, _ssh, _login,
+    _hosts, _registries, _metadata,
 )  # fmt: skip
 
 

@@ -15,7 +15,10 @@ from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.calls import Calls
 from firewall.policy.carried import misplaced
 from firewall.policy.channels import wanted
+from firewall.policy.guards import weighed
 from firewall.policy.hosts import normalise, read_host
+from firewall.policy.leaks import Excuses, excusable
+from firewall.policy.leaks import remedy as keep_in
 from firewall.policy.lists import Listed
 from firewall.policy.names import answered, contradiction, nameless, tunnel
 from firewall.policy.obligations import obligations
@@ -26,7 +29,6 @@ from firewall.requests import (
     Connect,
     Execute,
     Finding,
-    FindingKind,
     HttpRequest,
     Message,
     Protocol,
@@ -36,15 +38,6 @@ from firewall.requests import (
     ToolCall,
 )
 from firewall.verdict import Action, Obligations, Severity, Verdict
-
-# protocol-mismatch has no key in the language: bytes that contradict themselves are never right.
-GUARD_OF: dict[FindingKind, str] = {
-    "mining": "mining",
-    "tunnel": "tunnels",
-    "ssh-reverse-forwarding": "ssh-reverse-forwarding",
-    "protocol-mismatch": "protocol-mismatch",
-    "secret": "secrets",
-}
 
 _REASON_LIMIT = 1000
 """Characters of a reason; names and paths come from clients and can be long."""
@@ -66,6 +59,7 @@ class Decider:
         rules = [Rule(each, resolved.labels) for each in resolved.rules]
         rules.sort(key=lambda rule: rule.name)
         self._allows = index(rule for rule in rules if rule.document.action == "allow")
+        self._excuses = Excuses(rules)
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
         self._obligations = lru_cache(1024)(partial(obligations, whole=resolved.limits))
         self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
@@ -81,22 +75,25 @@ class Decider:
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         """Judge a request; see `Policy.decide`."""
         alerts: _Alerts = []
-        verdict = self._findings(request.findings, alerts) if request.findings else None
+        verdict = self._findings(request, actor, alerts, past) if request.findings else None
         if verdict is None:
             verdict = self._judges[type(request)](request, actor, alerts, past)
         return _with_alerts(verdict, alerts) if alerts else verdict
 
-    def _findings(self, findings: Sequence[Finding], alerts: _Alerts) -> Verdict | None:
+    def _findings(
+        self, request: Request, actor: Actor, alerts: _Alerts, past: Past
+    ) -> Verdict | None:
         """The first finding that is blocked; those that only alert are written down."""
+        findings: Sequence[Finding] = request.findings
+        if any(map(excusable, findings)) and self._excuses.cover(request, actor.program, past):
+            findings = [each for each in findings if not excusable(each)]
         blocked = None
         for finding in findings:
-            guard, severity = GUARD_OF[finding.kind], Severity.CRITICAL
-            if finding.confidence == "suspicious":
-                guard, severity = "suspicious", Severity.WARNING
-            elif guard == "protocol-mismatch" and finding.confidence != "certain":
-                severity = Severity.WARNING
+            guard, severity = weighed(finding)
             reason = f"{finding.name}: {finding.evidence} ({finding.where}; {finding.confidence})"
             remedy = remedies.malformed(finding)
+            if excusable(finding):
+                remedy = keep_in(finding, getattr(request, "host", ""), self._guards.get("secrets"))
             blocked = blocked or self._guard(guard, reason, severity, alerts, remedy)
         return blocked
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from firewall.policy.actchecks import check_acts, check_names, placed_programs, placed_tools
 from firewall.policy.actloading import resolved_shell, resolved_tools, shadowed
@@ -24,6 +25,7 @@ from firewall.policy.lists import parse_list, read_list
 from firewall.policy.overlap import compare
 from firewall.policy.redact import terms as redaction_terms
 from firewall.policy.resolved import Guard, Learned, Resolved, ResolvedList, ResolvedRule
+from firewall.policy.secrets import watched
 from firewall.policy.sources import Origin, SourceError, resolve
 from firewall.policy.ssh import terms
 from firewall.policy.suggest import closest
@@ -171,6 +173,10 @@ def _resolve(
         gpu=gpu,
         lists=tuple(lists),
         redaction=redaction_terms(file.document.audit for file in files),
+        watched=watched(
+            [file.document.secrets for file in files],
+            [(each.tool, urlsplit(each.url).hostname or "") for each in learned.learned],
+        ),
         sources=tuple(str(file.path) for file in files),
         learned=tuple(learned.learned),
         notes=(
@@ -336,6 +342,7 @@ def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> Resolved
         tool_calls=rule.tool_calls is not None,
         inject=tuple(injection(each, placed.where) for each in rule.inject or ()),
         limits=limits_of(rule.limits, rule.name, _limit_places(placed)),
+        secrets=rule.secrets is not None,
         after=rule.after,
         valid=rule.valid,
         labels=rule.wanted,

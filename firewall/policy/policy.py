@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from firewall.actor import Actor
-from firewall.credentials import Injection, Secret
+from firewall.credentials import Injection, Secret, Watched
 from firewall.deeds import NOTHING, Did, Past
 from firewall.policy.bundle import Trust
 from firewall.policy.decide import Decider
@@ -31,8 +31,8 @@ class Policy:
     (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
     those that are known, and `remembers` which deeds its rules refer to. `gpu` says what may use
     the GPUs, `limits` what may pass within a time, `redaction` what is a secret here and never
-    recorded, and `secrets` what the firewall holds for the agent. `version` is a bundle's (0: it is
-    none).
+    recorded, `secrets` what the firewall holds for the agent, and `watched` what else must not
+    leave. `version` is a bundle's (0: it is none).
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -54,6 +54,7 @@ class Policy:
         self.command_arguments: Mapping[str, str] = MappingProxyType(resolved.tools.commands)
         self.gpu: GpuPolicy = resolved.gpu
         self.redaction: Terms = resolved.redaction
+        self.watched: Watched = resolved.watched
         self.remembers: frozenset[Did] = resolved.remembers()
         whole = (each for rule in resolved.rules for each in rule.limits)
         self.limits: tuple[Limit, ...] = tuple(dict.fromkeys((*resolved.limits, *whole)))

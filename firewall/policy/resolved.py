@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from firewall.credentials import Injection
+from firewall.credentials import Injection, Watched
 from firewall.deeds import Did
 from firewall.policy.acts import Choice, ExactCall, ExactRun, OpaqueChoice
 from firewall.policy.after import After
@@ -39,7 +39,8 @@ class _Held(_Frozen):
 class ResolvedRule(_Held):
     """A rule with its hosts and ports filled in. No ports means every port (denies only).
 
-    `trusted` relays SSH unread; `ssh` says what may be asked for inside it.
+    `trusted` relays SSH unread; `ssh` says what may be asked for inside it. `secrets` excuses
+    secrets in what it allows.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ResolvedRule(_Held):
     tool_calls: bool = False
     inject: tuple[Injection, ...] = ()
     limits: tuple[Limit, ...] = ()
+    secrets: bool = False
     after: After | None = None
 
 
@@ -152,6 +154,7 @@ class Resolved(_Frozen):
     gpu: GpuPolicy = GpuPolicy()
     lists: tuple[ResolvedList, ...] = ()
     redaction: Terms = Terms()
+    watched: Watched = Watched()
     version: int = 0
     signers: str = ""
     sources: tuple[str, ...] = ()

@@ -128,14 +128,21 @@ class Gate:
 
     def replace_policy(self, policy: Policy) -> None:
         """Judge by another policy from the next request on, with its secrets read anew."""
-        self.judge.vault = self.judge.vault.renewed(policy.secrets)
+        self.judge.vault = self.judge.vault.renewed(policy.secrets, policy.watched)
         self.judge.policy = policy
         self._resolver.pinned = policy.names
         self.depth.update()
         self.metrics.policy(policy.name, policy.digest)
-        troubles = self.judge.vault.troubles
+        troubles = (*self.judge.vault.troubles, *self.judge.vault.unmarked)
         told = {"unreadable": list(troubles)} if troubles else {}
         self.judge.note("policy", {**policy.facts(), **told})
+
+    def look_at_marked(self) -> None:
+        """Look for what stands in marked files by now as well."""
+        vault = self.judge.vault.looked_again()
+        if vault is not self.judge.vault:
+            self.judge.vault = vault
+            self.depth.update()
 
     def cut(self) -> int:
         """End every flow that leads somewhere; returns how many there were.
@@ -291,7 +298,7 @@ class Gate:
 
     def _setup(self) -> Setup:
         policy, shut = self.judge.policy.dump(), self.judge.quarantined
-        done, vault = self.judge.done(), tuple(self.judge.vault.dump())
+        done, vault = self.judge.done(), self.judge.vault.dump()
         return replace(self._setup_base, policy=policy, quarantined=shut, deeds=done, vault=vault)
 
     def _hand_over(self, given: Handover, client: socket.socket) -> bool:

@@ -57,7 +57,7 @@ class Setup:
     desk: str = ""
     approvals: str = ""
     deeds: tuple[Deed, ...] = ()
-    vault: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    vault: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,6 @@ def decode_setup(body: dict[str, Any]) -> Setup:
             "quarantined": verdict,
             "addons": tuple(body["addons"]),
             "deeds": decode_deeds(body),
-            "vault": tuple(body["vault"]),
         }
     )
 

@@ -67,10 +67,14 @@ class Authority:
     def adopt(cls, directory: Path, given: Path) -> None:
         """Make the authority in `given`, as tls.crt and tls.key, that of `directory`.
 
-        These are the names of a Kubernetes Secret of the type kubernetes.io/tls. Raises
-        SandboxError where they are no authority, or do not belong together.
+        These are the names of a Kubernetes Secret of the type kubernetes.io/tls; where it is
+        optional and there is none, nothing is done. Raises SandboxError where they are no
+        authority, or do not belong together.
         """
-        pem = _given(given / "tls.key", given / "tls.crt")
+        key, certificate = given / "tls.key", given / "tls.crt"
+        if not (key.exists() or certificate.exists()):
+            return
+        pem = _given(key, certificate)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = directory / _FILE
         if not path.exists() or path.read_bytes() != pem:

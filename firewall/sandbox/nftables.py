@@ -28,7 +28,8 @@ _SUBSYSTEM = 10 << 8
 _NEW_TABLE, _NEW_CHAIN, _NEW_RULE = _SUBSYSTEM | 0, _SUBSYSTEM | 3, _SUBSYSTEM | 6
 _DELETE_TABLE = _SUBSYSTEM | 2
 _BATCH_BEGIN, _BATCH_END = 16, 17
-_INET = 1
+INET, NETDEV = 1, 5
+"""Families of tables: what passes the IP stack, and what passes an interface."""
 _VERDICT_REGISTER, _REGISTER = 0, 1
 _META_OIF, _META_IIF, _META_SKUID, _META_NFPROTO, _META_L4PROTO = 5, 4, 10, 15, 16
 _CT_STATE, _CT_STATUS, _CT_MARK = 0, 2, 3
@@ -44,19 +45,35 @@ _CREATE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where a chain stands: which packets pass it, and in what order (enum nf_inet_hooks)."""
+    """Where a chain stands: which packets pass it, and in what order.
+
+    `number` is one of enum nf_inet_hooks, or with an `interface` of enum nf_dev_hooks.
+    """
 
     number: int
     priority: int
     kind: str = "filter"
+    interface: str = ""
+
+    @property
+    def family(self) -> int:
+        """Of the table whose chain it is."""
+        return NETDEV if self.interface else INET
 
 
 PREROUTING = Hook(0, -150)
 INPUT = Hook(1, 0)
 FORWARD = Hook(2, 0)
 OUTPUT = Hook(3, 0)
+POSTROUTING = Hook(4, 300)
+"""After all that changes packets (NF_IP_PRI_LAST is reserved for conntrack's own)."""
 OUTPUT_NAT = Hook(3, -101, "nat")
 """Before everybody else's (-100): the first to change a destination is the only one."""
+
+
+def egress(interface: str) -> Hook:
+    """What leaves an interface, frames of packet sockets too (Linux 5.16)."""
+    return Hook(1, 0, interface=interface)
 
 
 def _number(kind: int, value: int) -> bytes:
@@ -154,15 +171,17 @@ def owned() -> bytes:
     return _meta(_META_SKUID) + _compare(bytes(4), _AT_LEAST)
 
 
-def owner(uid: int) -> bytes:
-    """Match packets of a socket that a process of this user made (nft(8), `meta skuid`)."""
-    return _meta(_META_SKUID) + _compare(_word(uid))
+def owner(uid: int, *, yes: bool = True) -> bytes:
+    """Match packets of a socket that a process of this user made, or one of another user.
+
+    Neither matches what nobody holds (nft(8), `meta skuid`).
+    """
+    return _meta(_META_SKUID) + _compare(_word(uid), _EQUAL if yes else _NOT_EQUAL)
 
 
-def redirected(*, yes: bool = True) -> bytes:
-    """Match packets of a connection whose destination was changed, or was not."""
-    load = _conntrack(_CT_STATUS) + _masked(_word(_DESTINATION_CHANGED))
-    return load + _compare(bytes(4), _NOT_EQUAL if yes else _EQUAL)
+def direct() -> bytes:
+    """Match packets of a connection whose destination was not changed."""
+    return _conntrack(_CT_STATUS) + _masked(_word(_DESTINATION_CHANGED)) + _compare(bytes(4))
 
 
 def answering() -> bytes:
@@ -215,14 +234,14 @@ def tproxy(address_family: int, port: int) -> bytes:
     return load + _expression("tproxy", _number(1, address_family), _number(3, _REGISTER))
 
 
-def new_table(table: str) -> Message:
-    """Make a table of the family inet (IPv4 and IPv6)."""
-    return Message(_NEW_TABLE, _CREATE, _general(_INET) + text(1, table))
+def new_table(table: str, family: int = INET) -> Message:
+    """Make a table."""
+    return Message(_NEW_TABLE, _CREATE, _general(family) + text(1, table))
 
 
-def without_table(table: str) -> list[Message]:
+def without_table(table: str, family: int = INET) -> list[Message]:
     """Remove a table, if there is one: it is made first, as only what is there can be removed."""
-    body = _general(_INET) + text(1, table)
+    body = _general(family) + text(1, table)
     return [
         Message(_NEW_TABLE, NLM_F_CREATE | NLM_F_ACK, body),
         Message(_DELETE_TABLE, NLM_F_ACK, body),
@@ -231,21 +250,22 @@ def without_table(table: str) -> list[Message]:
 
 def new_chain(table: str, chain: str) -> Message:
     """Make a chain that other chains go to."""
-    return Message(_NEW_CHAIN, _CREATE, _general(_INET) + text(1, table) + text(3, chain))
+    return Message(_NEW_CHAIN, _CREATE, _general(INET) + text(1, table) + text(3, chain))
 
 
 def new_base_chain(table: str, chain: str, hook: Hook, policy: int = DROP) -> Message:
     """Make a chain that every packet passes at `hook`; `policy` is for what no rule ends."""
-    place = nested(4, _number(1, hook.number), _number(2, hook.priority))
+    interface = [text(3, hook.interface)] if hook.interface else []
+    place = nested(4, _number(1, hook.number), _number(2, hook.priority), *interface)
     names = text(1, table) + text(3, chain)
-    body = _general(_INET) + names + place + _number(5, policy) + text(7, hook.kind)
+    body = _general(hook.family) + names + place + _number(5, policy) + text(7, hook.kind)
     return Message(_NEW_CHAIN, _CREATE, body)
 
 
-def new_rule(table: str, chain: str, *expressions: bytes) -> Message:
+def new_rule(table: str, chain: str, *expressions: bytes, family: int = INET) -> Message:
     """Append a rule to a chain."""
     names = text(1, table) + text(2, chain)
-    body = _general(_INET) + names + nested(4, *expressions)
+    body = _general(family) + names + nested(4, *expressions)
     return Message(_NEW_RULE, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, body)
 
 

@@ -73,6 +73,6 @@ def request(family: int, port: int) -> bytes:
 def ends(body: bytes) -> tuple[Endpoint, Endpoint]:
     """Source and destination in a struct inet_diag_msg."""
     family, near, far, source, target = _MESSAGE.unpack_from(body)
-    size = 16 if family == socket.AF_INET6 else 4
-    texts = (unmapped(socket.inet_ntop(family, each[:size])) for each in (source, target))
-    return (next(texts), near), (next(texts), far)
+    kind, size = (socket.AF_INET6, 16) if family == socket.AF_INET6 else (socket.AF_INET, 4)
+    here, there = (unmapped(socket.inet_ntop(kind, each[:size])) for each in (source, target))
+    return (here, near), (there, far)

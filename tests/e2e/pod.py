@@ -99,8 +99,12 @@ class Pod:
 
     def init(self, *more: str, capabilities: str = "net_admin") -> subprocess.CompletedProcess[str]:
         """`firewall sidecar init`, as the manifest runs it: root, with one capability."""
+        return self.with_capabilities(capabilities, *FIREWALL, "sidecar", "init", *more)
+
+    def with_capabilities(self, capabilities: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run something as root with these capabilities alone."""
         return subprocess.run(
-            [*self.enter(), *_as(0, capabilities), *FIREWALL, "sidecar", "init", *more],
+            [*self.enter(), *_as(0, capabilities), *words],
             check=False, capture_output=True, text=True, env=self.workplace.environment,
         )  # fmt: skip
 
@@ -125,6 +129,11 @@ class Pod:
         self.gate = None
         return status
 
+    def as_the_gate(self, script: str) -> str:
+        """What a Python script prints, run as the gate's user."""
+        words = [*self.enter(), *_as(UID, ""), sys.executable, "-c", script]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
     def enter(self, *more: str) -> list[str]:
         return ["nsenter", "-t", str(self.pid), "--net", *more, "--"]
 
@@ -141,8 +150,7 @@ class Pod:
         """
         mark = f"mark-{next(self._marks)}"
         send = f"import socket as s; s.socket(2, 2).sendto(b'{mark}', ('{SERVER}', 9))"
-        words = [*self.enter(), *_as(UID, ""), sys.executable, "-c", send]
-        subprocess.run(words, check=True)
+        self.as_the_gate(send)
         eventually(lambda: f"{mark}\n" in self._log.read_text())
         before = self._log.read_text().partition(f"{mark}\n")[0]
         lines = re.split(r"mark-\d+\n", before)[-1].splitlines()

@@ -15,6 +15,7 @@ from tests.e2e import clients, pod
 from tests.e2e.conftest import FIREWALL, needs
 from tests.e2e.pod import METRICS, SERVER, SERVER6, Pod
 from tests.e2e.servers import Certificates
+from tests.waiting import PATIENCE
 
 pytestmark = [
     needs("curl", "dig", "git", "ssh", "nginx", "unshare", "nsenter", "setpriv", "ip"),
@@ -30,7 +31,6 @@ network:
   rules:
     - {{name: web, allow: https, hosts: [origin.test, raw.test], methods: [GET],
        addresses: [{SERVER}/32, "2001:db8::5/128"]}}
-    - {{name: plain, allow: tcp, hosts: [origin.test], ports: [7007], addresses: [{SERVER}/32]}}
 """
 PLACES = ((int(socket.AF_INET), SERVER), (int(socket.AF_INET6), SERVER6))
 
@@ -57,6 +57,26 @@ s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(("eth0", 0x88b5))
 s.send(b"\\xff" * 6 + bytes(6) + b"\\x88\\xb5" + b"secret" * 10)
 """
+QUESTION = "abcd010000010000000000000673656372657404746573740000010001"
+CLAIM = f"""
+import socket
+for kind, place in (
+    (socket.SOCK_DGRAM, ("2001:db8::53", 53)),
+    (socket.SOCK_STREAM, ("{SERVER6}", 443)),
+    (socket.SOCK_STREAM, ("::1", 3128)),
+):
+    with socket.socket(socket.AF_INET6, kind) as s:
+        s.setsockopt(socket.IPPROTO_IPV6, 78, 1)
+        s.bind(("2001:db8:dead::1", 0))
+        s.settimeout(0.5)
+        try:
+            s.connect(place)
+            s.send(bytes.fromhex("{QUESTION}"))
+            s.recv(1)
+        except OSError as error:
+            print(error)
+"""
+"""Clients that say they are elsewhere, one of whom asks for the address of secret.test."""
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +86,8 @@ def here(certificates: Certificates) -> Iterator[Pod]:
         # That the witness sees what leaves, and that without rules it would.
         assert made.curl(f"http://{SERVER}/hello") == "hello from nginx\n200"
         assert f"tcp {SERVER} 80" in made.left()
+        frame = made.agent(clients.SYSTEM_PYTHON, "-c", FRAME, capabilities="net_raw")
+        assert (frame.stderr, made.left()) == ("", ["frame 88b5"])
         assert made.init("--inbound", str(METRICS)).returncode == 0
         made.start(workplace.policy(POLICY))
         yield made
@@ -136,42 +158,87 @@ time.sleep(1)
 
 
 def test_what_is_neither_tcp_nor_udp_does_not_leave(here: Pod) -> None:
-    """Raw sockets, and frames past the IP stack, by one who may make them."""
+    """Raw sockets, by one who may make them."""
     here.left()
     done = here.agent(clients.SYSTEM_PYTHON, "-c", SEND, capabilities="net_raw")
     assert "PermissionError" in done.stdout, done
+
+
+def test_frames_past_the_ip_stack_do_not_leave_where_the_kernel_can_hold_them(here: Pod) -> None:
+    here.left()
+    held = "holds no frames back" not in here.init("--inbound", str(METRICS)).stderr
+    done = here.agent(clients.SYSTEM_PYTHON, "-c", FRAME, capabilities="net_raw")
+    assert here.left() == ([] if held else ["frame 88b5"]), done
+
+
+def test_a_socket_bound_to_an_interface_takes_no_other_road(here: Pod) -> None:
+    """Such a packet is not led to loopback; the wall must hold it without the other table, too."""
+    script = f"""
+import socket
+for family, host, local in ((2, "{SERVER}", "127.0.0.1"), (10, "{SERVER6}", "::1")):
+    for kind in ((socket.SOCK_DGRAM, 0), (socket.SOCK_STREAM, 0), (socket.SOCK_STREAM, 262)):
+        for place in (host, local):
+            with socket.socket(family, *kind) as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+                s.settimeout(0.2)
+                try:
+                    s.connect((place, 443))
+                    s.send(b"secret")
+                except OSError:
+                    pass
+"""
+    alone = (
+        "from firewall.sandbox import nftables as n; from firewall.sidecar.rules import TABLE;"
+        "n.commit(n.without_table(TABLE, n.NETDEV))"
+    )
+    here.left()
+    here.with_capabilities("net_admin", sys.executable, "-c", alone)
+    try:
+        assert here.agent(clients.SYSTEM_PYTHON, "-c", script).returncode == 0
+        assert here.left() == []
+    finally:
+        here.init("--inbound", str(METRICS))
+
+
+def test_no_answer_leaves_to_an_address_that_a_client_only_claims_to_have(here: Pod) -> None:
+    """IPv6 asks nobody whether a source is its own (ip(7), IP_FREEBIND): the gate's answers would
+    carry what the agent asked to wherever it says it is."""
+    here.left()
+    done = here.agent(clients.SYSTEM_PYTHON, "-c", CLAIM)
+    assert done.stdout.splitlines() == ["timed out"] * 3, done
     assert here.left() == []
 
 
-def test_nothing_that_is_closed_early_is_lost(here: Pod) -> None:
-    """The kernel goes on sending what was written to a socket that nobody holds any more."""
-    server = """
-import socket, time
-s = socket.create_server(("0.0.0.0", 7007), backlog=1)
+def test_what_the_gate_wrote_arrives_though_it_closed_the_socket(here: Pod) -> None:
+    """The kernel goes on sending then, from a socket that is nobody's any more."""
+    server = f"""
+import socket, sys
+s = socket.create_server(("{SERVER}", 7007))
 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 print("ready", flush=True)
 c = s.accept()[0]
-time.sleep(2)
+sys.stdin.readline()
 n = 0
 while data := c.recv(1 << 16):
     n += len(data)
 print(n)
 """
-    size = 3_000_000
     client = f"""
 import socket
-s = socket.create_connection(("origin.test", 7007))
-s.sendall(bytes({size}))
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+s.connect(("{SERVER}", 7007))
+s.setblocking(False)
+print(s.send(bytes(100_000)))
 s.close()
 """
-    listening = subprocess.Popen(
-        here.outside(sys.executable, "-c", server), stdout=subprocess.PIPE, text=True
-    )
-    with listening:
+    words = here.outside(sys.executable, "-c", server)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as listening:
         assert listening.stdout is not None
         assert listening.stdout.readline() == "ready\n"
-        assert here.agent(clients.SYSTEM_PYTHON, "-c", client).returncode == 0
-        assert listening.stdout.readline() == f"{size}\n"
+        sent = here.as_the_gate(client)
+        assert listening.communicate("read\n", PATIENCE)[0] == sent == "100000\n"
 
 
 def test_from_outside_only_the_named_port_is_reached(here: Pod) -> None:
@@ -229,6 +296,7 @@ def test_nothing_leaves_while_there_is_no_gate_and_the_next_one_serves_again(her
     assert here.agent("dig", "+tries=1", "+timeout=1", "@192.0.2.53", "x.test").returncode == 9
     done = here.agent(clients.SYSTEM_PYTHON, "-c", SEND, capabilities="net_raw")
     assert "PermissionError" in done.stdout, done
+    here.agent(clients.SYSTEM_PYTHON, "-c", CLAIM)
     assert "Could not resolve host" in here.curl("https://origin.test/hello")
     assert here.left() == []
     here.start(here.workplace.folder / "policy" / "policy.yaml")

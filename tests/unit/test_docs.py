@@ -43,9 +43,10 @@ def test_a_command_line_is_one_that_there_is(page: str, line: str) -> None:
     assert [each for each in options if each not in output] == []
 
 
-OTHERS = {"--network", "--net", "--subject", "--set"} | {
-    *("--write", "--rounds", "--seconds", "--other", "--cost", "--shape"),
-}
+OTHERS = {
+    "--cert", "--cost", "--net", "--network", "--other", "--rounds", "--seconds", "--set",
+    "--shape", "--subject", "--write",
+}  # fmt: skip
 """Options of other programs, and of the benchmarks."""
 
 

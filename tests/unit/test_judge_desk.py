@@ -7,6 +7,7 @@ import pytest
 import firewall.judge
 from firewall.actor import Actor
 from firewall.causes import Cause
+from firewall.credentials import KEYS_ALONE
 from firewall.deeds import Did, Past
 from firewall.judge import Judge
 from firewall.policy import Policy
@@ -30,6 +31,7 @@ class Asking:
     remembers: frozenset[Did] = frozenset()
     dated: bool = False
     redaction = Terms()
+    watched = KEYS_ALONE
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         return ASK

@@ -203,7 +203,8 @@ class Egress:
         with self._guard("egress_finding", refuse, known):
             judge.probe("http.egress_finding")
             asked = found.exchange.asked
-            message = Message(asked.host, asked.port, CARRIER, found.direction, found.findings)
+            place = (asked.host, asked.port)
+            message = Message(*place, CARRIER, found.direction, found.findings, asked)
             denied = await metering.spent(found.exchange, found.direction, found.size)
             found.verdict = denied or found.exchange.verdict
             if found.findings and denied is None:
@@ -246,10 +247,9 @@ class Egress:
             head = exchange.response.data
             told = state.vault.answer(head.reason, head.headers.fields)
             if findings := inspect_response(head.headers.fields) + told:
-                place = (state.asked.host, state.asked.port)
-                verdict = await self._road().ask(
-                    Message(*place, CARRIER, "received", findings), known
-                )
+                asked = state.asked
+                message = Message(asked.host, asked.port, CARRIER, "received", findings, asked)
+                verdict = await self._road().ask(message, known)
                 if not verdict.allowed:
                     refuse(verdict)
                     return
@@ -281,7 +281,7 @@ class Egress:
             findings = state.watch_message(direction, message.content)
             if findings:
                 place = (state.asked.host, state.asked.port)
-                found = Message(*place, "websocket", direction, findings)
+                found = Message(*place, "websocket", direction, findings, state.asked)
                 verdict = await self._road().ask(found, known)
                 if not verdict.allowed:
                     refuse(verdict)

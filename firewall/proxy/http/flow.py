@@ -9,11 +9,12 @@ from mitmproxy.proxy import layer
 
 from firewall.actor import Actor
 from firewall.charging import Meter
+from firewall.lookout import Lookout
 from firewall.protocols import Watch
 from firewall.proxy.handover import Handover
 from firewall.proxy.http.watching import BodyWatch
 from firewall.requests import Direction, Finding, HttpRequest, ToolCall
-from firewall.vault import Lookout, Vault
+from firewall.vault import Vault
 from firewall.verdict import Action, Severity, Verdict
 
 KEY = "firewall"

@@ -68,6 +68,7 @@ class Judging:
         carrier: str,
         direction: Direction,
         findings: Sequence[Finding],
+        asked: HttpRequest | None,
         settled: Answered,
         guard: Guard,
     ) -> None:
@@ -79,7 +80,7 @@ class Judging:
                 judge.probe("lane.message")
                 settled(self.standing(verdict))
 
-        self.decide(Message(*place, carrier, direction, tuple(findings)), settle)
+        self.decide(Message(*place, carrier, direction, tuple(findings), asked), settle)
 
     def another(self, guard: Guard, then: Callable[[str | None], None]) -> None:
         """Judge the next address that the policy would allow; None where there is no other.

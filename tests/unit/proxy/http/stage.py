@@ -25,6 +25,7 @@ from mitmproxy.certs import CertStore
 from mitmproxy.proxy.layers.tls import HTTP_ALPNS
 
 from firewall.actor import Actor
+from firewall.credentials import KEYS_ALONE
 from firewall.deeds import Did, Past
 from firewall.judge import Judge
 from firewall.proxy.handover import Handover, Traffic
@@ -57,6 +58,7 @@ class FakePolicy:
     remembers: frozenset[Did] = frozenset()
     dated: bool = False
     redaction = Terms()
+    watched = KEYS_ALONE
 
     bodies = False
     """Whether what bodies ask is judged."""

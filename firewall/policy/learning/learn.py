@@ -51,6 +51,8 @@ def learn(
     _drop_empty(found)
     _settle(found, connections, seen, unread=unread)
     _drop_wide(found, seen)
+    if denied:  # what was allowed is not learned, and must not be denied by what is
+        found.sections = {place.section for place in found.places}
     return found
 
 

@@ -150,6 +150,15 @@ def test_what_was_denied(policy: Write) -> None:
     assert list(learn(records, denied=True).places) == [Place("https", "a.test", 443)]
 
 
+def test_what_was_allowed_stays_allowed_by_what_was_denied(policy: Write, tmp_path: Path) -> None:
+    lenient = policy("tools: {default: deny}")
+    records = _recorded(lenient, _ran("/usr/bin/ls"), _call("Read", path="/x"))
+    learned = _loaded(written(learn(records, denied=True)), tmp_path)
+    assert learned.resolved.shell.default == "allow"
+    assert learned.resolved.tools.default == "deny"
+    assert [each.tools for each in learned.resolved.tools.rules] == [("Read",)]
+
+
 def test_the_command(observe: Policy, tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "log", "gate-0")
     seen = [record(1, get("a.test"), observe), record(2, get("bad.test"), observe)]

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from firewall.keyformats import FORMATS, Format
 
-type Coding = Literal["", "base64", "base32", "hex", "percent-encoding", "gzip"]
+type Coding = Literal["", "base64", "base32", "hex", "percent-encoding"]
 
 SHORTEST_NAME = 24
 """Characters of a name of DNS that can hold a key."""

@@ -76,7 +76,6 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 
 def _taken(host: str, port: int, error: OSError) -> OSError:
     return OSError(
-        error.errno,
         f"the gate cannot listen at {host}:{port}, where the rules lead: {error.strerror}; is"
-        " another gate here, or does the agent keep the port?",
+        " another gate here, or does the agent keep the port?"
     )

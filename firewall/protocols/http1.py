@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from firewall.protocols.heads import inspect_request
@@ -18,14 +18,20 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _FIRST_BYTES = re.compile(rb"[\r\n]{0,8}(?:\Z|%b{1,32}(?:\Z| ))" % _TOKEN)
 _REQUEST_LINE = re.compile(rb"(%b{1,32}) ([!-~\x80-\xff]+) HTTP/1\.[0-9]\r?\n" % _TOKEN)
 _HEAD_END = re.compile(rb"\n\r?\n")
-_STRICT_LINE = re.compile(rb"(%b{1,32}) ([!-~]+) (HTTP/1\.[01])" % _TOKEN)
-_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
+_STRICT_LINE = re.compile(rb"(%b{1,32}) ([!-~\x80-\xff]+) (HTTP/1\.[01])" % _TOKEN)
+"""Clients send names in UTF-8 as they stand, against RFC 9112 section 3.2; all read them alike."""
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
 FIELD = re.compile(rb"(%b+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
 """A header field or trailer without its line's end (RFC 9112 section 5)."""
 
-
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 """Python would refuse to read thousands of digits; an exabyte is enough."""
+BASIC_FIELDS = frozenset({b"host", b"content-length", b"transfer-encoding"})
+"""What tells whom a message is for and where it ends."""
+
+
+class TooLongError(ProtocolError):
+    """A head is longer than `LIMIT`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Head:
     """A request head. `length` counts its bytes: the body starts at `data[length:]`.
 
     `version` is "HTTP/1.0" or "HTTP/1.1". `headers` keep their order and spelling; values come
-    without the blanks around them.
+    without the blanks around them. Bytes of the target that are not UTF-8 are surrogates.
     """
 
     method: str
@@ -45,6 +51,10 @@ class Head:
     def values(self, name: bytes) -> list[bytes]:
         """All values of the header `name`, which is given in lower case."""
         return [value for key, value in self.headers if key.lower() == name]
+
+    def options(self) -> frozenset[bytes]:
+        """What Connection says, in lower case: fields named there are for the next hop alone."""
+        return _options(self.values(b"connection"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,10 @@ class AnswerHead:
     def values(self, name: bytes) -> list[bytes]:
         """All values of the header `name`, which is given in lower case."""
         return [value for key, value in self.headers if key.lower() == name]
+
+    def options(self) -> frozenset[bytes]:
+        """What Connection says, in lower case."""
+        return _options(self.values(b"connection"))
 
 
 def recognise(data: bytes) -> Answer:
@@ -120,8 +134,10 @@ def parse_head(data: bytes) -> Head | None:
     line = _STRICT_LINE.fullmatch(first)
     if line is None:
         raise ProtocolError("malformed request line; write METHOD target HTTP/1.1")
-    method, target, version = (part.decode("ascii") for part in line.groups())
+    method, target, version = (part.decode("utf-8", "surrogateescape") for part in line.groups())
     head = Head(method, target, version, tuple(_parse_fields(fields)), end + 4)
+    _check_target(head)
+    _check_options(head)
     _check_host(head)
     _check_framing(head)
     return head
@@ -150,7 +166,9 @@ def _head_end(data: bytes, start: int, what: str) -> int | None:
     end = data.find(b"\r\n\r\n", start, LIMIT)
     if end < 0:
         if len(data) >= LIMIT:
-            raise ProtocolError(f"the {what} head is longer than {LIMIT} bytes")
+            raise TooLongError(f"the {what} head is longer than {LIMIT} bytes")
+        if _HEAD_END.search(data, start):
+            raise ProtocolError(f"a line of the {what} head does not end with CR LF")
         return None
     return end
 
@@ -162,6 +180,27 @@ def _parse_fields(lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
         if field is None:
             raise ProtocolError(f"malformed header line {number}; write name: value")
         yield field[1], field[2].rstrip(b" \t")
+
+
+def _options(values: Iterable[bytes]) -> frozenset[bytes]:
+    """The options in the values of Connection (RFC 9110 section 7.6.1)."""
+    each = b",".join(values).lower().split(b",")
+    return frozenset(option.strip(b" \t") for option in each) - {b""}
+
+
+def _check_target(head: Head) -> None:
+    """No fragment, and `*` only where it means the server (section 3.2)."""
+    if "#" in head.target:
+        raise ProtocolError("a fragment in the request target; leave out # and what follows it")
+    if head.target == "*" and head.method != "OPTIONS":
+        raise ProtocolError("only OPTIONS asks for *; write a path")
+
+
+def _check_options(head: Head) -> None:
+    """The next server would drop what is named, and read the message otherwise. Answers name it by
+    mistake, and are framed anew."""
+    if named := head.options() & BASIC_FIELDS:
+        raise ProtocolError(f"Connection names {min(named).decode()}, which is not for one hop")
 
 
 def _check_host(head: Head) -> None:
@@ -178,5 +217,7 @@ def _check_framing(head: Head | AnswerHead) -> None:
         raise ProtocolError("both Content-Length and Transfer-Encoding; write one of them")
     if len(lengths) > 1 or any(not _LENGTH.fullmatch(each) for each in lengths):
         raise ProtocolError("malformed Content-Length; write one decimal number")
+    if codings and head.version == "HTTP/1.0":
+        raise ProtocolError("HTTP/1.0 knows no Transfer-Encoding; write Content-Length")
     if codings and [coding.lower() for coding in codings] != [b"chunked"]:
         raise ProtocolError("only Transfer-Encoding: chunked is understood")

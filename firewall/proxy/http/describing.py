@@ -77,6 +77,7 @@ def prepare(exchange: http.HTTPFlow, flow: Flow) -> None:
         request.headers.pop(name, None)
     if upgrade(request) != "websocket":
         _decline_upgrade(request)
+    _drop_hop_fields(request)
 
 
 def switches_to_websocket(exchange: http.HTTPFlow) -> bool:
@@ -94,12 +95,18 @@ def _decline_upgrade(request: http.Request) -> None:
     """RFC 9110, 7.8: Upgrade is for the next hop, which may ignore it. h2c would go unread."""
     for name in NOT_SWITCHED:
         request.headers.pop(name, None)
-    tokens = [each.strip() for each in str(request.headers.get("connection", "")).split(",")]
-    kept = [each for each in tokens if each and each.lower() not in NOT_SWITCHED]
-    if "connection" in request.headers:
-        request.headers["connection"] = ", ".join(kept) or "keep-alive"
-    if request.is_http2:
-        request.headers.pop("connection", None)
+
+
+def _drop_hop_fields(request: http.Request) -> None:
+    """RFC 9110, 7.6.1: what Connection names is for the next hop."""
+    tokens = [each.strip(" \t") for each in str(request.headers.get("connection", "")).split(",")]
+    wanted = {"close", "keep-alive"} | ({"upgrade"} & set(map(str.lower, request.headers)))
+    for name in {each.lower() for each in tokens if each} - {"upgrade"}:
+        request.headers.pop(name, None)
+    kept = [each for each in tokens if each.lower() in wanted and not request.is_http2]
+    request.headers.pop("connection", None)
+    if kept:
+        request.headers["connection"] = ", ".join(kept)
 
 
 def _require_plain(request: http.Request) -> None:

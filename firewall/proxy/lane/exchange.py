@@ -220,7 +220,7 @@ class Exchange:
         upstream.stream.abort()
         if self._received is not None:
             self._host.abort()
-        elif again and upstream.used and self._again and not self._answer:
+        elif again and upstream.used and self._again and not (self._answer or self._advice):
             self._host.reach(self._reached, fresh=True)
         else:
             self._host.unreachable(why)
@@ -263,7 +263,7 @@ class Exchange:
                 target.send(data)
         except OSError:
             if direction == "sent":
-                self._lost("the server closed the connection")
+                self._unsent()
             else:
                 self._host.abort()
             return
@@ -271,6 +271,13 @@ class Exchange:
             source.pause()
         if direction == "received":
             self._perhaps_complete()
+
+    def _unsent(self) -> None:
+        """The server takes no more; it may have answered before (RFC 9112, 9.6)."""
+        if "received" not in self._held:
+            self._arrived()
+        if self._upstream is not None and not self.over:
+            self._lost("the server closed the connection")
 
     def _perhaps_complete(self) -> None:
         assert self._received is not None

@@ -74,6 +74,8 @@ class Stream:
             server_side=name is None,
             server_hostname=name,
             do_handshake_on_connect=False,
+            # An answer without a length is whole only if its server says so (RFC 9112, 9.8).
+            suppress_ragged_eofs=name is None,
             session=session,
         )
         self._loop.watch(self._socket.fileno(), READ, self._ready)
@@ -174,8 +176,12 @@ class Stream:
         try:
             self._flush()
         except OSError:
-            self.abort()
-            self.drained()
+            self._out = b""
+            if not self._paused:
+                self.readable()  # what was said before is still to be read
+            if self.open:
+                self.abort()
+                self.drained()
             return
         if self._out:
             return

@@ -104,9 +104,10 @@ def _drop_hop_fields(request: http.Request) -> None:
     for name in {each.lower() for each in tokens if each} - {"upgrade"}:
         request.headers.pop(name, None)
     kept = [each for each in tokens if each.lower() in wanted and not request.is_http2]
-    request.headers.pop("connection", None)
     if kept:
         request.headers["connection"] = ", ".join(kept)
+    else:
+        request.headers.pop("connection", None)
 
 
 def _require_plain(request: http.Request) -> None:

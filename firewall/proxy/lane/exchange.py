@@ -5,6 +5,7 @@ judged. Neither side is read faster than the other takes it.
 """
 
 import contextlib
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -152,6 +153,9 @@ class Exchange:
             assert self._upstream is not None
             try:
                 data = self._upstream.stream.read()
+            except ssl.SSLEOFError:
+                self._ended(proven=False)
+                return
             except OSError as error:
                 self._lost(f"the server's connection failed: {error.strerror or error}")
                 return
@@ -192,16 +196,18 @@ class Exchange:
 
     def _answered(self, answer: AnswerHead, rest: bytes) -> None:
         body = messages.answer_body(self.head.method, answer)
+        self._closes = self._closes or isinstance(body, Open)
         received = Half("received", answer, body, self._vault)
         out, findings = received.take(rest)
         self._received = received
-        self._keeps = not messages.wants_close(answer) and not isinstance(body, Open)
-        before = messages.answer_bytes(answer, body, close=self._closes)
+        self._keeps = not messages.wants_close(answer)
+        before = messages.answer_bytes(answer, close=self._closes)
         told = (*inspect_response(answer.headers), *self._vault.fields(answer.headers))
         self._pass_on("received", before + out, (*told, *findings))
 
-    def _ended(self) -> None:
-        """The server has closed: the end of an answer without a length, or a cut."""
+    def _ended(self, *, proven: bool = True) -> None:
+        """The server has closed: the end of an answer without a length, or a cut. What its TLS
+        leaves open the client is to learn as well."""
         received = self._received
         if received is None:
             self._lost("the server closed the connection without an answer")
@@ -211,6 +217,7 @@ class Exchange:
         except ProtocolError:
             self._host.abort()
             return
+        self._host.client.farewell = proven
         self._pass_on("received", out, ())
 
     def _lost(self, why: str, *, again: bool = True) -> None:

@@ -95,12 +95,10 @@ def request_bytes(head: Head) -> bytes:
     return _head(first, _without(head.headers, _HOP | head.options()))
 
 
-def answer_bytes(answer: AnswerHead, body: Body, *, close: bool) -> bytes:
-    """A response's head as it is sent on: framed so that its end can be told."""
+def answer_bytes(answer: AnswerHead, *, close: bool) -> bytes:
+    """A response's head as it is sent on."""
     hop = _ANSWER_HOP | (answer.options() - BASIC_FIELDS)
     fields = _without(answer.headers, hop | (_FRAMING if answer.status == NO_CONTENT else _NONE))
-    if isinstance(body, Open):
-        fields.append((b"Transfer-Encoding", b"chunked"))
     if close:
         fields.append((b"Connection", b"close"))
     return _head(b"HTTP/1.1 %d %b" % (answer.status, answer.reason), fields)
@@ -142,7 +140,7 @@ class Half:
         self.body = body
         self._direction: Direction = direction
         self._head = head
-        self._chunked = not isinstance(body, Counted)
+        self._chunked = isinstance(body, Chunked)
         self._watch: BodyWatch | None = None
         self._vault = vault
 

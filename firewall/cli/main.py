@@ -65,7 +65,7 @@ def run(
     ] = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
-    inspect: InspectOption = "depth",
+    inspect: InspectOption = "fast",
     label: LabelOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
@@ -88,7 +88,7 @@ def serve(
     metrics: MetricsOption = None,
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
-    inspect: InspectOption = "depth",
+    inspect: InspectOption = "fast",
     label: LabelOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:

@@ -5,8 +5,9 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from firewall.protocols.heads import inspect_request
 from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
@@ -34,46 +35,50 @@ class TooLongError(ProtocolError):
     """A head is longer than `LIMIT`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A request head. `length` counts its bytes: the body starts at `data[length:]`.
+@dataclass(frozen=True)
+class _Fields:
+    """The fields of a head. `headers` keep their order and spelling; values come without the blanks
+    around them. `length` counts the head's bytes: the body starts at `data[length:]`."""
 
-    `version` is "HTTP/1.0" or "HTTP/1.1". `headers` keep their order and spelling; values come
-    without the blanks around them. Bytes of the target that are not UTF-8 are surrogates.
-    """
+    headers: tuple[tuple[bytes, bytes], ...]
+    length: int
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of the header `name`, which is given in lower case."""
+        return self._named.get(name, [])
+
+    @cached_property
+    def options(self) -> frozenset[bytes]:
+        """What Connection says, in lower case: fields named there are for the next hop alone (RFC
+        9110 section 7.6.1)."""
+        each = b",".join(self.values(b"connection")).lower().split(b",")
+        return frozenset(option.strip(b" \t") for option in each) - {b""}
+
+    @cached_property
+    def _named(self) -> dict[bytes, list[bytes]]:
+        named: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            named.setdefault(name.lower(), []).append(value)
+        return named
+
+
+@dataclass(frozen=True)
+class Head(_Fields):
+    """A request head. `version` is "HTTP/1.0" or "HTTP/1.1". Bytes of the target that are not UTF-8
+    are surrogates."""
 
     method: str
     target: str
     version: str
-    headers: tuple[tuple[bytes, bytes], ...]
-    length: int
-
-    def values(self, name: bytes) -> list[bytes]:
-        """All values of the header `name`, which is given in lower case."""
-        return [value for key, value in self.headers if key.lower() == name]
-
-    def options(self) -> frozenset[bytes]:
-        """What Connection says, in lower case: fields named there are for the next hop alone."""
-        return _options(self.values(b"connection"))
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHead:
-    """The head of a response, laid out like a request's."""
+@dataclass(frozen=True)
+class AnswerHead(_Fields):
+    """The head of a response."""
 
     version: str
     status: int
     reason: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-    length: int
-
-    def values(self, name: bytes) -> list[bytes]:
-        """All values of the header `name`, which is given in lower case."""
-        return [value for key, value in self.headers if key.lower() == name]
-
-    def options(self) -> frozenset[bytes]:
-        """What Connection says, in lower case."""
-        return _options(self.values(b"connection"))
 
 
 def recognise(data: bytes) -> Answer:
@@ -135,7 +140,7 @@ def parse_head(data: bytes) -> Head | None:
     if line is None:
         raise ProtocolError("malformed request line; write METHOD target HTTP/1.1")
     method, target, version = (part.decode("utf-8", "surrogateescape") for part in line.groups())
-    head = Head(method, target, version, tuple(_parse_fields(fields)), end + 4)
+    head = Head(tuple(_parse_fields(fields)), end + 4, method, target, version)
     _check_target(head)
     _check_options(head)
     _check_host(head)
@@ -156,7 +161,7 @@ def parse_answer(data: bytes) -> AnswerHead | None:
     if line is None:
         raise ProtocolError("malformed status line; an answer begins with HTTP/1.1 and a status")
     version, status, reason = line[1].decode("ascii"), int(line[2]), line[3] or b""
-    head = AnswerHead(version, status, reason, tuple(_parse_fields(fields)), end + 4)
+    head = AnswerHead(tuple(_parse_fields(fields)), end + 4, version, status, reason)
     _check_framing(head)
     return head
 
@@ -182,12 +187,6 @@ def _parse_fields(lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
         yield field[1], field[2].rstrip(b" \t")
 
 
-def _options(values: Iterable[bytes]) -> frozenset[bytes]:
-    """The options in the values of Connection (RFC 9110 section 7.6.1)."""
-    each = b",".join(values).lower().split(b",")
-    return frozenset(option.strip(b" \t") for option in each) - {b""}
-
-
 def _check_target(head: Head) -> None:
     """No fragment, and `*` only where it means the server (section 3.2)."""
     if "#" in head.target:
@@ -199,7 +198,7 @@ def _check_target(head: Head) -> None:
 def _check_options(head: Head) -> None:
     """The next server would drop what is named, and read the message otherwise. Answers name it by
     mistake, and are framed anew."""
-    if named := head.options() & BASIC_FIELDS:
+    if named := head.options & BASIC_FIELDS:
         raise ProtocolError(f"Connection names {min(named).decode()}, which is not for one hop")
 
 

@@ -51,7 +51,7 @@ def fits(head: Head) -> bool:
 
 def wants_close(head: Head | AnswerHead) -> bool:
     """Whether the connection ends with this message (RFC 9112, 9.6)."""
-    return head.version != "HTTP/1.1" or b"close" in head.options()
+    return head.version != "HTTP/1.1" or b"close" in head.options
 
 
 def described(head: Head, scheme: Literal["http", "https"]) -> asking.Head:
@@ -92,12 +92,12 @@ def repeatable(head: Head) -> bool:
 def request_bytes(head: Head) -> bytes:
     """An allowed request's head as it is sent on."""
     first = f"{head.method} {head.target} HTTP/1.1".encode("utf-8", "surrogateescape")
-    return _head(first, _without(head.headers, _HOP | head.options()))
+    return _head(first, _without(head.headers, _HOP | head.options))
 
 
 def answer_bytes(answer: AnswerHead, *, close: bool) -> bytes:
     """A response's head as it is sent on."""
-    hop = _ANSWER_HOP | (answer.options() - BASIC_FIELDS)
+    hop = _ANSWER_HOP | (answer.options - BASIC_FIELDS)
     fields = _without(answer.headers, hop | (_FRAMING if answer.status == NO_CONTENT else _NONE))
     if close:
         fields.append((b"Connection", b"close"))

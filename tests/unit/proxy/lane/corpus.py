@@ -39,6 +39,7 @@ PASSED: dict[str, tuple[bytes, Asked]] = {
     "head": (ask(method=b"HEAD"), ("HEAD", "/a", b"")),
     "a method in lower case": (ask(method=b"get"), ("get", "/a", b"")),
     "a target in UTF-8": (ask("/ü".encode()), ("GET", "/ü", b"")),
+    "a target in no UTF-8": (ask(b"/\xff"), ("GET", "/\udcff", b"")),
     "a value in Latin-1": (ask(b"/a", b"X: \xfc"), A),
     "a blank line before": (b"\r\n" + ask(), A),
     "the host in capitals": (ask().replace(b"good.test", b"GOOD.test."), A),

@@ -42,7 +42,6 @@ class Origin:
                 if not await self._answered(head, writer):
                     return
             if not piece:
-                self.broken += [f"cut: {data[:80]!r}"] if data else []
                 return
 
     def _read(self, data: bytes) -> tuple[Head, bytes] | None:

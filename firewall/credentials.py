@@ -1,10 +1,14 @@
-"""Secrets that the firewall holds for the agent, and what becomes of the requests that need them.
+"""Secrets that the firewall holds for the agent, what becomes of the requests that need them, and
+what else of the kind must not leave.
 
 These values say which secret it is and where it is found, never what it is.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+from firewall.keyformats import NAMES
 
 type Place = Literal["header", "query", "basic", "aws"]
 
@@ -27,6 +31,21 @@ class Secret:
     def name(self) -> str:
         """What people call it: the agent's variable, or where it is found."""
         return self.variable or self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What must not leave, besides secrets that the firewall holds: texts of the `files` that the
+    policy marks (patterns of paths), and keys of these `formats` (keyformats.FORMATS), but in
+    requests to their homes and the `homes` of the policy, by format."""
+
+    files: tuple[str, ...] = ()
+    formats: tuple[str, ...] = NAMES
+    homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+KEYS_ALONE = Watched()
+"""Keys of every format, and no files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
+from firewall.keyformats import FORMATS as KEYS
+
 HEADERS = (
     "authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key",
     "x-auth-token", "x-access-token", "x-goog-api-key", "x-amz-security-token", "x-vault-token",
@@ -32,24 +34,7 @@ QUERY = (
 )  # fmt: skip
 """Query parameters that are always redacted, besides names that end in one of _WORDS."""
 
-FORMATS = (
-    r"\bgh[pousr]_[A-Za-z0-9]{20,}",  # GitHub
-    r"\bgithub_pat_[A-Za-z0-9_]{22,}",
-    r"\bglpat-[A-Za-z0-9_-]{16,}",  # GitLab
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",  # AWS
-    r"\bsk-[A-Za-z0-9_-]{16,}",  # OpenAI, Anthropic and their kin
-    r"\bhf_[A-Za-z0-9]{20,}",  # Hugging Face
-    r"\bnvapi-[A-Za-z0-9_-]{20,}",
-    r"\bxox[a-z]-[A-Za-z0-9-]{10,}",  # Slack
-    r"\bAIza[A-Za-z0-9_-]{30,}",  # Google
-    r"\bya29\.[A-Za-z0-9_-]{20,}",
-    r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",  # Stripe
-    r"\bnpm_[A-Za-z0-9]{30,}",
-    r"\bpypi-[A-Za-z0-9_-]{40,}",
-    r"\bdop_v1_[a-f0-9]{40,}",  # DigitalOcean
-    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*",  # JSON Web Tokens
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*-----|\z)",
-)
+FORMATS = tuple(each.loose for each in KEYS if each.loose)
 """What is redacted by its form alone, as RE2 patterns."""
 
 CACHED = 1024
@@ -64,7 +49,8 @@ LITERALS_MEMORY = 64 << 20
 """Bytes that RE2 may use at most for secrets that are known; those of a few keys take one MiB."""
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
-_MARK = "[redacted:"
+MARK = "[redacted:"
+"""How every mark begins that stands for a secret."""
 _WORDS = (
     r"(?:token|secret|password|passwd|passphrase|pwd|credentials?|signature|api[-_]?key|access[-_]?key"
     r"|secret[-_]?key|private[-_]?key|auth[-_]?key)"
@@ -201,10 +187,10 @@ class Redactor:
         scheme = self._scheme.match(secret)
         start = scheme.end() if scheme else 0
         bare = secret[start:]
-        if not bare or bare[0] == "$" or bare.startswith(_MARK):
+        if not bare or bare[0] == "$" or bare.startswith(MARK):
             return secret
         digest = hmac.digest(self._key, bare.encode("utf-8", "backslashreplace"), "sha256")
-        return f"{secret[:start]}{_MARK}{digest[:4].hex()}]"
+        return f"{secret[:start]}{MARK}{digest[:4].hex()}]"
 
 
 @lru_cache(8)

@@ -175,7 +175,8 @@ class Message:
     """A piece of an open flow in which a recogniser found something.
 
     `carrier` names what carried it: "http body", "websocket", "tls stream", "tcp stream", "ssh
-    session", "ssh stream", or "encrypted stream" for what was only counted.
+    session", "ssh stream", or "encrypted stream" for what was only counted. `request` is the HTTP
+    request to which a body or WebSocket belongs.
     """
 
     host: str
@@ -183,6 +184,7 @@ class Message:
     carrier: str
     direction: Direction
     findings: tuple[Finding, ...]
+    request: HttpRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)

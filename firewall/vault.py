@@ -8,16 +8,31 @@ import os
 import secrets as random
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from firewall.credentials import Secret
+from firewall.credentials import KEYS_ALONE, Secret, Watched
+from firewall.lookout import (
+    Fields,
+    Keys,
+    Known,
+    Lookout,
+    Seeker,
+    Watcher,
+    itself,
+    marked,
+    places,
+    sent,
+    stands_in,
+)
+from firewall.marked import NOTHING, Marked, stamps_of
 from firewall.policy import Policy
 from firewall.policy.errors import PolicyError, Problem
-from firewall.protocols.needles import SHORTEST, Needles, Search
+from firewall.protocols.leaks import finder
+from firewall.protocols.needles import SHORTEST, Needles
 from firewall.redaction import Terms
 from firewall.requests import (
     Carried,
@@ -39,8 +54,6 @@ LONGEST = 8 << 10
 NOT_HERE = "only firewall run and firewall serve hold secrets"
 """Why a judge of others, such as a node's or mitmproxy's, has none."""
 
-type Fields = Iterable[tuple[bytes, bytes]]
-
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -53,26 +66,39 @@ class Held:
 
 
 class Vault:
-    """Every secret of a policy. It never changes: reading makes another one."""
+    """Every secret of a policy, and what else it wants looked for. It never changes: reading makes
+    another one."""
 
-    def __init__(self, held: Iterable[Held] = ()) -> None:
+    def __init__(
+        self, held: Iterable[Held] = (), watched: Watched = KEYS_ALONE, marked: Marked = NOTHING
+    ) -> None:
         self._held = {each.secret.name: each for each in held}
+        self._watched = watched
+        self._marked = marked
 
     @classmethod
-    def of(cls, secrets: Iterable[Secret]) -> "Vault":
+    def of(cls, secrets: Iterable[Secret], watched: Watched = KEYS_ALONE) -> "Vault":
         """A vault of what a policy names, still unread."""
-        return cls(Held(each, _placeholder(each)) for each in secrets)
+        return cls((Held(each, _placeholder(each)) for each in secrets), watched)
 
     def read(self) -> "Vault":
         """The vault with every secret that can be read now. Blocks while commands run."""
-        return Vault(_read(each) for each in self._held.values())
+        held = (_read(each) for each in self._held.values())
+        return Vault(held, self._watched, self._marked.read(self._watched.files))
 
-    def renewed(self, secrets: Iterable[Secret]) -> "Vault":
+    def renewed(self, secrets: Iterable[Secret], watched: Watched = KEYS_ALONE) -> "Vault":
         """A vault of what the policy names now, read anew, with the same placeholders.
 
         No command runs again: an agent may have put a program of its own in its place.
         """
-        return Vault(map(self._renew, secrets))
+        return Vault(map(self._renew, secrets), watched, self._marked.read(watched.files))
+
+    def looked_again(self) -> "Vault":
+        """This vault, or where a marked file has changed one that knows its texts as well."""
+        if tuple(stamps_of(self._watched.files)) == self._marked.stamps:
+            return self
+        again = self._marked.read(self._watched.files)
+        return Vault(self._held.values(), self._watched, again)
 
     def _renew(self, secret: Secret) -> Held:
         before = self._held.get(secret.name)
@@ -92,6 +118,11 @@ class Vault:
     def troubles(self) -> tuple[str, ...]:
         """The same, as text."""
         return tuple(str(_problem(each)) for each in self._held.values() if each.why)
+
+    @property
+    def unmarked(self) -> tuple[str, ...]:
+        """What of the marked files is not looked for, and why."""
+        return self._marked.troubles
 
     @property
     def placeholders(self) -> dict[str, str]:
@@ -119,144 +150,148 @@ class Vault:
 
     # Between processes
 
-    def dump(self) -> list[dict[str, Any]]:
+    def dump(self) -> dict[str, Any]:
         """The whole vault as what JSON can hold, for a process of ours alone."""
-        return [asdict(each) for each in self._held.values()]
+        held = [asdict(each) for each in self._held.values()]
+        return {"held": held, "watched": asdict(self._watched), "marked": asdict(self._marked)}
 
     @classmethod
-    def parse(cls, dumped: Sequence[Mapping[str, Any]]) -> "Vault":
+    def parse(cls, dumped: Mapping[str, Any]) -> "Vault":
         """What `dump` made."""
-        return cls(Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped)
+        held = (Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped["held"])
+        watched = {**dumped["watched"]}
+        homes = {name: tuple(each) for name, each in watched["homes"].items()}
+        formats = tuple(watched["formats"])
+        return cls(
+            held, Watched(tuple(watched["files"]), formats, homes), Marked(**dumped["marked"])
+        )
 
     # What is looked for
 
     def redaction(self, terms: Terms) -> Terms:
-        """What is never recorded: what the policy says, and every value in every form."""
-        if not self._held:
-            return terms
-        return replace(terms, literals=self._values.texts)
+        """What is never recorded: what the policy says, and every known value in every form.
+
+        Of marked files these are the values from before the agent ran: it must not be able to have
+        what it likes taken out of the records."""
+        literals = (*self._values.needles.texts, *Needles(self._marked.first).texts)
+        return replace(terms, literals=literals) if literals else terms
 
     def fields(self, fields: Fields) -> tuple[Finding, ...]:
         """The values in the fields of a message's head."""
         if not self._values:
             return ()
-        found = dict.fromkeys(
-            (name, field.decode("latin-1").lower())
-            for field, value in fields
-            for name in (*self._values.find(value), *self._values.find(field))
-        )
-        return tuple(_itself(name, f"header {field}") for name, field in found)
+        texts = [(f"header {name.decode('latin-1').lower()}", value) for name, value in fields]
+        texts += [("header name", name) for name, _ in fields]  # which no finding repeats
+        found = (each for place, text in texts for each in self._values.find(text, place))
+        return tuple(dict.fromkeys(found))
 
-    def carried(self, path: str, fields: Fields) -> tuple[Carried, ...]:
+    def answer(self, reason: bytes, fields: Fields) -> tuple[Finding, ...]:
+        """The values in the head of an answer, whose reason phrase is anybody's choice."""
+        if not self._values:
+            return ()
+        return (*self._values.find(reason, "reason phrase"), *self.fields(fields))
+
+    def carried(self, method: str, path: str, fields: Fields) -> tuple[Carried, ...]:
         """The placeholders in the head of a request. `path` includes the query."""
         if not self._placeholders:
             return ()
-        places = [(f"header {name.decode('latin-1').lower()}", value) for name, value in fields]
-        target, _, query = path.partition("?")
-        places += [(f"query {each.partition('=')[0]}", each.encode()) for each in query.split("&")]
-        places += [("path", target.encode())]
         # A name may be one as well, and is no place for it.
-        odd = [("header name", name) for name, _ in fields]
-        odd += [("query name", each.partition("=")[0].encode()) for each in query.split("&")]
+        odd = [("header name", name) for name, _ in fields] + [("method", sent(method))]
+        query = path.partition("?")[2]
+        odd += [("query name", sent(each.partition("=")[0])) for each in query.split("&")]
         return tuple(
             dict.fromkeys(
                 Carried(name, place)
-                for place, text in (*places, *odd)
-                for name in self._placeholders.find(text)
+                for place, text in (*places(path, fields), *odd)
+                for name in self._placeholders.needles.find(text)
             )
         )
 
+    def leaving(self, host: str, path: str, fields: Fields) -> tuple[Finding, ...]:
+        """What the head of a request to `host` gives away ("" where no key is at home): texts of
+        marked files, and keys anywhere but at home. `path` includes the query."""
+        texts = [each for place, text in places(path, fields) for each in (sent(place), text)]
+        if not self._given_away(b"\n".join(texts), "", ""):
+            return ()
+        found: list[Finding] = []
+        for place, text in places(path, fields):
+            kind = place.partition(" ")[0]
+            if named := self._given_away(sent(place), f"{kind} name", ""):
+                found += named  # and not what stands there, whose finding would tell the name
+            else:
+                found += self._given_away(text, place, host)
+        return tuple(dict.fromkeys(found))
+
+    def _given_away(self, text: bytes, place: str, host: str) -> list[Finding]:
+        return [*self._files.find(text, place), *self._keys.find_abroad(text, place, host)]
+
     def seen(self, request: Request) -> Request:
         """The request with a finding for each secret and placeholder in its text."""
-        if not self._held or not (found := self._in_text(request)):
+        if not (found := self._in_text(request)):
             return request
         return replace(request, findings=tuple(dict.fromkeys((*request.findings, *found))))
 
-    def beside(self, watch: "Watcher", carrier: str, direction: Direction) -> "Watcher":
+    def beside(self, watch: Watcher, carrier: str, direction: Direction) -> Watcher:
         """The watch, and with it one for secrets where there are any."""
-        return _Both((watch, self.stream(carrier, direction))) if self._held else watch
+        return Lookout((watch, *self._watches(carrier, direction)))
 
-    def stream(self, carrier: str, direction: Direction) -> "Lookout":
-        """What follows one direction of a stream."""
-        placeholders = self._placeholders if direction == "sent" else Needles({})
-        return Lookout(f"{carrier}, {direction}", self._values, placeholders)
+    def stream(self, carrier: str, direction: Direction) -> Lookout:
+        """What follows one direction of a stream: what is sent may hold nothing that is secret,
+        what is received no value that the firewall holds."""
+        return Lookout(self._watches(carrier, direction))
 
-    def _in_text(self, request: Request) -> tuple[Finding, ...]:
+    def _watches(self, carrier: str, direction: Direction) -> Iterator[Watcher]:
+        seekers = self._seekers if direction == "sent" else (self._values,)
+        return (each.stream(f"{carrier}, {direction}") for each in seekers if each)
+
+    def _in_text(self, request: Request) -> Sequence[Finding]:
         match request:
             case Resolve():
                 return self._in_names("DNS name", request.name)
             case Connect() | Message():
                 return self._in_names("host's name", request.host, getattr(request, "sni", None))
             case HttpRequest():
-                found = self._values.find(f"{request.method} {request.path}".encode())
-                return tuple(_itself(each, "request's target") for each in found)
+                text = sent(f"{request.method} {request.path}")
+                return self._values.find(text, "request's target")
             case SshChannel():
-                text, where = f"{request.user}\0{request.detail}".encode(), f"SSH {request.kind}"
-                own = (_itself(each, where) for each in self._values.find(text))
-                return (*own, *(_stands_in(each, where) for each in self._placeholders.find(text)))
+                text = f"{request.user}\0{request.detail}".encode()
+                return self._everywhere(lambda each: each.find(text, f"SSH {request.kind}"))
         return ()
 
-    def _in_names(self, where: str, *names: str | None) -> tuple[Finding, ...]:
-        own = (each for name in names if name for each in self._values.find_in_name(name))
-        found = (each for name in names if name for each in self._placeholders.find_in_name(name))
-        return (
-            *(_itself(each, where) for each in own),
-            *(_stands_in(each, where) for each in found),
-        )
+    def _in_names(self, where: str, *names: str | None) -> list[Finding]:
+        given = [each for each in names if each]
+        return [
+            finding
+            for name in given
+            for finding in self._everywhere(lambda each: each.find_in_name(name, where))  # noqa: B023
+        ]
+
+    def _everywhere(self, find: Callable[[Seeker], tuple[Finding, ...]]) -> list[Finding]:
+        return [finding for each in self._seekers for finding in find(each)]
 
     @cached_property
-    def _values(self) -> Needles:
-        return Needles({name: each.value for name, each in self._held.items() if each.value})
+    def _seekers(self) -> tuple[Seeker, ...]:
+        every = (self._values, self._placeholders, self._files, self._keys)
+        return tuple(each for each in every if each)
 
     @cached_property
-    def _placeholders(self) -> Needles:
+    def _values(self) -> Known:
         held = self._held.items()
-        return Needles({name: each.placeholder for name, each in held if each.secret.variable})
+        return Known({name: each.value for name, each in held if each.value}, itself)
 
+    @cached_property
+    def _placeholders(self) -> Known:
+        held = self._held.items()
+        texts = {name: each.placeholder for name, each in held if each.secret.variable}
+        return Known(texts, stands_in)
 
-class Watcher(Protocol):
-    """What finds something in a stream."""
+    @cached_property
+    def _files(self) -> Known:
+        return Known(self._marked.texts, marked)
 
-    def feed(self, data: bytes) -> tuple[Finding, ...]: ...
-
-
-class _Both:
-    """Two of them."""
-
-    def __init__(self, watchers: tuple[Watcher, Watcher]) -> None:
-        self._first, self._second = watchers
-
-    def feed(self, data: bytes) -> tuple[Finding, ...]:
-        return self._first.feed(data) + self._second.feed(data)
-
-
-class Lookout:
-    """Finds secrets in one direction of a stream: what is sent may hold neither a value nor a
-    placeholder, what is received no value."""
-
-    def __init__(self, where: str, values: Needles, placeholders: Needles) -> None:
-        self._where = where
-        self._values = Search(values)
-        self._placeholders = Search(placeholders)
-
-    def feed(self, data: bytes) -> tuple[Finding, ...]:
-        """The findings that `data` completes."""
-        own = self._values.feed(data)
-        found = self._placeholders.feed(data)
-        if not own and not found:
-            return ()
-        return (
-            *(_itself(each, self._where) for each in own),
-            *(_stands_in(each, self._where) for each in found),
-        )
-
-
-def _itself(name: str, where: str) -> Finding:
-    return Finding("secret", "value", f"that of {name} itself", where)
-
-
-def _stands_in(name: str, where: str) -> Finding:
-    return Finding("secret", "placeholder", f"that of {name}, where no rule sets it", where)
+    @cached_property
+    def _keys(self) -> Keys:
+        return Keys(finder(self._watched.formats), self._watched.homes)
 
 
 def _placeholder(secret: Secret) -> str:

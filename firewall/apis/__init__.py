@@ -5,10 +5,11 @@ from firewall.apis.bodies import READ_LIMIT, read_body, readable_body
 from firewall.apis.git import git_acts
 from firewall.apis.packages import npm_acts, pypi_acts
 from firewall.apis.registry import registry_acts
-from firewall.apis.s3 import s3_acts
+from firewall.apis.s3 import deletes_several, s3_acts
 
 __all__ = [
     "READ_LIMIT",
+    "deletes_several",
     "git_acts",
     "npm_acts",
     "pypi_acts",

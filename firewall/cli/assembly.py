@@ -23,7 +23,7 @@ from firewall.proxy.gate import Gate, set_limits
 from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.quarantine import Freezer, Quarantine
-from firewall.proxy.reload import Reload
+from firewall.proxy.reload import Reload, watch_marked
 from firewall.sandbox import Threads
 from firewall.sandbox.blamed import Blamed
 from firewall.toolcalls.approvals import Approvals
@@ -102,6 +102,10 @@ def open_house(
         loop, plan.policy_path, plan.policy, _replacer(gate, warn), warn, watch=plan.watched
     )
     blamed = Blamed()
+    if plan.policy.watched.files:
+        watch_marked(loop, gate.look_at_marked)
+    for trouble in vault.unmarked:
+        warn(trouble)
     quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed, namespace)
     alarm = Alarm(judge, metrics, teller.say, OwnHands(judge, blamed), mine)
     teller.heard += [alarm.verdict, *([threads.verdict] if threads else [])]
@@ -132,6 +136,8 @@ def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], Non
         gate.replace_policy(policy)
         for trouble in gate.judge.vault.troubles:
             warn(f"what needs this secret is denied: {trouble}")
+        for trouble in gate.judge.vault.unmarked:
+            warn(trouble)
 
     return replace
 

@@ -95,7 +95,7 @@ def make_plan(
         checkpoints=tuple(place(each) for each in checkpoints),
         keep=None if keep is None else Keep.parse(keep),
         inspect=inspect,
-        vault=Vault.of(policy.secrets),
+        vault=Vault.of(policy.secrets, policy.watched),
     )
 
 

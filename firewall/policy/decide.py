@@ -5,7 +5,7 @@ Pure and fast: rules are found by host in dictionaries, so the cost does not gro
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from firewall.actor import Actor
@@ -15,7 +15,10 @@ from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.calls import Calls
 from firewall.policy.carried import misplaced
 from firewall.policy.channels import wanted
+from firewall.policy.guards import weighed
 from firewall.policy.hosts import normalise, read_host
+from firewall.policy.leaks import Excuses, excusable
+from firewall.policy.leaks import remedy as keep_in
 from firewall.policy.lists import Listed
 from firewall.policy.names import answered, contradiction, nameless, tunnel
 from firewall.policy.obligations import obligations
@@ -26,7 +29,6 @@ from firewall.requests import (
     Connect,
     Execute,
     Finding,
-    FindingKind,
     HttpRequest,
     Message,
     Protocol,
@@ -36,15 +38,6 @@ from firewall.requests import (
     ToolCall,
 )
 from firewall.verdict import Action, Obligations, Severity, Verdict
-
-# protocol-mismatch has no key in the language: bytes that contradict themselves are never right.
-GUARD_OF: dict[FindingKind, str] = {
-    "mining": "mining",
-    "tunnel": "tunnels",
-    "ssh-reverse-forwarding": "ssh-reverse-forwarding",
-    "protocol-mismatch": "protocol-mismatch",
-    "secret": "secrets",
-}
 
 _REASON_LIMIT = 1000
 """Characters of a reason; names and paths come from clients and can be long."""
@@ -66,8 +59,9 @@ class Decider:
         rules = [Rule(each, resolved.labels) for each in resolved.rules]
         rules.sort(key=lambda rule: rule.name)
         self._allows = index(rule for rule in rules if rule.document.action == "allow")
+        self._excuses = Excuses(rules)
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
-        self._obligations = lru_cache(1024)(obligations)
+        self._obligations = lru_cache(1024)(partial(obligations, whole=resolved.limits))
         self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
             Resolve: self._resolve,
@@ -81,22 +75,25 @@ class Decider:
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         """Judge a request; see `Policy.decide`."""
         alerts: _Alerts = []
-        verdict = self._findings(request.findings, alerts) if request.findings else None
+        verdict = self._findings(request, actor, alerts, past) if request.findings else None
         if verdict is None:
             verdict = self._judges[type(request)](request, actor, alerts, past)
         return _with_alerts(verdict, alerts) if alerts else verdict
 
-    def _findings(self, findings: Sequence[Finding], alerts: _Alerts) -> Verdict | None:
+    def _findings(
+        self, request: Request, actor: Actor, alerts: _Alerts, past: Past
+    ) -> Verdict | None:
         """The first finding that is blocked; those that only alert are written down."""
+        findings: Sequence[Finding] = request.findings
+        if any(map(excusable, findings)) and self._excuses.cover(request, actor.program, past):
+            findings = [each for each in findings if not excusable(each)]
         blocked = None
         for finding in findings:
-            guard, severity = GUARD_OF[finding.kind], Severity.CRITICAL
-            if finding.confidence == "suspicious":
-                guard, severity = "suspicious", Severity.WARNING
-            elif guard == "protocol-mismatch" and finding.confidence != "certain":
-                severity = Severity.WARNING
+            guard, severity = weighed(finding)
             reason = f"{finding.name}: {finding.evidence} ({finding.where}; {finding.confidence})"
             remedy = remedies.malformed(finding)
+            if excusable(finding):
+                remedy = keep_in(finding, getattr(request, "host", ""), self._guards.get("secrets"))
             blocked = blocked or self._guard(guard, reason, severity, alerts, remedy)
         return blocked
 
@@ -107,7 +104,7 @@ class Decider:
         guard = self._guards.get(name)
         if guard is not None and guard.action == "alert":
             where = f" ({guard.source})" if guard.source else ""
-            alerts.append(_plain(f"guards.{name} is set to alert{where}: {reason}"))
+            alerts.append(plain(f"guards.{name} is set to alert{where}: {reason}"))
             return None
         source = guard.source if guard else ""
         remedy = remedy or remedies.guard(name, guard)
@@ -123,7 +120,7 @@ class Decider:
                 blocked = self._guard(entry.guard, reason, Severity.CRITICAL, alerts)
                 if blocked:
                     remedy = remedies.listed(entry, self._guards.get(entry.guard))
-                    return replace(blocked, remedy=_plain(remedy), source=entry.where)
+                    return replace(blocked, remedy=plain(remedy), source=entry.where)
         return None
 
     def _connect(self, request: Connect, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
@@ -221,7 +218,7 @@ class Decider:
         return Verdict(
             Action.ALLOW,
             rule.name,
-            _plain(
+            plain(
                 f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}{why}"
             ),
             source=rule.source,
@@ -310,7 +307,7 @@ class Decider:
             if rule.channels and rule.channels.covers(request):
                 reason = f"rule {rule.name} allows {wanted(request)}"
                 return Verdict(
-                    Action.ALLOW, rule.name, _plain(reason), source=rule.source,
+                    Action.ALLOW, rule.name, plain(reason), source=rule.source,
                     policy_digest=self._digest, owner=rule.document.owner,
                 )  # fmt: skip
         return self._uncovered(request, rules)
@@ -339,8 +336,8 @@ class Decider:
         if action is not Action.ALLOW:
             held = self._held(action, rule, reason, remedy, source=source)
             return replace(held, owner=owner) if owner else held
-        plain = _plain(reason)
-        return Verdict(action, rule, plain, source=source, policy_digest=self._digest, owner=owner)
+        told = plain(reason)
+        return Verdict(action, rule, told, source=source, policy_digest=self._digest, owner=owner)
 
     def _mismatch(self, reason: str) -> Verdict:
         remedy = "connect to the host and port that the request is for; one name everywhere"
@@ -371,9 +368,9 @@ class Decider:
         return Verdict(
             action,
             rule,
-            _plain(reason),
+            plain(reason),
             severity,
-            _plain(remedy),
+            plain(remedy),
             source or self._file,
             policy_digest=self._digest,
             enforced=self._enforced,
@@ -384,7 +381,7 @@ def _has_user(rule: Rule, user: str) -> bool:
     return rule.channels is not None and user in rule.channels.terms.users
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text for people's terminals and pages: what a client sent must not move the cursor there."""
     if text.isprintable() and len(text) <= _REASON_LIMIT:
         return text

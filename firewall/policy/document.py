@@ -26,8 +26,10 @@ from firewall.policy.hints import fitting, misread, unknown_key
 from firewall.policy.holding import HeldKeys
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.inject import Injects
+from firewall.policy.limits import LimitsForm
 from firewall.policy.paths import PathGlob
 from firewall.policy.redact import AuditDocument
+from firewall.policy.secrets import SecretsDocument
 from firewall.policy.ssh import SshKeys
 from firewall.policy.strict import RuleName, Strict, says
 from firewall.policy.text import Node
@@ -190,6 +192,10 @@ class RuleDocument(SshKeys, HeldKeys):
         default=None,
         description="Credentials that its requests carry and the agent never holds.",
     )
+    secrets: Annotated[
+        Literal["allow"] | None,
+        says("Lets keys and what stands in marked files pass in what it allows; needs a reason."),
+    ] = None
     after: Annotated[
         After | None,
         says("Only after something was done before: for rules that hold back."),
@@ -208,6 +214,10 @@ class NetworkDocument(Strict):
         dict[NameText, AddressText],
         says("Names and the addresses they lead to, instead of what DNS says."),
     ] = Field(default_factory=dict)
+    limits: Annotated[
+        LimitsForm | None,
+        says("How much all rules together let through within a time, for each sandbox."),
+    ] = None
     rules: Annotated[
         list[RuleDocument],
         says("Rules; their order does not matter. Deny beats allow."),
@@ -239,7 +249,7 @@ class GuardsDocument(Strict):
     ] = Field(default=None, alias="private-addresses")
     secrets: Annotated[
         GuardAction | None,
-        says("Secrets that the firewall holds, and their placeholders, out of place."),
+        says("Secrets that leave: those held here, keys of known formats, marked files' contents."),
     ] = None
     suspicious: Annotated[
         GuardAction | None,
@@ -275,6 +285,7 @@ class PolicyDocument(Strict):
     tools: ToolsDocument = Field(default_factory=ToolsDocument)
     guards: GuardsDocument = Field(default_factory=GuardsDocument)
     lists: ListsDocument = Field(default_factory=ListsDocument)
+    secrets: SecretsDocument = Field(default_factory=SecretsDocument)
     gpu: GpuDocument = Field(default_factory=GpuDocument)
     audit: AuditDocument = Field(default_factory=AuditDocument)
 

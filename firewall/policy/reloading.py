@@ -49,11 +49,12 @@ class Reloader:
         except (PolicyError, OSError) as error:
             self._failed(f"the old policy stays in force: {error}")
             return
-        self._version = policy.version
         self._sources = policy.files
         self._folders |= _folders(policy.files, held=self._folders)
         # A secret may be another one though the policy is the same.
-        if policy.digest != self._digest or policy.secrets:
+        changed = (policy.digest, policy.version) != (self._digest, self._version)
+        self._version = policy.version
+        if changed or policy.secrets:
             self._replace(policy)
             self._digest = policy.digest
 

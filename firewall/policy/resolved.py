@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from firewall.credentials import Injection
+from firewall.credentials import Injection, Watched
 from firewall.deeds import Did
 from firewall.policy.acts import Choice, ExactCall, ExactRun, OpaqueChoice
 from firewall.policy.after import After
@@ -18,6 +18,7 @@ from firewall.policy.holding import Validity
 from firewall.policy.jsonpaths import Where
 from firewall.policy.ssh import SshTerms
 from firewall.redaction import Terms
+from firewall.verdict import Limit
 from firewall.workloads import GpuPolicy
 
 
@@ -38,7 +39,8 @@ class _Held(_Frozen):
 class ResolvedRule(_Held):
     """A rule with its hosts and ports filled in. No ports means every port (denies only).
 
-    `trusted` relays SSH unread; `ssh` says what may be asked for inside it.
+    `trusted` relays SSH unread; `ssh` says what may be asked for inside it. `secrets` excuses
+    secrets in what it allows.
     """
 
     name: str
@@ -55,6 +57,8 @@ class ResolvedRule(_Held):
     ssh: SshTerms | None = None
     tool_calls: bool = False
     inject: tuple[Injection, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    secrets: bool = False
     after: After | None = None
 
 
@@ -144,11 +148,13 @@ class Resolved(_Frozen):
     names: dict[str, str]
     guards: dict[str, Guard]
     rules: tuple[ResolvedRule, ...]
+    limits: tuple[Limit, ...] = ()
     shell: ResolvedShell = ResolvedShell()
     tools: ResolvedTools = ResolvedTools()
     gpu: GpuPolicy = GpuPolicy()
     lists: tuple[ResolvedList, ...] = ()
     redaction: Terms = Terms()
+    watched: Watched = Watched()
     version: int = 0
     signers: str = ""
     sources: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.deeds import Deed
-from firewall.verdict import Action, Obligations, Severity, Verdict
+from firewall.verdict import Action, Limit, Obligations, Severity, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Setup:
     desk: str = ""
     approvals: str = ""
     deeds: tuple[Deed, ...] = ()
-    vault: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    vault: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,6 @@ def decode_setup(body: dict[str, Any]) -> Setup:
             "quarantined": verdict,
             "addons": tuple(body["addons"]),
             "deeds": decode_deeds(body),
-            "vault": tuple(body["vault"]),
         }
     )
 
@@ -202,4 +201,5 @@ def _verdict(body: dict[str, Any]) -> Verdict:
 
 
 def _obligations(body: dict[str, Any]) -> Obligations:
-    return Obligations(**{**body, "inject": tuple(body["inject"])})
+    limits = tuple(Limit(**each) for each in body["limits"])
+    return Obligations(**{**body, "inject": tuple(body["inject"]), "limits": limits})

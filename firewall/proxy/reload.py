@@ -1,4 +1,4 @@
-"""The policy of a loop takes force anew when its files change."""
+"""The policy of a loop takes force anew when its files change, and so do the files it marks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ from firewall.policy.reloading import Reloader
 from firewall.proxy.loop import Loop
 
 LOOK_SECONDS = 1.0
+MARKED_SECONDS = 2.0
 
 
 class Reload(Reloader):
@@ -32,3 +33,14 @@ class Reload(Reloader):
         # First, so that no failure below ends the watching.
         self._loop.after(LOOK_SECONDS, self._watch)
         self.look()
+
+
+def watch_marked(loop: Loop, look: Callable[[], None]) -> None:
+    """Have a look at the marked files every now and then."""
+
+    def again() -> None:
+        # First, so that no failure below ends the watching.
+        loop.after(MARKED_SECONDS, again)
+        look()
+
+    loop.after(MARKED_SECONDS, again)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from firewall.judge import Judge
 from firewall.policy import Policy
 from firewall.policy.reloading import Reloader, works_beside
+from firewall.vault import Vault
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Renewal:
                 self._failed(f"the old policy stays in force: {error!r}")
 
     def _replace(self, policy: Policy) -> None:
-        self._judge.policy = policy
+        self._judge.policy, self._judge.vault = policy, Vault(watched=policy.watched)
         self._judge.note("policy", policy.facts())
 
     def _failed(self, why: str) -> None:

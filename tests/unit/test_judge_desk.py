@@ -6,8 +6,10 @@ import pytest
 
 import firewall.judge
 from firewall.actor import Actor
+from firewall.causes import Cause
+from firewall.credentials import KEYS_ALONE
 from firewall.deeds import Did, Past
-from firewall.judge import Cause, Judge
+from firewall.judge import Judge
 from firewall.policy import Policy
 from firewall.ports import Answer, Desk
 from firewall.redaction import Terms
@@ -29,6 +31,7 @@ class Asking:
     remembers: frozenset[Did] = frozenset()
     dated: bool = False
     redaction = Terms()
+    watched = KEYS_ALONE
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         return ASK

@@ -19,6 +19,8 @@ KEYS = [
     "AIza" + "a1" * 18, "ya29.a0" + "a1" * 20, "sk_live_" + "a1" * 12, "npm_" + "a1" * 18,
     "pypi-" + "a1" * 30, "dop_v1_" + "a1" * 32, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA\n-----END OPENSSH PRIVATE KEY-----",
+    "SG." + "a1" * 11 + "." + "a1" * 21 + "a", "12345678:AA" + "a1" * 16 + "a",
+    "AccountKey=" + "a1" * 43 + "==",
 ]  # fmt: skip
 
 

@@ -43,9 +43,10 @@ def ask(head: Head, host: str, port: int, sni: str | None, vault: Vault) -> Http
         findings=(
             *inspect_request(head.method, head.path, head.fields),
             *vault.fields(head.fields),
+            *vault.leaving(host if head.scheme == "https" else "", head.path, head.fields),
         ),
         authority_port=_authority_port(head, port),
-        carries=vault.carried(head.path, head.fields),
+        carries=vault.carried(head.method, head.path, head.fields),
     )
 
 

@@ -18,6 +18,7 @@ from firewall.actor import Actor
 from firewall.judge import Judge, fail_closed
 from firewall.ports import Answer
 from firewall.protocols import Conversation, Identity, Watch, identify, inspect_response
+from firewall.proxy.http import metering
 from firewall.proxy.http.answers import Answers
 from firewall.proxy.http.asking import canonical
 from firewall.proxy.http.bodies import Bodies
@@ -31,9 +32,10 @@ from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, f
 from firewall.proxy.http.held import HeldRequests, waits
 from firewall.proxy.http.http1 import Misread
 from firewall.proxy.http.inject import inject
-from firewall.proxy.http.layers import Closed, Found, Http, Relay
+from firewall.proxy.http.layers import Found, Http
 from firewall.proxy.http.refuse import answer, refusal, unreachable
 from firewall.proxy.http.road import Road, UnreachableError
+from firewall.proxy.http.streams import Closed, Relay
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.refusal import sentence
 from firewall.requests import Connect, Direction, Finding, Message, Request
@@ -168,7 +170,7 @@ class Egress:
             verdict = await self._road().ask(asked, known) if told else known.verdict
             refuse(known.verdict if verdict.allowed else verdict)
             return
-        verdict = await self._road().ask(asked, known)
+        own = verdict = await self._road().ask(asked, known)
         state.tool_calls = verdict.obligations.tool_calls
         try:
             if verdict.allowed and known.trouble:
@@ -181,6 +183,9 @@ class Egress:
             return
         if not verdict.allowed:
             refuse(verdict)
+            return
+        if denied := await metering.begin(self.judge, exchange, state, own):
+            refuse(denied)
             return
         exchange.request.data.host = known.address_of(asked.host, asked.port) or ""
         prepare(exchange, known)
@@ -199,13 +204,16 @@ class Egress:
         with self._guard("egress_finding", refuse, known):
             judge.probe("http.egress_finding")
             asked = found.exchange.asked
-            message = Message(asked.host, asked.port, CARRIER, found.direction, found.findings)
-            found.verdict = await self._road().ask(message, known)
+            place = (asked.host, asked.port)
+            message = Message(*place, CARRIER, found.direction, found.findings, asked)
+            denied = await metering.spent(found.exchange, found.direction, found.size)
+            found.verdict = denied or found.exchange.verdict
+            if found.findings and denied is None:
+                found.verdict = await self._road().ask(message, known)
 
     async def egress_malformed(self, misread: Misread) -> None:
         """Record a request that was refused unread; it has been answered with a 400."""
-        known = self._flow(misread.client)
-        with self._guard("egress_malformed", _ignore, known):
+        with self._guard("egress_malformed", _ignore, self._flow(misread.client)):
             judge.probe("http.egress_malformed")
             await self._judge_malformed(misread)
 
@@ -236,15 +244,18 @@ class Egress:
                 raise PermissionError("the server switched to a protocol that nobody asked for")
             if exchange.response.status_code == 101 and state.tool_calls:
                 raise PermissionError("tool calls cannot be read in a WebSocket")
-            fields = exchange.response.headers.fields
-            if findings := inspect_response(fields) + self.judge.vault.fields(fields):
-                place = (state.asked.host, state.asked.port)
-                verdict = await self._road().ask(
-                    Message(*place, CARRIER, "received", findings), known
-                )
+            head = exchange.response.data
+            told = state.vault.answer(head.reason, head.headers.fields)
+            if findings := inspect_response(head.headers.fields) + told:
+                asked = state.asked
+                message = Message(asked.host, asked.port, CARRIER, "received", findings, asked)
+                verdict = await self._road().ask(message, known)
                 if not verdict.allowed:
                     refuse(verdict)
                     return
+            if denied := await metering.answered(state, exchange.response):
+                refuse(denied)
+                return
             exchange.response.stream = True
 
     async def websocket_message(self, exchange: http.HTTPFlow) -> None:
@@ -270,11 +281,14 @@ class Egress:
             findings = state.watch_message(direction, message.content)
             if findings:
                 place = (state.asked.host, state.asked.port)
-                found = Message(*place, "websocket", direction, findings)
+                found = Message(*place, "websocket", direction, findings, state.asked)
                 verdict = await self._road().ask(found, known)
                 if not verdict.allowed:
                     refuse(verdict)
                     return
+            if denied := await metering.spent(state, direction, len(message.content)):
+                refuse(denied)
+                return
             message.dropped = not wanted
 
     # Streams that are not HTTP

@@ -121,7 +121,7 @@ class StrictClient(Http1ClientPastAdvice):
                 answer = self._parse()
             except ProtocolError as error:
                 assert self.stream_id is not None
-                why = f"the server's answer cannot be read: {error}"
+                why = f"the answer of the server cannot be read: {error}"
                 fault = ResponseProtocolError(self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR)
                 yield commands.CloseConnection(self.conn)
                 yield ReceiveHttp(fault)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from firewall import judge
+from firewall.charging import Meter
 from firewall.judge import fail_closed
 from firewall.protocols.http1 import Head
 from firewall.proxy.handover import Handover
@@ -48,19 +49,26 @@ class Judging:
         """A request's head as the judge is asked about it."""
         return messages.asked(head, self._given, self._house.judge.vault)
 
-    def decide(self, asked: Connect | HttpRequest | Message, answered: Answered) -> None:
-        """Judge with a record."""
+    def decide(
+        self, asked: Connect | HttpRequest | Message, answered: Answered, *, counted: bool = False
+    ) -> None:
+        """Judge with a record; `counted` says that limits have counted it (judge.Judge)."""
 
         def answer(verdict: Verdict) -> None:
             self._house.loop.post(partial(answered, verdict))
 
-        self._house.judge.decide(asked, self._given.actor, self._facts, answer)
+        self._house.judge.decide(asked, self._given.actor, self._facts, answer, counted=counted)
+
+    def meter(self, asked: HttpRequest, verdict: Verdict) -> Meter | None:
+        """What counts the bytes of an allowed request and its answer, where they are limited."""
+        return self._house.judge.meter(asked, self._given.actor, self._facts, verdict)
 
     def finding(
         self,
         carrier: str,
         direction: Direction,
         findings: Sequence[Finding],
+        asked: HttpRequest | None,
         settled: Answered,
         guard: Guard,
     ) -> None:
@@ -72,7 +80,7 @@ class Judging:
                 judge.probe("lane.message")
                 settled(self.standing(verdict))
 
-        self.decide(Message(*place, carrier, direction, tuple(findings)), settle)
+        self.decide(Message(*place, carrier, direction, tuple(findings), asked), settle)
 
     def another(self, guard: Guard, then: Callable[[str | None], None]) -> None:
         """Judge the next address that the policy would allow; None where there is no other.
@@ -85,7 +93,8 @@ class Judging:
             if asked is None:
                 then(None)
             else:
-                self.decide(asked, partial(self._judged, guard, then, asked.address))
+                judged = partial(self._judged, guard, then, asked.address)
+                self.decide(asked, judged, counted=True)
 
     def _next_allowed(self) -> Connect | None:
         while self._others:

@@ -192,7 +192,7 @@ class Visit:
                 return
             self._buffer = self._buffer[exchange.head.length :]
             if standing.allowed:
-                exchange.start()
+                exchange.start(self._judging.meter(exchange.asked, standing))
             else:
                 self.refuse(standing)
 
@@ -212,7 +212,8 @@ class Visit:
         settled: Callable[[Verdict], None],
         carrier: str = CARRIER,
     ) -> None:
-        self._judging.finding(carrier, direction, findings, settled, self.guard)
+        asked = self._exchange.asked if self._exchange else None
+        self._judging.finding(carrier, direction, findings, asked, settled, self.guard)
 
     def pending(self) -> bytes:
         """What the client has sent behind its request's head."""

@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
+from firewall.lookout import Watcher
 from firewall.protocols import Conversation, Watch
 from firewall.proxy.ssh.visit import Visit
 from firewall.requests import Direction
-from firewall.vault import Watcher
 
 SESSION = "ssh session"
 FORWARD = "ssh stream"

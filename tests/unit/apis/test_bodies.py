@@ -113,6 +113,9 @@ def test_a_body_of_json_rpc() -> None:
         b'{"query": "{a}", "Query": "mutation {b}"}',
         b'{"method": "a", "params": {}, "METHOD": "b"}',
         b'{"Method": "a"}',
+        b'{"query": "{a}", "query\\u0000": "mutation {b}"}',
+        b'{"query": "{a}", "DocumentID": "b"}',
+        b'{"query": "{a}", "doc_id": "b"}',
         b'{"method": "tools/call", "params": {"name": "a", "name": "b"}}',
         b'{"method": "tools/call", "params": {"name": 1}}',
         b'{"method": "tools/call"}',
@@ -136,7 +139,14 @@ def test_bodies_that_may_be_read_otherwise_are_not_read(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-7"],
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-7",
+        "application/x-www-form-urlencoded, application/x+json",
+        "application/x-www-form-urlencoded x+json",
+    ],
 )
 def test_only_json_is_read_as_json(kind: str) -> None:
     assert "not application/json" in read({"method": "a"}, kind=kind).unread

@@ -138,3 +138,20 @@ def test_no_bundle_goes_back(folder: Path) -> None:
     assert taken == [9, 10]
     assert "version 8 is older than 9, the least to be taken" in older
     assert "this is no signed bundle, and version 9 was one" in plain
+
+
+def test_a_new_version_takes_force_though_it_decides_alike(tmp_path: Path) -> None:
+    """Records and the fleet tell which version is in force."""
+    source, path = tmp_path / "t.yaml", tmp_path / "policy" / "t.bundle"
+    path.parent.mkdir()
+    source.write_text(RULE.format(name="first"))
+    key, taken = SigningKey.generate("k"), list[int]()
+    path.write_text(bundle(source, 1, None, [key]))
+    loop, policy = Loop(), load_policy(path)
+    reload = Reload(loop, path, policy, lambda new: taken.append(new.version), print, watch=False)
+    for version in (1, 2, 2, 3):
+        path.write_text(bundle(source, version, None, [key]))
+        reload.now()
+    assert taken == [2, 3]
+    reload.close()
+    loop.close()

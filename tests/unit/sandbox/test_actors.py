@@ -119,7 +119,7 @@ class Known:
         monkeypatch.setattr(actors, "socket_inodes", lambda pid: iter(self.held[pid]))
         monkeypatch.setattr(actors, "describe", self.describe)
         self.finder = actors.ActorFinder("box", 10, 7, Silent())  # type: ignore[arg-type]
-        monkeypatch.setattr(self.finder, "_inode", lambda client, *_: client[1])
+        monkeypatch.setattr(self.finder, "_held", lambda client, *_: actors.Held(0, client[1]))
 
     def family(self, _: int) -> dict[int, int]:
         self.scans += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from firewall.actor import Actor, Process
+from firewall.credentials import KEYS_ALONE
 from firewall.deeds import Did, Past
 from firewall.judge import Judge
 from firewall.policy import Policy
@@ -37,6 +38,7 @@ class Fixed:
     remembers: frozenset[Did] = frozenset()
     dated: bool = False
     redaction = Terms()
+    watched = KEYS_ALONE
     command_arguments: Mapping[str, str] = field(default_factory=lambda: {"my_tool": "cmd"})
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:

@@ -12,6 +12,7 @@ import pytest
 
 from firewall.actor import Actor, Process
 from firewall.commands import read_argv, read_shell
+from firewall.credentials import KEYS_ALONE
 from firewall.deeds import Did, Past
 from firewall.judge import Judge
 from firewall.policy import Policy
@@ -38,6 +39,7 @@ class Asking:
     remembers: frozenset[Did] = frozenset()
     dated: bool = False
     redaction = Terms()
+    watched = KEYS_ALONE
     sources = (Path("/etc/policy.yaml"),)
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:

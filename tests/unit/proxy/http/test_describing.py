@@ -131,7 +131,7 @@ def test_a_body_in_a_coding_that_is_not_read_is_refused(coding: bytes) -> None:
 
 def test_other_upgrades_are_declined_and_websocket_is_kept() -> None:
     flow = exchange()
-    flow.request.headers["Connection"] = "Upgrade, HTTP2-Settings, close"
+    flow.request.headers["Connection"] = "Upgrade, HTTP2-Settings, close, X-Api-Key"
     flow.request.headers["Upgrade"] = "h2c"
     flow.request.headers["HTTP2-Settings"] = "AAMAAABkAAQAAP__"
     assert describe(flow, HERE, Vault()).upgrade == "h2c"
@@ -141,7 +141,8 @@ def test_other_upgrades_are_declined_and_websocket_is_kept() -> None:
     assert "http2-settings" not in flow.request.headers
 
     flow = exchange()
-    flow.request.headers["Connection"] = "Upgrade"
+    flow.request.headers["Connection"] = "Upgrade, X-Api-Key"
     flow.request.headers["Upgrade"] = "WebSocket"
     prepare(flow, HERE)
+    assert flow.request.headers["connection"] == "Upgrade"
     assert flow.request.headers["upgrade"] == "WebSocket"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from firewall.actor import Actor
+from firewall.credentials import KEYS_ALONE
 from firewall.deeds import NOTHING, Past
 from firewall.judge import Judge
 from firewall.policy import Policy
@@ -36,6 +37,7 @@ class Asked:
     remembers: bool = False
     dated: bool = False
     redaction = Terms()
+    watched = KEYS_ALONE
 
     def decide(self, request: Request, actor: Actor, past: Past = NOTHING) -> Verdict:
         assert isinstance(request, Execute)

@@ -1,0 +1,115 @@
+"""Keys are found in every coding, whole or byte by byte, wherever they begin."""
+
+import base64
+import gzip
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firewall.keyformats import NAMES
+from firewall.protocols import leakstream
+from firewall.protocols.leaks import Coding, Leak, finder
+from firewall.protocols.leakstream import Leaks
+from tests.unit.leaky import KEYS
+
+FINDER = finder(NAMES)
+TOKEN = KEYS["github"].encode()
+CODINGS: dict[str, tuple[Coding, Callable[[bytes], bytes]]] = {
+    "raw": ("", bytes),
+    "base64": ("base64", base64.b64encode),
+    "base64 in lines": ("base64", base64.encodebytes),
+    "base64 for URLs": ("base64", base64.urlsafe_b64encode),
+    "hex": ("hex", lambda data: data.hex().encode()),
+    "HEX": ("hex", lambda data: data.hex().upper().encode()),
+    "percent": ("percent-encoding", lambda data: b"".join(b"%%%02x" % each for each in data)),
+    "a form's": ("", lambda data: quote(data).encode()),
+    "gzip": ("gzip", gzip.compress),
+}  # fmt: skip
+SURE = sorted(set(NAMES) - {"google", "jwt", "aws-key-id"})
+
+
+def whole(data: bytes) -> list[Leak]:
+    return Leaks(FINDER).feed(data)
+
+
+def bytewise(data: bytes) -> list[Leak]:
+    leaks = Leaks(FINDER)
+    return [leak for each in data for leak in leaks.feed(bytes([each]))]
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("offset", range(4))
+def test_a_token_is_found_wherever_it_begins(coding: str, offset: int) -> None:
+    name, encode = CODINGS[coding]
+    data = b'{"x": "' + encode(b"x" * offset + b" " + TOKEN + b"\nand so on" * 9) + b'"}'
+    (leak,) = whole(data)
+    assert (leak.format.name, leak.secret, leak.coding) == ("github", TOKEN, name)
+    assert bytewise(data) == [leak]
+    if leak.coding == "":
+        assert data[leak.at :].startswith(TOKEN)
+
+
+@pytest.mark.parametrize("name", SURE)
+@pytest.mark.parametrize("coding", CODINGS)
+def test_every_format_is_found_in_every_coding(name: str, coding: str) -> None:
+    data = CODINGS[coding][1](f'key: "{KEYS[name]}"\n'.encode())
+    assert name in {each.format.name for each in whole(data)}
+
+
+def test_what_ends_with_the_stream_is_found() -> None:
+    for name in SURE:
+        assert name in {each.format.name for each in whole(KEYS[name].encode())}
+
+
+def test_json_escapes_hide_nothing() -> None:
+    key = KEYS["private-key"].replace("\n", "\\n").replace("/", "\\/")
+    text = f'{{"content": "a\\n{KEYS["gitlab"]}", "private_key": "{key}"}}'
+    assert {each.format.name for each in whole(text.encode())} == {"gitlab", "private-key"}
+
+
+def test_a_key_is_told_once_and_only_so_many_are() -> None:
+    leaks = Leaks(FINDER)
+    assert len(leaks.feed(TOKEN + b"\n" + TOKEN)) == 1
+    assert leaks.feed(TOKEN) == []
+    many = b" ".join(b"glpat-%020d" % (10**19 - each * 76543219876543) for each in range(99))
+    assert len(leaks.feed(many)) == leakstream.TOLD - 1
+
+
+def test_gzip_is_unpacked_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = gzip.compress(bytes(leakstream.UNPACKED) + TOKEN)
+    assert whole(late) == []
+    assert len(whole(b"--part\r\n\r\n" + gzip.compress(b"no") + gzip.compress(TOKEN))) == 1
+
+
+def test_names_tell_what_stands_in_their_labels() -> None:
+    for encode in (base64.b32encode, lambda data: data.hex().encode()):
+        label = encode(b"x-" + TOKEN).decode().strip("=").lower()
+        name = f"{label[:50]}.{label[50:]}.example.test"
+        assert {each.format.name for each in FINDER.find_in_name(name)} == {"github"}
+    assert FINDER.find_in_name("a-long-name-of-some-service.eu-west-1.example.test") == []
+
+
+ENCODED = [
+    encode(f" {KEYS[name]} ".encode()) for name in SURE[::3] for _, encode in CODINGS.values()
+]
+PIECES = st.one_of(
+    st.binary(max_size=80),
+    st.sampled_from(ENCODED),
+    st.sampled_from([TOKEN[:9], b"Z2hw", b"eyJ", b"%", b"\r\n", b"\x1f\x8b\x08", b"sk-ant-", b"A"]),
+)
+
+
+@given(st.lists(PIECES, max_size=8), st.integers(1, 300))
+def test_cuts_change_nothing(pieces: list[bytes], size: int) -> None:
+    data, leaks = b"".join(pieces), Leaks(FINDER)
+    cut = [each for at in range(0, len(data), size) for each in leaks.feed(data[at : at + size])]
+    found = {(each.format.name, each.secret) for each in whole(data)}
+    assert {(each.format.name, each.secret) for each in cut} == found
+
+
+@given(st.text(max_size=300))
+def test_no_name_makes_it_raise(name: str) -> None:
+    FINDER.find_in_name(name)

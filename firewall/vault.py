@@ -57,12 +57,16 @@ NOT_HERE = "only firewall run and firewall serve hold secrets"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A secret, its placeholder, and its value; or `why` there is none, in words for people."""
+    """A secret, its placeholder, and its value; or `why` there is none, in words for people.
+
+    `earlier` is another value that it had before, which servers may know for a while; "" for none.
+    """
 
     secret: Secret
     placeholder: str
     value: str = field(default="", repr=False)
     why: str = "it was not read yet"
+    earlier: str = field(default="", repr=False)
 
 
 class Vault:
@@ -104,7 +108,7 @@ class Vault:
         before = self._held.get(secret.name)
         now = Held(secret, before.placeholder if before else _placeholder(secret))
         if not secret.source.startswith("command:"):
-            return _read(now)
+            return _after(before, _read(now))
         if before is not None and before.secret.source == secret.source:
             return replace(before, secret=secret)
         return replace(now, why="no command runs once the agent does; start the firewall anew")
@@ -289,7 +293,9 @@ class Vault:
     @cached_property
     def _values(self) -> Known:
         held = self._held.items()
-        return Known({name: each.value for name, each in held if each.value}, itself)
+        values = {name: each.value for name, each in held if each.value}
+        earlier = {f"{name}, as it was,": each.earlier for name, each in held if each.earlier}
+        return Known(values | earlier, itself)
 
     @cached_property
     def _placeholders(self) -> Known:
@@ -317,6 +323,12 @@ _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 # Reading
+
+
+def _after(before: Held | None, now: Held) -> Held:
+    """A secret that was read again, which remembers the last value that was another."""
+    values = (before.value, before.earlier) if before else ()
+    return replace(now, earlier=next((each for each in values if each not in ("", now.value)), ""))
 
 
 def _read(held: Held) -> Held:

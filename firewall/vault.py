@@ -8,7 +8,7 @@ import os
 import secrets as random
 import shlex
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from firewall.lookout import (
     itself,
     marked,
     places,
+    sent,
     stands_in,
 )
 from firewall.marked import NOTHING, Marked, stamps_of
@@ -32,6 +33,7 @@ from firewall.policy import Policy
 from firewall.policy.errors import PolicyError, Problem
 from firewall.protocols.leaks import finder
 from firewall.protocols.needles import SHORTEST, Needles
+from firewall.protocols.packed import Packed
 from firewall.redaction import Terms
 from firewall.requests import (
     Carried,
@@ -156,7 +158,9 @@ class Vault:
 
     @classmethod
     def parse(cls, dumped: Mapping[str, Any]) -> "Vault":
-        """What `dump` made."""
+        """What `dump` made; of nothing, a vault that holds nothing."""
+        if not dumped:
+            return cls()
         held = (Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped["held"])
         watched = {**dumped["watched"]}
         homes = {name: tuple(each) for name, each in watched["homes"].items()}
@@ -195,9 +199,9 @@ class Vault:
         if not self._placeholders:
             return ()
         # A name may be one as well, and is no place for it.
-        odd = [("header name", name) for name, _ in fields] + [("method", method.encode())]
+        odd = [("header name", name) for name, _ in fields] + [("method", sent(method))]
         query = path.partition("?")[2]
-        odd += [("query name", each.partition("=")[0].encode()) for each in query.split("&")]
+        odd += [("query name", sent(each.partition("=")[0])) for each in query.split("&")]
         return tuple(
             dict.fromkeys(
                 Carried(name, place)
@@ -209,13 +213,13 @@ class Vault:
     def leaving(self, host: str, path: str, fields: Fields) -> tuple[Finding, ...]:
         """What the head of a request to `host` gives away ("" where no key is at home): texts of
         marked files, and keys anywhere but at home. `path` includes the query."""
-        texts = [each for place, text in places(path, fields) for each in (place.encode(), text)]
+        texts = [each for place, text in places(path, fields) for each in (sent(place), text)]
         if not self._given_away(b"\n".join(texts), "", ""):
             return ()
         found: list[Finding] = []
         for place, text in places(path, fields):
             kind = place.partition(" ")[0]
-            if named := self._given_away(place.encode(), f"{kind} name", ""):
+            if named := self._given_away(sent(place), f"{kind} name", ""):
                 found += named  # and not what stands there, whose finding would tell the name
             else:
                 found += self._given_away(text, place, host)
@@ -239,9 +243,19 @@ class Vault:
         what is received no value that the firewall holds."""
         return Lookout(self._watches(carrier, direction))
 
-    def _watches(self, carrier: str, direction: Direction) -> Iterator[Watcher]:
-        seekers = self._seekers if direction == "sent" else (self._values,)
-        return (each.stream(f"{carrier}, {direction}") for each in seekers if each)
+    def _watches(self, carrier: str, direction: Direction) -> list[Watcher]:
+        """Of what is received files of gzip are not unpacked: a server that tells secrets does so
+        by an echo."""
+        where = f"{carrier}, {direction}"
+        if direction == "received":
+            return [self._values.stream(where)] if self._values else []
+        seekers = self._seekers
+
+        def unpacked() -> Callable[[bytes], tuple[Finding, ...]]:
+            return Lookout(each.stream(f"{where}, in gzip") for each in seekers).feed
+
+        own = [each.stream(where) for each in seekers]
+        return [*own, Packed(unpacked)] if seekers else []
 
     def _in_text(self, request: Request) -> Sequence[Finding]:
         match request:
@@ -250,7 +264,7 @@ class Vault:
             case Connect() | Message():
                 return self._in_names("host's name", request.host, getattr(request, "sni", None))
             case HttpRequest():
-                text = f"{request.method} {request.path}".encode()
+                text = sent(f"{request.method} {request.path}")
                 return self._values.find(text, "request's target")
             case SshChannel():
                 text = f"{request.user}\0{request.detail}".encode()

@@ -15,8 +15,8 @@ from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found
 from firewall.vault import Vault
 
-INSPECT = ("http2", "fast", "depth")
-"""HTTP/1.1 in the gate with clients that do not offer HTTP/2; with those too; with none."""
+INSPECT = ("fast", "http2", "depth")
+"""HTTP/1.1 in the gate with all that offer it; with clients that do not offer HTTP/2; with none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Plan:
     watched: bool
     checkpoints: tuple[Place, ...] = ()
     keep: Keep | None = None
-    inspect: str = "depth"
+    inspect: str = "fast"
     vault: Vault = field(default_factory=Vault)
 
 
@@ -60,7 +60,7 @@ def make_plan(
     upstream_ca: str | None = None,
     checkpoints: Sequence[str] = (),
     keep: str | None = None,
-    inspect: str = "depth",
+    inspect: str = "fast",
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 
@@ -100,9 +100,12 @@ def make_plan(
 
 
 def upstream_bundle() -> str:
-    """The authorities trusted towards servers: the user's own choice, or the system's."""
+    """The authorities trusted towards servers: the user's own choice, or the system's.
+
+    Raises ValueError where there are none.
+    """
     if named := os.environ.get("SSL_CERT_FILE"):
-        return str(Path(named).absolute())
+        return _with_certificates(Path(named).absolute())
     found = bundles_found()
     if not found:
         raise ValueError(
@@ -110,6 +113,19 @@ def upstream_bundle() -> str:
             "in SSL_CERT_FILE"
         )
     return found[0]
+
+
+def _with_certificates(path: Path) -> str:
+    try:
+        why = "" if b"-----BEGIN " in path.read_bytes() else "it holds no certificate"
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
+        raise ValueError(
+            f"SSL_CERT_FILE names {path}, by which no server could be trusted: {why}; name a PEM"
+            " file of certificate authorities, or unset it for the system's"
+        )
+    return str(path)
 
 
 def known_hosts() -> str:

@@ -116,6 +116,7 @@ def forms(secret: bytes) -> Iterator[bytes]:
     yield b"".join(
         b"%%%02x" % each if each not in _UNRESERVED else bytes([each]) for each in secret
     )
+    yield from (b"".join(form % each for each in secret) for form in (b"%%%02x", b"%%%02X"))
     yield json.dumps(secret.decode("utf-8", "replace"))[1:-1].encode()
     yield from (secret.hex().encode(), secret.hex().upper().encode())
     for encode, bits in ((base64.b64encode, 6), (base64.urlsafe_b64encode, 6)):

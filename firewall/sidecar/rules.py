@@ -62,8 +62,20 @@ def install(settings: Settings) -> bool:
             "this is the network of the machine itself, which all else on it would lose; share the"
             " network of a pod or of a container (in Kubernetes without hostNetwork)"
         )
-    nftables.commit([*nftables.without_table(TABLE), *rules(settings)])
+    try:
+        nftables.commit([*nftables.without_table(TABLE), *rules(settings)])
+    except OSError as error:
+        raise OSError(f"no rules can be made here: {_why(error)}") from error
     return _hold_frames(settings)
+
+
+def _why(error: OSError) -> str:
+    remedy = (
+        "run this as root with CAP_NET_ADMIN, as deploy/kubernetes/overlays/sidecar does"
+        if error.errno == errno.EPERM
+        else "the kernel needs nftables with conntrack, redirection and fib"
+    )
+    return f"{error.strerror}; {remedy}"
 
 
 def _hold_frames(settings: Settings) -> bool:
@@ -104,8 +116,8 @@ def _accept(chain: str, *matches: bytes) -> Message:
     return _rule(chain, *matches, nftables.verdict(nftables.ACCEPT))
 
 
-def _drop(chain: str, match: bytes) -> Message:
-    return _rule(chain, match, nftables.verdict(nftables.DROP))
+def _drop(chain: str, *matches: bytes) -> Message:
+    return _rule(chain, *matches, nftables.verdict(nftables.DROP))
 
 
 def _road(settings: Settings) -> Iterator[Message]:
@@ -133,7 +145,8 @@ def _wall(settings: Settings) -> Iterator[Message]:
     yield _accept(_WALL, gate, near)
     yield _drop(_WALL, nftables.destination(socket.AF_INET, _RESOLVER))
     yield _accept(_WALL, near)
-    # In IPv6 anybody may claim any source, and what answers it would carry words of the agent's.
+    # What answers such a connection goes back there, also to one who is known by no socket's owner
+    # (those of MPTCP have none) and claims to be elsewhere.
     yield _drop(_WALL, nftables.marked(_NEAR))
     yield _accept(_WALL, gate, nftables.mark(_OURS))
     yield _drop(_WALL, nftables.owned())
@@ -143,9 +156,14 @@ def _wall(settings: Settings) -> Iterator[Message]:
 
 
 def _told(settings: Settings) -> Iterator[Message]:
-    """Refuse at once what the wall would drop, so that a program need not wait in vain."""
+    """Refuse at once what the wall would drop, so that a program need not wait in vain.
+
+    IPv6 asks nobody whether a source is its own (ip(7), IP_FREEBIND). Who claims another is not
+    heard at all: an answer would leave, and a name server's would be believed.
+    """
     yield nftables.new_base_chain(TABLE, _TOLD, nftables.OUTPUT, nftables.ACCEPT)
     yield _accept(_TOLD, nftables.owner(settings.uid))
+    yield _drop(_TOLD, nftables.owned(), nftables.foreign_source())
     yield from _refused(nftables.destination(socket.AF_INET, _RESOLVER))
     yield _accept(_TOLD, nftables.leaves_by(settings.loopback))
     # What was redirected is still said to leave by its first road.

@@ -30,6 +30,7 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
         "%..", lambda match: match[0].lower(), quote(data, safe="")
     ).encode(),
     "percent but slashes": lambda data: quote(data).encode(),
+    "percent throughout": lambda data: b"".join(b"%%%02X" % each for each in data),
     "JSON": lambda data: json.dumps(data.decode()).encode(),
 }
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.deeds import Deed
+from firewall.vault import Vault
 from firewall.verdict import Action, Obligations, Severity, Verdict
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Setup:
     desk: str = ""
     approvals: str = ""
     deeds: tuple[Deed, ...] = ()
-    vault: dict[str, Any] = field(default_factory=dict, repr=False)
+    vault: dict[str, Any] = field(default_factory=lambda: Vault().dump(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

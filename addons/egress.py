@@ -2,7 +2,8 @@
 
     mitmdump -s addons/egress.py --set policy=policies/coding-agent.yaml [--set audit=FOLDER]
 
-`policy` is a file or a preset's name; without one every request is denied. `audit` is the folder of
+`policy` is a file or a preset's name; without one every request is denied; rules with labels hold
+where those of `labels` fit, one `--set labels=env=ci` for each. `audit` is the folder of
 the audit log. A key in the folder `firewall` of mitmproxy's own (confdir) signs it: check it with
 `firewall audit verify --log FOLDER --key ~/.mitmproxy/firewall/audit-key.pub`. It is the code that
 the firewall itself runs, less what a stock mitmproxy cannot give: the process behind a connection,
@@ -10,7 +11,7 @@ and a bound on what waits for a slow HTTP/2 client.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from firewall.audit import AuditError, AuditLog, Keeper, keys
 from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.policy import Policy, PolicyError, load_policy
+from firewall.policy.holding import parse_labels
 from firewall.ports import Done
 from firewall.proxy.http.egress import Egress
 from firewall.redaction import Terms
@@ -79,6 +81,7 @@ class Firewall:
     def load(self, loader: Loader) -> None:
         """Declare the options, and set those of mitmproxy that have to be as they are."""
         loader.add_option("policy", str, "", "The firewall's policy: a file or a preset's name.")
+        loader.add_option("labels", Sequence[str], [], "For rules with labels, as env=ci.")
         loader.add_option("audit", str, "audit", "The folder of the firewall's audit log.")
         ctx.options.update(**REQUIRED)  # type: ignore[no-untyped-call]
 
@@ -87,10 +90,11 @@ class Firewall:
         for name in REQUIRED.keys() & updated:
             if getattr(ctx.options, name) != REQUIRED[name]:
                 raise _bad(f"the firewall needs {name}={REQUIRED[name]}")
-        if {"policy", "audit"} & updated and ctx.options.policy:
+        if {"policy", "audit", "labels"} & updated and ctx.options.policy:
             try:
-                self._use(load_policy(ctx.options.policy), Path(ctx.options.audit))
-            except (PolicyError, AuditError, OSError) as error:
+                policy = load_policy(ctx.options.policy, parse_labels(ctx.options.labels))
+                self._use(policy, Path(ctx.options.audit))
+            except (PolicyError, AuditError, OSError, ValueError) as error:
                 raise _bad(str(error)) from error
 
     def running(self) -> None:

@@ -20,7 +20,8 @@ class Actor:
 
     `ancestors` runs from the parent up to the sandbox's first process. `namespace` is the inode of
     the sandbox's network namespace, which tells its processes from all others on the machine.
-    Where the process could not be found, `process` is None and `unknown` says why.
+    Where the process could not be found, `process` is None and `unknown` says why; `uid` is then
+    the user of its socket, where the kernel told that.
     """
 
     sandbox: str
@@ -30,6 +31,7 @@ class Actor:
     container: str | None = None
     tool_call: str | None = None
     unknown: str = ""
+    uid: int | None = None
 
     @property
     def program(self) -> str:

@@ -15,12 +15,13 @@ from typing import Any, Protocol
 from firewall import judge
 from firewall.actor import Actor, Process
 from firewall.audit import describe
+from firewall.causes import Cause
 from firewall.events import suspected
 from firewall.gpu.alerts import Alert, Denial, Denials
 from firewall.gpu.detector import Detector
 from firewall.gpu.processes import container
 from firewall.gpu.view import DeviceView, GpuView, ProcessView
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.judge import Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.verdict import Verdict
 from firewall.workloads import STOPPING, GpuPolicy

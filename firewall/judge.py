@@ -9,56 +9,27 @@ and the policy is not asked.
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from firewall.actor import Actor
+from firewall.causes import SHUT, Alarm, Cause, shut_by
+from firewall.charging import Meter, byte_dues, dues, exceeded
 from firewall.deeds import Deed, deeds
-from firewall.events import Fault, raised, redacted_event_of, suspected
+from firewall.events import Fault, redacted_event_of, suspected
 from firewall.history import History
 from firewall.policy import Policy
 from firewall.ports import Answer, Desk, Done, Gpu, Log, Witness
+from firewall.quota import Excess, Ledger, Quota
+from firewall.recording import Recorder
 from firewall.redaction import Redactor, redactor
 from firewall.requests import Execute, HttpRequest, Request, ToolCall
 from firewall.vault import Vault
 from firewall.verdict import Action, Severity, Verdict
 
 logger = logging.getLogger(__name__)
-
-
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a sandbox is put into quarantine.
-
-    `rule` and `reason` are those of the critical verdict, whose whole event is `trigger`; where a
-    person asked for it, `by` says who, and there is no trigger. `freeze` asks for the sandbox's
-    processes to be stopped as well. `since` is in UTC (RFC 3339).
-    """
-
-    rule: str
-    reason: str
-    freeze: bool = False
-    by: str = "the policy"
-    trigger: Mapping[str, Any] | None = None
-    since: str = field(default_factory=_now)
-
-
-type Alarm = Callable[[Cause], None]
-
-SHUT = Verdict(
-    action=Action.DENY,
-    rule="quarantine",
-    reason="all egress of this sandbox is closed",
-    severity=Severity.WARNING,
-    remedy="`firewall sandbox list` shows why",
-)
-"""What a quarantine says until it can say more."""
 
 
 INSIDE = (Execute, ToolCall)
@@ -75,7 +46,7 @@ class Judge:
     person is asked; without one, what would be asked is denied. `on_deeds` is called, on the thread
     of the verdict, with what an allowed request does and the policy's rules may refer to.
     `redaction_key` makes the marks of secrets comparable with those of other judges. `vault` holds
-    the policy's secrets; whoever replaces one replaces both.
+    the policy's secrets; whoever replaces one replaces both. `quota` is where limits are counted.
     """
 
     def __init__(
@@ -94,12 +65,12 @@ class Judge:
         self.quarantined: Verdict | None = None
         self.alarm: Alarm = _nobody
         self.on_deeds: Callable[[tuple[Deed, ...]], None] = _nobody
+        self.quota: Quota = Ledger()
         self._history = History()
         self._redaction_key = redaction_key or secrets.token_bytes(32)
         self._release = release
         self._unwritten: Exception | None = None
-        self._log = log
-        self._gpu = gpu
+        self._records = Recorder(log, gpu, lambda: self.redactor)
         self._witness = witness
         gpu.follow(lambda facts: self.note("gpu-after", facts))
 
@@ -132,6 +103,7 @@ class Judge:
         *,
         hold: bool = True,
         prompt: bool = False,
+        counted: bool = False,
     ) -> None:
         """Judge a request and call `answer` once, perhaps on another thread.
 
@@ -139,24 +111,85 @@ class Judge:
         the policy leaves to a person is held until one has answered; without `hold` the answer is
         an ask, for callers whose own user is asked. `prompt` answers an allow once its record is
         in the queue: for what moves no byte itself, and whose every later byte is recorded behind
-        it in the same chain. After a record could not be written it waits all the same. Any thread
+        it in the same chain. After a record could not be written it waits all the same. `counted`
+        says that limits have counted it: a connection that is tried at another address. Any thread
         may call this; the alarm, the desk and the witness take it as it comes.
         """
         started = perf_counter()
         request = self.vault.seen(request)
         verdict = self.preview(request, actor)
         seconds = perf_counter() - started
+
+        judged = partial(
+            self._judged, request, actor, seconds=seconds, answer=answer, hold=hold, prompt=prompt
+        )
+        due = () if counted else dues(request, actor, verdict)
+        if not due:
+            judged(flow, verdict)
+            return
+        with fail_closed(self, "judge.quota", answer, request=request, actor=actor):
+            probe("judge.quota")
+            self.quota.charge(
+                due, lambda told: judged(*self._charged(flow, verdict, told)), anyway=self._observes
+            )
+
+    def _judged(
+        self,
+        request: Request,
+        actor: Actor,
+        flow: Mapping[str, Any],
+        verdict: Verdict,
+        *,
+        seconds: float,
+        answer: Answer,
+        hold: bool,
+        prompt: bool,
+    ) -> None:
+        """Record, count and answer what was decided."""
         event = self._event(request, verdict, actor, flow)
         if self._is_grave(verdict):
             freeze = self.policy.on_critical == "freeze"
             self.quarantine(Cause(verdict.rule, verdict.reason, freeze, trigger=event))
         self._witness.verdict(event, seconds)
         if verdict.action is Action.ASK and verdict.enforced and hold:
-            self._record(event)
+            self._records.append(event)
             self._hold(request, actor, flow, verdict, answer)
         else:
             self._learn(request, verdict)
             self._settle(event, verdict, actor, answer, prompt=prompt)
+
+    @property
+    def _observes(self) -> bool:
+        return self.policy.mode == "observe"
+
+    def _charged(
+        self, flow: Mapping[str, Any], verdict: Verdict, told: Excess | Exception | None
+    ) -> tuple[Mapping[str, Any], Verdict]:
+        """What is known of a flow, and the verdict, once it was counted what it costs."""
+        if told is None:
+            return flow, verdict
+        if isinstance(told, Exception):
+            return flow, self._failure("judge.quota", told)
+        denied = exceeded(verdict, told, enforced=not self._observes)
+        return {**flow, "limit": told.facts()}, self._clean(denied)
+
+    def meter(
+        self, request: Request, actor: Actor, flow: Mapping[str, Any], verdict: Verdict
+    ) -> Meter | None:
+        """What counts the bytes of an allowed flow; None where no limit is about bytes."""
+        due = byte_dues(request, actor, verdict)
+        if not due:
+            return None
+
+        def reached(excess: Excess) -> Verdict:
+            facts, denied = self._charged(flow, verdict, excess)
+            event = self._event(request, denied, actor, facts)
+            self._witness.verdict(event, 0.0)
+            self._records.with_gpu(event, actor)
+            return denied
+
+        failed = partial(self.fault, "judge.meter", request=request, actor=actor)
+        return Meter(self.quota, due, not self._observes, reached, failed)
 
     def _hold(
         self,
@@ -196,7 +229,9 @@ class Judge:
         """Take in deeds that another process's judge allowed."""
         self._history.add(done, self.policy.remembers)
 
-    async def ask(self, request: Request, actor: Actor, flow: Mapping[str, Any]) -> Verdict:
+    async def ask(
+        self, request: Request, actor: Actor, flow: Mapping[str, Any], *, counted: bool = False
+    ) -> Verdict:
         """`decide` for asyncio."""
         import asyncio  # 30 ms that only the depth process needs to spend
 
@@ -210,7 +245,7 @@ class Judge:
         def answer(verdict: Verdict) -> None:
             loop.call_soon_threadsafe(settle, verdict)
 
-        self.decide(request, actor, flow, answer)
+        self.decide(request, actor, flow, answer, counted=counted)
         return self.standing(await future)
 
     def standing(self, verdict: Verdict) -> Verdict:
@@ -238,7 +273,7 @@ class Judge:
         try:
             asked = request if request is not None else Fault(point, repr(error))
             event = self._event(asked, verdict, actor, {"fault": repr(error)})
-            self._record_with_gpu(event, actor)
+            self._records.with_gpu(event, actor)
             self._witness.verdict(event, 0.0)
         except Exception:
             logger.exception("the failure of %s could not be recorded", point)
@@ -250,7 +285,7 @@ class Judge:
         It shares the sync of the next records where nobody waits for it.
         """
         urgent = done is not None
-        self._record(self.redactor.value({"kind": kind, **facts}), done, urgent=urgent)
+        self._records.append(self.redactor.value({"kind": kind, **facts}), done, urgent=urgent)
 
     @property
     def redactor(self) -> Redactor:
@@ -298,40 +333,15 @@ class Judge:
 
         if verdict.action is Action.ALLOW and not suspected(event):
             if prompt and self._unwritten is None:
-                self._record(event, noted, urgent=False)
+                self._records.append(event, noted, urgent=False)
                 answer(self._unless(self._unwritten, verdict))
             else:
-                self._record(event, durable)
+                self._records.append(event, durable)
         elif verdict.allowed:
-            self._record_with_gpu(event, actor, durable)
+            self._records.with_gpu(event, actor, durable)
         else:
             answer(verdict)
-            self._record_with_gpu(event, actor)
-
-    def _record_with_gpu(
-        self, event: dict[str, Any], actor: Actor, done: Done | None = None
-    ) -> None:
-        """Record what was (or would have been) blocked, or is suspicious, with what the GPUs do at
-        this moment."""
-
-        def measured(gpu: Mapping[str, Any]) -> None:
-            self._record({**raised(event, gpu), "gpu": self.redactor.value(gpu)}, done)
-
-        try:
-            self._gpu.fresh(actor, measured)
-        except Exception as error:
-            logger.exception("the GPUs could not be asked")
-            measured({"status": "unavailable", "reason": repr(error)})
-
-    def _record(
-        self, event: Mapping[str, Any], done: Done | None = None, *, urgent: bool = True
-    ) -> None:
-        try:
-            self._log.append(event, done, urgent=urgent)
-        except Exception as error:
-            logger.exception("a record could not be written")
-            if done is not None:
-                done(error)
+            self._records.with_gpu(event, actor)
 
     def _unless(self, error: Exception | None, verdict: Verdict) -> Verdict:
         """No allow without a record."""
@@ -353,13 +363,6 @@ class Judge:
             return self.redactor.text(str(error))
         except Exception:
             return type(error).__name__
-
-
-def shut_by(cause: Cause, release: str) -> Verdict:
-    """The deny that answers everything in a quarantine: since when, why, and what ends it."""
-    why = f"{cause.rule}: {cause.reason}"
-    reason = f"{SHUT.reason} since {cause.since}, because of {why}"
-    return replace(SHUT, reason=reason, remedy=release)
 
 
 def _nobody(_: object) -> None:

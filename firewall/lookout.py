@@ -14,7 +14,7 @@ from firewall.protocols.leakstream import Leaks
 from firewall.protocols.needles import Needles, Search
 from firewall.requests import Finding
 
-type Fields = Iterable[tuple[bytes, bytes]]
+type Fields = Sequence[tuple[bytes, bytes]]
 type Tell = Callable[[str, str], Finding]
 """Makes the finding of a text from its name and where it stands."""
 
@@ -65,6 +65,11 @@ class _KnownStream:
 
     def feed(self, data: bytes) -> tuple[Finding, ...]:
         return tuple(self._tell(each, self._where) for each in self._search.feed(data))
+
+    @property
+    def begun(self) -> bool:
+        """Whether a text may have begun, and is still to be completed."""
+        return self._search.begun
 
 
 class Keys:
@@ -123,6 +128,12 @@ class Lookout:
         for each in self._watches:
             found += each.feed(data)
         return found
+
+    @property
+    def begun(self) -> bool:
+        """Whether a text that is known may have begun, and is still to be completed."""
+        known = (each for each in self._watches if isinstance(each, _KnownStream))
+        return any(each.begun for each in known)
 
 
 def places(path: str, fields: Fields) -> list[tuple[str, bytes]]:

@@ -49,7 +49,8 @@ LITERALS_MEMORY = 64 << 20
 """Bytes that RE2 may use at most for secrets that are known; those of a few keys take one MiB."""
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
-_MARK = "[redacted:"
+MARK = "[redacted:"
+"""How every mark begins that stands for a secret."""
 _WORDS = (
     r"(?:token|secret|password|passwd|passphrase|pwd|credentials?|signature|api[-_]?key|access[-_]?key"
     r"|secret[-_]?key|private[-_]?key|auth[-_]?key)"
@@ -186,10 +187,10 @@ class Redactor:
         scheme = self._scheme.match(secret)
         start = scheme.end() if scheme else 0
         bare = secret[start:]
-        if not bare or bare[0] == "$" or bare.startswith(_MARK):
+        if not bare or bare[0] == "$" or bare.startswith(MARK):
             return secret
         digest = hmac.digest(self._key, bare.encode("utf-8", "backslashreplace"), "sha256")
-        return f"{secret[:start]}{_MARK}{digest[:4].hex()}]"
+        return f"{secret[:start]}{MARK}{digest[:4].hex()}]"
 
 
 @lru_cache(8)

@@ -162,7 +162,9 @@ class Vault:
 
     @classmethod
     def parse(cls, dumped: Mapping[str, Any]) -> "Vault":
-        """What `dump` made."""
+        """What `dump` made; of nothing, a vault that holds nothing."""
+        if not dumped:
+            return cls()
         held = (Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped["held"])
         watched, marked = dumped["watched"], dumped["marked"]
         homes = {name: tuple(each) for name, each in watched["homes"].items()}
@@ -187,21 +189,23 @@ class Vault:
         """The values in the fields of a message's head."""
         if not self._values:
             return ()
-        return tuple(
-            dict.fromkeys(
-                finding
-                for name, value in fields
-                for text in (value, name)
-                for finding in self._values.find(text, f"header {name.decode('latin-1').lower()}")
-            )
-        )
+        texts = [(f"header {name.decode('latin-1').lower()}", value) for name, value in fields]
+        texts += [("header name", name) for name, _ in fields]  # which no finding repeats
+        found = (each for place, text in texts for each in self._values.find(text, place))
+        return tuple(dict.fromkeys(found))
 
-    def carried(self, path: str, fields: Fields) -> tuple[Carried, ...]:
+    def answer(self, reason: bytes, fields: Fields) -> tuple[Finding, ...]:
+        """The values in the head of an answer, whose reason phrase is anybody's choice."""
+        if not self._values:
+            return ()
+        return (*self._values.find(reason, "reason phrase"), *self.fields(fields))
+
+    def carried(self, method: str, path: str, fields: Fields) -> tuple[Carried, ...]:
         """The placeholders in the head of a request. `path` includes the query."""
         if not self._placeholders:
             return ()
         # A name may be one as well, and is no place for it.
-        odd = [("header name", name) for name, _ in fields]
+        odd = [("header name", name) for name, _ in fields] + [("method", method.encode())]
         query = path.partition("?")[2]
         odd += [("query name", each.partition("=")[0].encode()) for each in query.split("&")]
         return tuple(

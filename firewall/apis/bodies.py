@@ -5,6 +5,7 @@ Apollo's servers take it; JSON-RPC 2.0, sections 4 and 6; MCP 2025-06-18, "Tools
 """
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,11 +16,15 @@ READ_LIMIT = 1 << 20
 """Bytes of a body that is read; a longer one is not read at all."""
 
 _BATCH_LIMIT = 1000
+_JSON = re.compile(r"application/(?:[a-z0-9][a-z0-9!#$&^_.-]*\+)?json")
+"""One type (RFC 6838, 4.2 and 6.2): of a list, servers take the first or the last."""
 _DEPTH_ERRORS = (ValueError, RecursionError)
-_IN_QUERY = frozenset({"query", "operationname", "variables", "extensions", "id", "documentid"})
+_PERSISTED = frozenset({"extensions", "id", "documentid", "doc_id", "queryid", "operationid"})
+"""Members in which clients name a document that the server keeps, in lower case: Apollo's, Relay's
+and those of drafts of GraphQL over HTTP."""
+_IN_QUERY = _PERSISTED | {"query", "operationname", "variables"}
 """Parameters of a URL that GraphQL servers read before, or instead of, the body."""
 _ENVELOPE = ("query", "extensions", "method", "params")
-_PERSISTED = ("extensions", "id", "documentId")
 
 
 def readable_body(content_type: str) -> bool:
@@ -29,14 +34,25 @@ def readable_body(content_type: str) -> bool:
     (True, False)
     """
     kind, *parameters = (each.strip().lower() for each in content_type.split(";"))
-    named = kind.startswith("application/") and (kind == "application/json" or kind[-5:] == "+json")
-    return named and all(each in ("", "charset=utf-8", 'charset="utf-8"') for each in parameters)
+    return bool(_JSON.fullmatch(kind)) and all(
+        each in ("", "charset=utf-8", 'charset="utf-8"') for each in parameters
+    )
+
+
+def begins_with_json(body: bytes) -> bool:
+    """Whether a body that is said to be coded is JSON as it stands: many servers ignore what a
+    request says of its coding, and some read no further than the first value."""
+    text = body.decode(errors="replace").lstrip()
+    try:
+        return isinstance(json.JSONDecoder(strict=False).raw_decode(text)[0], dict | list)
+    except _DEPTH_ERRORS as error:
+        return isinstance(error, RecursionError)
 
 
 def read_body(path: str, content_type: str, body: bytes | None) -> Calls:
     """What the body of a POST asks. `body` is decoded; None where it was too long or cannot be."""
     if body is None:
-        return Calls(unread="it is too long, or its content coding is not known")
+        return Calls(unread="it is too long, or its content coding is not known or not needed")
     if not readable_body(content_type):
         return Calls(unread=f"it is {content_type[:80] or 'of no type'}, and not application/json")
     try:
@@ -79,7 +95,8 @@ def _graphql(item: Any) -> tuple[Act, ...] | None:
 
 
 def _persists(members: dict[str, Any]) -> bool:
-    return any(members.get(name) not in (None, {}, "") for name in _PERSISTED)
+    named = (value for name, value in members.items() if name.casefold() in _PERSISTED)
+    return any(value not in (None, {}, "") for value in named)
 
 
 def _rpc(item: Any) -> tuple[Act, ...] | None:
@@ -101,11 +118,13 @@ def _plain_query(path: str) -> bool:
 
 def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Servers take the first or the last of two members of one name, and some (Go's encoding/json)
-    take names that differ in case for one."""
+    take names that differ in case for one. C's end a name at a zero byte."""
     if len({name.casefold() for name, _ in pairs}) != len(pairs):
         raise ValueError("two members have one name")
     if any(name not in _ENVELOPE and name.casefold() in _ENVELOPE for name, _ in pairs):
         raise ValueError("a member's name is spelled in another case")
+    if any("\0" in name for name, _ in pairs):
+        raise ValueError("a member's name has a zero byte")
     return dict(pairs)
 
 

@@ -1,6 +1,7 @@
 """Git's smart HTTP protocol: fetch or push, and the repository (git's gitprotocol-http)."""
 
 from collections.abc import Sequence
+from urllib.parse import parse_qsl
 
 from firewall.requests import Act
 
@@ -15,9 +16,9 @@ def git_acts(method: str, segments: Sequence[str], query: str) -> tuple[Act, ...
     if method == "POST" and len(segments) > 1 and segments[-1] in _SERVICES:
         return (Act(_SERVICES[segments[-1]], _repository(segments[:-1])),)
     if method == "GET" and len(segments) > 2 and list(segments[-2:]) == ["info", "refs"]:
-        name, _, service = query.partition("=")
-        if name == "service" and service in _SERVICES:
-            return (Act(_SERVICES[service], _repository(segments[:-2])),)
+        asked = [value for name, value in parse_qsl(query) if name == "service"]
+        repository = _repository(segments[:-2])
+        return tuple(Act(_SERVICES[each], repository) for each in asked if each in _SERVICES)
     return ()
 
 

@@ -55,6 +55,10 @@ def bundle(
     expires: Annotated[
         str | None, typer.Option(help="The last day it is taken, as 90d or 2027-01-31.")
     ] = None,
+    audience: Annotated[
+        list[str] | None,
+        typer.Option(help="A group of machines that it is for (default: any); may be repeated."),
+    ] = None,
     output: Output = None,
 ) -> None:
     """Put a policy, all it extends and its lists into one signed file."""
@@ -67,7 +71,8 @@ def bundle(
         path = output or Path(f"{load(policy, trust=ANYTHING).name}.bundle")
         before = read_bundle(path)
         number = version or (before.contents.version + 1 if before else 1)
-        text = bundled(policy, number, _day(expires), [_private(each) for each in key])
+        groups = [_group(each) for each in audience or ()]
+        text = bundled(policy, number, _day(expires), [_private(each) for each in key], groups)
     except PolicyError as error:
         report(error)
         raise typer.Exit(1) from None
@@ -82,12 +87,19 @@ def verify(
     file: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The signed file.")],
     key: Annotated[str, typer.Option(help="The public key, NAME+ID+KEY, or its file.")],
     at_least: Annotated[int, typer.Option(min=0, help="The least version that is taken.")] = 0,
+    audience: Annotated[str, typer.Option(help="The group of machines that it must be for.")] = "",
 ) -> None:
     """Check a bundle as a gate would that is told this key, and say what is in it."""
     from firewall.policy import PolicyError, load_policy
-    from firewall.policy.bundle import KEY_VARIABLE, VERSION_VARIABLE, Trust, read_bundle
+    from firewall.policy.bundle import (
+        AUDIENCE_VARIABLE,
+        KEY_VARIABLE,
+        VERSION_VARIABLE,
+        Trust,
+        read_bundle,
+    )
 
-    asked = {KEY_VARIABLE: key, VERSION_VARIABLE: str(at_least)}
+    asked = {KEY_VARIABLE: key, VERSION_VARIABLE: str(at_least), AUDIENCE_VARIABLE: audience}
     try:
         trust: Trust = Trust.required(asked)
         policy = load_policy(file, trust=trust)
@@ -106,6 +118,7 @@ def _facts(found: "Bundle") -> str:
     return (
         f"ok {found.path}: {contents.name}, version {contents.version}\n"
         f"  created  {contents.created:%Y-%m-%d %H:%M} UTC\n  expires  {until}\n"
+        f"  audience {', '.join(contents.audience) or 'any'}\n"
         f"  signers  {found.signers}\n  files    {', '.join(names)}"
     )
 
@@ -117,6 +130,15 @@ def _private(path: Path) -> "SigningKey":
         return SigningKey.parse(path.read_text().strip())
     except (OSError, ValueError) as error:
         _wrong(f"--key: {error}; make one with: firewall policy keygen {path}")
+
+
+def _group(text: str) -> str:
+    from firewall.policy.bundle import group
+
+    try:
+        return group(text)
+    except ValueError as error:
+        _wrong(f"--audience: {error}")
 
 
 def _day(text: str | None) -> datetime | None:

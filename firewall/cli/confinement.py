@@ -15,6 +15,7 @@ from firewall.policy import Policy
 from firewall.policy.inject import AWS_VARIABLES
 from firewall.policy.reloading import works_beside
 from firewall.policy.ssh import Login
+from firewall.protocols.needles import SHORTEST
 from firewall.sandbox import SandboxError, SandboxSpec, mounts
 
 _SYSTEM = (Path("/usr"), Path("/usr/local"))
@@ -78,8 +79,33 @@ def secrets_of(policy: Policy) -> Secrets:
         files |= {Path(each) for each in (login.key, certificate) if each}
         files |= {Path(place)} if kind == "file" else set()
         variables |= {place} if kind == "env" else set()
-    found = (each.expanduser().absolute() for each in files)
-    return Secrets(tuple(str(each) for each in found if each.exists()), frozenset(variables))
+    found = {each.expanduser().absolute() for each in files}
+    return Secrets(_hidden({each for each in found if each.exists()}), frozenset(variables))
+
+
+def _hidden(files: set[Path]) -> tuple[str, ...]:
+    """What hides secret files: their folders, where these hold nothing else.
+
+    A file that another takes the place of loses its mask (mount_namespaces(7), "dentries"), as when
+    a secret manager renames a new one over it. What links lead to is hidden as well.
+    """
+    files = files | {each.resolve() for each in files}
+    names = {
+        folder: {each.name for each in files if each.parent == folder}
+        for folder in {each.parent for each in files}
+    }
+    own = {folder for folder, held in names.items() if _holds_only(folder, held)}
+    return tuple(sorted(map(str, own | {each for each in files if each.parent not in own})))
+
+
+def _holds_only(folder: Path, names: set[str]) -> bool:
+    """Whether a folder holds these alone, but for what managers keep beside them (`..data`)."""
+    lived_in = (Path.cwd(), Path.home())
+    try:
+        others = {each for each in os.listdir(folder) if each not in names and each[0] != "."}
+    except PermissionError:
+        return False
+    return not others and not any(each.is_relative_to(folder) for each in lived_in)
 
 
 def _usual_keys() -> Iterator[Path]:
@@ -88,7 +114,13 @@ def _usual_keys() -> Iterator[Path]:
 
 
 def _without(variables: frozenset[str]) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in variables}
+    """The environment without these variables, nor any other in which their values stand."""
+    values = [os.environ[each] for each in variables if len(os.environ.get(each, "")) >= SHORTEST]
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in variables and not any(each in value for each in values)
+    }
 
 
 def _code() -> set[str]:

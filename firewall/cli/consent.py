@@ -20,6 +20,7 @@ from firewall.commands import read_argv
 from firewall.policy import Policy, PolicyError, load_policy
 from firewall.policy.bundle import ANYTHING
 from firewall.policy.cases import judge
+from firewall.policy.globs import literal
 from firewall.policy.loading import PRESETS
 from firewall.policy.programs import Programs, Run, run_of, runs_of
 from firewall.policy.toolrules import Called, Tools
@@ -78,7 +79,7 @@ class _Thing:
         exactly = f"arguments: {self.arguments}"
         if self.folder is not None:
             exactly += f", directory: {_quoted(self.folder)}"
-        allow = _quoted(_literal(self.name))
+        allow = _quoted(literal(self.name))
         return f"{{name: {name}, allow: [{allow}], exactly: {{{exactly}}}}}"
 
 
@@ -193,11 +194,6 @@ def _name(policy: Policy, thing: _Thing) -> str:
     name = f"{plain or 'consent'}-allowed"
     numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
     return next(each for each in (name, *numbered) if each not in taken)
-
-
-def _literal(text: str) -> str:
-    """A glob that is this text and nothing else."""
-    return "".join(f"[{each}]" if each in "*?[" else each for each in text)
 
 
 def _quoted(text: str) -> str:

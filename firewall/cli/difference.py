@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firewall.cli.logs import readable
+from firewall.cli.options import LabelOption
 from firewall.cli.policies import PolicyName, loaded
 from firewall.cli.replay import AsJson, as_object, fails, told
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 MEMBERS = 20
 """Members of one list that are told; of longer ones the number is told as well."""
 
+VALUE = 1000
+"""Characters of one value that are told: what differs may stand near its end."""
+
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
@@ -29,6 +33,7 @@ def diff(
         Path | None, typer.Option("--log", help="An audit log: decide its requests under both.")
     ] = None,
     *,
+    label: LabelOption = None,
     as_json: AsJson = False,
     fail_on_change: Annotated[
         bool,
@@ -41,7 +46,7 @@ def diff(
     """Say what changes in effect: in the rules, and for the requests of an audit log."""
     from firewall.policy.difference import differences
 
-    before, after = loaded(old), loaded(new)
+    before, after = (loaded(name, label or ()) for name in (old, new))
     found = differences(before, after)
     compared = _compared(before, after, log) if log is not None else None
     if as_json:
@@ -84,7 +89,7 @@ def _told_term(term: "Term") -> Iterator[str]:
 def _text(value: Any) -> str:
     from firewall.cli.lines import printable
 
-    return printable(value if isinstance(value, str) else json.dumps(value))
+    return printable(value if isinstance(value, str) else json.dumps(value), limit=VALUE)
 
 
 def _as_object(found: "tuple[Difference, ...]", compared: "Comparison | None") -> dict[str, Any]:

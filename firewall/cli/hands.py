@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from firewall.causes import Cause
 from firewall.gpu.view import ProcessView
-from firewall.judge import Cause, Judge
+from firewall.judge import Judge
 from firewall.proxy import control
 from firewall.sandbox.blamed import Blamed
 from firewall.sandbox.freeze import Done

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from firewall.cli.logs import Log, log_directory, readable
-from firewall.cli.policies import problem
+from firewall.cli.policies import labels_of, problem
 from firewall.cli.replay import AsJson
 
 
@@ -16,6 +16,15 @@ class Wider(StrEnum):
 
     HOSTS = "hosts"
     PATHS = "paths"
+    ARGUMENTS = "arguments"
+
+
+class Part(StrEnum):
+    """The parts of a policy that rules may be learned for."""
+
+    NETWORK = "network"
+    SHELL = "shell"
+    TOOLS = "tools"
 
 
 def learn(
@@ -24,30 +33,49 @@ def learn(
     denied: Annotated[
         bool, typer.Option("--denied", help="Learn what was denied, not what was observed.")
     ] = False,
+    only: Annotated[
+        list[Part] | None, typer.Option("--only", help="Learn rules of this part; may be repeated.")
+    ] = None,
     wider: Annotated[
         list[Wider] | None,
         typer.Option(
             "--generalise",
-            help="One wider rule for three or more hosts below one name, or paths that differ in"
-            " one segment.",
+            help="One wider rule for three or more hosts below one name, paths that differ in one"
+            " segment, or arguments that differ in one word; may be repeated.",
+        ),
+    ] = None,
+    unread: Annotated[
+        bool,
+        typer.Option(
+            "--unread", help="Let TLS of which no request could be read pass unread (pinned keys)."
+        ),
+    ] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            help="Learn rules that hold where this label does, as env=ci; may be repeated.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the smallest policy that allows the HTTP requests that mode: observe let pass."""
+    """Print the smallest policy that allows what passed though no rule names it."""
     from firewall.audit import describe, read
-    from firewall.policy.generalise import generalise
-    from firewall.policy.learn import learn as learned
-    from firewall.policy.learn import written
+    from firewall.cli.lines import printable
+    from firewall.policy.learning import generalise, written
+    from firewall.policy.learning import learn as learned
 
-    directory = log_directory(log)
+    directory, labels = log_directory(log), labels_of(label or ())
     with readable(directory):
-        found = learned(read(directory), denied=denied)
+        found = learned(read(directory), denied=denied, unread=unread)
+    if only:
+        found = found.only(each.value for each in only)
     found = generalise(found, [each.value for each in wider or ()])
     skipped = [{"why": why, **describe(each)} for why, each in sorted(found.skipped.items())]
     if as_json:
-        typer.echo(json.dumps({"policy": written(found), "skipped": skipped}))
+        typer.echo(json.dumps({"policy": written(found, labels), "skipped": skipped}))
         return
-    typer.echo(written(found), nl=False)
+    typer.echo(written(found, labels), nl=False)
     for each in skipped:
-        problem(f"not learned: {each['count']} (such as {each['example']}): {each['why']}")
+        why = printable(each["why"], limit=400)
+        problem(f"not learned: {each['count']} (such as {each['example']}): {why}")

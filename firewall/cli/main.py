@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from firewall.cli import approvals, audit, gpu, hook, node, policy, protocols, sandbox, tools
+from firewall.cli import (
+    approvals,
+    audit,
+    fleet,
+    gpu,
+    hook,
+    node,
+    policy,
+    protocols,
+    sandbox,
+    sidecar,
+    tools,
+)
 from firewall.cli.options import (
     CheckpointsOption,
     InspectOption,
@@ -30,6 +42,8 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(hook.app, name="hook")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(node.app, name="node")
+app.add_typer(fleet.app, name="fleet")
+app.add_typer(sidecar.app, name="sidecar")
 
 
 def _version(asked: bool) -> None:
@@ -121,6 +135,7 @@ def mcp(
         str, typer.Option(help="With --url: HOST:PORT where clients reach it.")
     ] = "127.0.0.1:3180",
     log: LogOption = None,
+    label: LabelOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Before trust: accept unasked.")] = False,
 ) -> None:
     """Judge every tool call between MCP clients and a server, started here or reached by HTTP."""
@@ -131,9 +146,12 @@ def mcp(
         raise typer.Exit(trust(words[1:], yes=yes))
     if bool(words) == bool(url):
         raise typer.BadParameter("write the server's command after --, or its URL after --url")
+    if label and not policy:
+        raise typer.BadParameter("labels are for --policy; else give them to firewall tools serve")
+    own = (policy, log, tuple(label or ()))
     if url:
-        raise typer.Exit(run_gateway(url, listen, policy, name, log))
-    raise typer.Exit(run_server(words, policy, name, log))
+        raise typer.Exit(run_gateway(url, listen, name, *own))
+    raise typer.Exit(run_server(words, name, *own))
 
 
 @app.command()

@@ -20,7 +20,8 @@ from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.places import authority_directory, state_directory
-from firewall.policy import PolicyError, load_policy
+from firewall.policy import Policy, PolicyError, load_policy
+from firewall.policy.holding import parse_labels
 from firewall.toolcalls.approvals import own_desk
 from firewall.toolcalls.mcp.checker import Checker, LocalChecker, RemoteChecker
 from firewall.toolcalls.mcp.endpoint import Endpoint
@@ -32,22 +33,31 @@ from firewall.toolcalls.mcp.stdio import serve_stdio
 from firewall.toolcalls.places import socket_path
 from firewall.toolcalls.renewal import Renewal
 
+type Labels = tuple[str, ...]
+
 _LAUNCHER = re.compile(r"npx|uvx?|bunx?|node|deno|docker|podman|python[0-9.]*|run|tool|exec")
 """Words of a command line that do not tell which server it starts."""
 
 
-def run_server(command: list[str], policy: str | None, name: str | None, log: Path | None) -> int:
+def run_server(
+    command: list[str], name: str | None, policy: str | None, log: Path | None, labels: Labels = ()
+) -> int:
     """Serve until client or server ends; the server's exit status."""
     try:
         server = name or server_name(command)
         session = Session(server, _pins(server), str(Path.cwd()))
-        return asyncio.run(_judged(policy, log, partial(serve_stdio, command, session)))
+        return asyncio.run(_judged(policy, log, labels, partial(serve_stdio, command, session)))
     except (PolicyError, AuditError, OSError, ValueError) as error:
         return _fail(str(error))
 
 
 def run_gateway(
-    url: str, listen: str, policy: str | None, name: str | None, log: Path | None
+    url: str,
+    listen: str,
+    name: str | None,
+    policy: str | None,
+    log: Path | None,
+    labels: Labels = (),
 ) -> int:
     """Serve the server at `url` to clients of `listen` until SIGINT or SIGTERM."""
     try:
@@ -60,7 +70,7 @@ def run_gateway(
             return serve_http(Gateway(endpoint, server, pins, checker), host, port, ready)
 
         pins = _pins(server)
-        asyncio.run(_judged(policy, log, serve))
+        asyncio.run(_judged(policy, log, labels, serve))
     except (PolicyError, AuditError, OSError, ValueError) as error:
         return _fail(str(error))
     return 0
@@ -113,7 +123,10 @@ def _pins(server: str) -> Pins:
 
 
 async def _judged[T](
-    policy: str | None, log: Path | None, serve: Callable[[Checker], Awaitable[T]]
+    policy: str | None,
+    log: Path | None,
+    labels: Labels,
+    serve: Callable[[Checker], Awaitable[T]],
 ) -> T:
     """Serve with the service's judge, or with a policy one of our own.
 
@@ -121,14 +134,14 @@ async def _judged[T](
     """
     if policy is None:
         return await serve(RemoteChecker(socket_path()))
-    with _own_judge(policy, log or state_directory() / "audit") as judge:
+    loaded = load_policy(policy, parse_labels(labels))
+    with _own_judge(loaded, log or state_directory() / "audit") as judge:
         return await serve(LocalChecker(judge, Actor(f"mcp-{os.getpid()}")))
 
 
 @contextmanager
-def _own_judge(policy: str, log: Path) -> Iterator[Judge]:
+def _own_judge(policy: Policy, log: Path) -> Iterator[Judge]:
     """A judge with an audit log and a desk."""
-    loaded = load_policy(policy)
     gpu = GpuMonitor()
     metrics = Metrics(gpu=gpu.latest, audit=lambda: chain.state)
     chain, _ = open_chain(log, metrics)
@@ -139,7 +152,7 @@ def _own_judge(policy: str, log: Path) -> Iterator[Judge]:
         ends.callback(gpu.stop)
         gpu.start()
         marks = keys.redaction_key(authority_directory())
-        judge = Judge(loaded, chain, gpu, teller, redaction_key=marks)
+        judge = Judge(policy, chain, gpu, teller, redaction_key=marks)
         renewal = Renewal(judge, teller.say)
         ends.callback(renewal.close)
         judge.desk = desk = own_desk(judge, renewal.now, teller.say)

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from firewall.cli.options import CheckpointsOption, KeepOption, LogOption, MetricsOption
+from firewall.cli.options import (
+    CheckpointsOption,
+    KeepOption,
+    LabelOption,
+    LogOption,
+    MetricsOption,
+)
 
 if TYPE_CHECKING:
     from firewall.node.client import Node
@@ -37,12 +43,13 @@ def serve(
     inspect: Annotated[
         str, typer.Option(help="As for `firewall run`; fast needs no process for each sandbox.")
     ] = "fast",
+    label: LabelOption = None,
 ) -> None:
     """Serve until a signal ends it. As root: it goes into the networks of others."""
     from firewall.cli.nodedaemon import serve_node
 
     places = tuple(checkpoints or ())
-    raise typer.Exit(serve_node(config, log, metrics, places, keep, inspect))
+    raise typer.Exit(serve_node(config, log, metrics, places, keep, inspect, tuple(label or ())))
 
 
 @app.command()

@@ -25,6 +25,7 @@ from firewall.node.sandbox import MakeLane, Shared
 from firewall.node.server import Server
 from firewall.node.trust import Trusted
 from firewall.policy import Policy, PolicyError, load_policy, sources
+from firewall.policy.holding import parse_labels
 from firewall.policy.loading import find
 from firewall.proxy.gate import set_limits
 from firewall.proxy.handover import Setup
@@ -43,13 +44,15 @@ def serve_node(
     checkpoints: tuple[str, ...],
     keep: str | None,
     inspect: str,
+    labels: tuple[str, ...] = (),
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policies again."""
     signals.block()
     try:
         _must_be_root()
         config = load_config(Path(config_path))
-        policies = {name: load_policy(path) for name, path in config.policies.items()}
+        own = parse_labels(labels)
+        policies = {name: load_policy(path, own) for name, path in config.policies.items()}
         first = next(iter(policies))
         plan = make_plan(
             config.policies[first], policies[first], log, metrics,
@@ -83,13 +86,15 @@ def _opened(
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=False)
     loop = Loop()
+    marks = keys.redaction_key(plan.authority)
     shared = Shared(
         loop=loop,
+        own=Judge(plan.policy, log, OneFollower(gpu), teller, redaction_key=marks),
         log=log,
         gpu=OneFollower(gpu),
         witness=teller,
         metrics=metrics,
-        marks=keys.redaction_key(plan.authority),
+        marks=marks,
         numbers=itertools.count(1),
         setup=_setup(plan, number),
         lane=lambda judge: _lane(loop, judge, plan),
@@ -106,7 +111,7 @@ def _opened(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         path = Path(config.socket)
-        with closing(Server(loop, path, desk.serve, anyone=bool(config.grants))):
+        with closing(Server(loop, path, desk.serve, shared.own, anyone=bool(config.grants))):
             yield loop, desk, reloads
     finally:
         for each in reloads:

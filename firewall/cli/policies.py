@@ -1,6 +1,7 @@
 """What the commands on policies share: a policy that loads, or every problem with it."""
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,24 +15,36 @@ Files = Annotated[list[str], typer.Argument(help="Policy files, or names of pres
 PolicyName = Annotated[str, typer.Argument(metavar="POLICY", help="A file, or a preset's name.")]
 
 
-def load(name: str) -> "Policy | None":
-    """The policy; None where it is wrong, which is told."""
+def load(name: str, labels: Iterable[str] = ()) -> "Policy | None":
+    """The policy for a run with these labels; None where it is wrong, which is told. Exit status 2
+    where the labels are."""
     from firewall.policy import PolicyError, load_policy
     from firewall.policy.bundle import ANYTHING
 
     try:
-        return load_policy(name, trust=ANYTHING)
+        return load_policy(name, labels_of(labels), trust=ANYTHING)
     except PolicyError as error:
         report(error)
         return None
 
 
-def loaded(name: str) -> "Policy":
-    """The policy; exit status 1 where it is wrong, which is told."""
-    policy = load(name)
+def loaded(name: str, labels: Iterable[str] = ()) -> "Policy":
+    """The policy for a run with these labels; exit status 1 where it is wrong, which is told."""
+    policy = load(name, labels)
     if policy is None:
         raise typer.Exit(1)
     return policy
+
+
+def labels_of(texts: Iterable[str]) -> dict[str, str]:
+    """The labels of a run, each "NAME=VALUE"; exit status 2 where one is wrong, which is told."""
+    from firewall.policy.holding import parse_labels
+
+    try:
+        return parse_labels(texts)
+    except ValueError as error:
+        problem(str(error))
+        raise typer.Exit(2) from None
 
 
 def report(error: "PolicyError") -> None:

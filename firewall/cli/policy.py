@@ -48,6 +48,9 @@ def explain(
     policy: Annotated[str, typer.Option("--policy", "-p", help="A file, or a preset's name.")],
     program: Annotated[str, typer.Option(help="The path of the program that asks.")] = "",
     directory: Annotated[str, typer.Option(help="Where a program or tool works.")] = "/work",
+    body: Annotated[
+        str | None, typer.Option(help="The body of an HTTP request, in JSON: GraphQL, JSON-RPC.")
+    ] = None,
     label: LabelOption = None,
     date: Annotated[
         str | None, typer.Option(help="The day, as 2026-12-31 (default: today).")
@@ -59,14 +62,13 @@ def explain(
     from firewall.history import utc_day
     from firewall.policy.errors import Fault
     from firewall.policy.explain import explain as explained
-    from firewall.policy.holding import parse_date, parse_labels
+    from firewall.policy.holding import parse_date
 
-    chosen = loaded(policy)
+    chosen = loaded(policy, label or ())
     try:
-        chosen = chosen.labelled(parse_labels(label or ()))
         past = Past(today=parse_date(date) if date else utc_day())
-        explanation = explained(chosen, request, CommandReader(), program, directory, past)
-    except (Fault, ValueError) as fault:
+        explanation = explained(chosen, request, CommandReader(), program, directory, past, body)
+    except Fault as fault:
         problem(str(fault))
         raise typer.Exit(2) from None
     _verdict(explanation)
@@ -105,6 +107,9 @@ def _verdict(explanation: "Explanation") -> None:
         f"  rule    {verdict.rule} ({escape(verdict.source)})",
         f"  reason  {escape(verdict.reason)}",
     ]
+    for limit in verdict.obligations.limits:
+        whole = "" if limit.rule else ", of the whole network"
+        rows.append(f"  limit   {limit}{whole} ({escape(limit.source)})")
     if verdict.owner:
         rows.append(f"  owner   {escape(verdict.owner)}")
     if verdict.remedy:

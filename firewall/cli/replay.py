@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firewall.cli.logs import Log, log_directory, readable
+from firewall.cli.options import LabelOption
 from firewall.cli.policies import PolicyName, loaded
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def replay(
     policy: PolicyName,
     log: Log = None,
     *,
+    label: LabelOption = None,
     as_json: AsJson = False,
     fail_on_change: FailOnChange = False,
 ) -> None:
@@ -32,7 +34,7 @@ def replay(
     from firewall.audit import read
     from firewall.policy.replay import replay as replayed
 
-    tried, directory = loaded(policy), log_directory(log)
+    tried, directory = loaded(policy, label or ()), log_directory(log)
     with readable(directory):
         found = replayed(tried, read(directory))
     if as_json:
@@ -66,6 +68,8 @@ def _told_group(group: "Group") -> Iterator[str]:
     yield f"  {group.count:>7}  {before} -> {after}"
     yield f"           such as {group.example.at}  {_asked(group)}"
     yield f"           because {printable(group.reason, limit=400)}"
+    if group.doubt:
+        yield f"           but perhaps not: {group.doubt}"
 
 
 def _told_outcome(outcome: "Outcome") -> str:
@@ -99,6 +103,7 @@ def as_object(found: "Comparison") -> dict[str, Any]:
                 "example": group.example.at,
                 "asked": _asked(group),
                 "reason": group.reason,
+                "doubt": group.doubt,
             }
             for group in found.groups
         ],

@@ -48,22 +48,24 @@ def serve_proxy(
 def _serve(plan: Plan, listening: socket.socket, *, live: bool) -> int:
     finder = ActorFinder.of_host(plan.name)
     sources.seal()
-    with open_house(plan, finder, _say, live=live) as house:
+    with open_house(plan, finder, say, live=live) as house:
         house.gate.serve_explicit(listening)
-        signals.listen(lambda number, _: _signalled(house, number))
+        signals.listen(lambda number, _: signalled(house, number))
         host, port = listening.getsockname()[:2]
-        _say(f"policy {plan.policy.name} in force; HTTP and SOCKS5 proxy on {host}:{port}")
+        say(f"policy {plan.policy.name} in force; HTTP and SOCKS5 proxy on {host}:{port}")
         house.loop.run()
     house.teller.summarise(str(plan.audit))
     return 0
 
 
-def _signalled(house: House, number: signal.Signals) -> None:
+def signalled(house: House, number: signal.Signals) -> None:
+    """SIGHUP loads the policy again, any other ends the gate."""
     if number == signal.SIGHUP:
         house.loop.post(house.reload.now)
     elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
         house.loop.stop()
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Tell whoever started the gate."""
     print(f"firewall: {message}", file=sys.stderr, flush=True)

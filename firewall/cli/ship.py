@@ -1,10 +1,6 @@
 """`firewall audit ship` and `firewall audit ingest`: logs leave, logs arrive."""
 
-import logging
 import re
-import signal
-import socket
-import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,32 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from firewall.cli.logs import Log, fail, log_directory, readable
+from firewall.cli.remote import (
+    UNREACHED,
+    Ca,
+    Certificate,
+    Credentials,
+    Metrics,
+    Once,
+    host_name,
+    nats_server,
+    serve_collector,
+    stopping,
+)
 
 if TYPE_CHECKING:
-    from prometheus_client.registry import Collector
-
     from firewall.audit import AuditLog, Key
     from firewall.audit.ingest import Alarm
 
 EXITS = {"SHIPPED": 0, "DAMAGED": 1, "UNREACHED": 3, "INCOMPLETE": 4}
 """What `ship` ends with; 2 is a log or an option that cannot be used."""
 ALARMED = 1
-UNREACHED = 3
-ALARMS = "ingest.alarms"
-"""Where ingest keeps its own log beside those of its sources, none of which has such a name."""
-
-Ca = Annotated[Path | None, typer.Option(help="Authorities to trust (default: the system's).")]
-Certificate = Annotated[
-    Path | None, typer.Option(help="Our own certificate and key, in one PEM file.")
-]
-Credentials = Annotated[
-    Path | None,
-    typer.Option(help="A NATS credentials file (a token goes into FIREWALL_NATS_TOKEN)."),
-]
-Metrics = Annotated[
-    str | None, typer.Option(help="Serve Prometheus metrics on HOST:PORT, or on a local PORT.")
-]
-Once = Annotated[bool, typer.Option("--once", help="Do what there is to do now, and end.")]
 
 
 def ship(
@@ -76,16 +66,16 @@ def ship(
     from firewall.audit.ship.metrics import ShipMetrics
 
     directory = log_directory(log)
-    settings = Settings(source or _host(), form == "ocsf", ca, certificate, credentials)
+    settings = Settings(source or host_name(), form == "ocsf", ca, certificate, credentials)
     exporter = name or _name(to, form)
-    stop = _stopping()
+    stop = stopping()
     try:
         sink = open_sink(to, settings)
         with readable(directory):
             _must_be_a_log(directory)
             cursor = Cursor(directory, exporter)
         shipper = Shipper(directory, cursor, sink, stop)
-        _serve(metrics, ShipMetrics(exporter, lambda: shipper.progress))
+        serve_collector(metrics, ShipMetrics(exporter, lambda: shipper.progress))
     except (AuditError, OSError, ValueError) as error:
         fail(str(error))
     with readable(directory):
@@ -99,7 +89,12 @@ def ship(
 
 def ingest(
     stream: Annotated[
-        str, typer.Option("--from", help="The stream's server: nats:// or nats+tls://HOST:PORT.")
+        str,
+        typer.Option(
+            "--from",
+            help="The stream's server: nats:// or nats+tls://HOST:PORT.",
+            callback=nats_server,
+        ),
     ],
     into: Annotated[Path, typer.Option(help="The folder that gets a log for each firewall.")],
     *,
@@ -122,18 +117,18 @@ def ingest(
     cannot be reached.
     """
     from firewall.audit import AuditError, AuditLog
-    from firewall.audit.ingest import Receiver
+    from firewall.audit.ingest import ALARMS, Receiver
     from firewall.audit.ingest.metrics import IngestMetrics
     from firewall.audit.ship import Settings
 
-    stop = _stopping()
+    stop = stopping()
     try:
-        pinned = _pinned(keys)
+        pinned = pinned_keys(keys)
         alarms = AuditLog(into / ALARMS, "alarms")
         settings = Settings("ingest", False, ca, certificate, credentials)
         tell = partial(_tell_alarm, alarms)
         receiver = Receiver(into, pinned, tell, silence=silence, stop=stop)
-        _serve(metrics, IngestMetrics(lambda: receiver.tally))
+        serve_collector(metrics, IngestMetrics(lambda: receiver.tally))
     except (AuditError, OSError, ValueError) as error:
         fail(str(error))
     reached = receiver.run(stream, settings, once=once)
@@ -151,7 +146,7 @@ def _tell_alarm(alarms: "AuditLog", alarm: "Alarm") -> None:
     alarms.append({"kind": f"ingest.{alarm.kind}", **where, "why": alarm.why})
 
 
-def _pinned(folder: Path | None) -> "dict[str, Key]":
+def pinned_keys(folder: Path | None) -> "dict[str, Key]":
     """The keys in a folder by the names of their files. Raises ValueError where one is none."""
     from firewall.audit import Key
 
@@ -166,28 +161,6 @@ def _pinned(folder: Path | None) -> "dict[str, Key]":
     return found
 
 
-def _stopping() -> threading.Event:
-    """Set by SIGTERM and SIGINT; the batch that is on its way is finished first."""
-    logging.basicConfig(format="firewall: %(message)s", level=logging.WARNING)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def _serve(address: str | None, collector: "Collector") -> None:
-    from prometheus_client import CollectorRegistry, start_http_server
-
-    from firewall.cli.listening import host_and_port
-
-    if address is None:
-        return
-    registry = CollectorRegistry()
-    registry.register(collector)
-    host, port = host_and_port(address)
-    start_http_server(port, host, registry)
-
-
 def _must_be_a_log(directory: Path) -> None:
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: there is no audit log here")
@@ -197,7 +170,3 @@ def _name(url: str, form: str) -> str:
     """A name that stays the same for the same far end and format, without what may be secret."""
     place = re.sub(r"//[^/@]*@", "//", url)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{form}-{place}").strip("-")[:100]
-
-
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "firewall"

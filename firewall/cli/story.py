@@ -81,7 +81,8 @@ def _who(actor: Mapping[str, Any]) -> Iterator[str]:
     if first:
         yield _told(first, 0)
     else:
-        yield f"process unknown: {actor.get('unknown') or 'no reason given'}"
+        whose = "" if actor.get("uid") is None else f" of user {actor['uid']}"
+        yield f"process{whose} unknown: {actor.get('unknown') or 'no reason given'}"
     for depth, each in enumerate(objects(actor.get("ancestors")), 1):
         yield _told(each, depth)
     if actor.get("tool_call"):

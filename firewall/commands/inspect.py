@@ -47,6 +47,7 @@ def _inspect(argv: tuple[str, ...]) -> tuple[Finding, ...]:
 def program_of(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The program's name and arguments, looking through `python -m` and what starts ssh by name."""
     name = argv[0].replace("\\", "/").rpartition("/")[2].lower().removesuffix(".exe")
+    name = name.partition("@")[0] or name  # npx TOOL@VERSION
     if name.startswith(_INTERPRETERS):
         return _through(*_module(name, argv[1:]))
     for words in _STARTS_SSH.get(name, ()):

@@ -22,6 +22,8 @@ _TOOLS: dict[str, frozenset[str]] = {
     "et": _ANY_USE,
     "frpc": _ANY_USE,
     "gost": _ANY_USE,
+    "gs-netcat": _ANY_USE,
+    "holesail": _ANY_USE,
     "icmptunnel": _ANY_USE,
     "inlets": frozenset({"client", "tcp", "http"}),
     "iodine": _ANY_USE,
@@ -29,15 +31,24 @@ _TOOLS: dict[str, frozenset[str]] = {
     "ligolo-agent": _ANY_USE,
     "ligolo-ng": _ANY_USE,
     "localtunnel": _ANY_USE,
+    "localxpose": frozenset({"tunnel"}),
+    "loclx": frozenset({"tunnel"}),
     "lt": _ANY_USE,
     "ngrok": frozenset({"http", "tcp", "tls", "start", "tunnel", "service"}),
+    "piko": frozenset({"agent", "forward", "server"}),
+    "pktriot": frozenset({"http", "tcp", "start", "edit"}),
     "ptunnel": _ANY_USE,
     "ptunnel-ng": _ANY_USE,
     "rathole": _ANY_USE,
+    "revsocks": _ANY_USE,
+    "sish": _ANY_USE,
     "sshuttle": _ANY_USE,
     "tailscale": frozenset({"up", "serve", "funnel", "ssh", "nc"}),
     "tailscaled": _ANY_USE,
+    "telebit": frozenset({"http", "tcp", "ssh", "enable"}),
     "tmate": _ANY_USE,
+    "tunnelto": _ANY_USE,
+    "untun": frozenset({"tunnel"}),
     "wstunnel": frozenset({"client"}),
     "zrok": frozenset({"share", "access"}),
 }
@@ -49,22 +60,31 @@ _VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
     "fly": (("proxy",),),
     "flyctl": (("proxy",),),
     "gcloud": (("compute", "start-iap-tunnel"),),
+    "gh": (("codespace", "ports", "forward"), ("cs", "ports", "forward")),
+    "heroku": (("ps:forward",),),
     "kubectl": (("port-forward",), ("proxy",)),
     "oc": (("port-forward",), ("proxy",)),
+    "tsh": (("proxy",),),
 }
 
 _ONLY_ASKS = {"-h", "--help", "-V", "--version"}
 """Alone on a command line these tools print something, and open nothing."""
 
 _SSH_LIKE = {"dbclient", "klink", "lsh", "plink", "putty"}
-"""Clients with ssh's options for forwarding: dropbear cli-runopts.c, PuTTY cmdline.c, lsh.c."""
+"""Clients with ssh's options for forwarding: dropbear cli-runopts.c, PuTTY cmdline.c, lsh.c. So
+has `cf ssh` (cloudfoundry/cli command/v7/ssh_command.go)."""
 
 _FORWARDS = {"L": "local forwarding", "D": "dynamic forwarding", "B": "a forwarded connection"}
 
 
+def is_tunnel_tool(program: str) -> bool:
+    """Whether a program of this name is there for tunnels, by any of its subcommands."""
+    return program in _TOOLS
+
+
 def inspect_tunnels(program: str, arguments: Sequence[str]) -> list[Finding]:
     """What a tunnel tool is told to do. `program` is its name without path."""
-    if program in _SSH_LIKE:
+    if program in _SSH_LIKE or (program == "cf" and "ssh" in arguments[:1]):
         return _inspect_ssh_like(program, arguments)
     if program not in _TOOLS:
         return _inspect_verbs(program, arguments)

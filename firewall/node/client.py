@@ -75,6 +75,12 @@ class Node:
             more = bool(answer["more"])
         return found
 
+    def policies(self) -> dict[str, dict[str, Any]]:
+        """The policies in force, by the node's own names: `policy`, `version` (0: no bundle),
+        `digest`, and the `file` that it came from."""
+        found: dict[str, dict[str, Any]] = self._ask("policies")["policies"]
+        return found
+
     def quarantine(self, name: str, *, freeze: bool = False) -> dict[str, Any]:
         """Cut every flow of a sandbox and deny all that follows."""
         return self._ask("quarantine", name=name, freeze=freeze)
@@ -99,11 +105,29 @@ class Node:
 
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         wanted = {key: value for key, value in arguments.items() if value is not None}
-        self._socket.send(json.dumps({"do": do, **wanted}).encode())
-        data = self._socket.recv(MESSAGE_LIMIT)
+        try:
+            self._socket.send(json.dumps({"do": do, **wanted}).encode())
+            data = self._socket.recv(MESSAGE_LIMIT)
+        except TimeoutError:
+            self.close()  # or what it answers yet would be taken for another request's answer
+            raise NodeError(
+                f"the node has not answered within {SECONDS:.0f} seconds; it may do it yet, which"
+                " `firewall node status` shows"
+            ) from None
+        except (BrokenPipeError, ConnectionResetError):
+            data = b""
         if not data:
             raise NodeError("the node ended the conversation before it answered")
-        answer: dict[str, Any] = json.loads(data)
-        if "error" in answer:
-            raise NodeError(str(answer["error"]))
-        return answer
+        return _answer(data)
+
+
+def _answer(data: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise NodeError("the answer is not a node's; is the socket that of `firewall node serve`?")
+    if "error" in answer:
+        raise NodeError(str(answer["error"]))
+    return answer

@@ -14,16 +14,21 @@ import grp
 import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from firewall.actor import Actor
 from firewall.node.client import SOCKET
 from firewall.policy.document import validate
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.strict import Strict
 from firewall.policy.text import read
+
+NOBODY = -1
+"""Whom this machine does not know; no process has this number."""
 
 type Deed = Literal["create", "attach", "release", "status", "quarantine", "reopen"]
 
@@ -58,6 +63,11 @@ class Peer:
     def __str__(self) -> str:
         return f"uid {self.uid}, pid {self.pid}"
 
+    @property
+    def actor(self) -> Actor:
+        """As records have it: who asks a node is in no sandbox."""
+        return Actor("node", unknown=f"asked by {self}")
+
 
 def load_config(path: Path) -> NodeConfig:
     """Read a node's file. Raises PolicyError with the line of every fault."""
@@ -80,6 +90,10 @@ def _faults(grant: Grant, config: NodeConfig) -> Iterator[Fault]:
     """A grant that gives nobody anything is a mistake, and so is one of a policy that is not."""
     if not grant.users and not grant.groups:
         yield Fault("the grant names nobody", "users: [...] or groups: [...]")
+    for kind, names, number in (("user", grant.users, _uid), ("group", grant.groups, _gid)):
+        for name in names:
+            if number(name) == NOBODY:
+                yield Fault(f"this machine knows no {kind} {name!r}", "a known name, or a number")
     for name in grant.policies:
         if name not in config.policies:
             yield Fault(f"there is no policy {name!r}", ", ".join(config.policies))
@@ -87,15 +101,23 @@ def _faults(grant: Grant, config: NodeConfig) -> Iterator[Fault]:
 
 def may(config: NodeConfig, peer: Peer, deed: str, policy: str, owner: int) -> bool:
     """Whether a peer may do this to a sandbox of that policy, whose user is `owner`."""
-    if peer.uid == 0:
-        return True
-    return any(
-        deed in grant.do
-        and (not grant.policies or policy in grant.policies)
-        and (grant.of == "anyone" or owner == peer.uid)
-        and _names(grant, peer)
-        for grant in config.grants
-    )
+    granting = _granting(config, peer, deed, policy)
+    return peer.uid == 0 or any(each.of == "anyone" or owner == peer.uid for each in granting)
+
+
+def may_to_any(config: NodeConfig, peer: Peer, deed: str, policy: str) -> bool:
+    """Whether there is anything to which a peer may do this."""
+    return peer.uid == 0 or next(_granting(config, peer, deed, policy), None) is not None
+
+
+def _granting(config: NodeConfig, peer: Peer, deed: str, policy: str) -> Iterator[Grant]:
+    for grant in config.grants:
+        if (
+            deed in grant.do
+            and (not grant.policies or policy in grant.policies)
+            and _names(grant, peer)
+        ):
+            yield grant
 
 
 def _names(grant: Grant, peer: Peer) -> bool:
@@ -104,16 +126,21 @@ def _names(grant: Grant, peer: Peer) -> bool:
     return peer.uid in users or bool(peer.gids & groups)
 
 
+# Asked once for each name, as the file is loaded: the answer may come from a server (nss(5)).
+
+
+@cache
 def _uid(name: str) -> int:
-    """A user's number; -1, which nobody has, where this machine knows no such user."""
+    """A user's number, or NOBODY."""
     try:
         return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
     except KeyError:
-        return -1
+        return NOBODY
 
 
+@cache
 def _gid(name: str) -> int:
     try:
         return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
     except KeyError:
-        return -1
+        return NOBODY

@@ -3,31 +3,34 @@
 What waits for the kernel is done on helper threads; the sandboxes themselves belong to the loop's.
 """
 
-import logging
+import json
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from firewall import judge
+from firewall.judge import fail_closed
 from firewall.node import maker
 from firewall.node.claims import Claims
-from firewall.node.config import NodeConfig, Peer, may
+from firewall.node.client import MESSAGE_LIMIT
+from firewall.node.config import NodeConfig, Peer, may, may_to_any
 from firewall.node.containers import UnknownContainerError
 from firewall.node.maker import Made
 from firewall.node.place import PlaceError
-from firewall.node.requests import Act, Attach, Create, Request, RequestError, Status
+from firewall.node.requests import Act, Attach, Create, Policies, Request, RequestError, Status
 from firewall.node.sandbox import Identity, Sandbox, Shared
 from firewall.node.trust import Trusted, environment
 from firewall.policy import Policy
 from firewall.proxy.loop import READ
+from firewall.proxy.refusal import sentence
 from firewall.sandbox.inhabitants import inhabitants
-
-logger = logging.getLogger(__name__)
+from firewall.verdict import Verdict
 
 THREADS = 8
-PAGE = 100
-"""Sandboxes of one answer."""
+PAGE_BYTES = MESSAGE_LIMIT // 2
+"""Of the sandboxes in one answer."""
 LOOK_SECONDS = 5.0
 """Between looks at a network whose first process has ended."""
 
@@ -54,6 +57,9 @@ class Desk:
         match request:
             case Status(after=after):
                 reply(self._status(peer, after))
+            case Policies():
+                told = {name: each.standing() for name, each in self._policies.items()}
+                reply({"policies": told})
             case Act(do="release"):
                 self._end(self._found(request, peer))
                 reply({})
@@ -64,6 +70,7 @@ class Desk:
                 self._found(request, peer).quarantine.release(str(peer), reply)
             case Attach() | Create():
                 self._must_know(request.policy)
+                self._must_be_granted(peer, request)
                 self._helpers.submit(self._make, request, peer, reply)
 
     def sandboxes(self) -> Mapping[int, str]:
@@ -98,6 +105,14 @@ class Desk:
             known = ", ".join(sorted(self._policies))
             raise RequestError(f"this node has no policy {policy!r}; it has: {known}")
 
+    def _must_be_granted(self, peer: Peer, request: Attach | Create) -> None:
+        """Before anything is looked for: nobody else has the machine searched."""
+        if not may_to_any(self._config, peer, request.do, request.policy):
+            raise RequestError(
+                f"uid {peer.uid} may not {request.do} anything with the policy {request.policy!r};"
+                " the node's file says who may, under grants"
+            )
+
     def _check(self, peer: Peer, deed: str, policy: str, owner: int) -> None:
         if not may(self._config, peer, deed, policy, owner):
             raise RequestError(
@@ -120,24 +135,33 @@ class Desk:
         names = sorted(name for name in self._sandboxes if name > after)
         seen = [self._sandboxes[name] for name in names]
         seen = [each for each in seen if self._sees(peer, each, "status")]
-        page = seen[:PAGE]
-        return {"sandboxes": [each.status() for each in page], "more": len(seen) > PAGE}
+        page: list[dict[str, Any]] = []
+        room = PAGE_BYTES
+        for each in seen:
+            told = each.status()
+            room -= len(json.dumps(told))
+            if page and room < 0:
+                break
+            page.append(told)
+        return {"sandboxes": page, "more": len(seen) > len(page)}
 
     # Making
 
     def _make(self, request: Attach | Create, peer: Peer, reply: Reply) -> None:
         """On a helper thread."""
-        try:
-            made = self._prepared(request, peer)
-        except (RequestError, PlaceError, UnknownContainerError, OSError) as error:
-            answer = {"error": str(error)}
-            self._shared.loop.post(lambda: reply(answer))
-        except Exception as error:
-            logger.exception("a sandbox could not be made")
-            answer = {"error": f"the sandbox could not be made: {error}"}
-            self._shared.loop.post(lambda: reply(answer))
-        else:
-            self._shared.loop.post(partial(self._open, request, peer, made, reply))
+
+        def refuse(verdict: Verdict) -> None:
+            self._shared.loop.post(lambda: reply({"error": sentence(verdict)}))
+
+        with fail_closed(self._shared.own, "node.make", refuse, actor=peer.actor):
+            judge.probe("node.make")
+            try:
+                made = self._prepared(request, peer)
+            except (RequestError, PlaceError, UnknownContainerError, OSError) as error:
+                answer = {"error": str(error)}
+                self._shared.loop.post(lambda: reply(answer))
+            else:
+                self._shared.loop.post(partial(self._open, request, peer, made, reply))
 
     def _prepared(self, request: Attach | Create, peer: Peer) -> Made:
         allowed = partial(self._check, peer, request.do, request.policy)
@@ -148,25 +172,25 @@ class Desk:
 
     def _open(self, request: Attach | Create, peer: Peer, made: Made, reply: Reply) -> None:
         """On the loop's thread: serve what was made, or leave it without a way out."""
-        number = self._claims.number()
-        identity = Identity(made.name, request.policy, peer.uid, number)
-        try:
-            sandbox = self._served(identity, made)
-        except Exception as error:
-            logger.exception("%s cannot be served", made.name)
-            self._claims.free(made.name, made.place.inode)
-            self._claims.give_back(number)
-            made.discard()
-            reply({"error": f"{made.name} cannot be served: {error}"})
-            return
-        answer = sandbox.status() | {"trust": made.trust, "environment": dict(environment())}
-        if isinstance(request, Create):
-            answer["path"] = f"/proc/{os.getpid()}/fd/{made.place.network}"
-        reply(answer)
+        identity = Identity(made.name, request.policy, peer.uid, self._claims.number())
+
+        def refuse(verdict: Verdict) -> None:
+            self._forgo(identity, made)
+            reply({"error": sentence(verdict)})
+
+        with fail_closed(self._shared.own, "node.open", refuse, actor=peer.actor):
+            judge.probe("node.open")
+            if self._closed:
+                self._forgo(identity, made)
+                reply({"error": "the node ends"})
+                return
+            answer = self._served(identity, made).status()
+            answer |= {"trust": made.trust, "environment": dict(environment())}
+            if isinstance(request, Create):
+                answer["path"] = f"/proc/{os.getpid()}/fd/{made.place.network}"
+            reply(answer)
 
     def _served(self, identity: Identity, made: Made) -> Sandbox:
-        if self._closed:
-            raise RequestError("the node ends")
         policy = self._policies[identity.policy]
         end = partial(self._end_named, identity.name)
         sandbox = Sandbox(self._shared, identity, policy, made.place, made.sockets, end)
@@ -174,6 +198,15 @@ class Desk:
         if made.place.process >= 0:
             self._shared.loop.watch(made.place.process, READ, partial(self._exited, sandbox))
         return sandbox
+
+    def _forgo(self, identity: Identity, made: Made) -> None:
+        """Leave what was made, whose name nobody else has, served or not."""
+        if identity.name in self._sandboxes:
+            self._end_named(identity.name)
+            return
+        self._claims.free(made.name, made.place.inode)
+        self._claims.give_back(identity.number)
+        made.discard()
 
     # Ending
 

@@ -16,6 +16,7 @@ from firewall.sandbox.network import Sockets
 type Allowed = Callable[[int], None]
 """Raises RequestError where the caller may not do this to what that user owns."""
 
+ROOT = 0
 _NUMBERED = 12
 """Digits of a container's id that make a name, as engines show them."""
 
@@ -41,6 +42,8 @@ def attach(request: Attach, allowed: Allowed, claims: Claims, trusted: Trusted) 
     Raises RequestError, PlaceError, UnknownContainerError, OSError; what was begun then leads
     nowhere, as before.
     """
+    if request.namespace is not None:
+        allowed(ROOT)  # whose a path always is; for nobody else it is even opened
     place = _find(request)
     try:
         allowed(place.owner)

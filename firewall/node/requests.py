@@ -7,6 +7,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from firewall.policy.strict import Strict
 
+PID_MAX = 1 << 22
+"""proc_sys_kernel(5), pid_max."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _NAMES = "up to 63 letters, digits, dots, dashes and underscores"
 
@@ -23,7 +25,7 @@ class Attach(Strict):
     do: Literal["attach"]
     policy: str
     name: Name | None = None
-    pid: int | None = None
+    pid: Annotated[int, Field(gt=0, le=PID_MAX)] | None = None
     namespace: str | None = None
     container: str | None = None
 
@@ -43,6 +45,12 @@ class Status(Strict):
     after: str = ""
 
 
+class Policies(Strict):
+    """Tell of the policies in force, by the names that the node's file gives."""
+
+    do: Literal["policies"]
+
+
 class Act(Strict):
     """Do something to one sandbox. Only a quarantine knows `freeze`."""
 
@@ -51,10 +59,10 @@ class Act(Strict):
     freeze: bool = False
 
 
-type Request = Attach | Create | Status | Act
+type Request = Attach | Create | Status | Policies | Act
 
 _ANY: TypeAdapter[Request] = TypeAdapter(
-    Annotated[Attach | Create | Status | Act, Field(discriminator="do")]
+    Annotated[Attach | Create | Status | Policies | Act, Field(discriminator="do")]
 )
 
 

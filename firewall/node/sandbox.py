@@ -20,6 +20,7 @@ from firewall.proxy.gate import Gate
 from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.quarantine import Quarantine
+from firewall.proxy.refusal import plain
 from firewall.sandbox.enter import in_network
 from firewall.sandbox.inhabitants import NamespaceFinder, NamespaceFreezer
 from firewall.sandbox.network import Sockets, open_udp
@@ -36,11 +37,13 @@ type MakeLane = Callable[["HandOver"], "Lane"]
 class Shared:
     """What the sandboxes of a node have in common.
 
-    `setup` is told a sandbox's number and its release command, `lane` a sandbox's judge; both make
-    what that sandbox's gate needs. `numbers` are those of the flows.
+    `own` records the node's own faults. `setup` is told a sandbox's number and its release command,
+    `lane` a sandbox's judge; both make what that sandbox's gate needs. `numbers` are those of the
+    flows.
     """
 
     loop: Loop
+    own: Judge
     log: Log
     gpu: Gpu
     witness: Witness
@@ -107,7 +110,8 @@ class Sandbox:
     def status(self) -> dict[str, Any]:
         """As JSON can hold it."""
         known = self.quarantine.status()
-        told = {name: known[name] for name in ("namespace", "started", "state", "since", "why")}
+        told = {name: known[name] for name in ("namespace", "started", "state", "since")}
+        told["why"] = plain(known["why"])  # which may repeat what was sent, at any length
         own = {"name": self.identity.name, "policy": self.identity.policy}
         return own | told | {"pid": self.place.pid, "owner": self.identity.owner}
 

@@ -4,7 +4,6 @@ The wire is told in `firewall.node.client`. Each connection has one request unde
 """
 
 import json
-import logging
 import os
 import socket
 import stat
@@ -14,13 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from firewall import judge
+from firewall.judge import Judge, fail_closed
 from firewall.node.client import MESSAGE_LIMIT
 from firewall.node.config import Peer
 from firewall.node.desk import Reply
 from firewall.node.requests import Request, RequestError, read
 from firewall.proxy.loop import READ, Loop
-
-logger = logging.getLogger(__name__)
+from firewall.proxy.refusal import sentence
+from firewall.verdict import Verdict
 
 CLIENTS = 1024
 """Connections at once; more are turned away."""
@@ -39,13 +40,15 @@ type Serve = Callable[[Request, Peer, Reply], None]
 class Server:
     """Serves the socket on the loop until `close`. Raises OSError where it cannot be made.
 
-    `anyone` says whether users besides root may connect; what they may do is the desk's to say.
+    `own` records the node's own faults. `anyone` says whether users besides root may connect; what
+    they may do is the desk's to say.
     """
 
-    def __init__(self, loop: Loop, path: Path, serve: Serve, *, anyone: bool) -> None:
+    def __init__(self, loop: Loop, path: Path, serve: Serve, own: Judge, *, anyone: bool) -> None:
         self._loop = loop
         self._path = path
         self._serve = serve
+        self._own = own
         self._clients: set[_Client] = set()
         self._listener = _listen(path, 0o666 if anyone else 0o600)
         loop.watch(self._listener.fileno(), READ, self._accept)
@@ -67,7 +70,7 @@ class Server:
                     client.close()
                     continue
                 ended = self._clients.discard
-                self._clients.add(_Client(self._loop, client, peer, self._serve, ended))
+                self._clients.add(_Client(self._loop, client, peer, self._serve, self._own, ended))
 
     def _is_crowded(self, uid: int) -> bool:
         """Whether nobody more, or nobody more of this user, is served."""
@@ -84,11 +87,13 @@ class _Client:
         client: socket.socket,
         peer: Peer,
         serve: Serve,
+        own: Judge,
         ended: "Callable[[_Client], None]",
     ) -> None:
         self._loop = loop
         self._client = client
         self._serve = serve
+        self._own = own
         self._ended = ended
         self.peer = peer
         client.setblocking(False)
@@ -114,15 +119,17 @@ class _Client:
         self._answer_to(data)
 
     def _answer_to(self, data: bytes) -> None:
-        try:
-            if len(data) > MESSAGE_LIMIT:
-                raise RequestError(f"the request is larger than {MESSAGE_LIMIT} bytes")
-            self._serve(read(data), self.peer, self._reply)
-        except RequestError as error:
-            self._reply({"error": str(error)})
-        except Exception as error:
-            logger.exception("a request failed")
-            self._reply({"error": f"the node failed to do it: {error}"})
+        def refuse(verdict: Verdict) -> None:
+            self._reply({"error": sentence(verdict)})
+
+        with fail_closed(self._own, "node.request", refuse, actor=self.peer.actor):
+            judge.probe("node.request")
+            try:
+                if len(data) > MESSAGE_LIMIT:
+                    raise RequestError(f"the request is larger than {MESSAGE_LIMIT} bytes")
+                self._serve(read(data), self.peer, self._reply)
+            except RequestError as error:
+                self._reply({"error": str(error)})
 
     def _reply(self, answer: dict[str, Any]) -> None:
         if self._client.fileno() < 0:

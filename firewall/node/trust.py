@@ -9,9 +9,10 @@ and `bundle.pem` beside it is to be mounted into the container at its start.
 
 import hashlib
 import os
+import stat
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,20 +57,22 @@ class Trusted:
         """
         if mounts < 0 or is_the_hosts(mounts, "mnt"):
             return "environment"
-        found = enter.in_mounts(mounts, _bundles)
-        wanted = {path: merge([content], self.ca) for path, content in found.items()}
-        for path, content in {**wanted, RESOLV: NAMESERVERS}.items():
-            if enter.in_mounts(mounts, partial(_content, path)) not in (None, content):
-                self._cover(mounts, path, content)
-        return "mounted" if found else "environment"
+        with _opened(mounts, BUNDLES) as bundles, _opened(mounts, (RESOLV,)) as resolvers:
+            for handle, content in bundles.items():
+                self._cover(mounts, handle, content, merge([content], self.ca))
+            for handle, content in resolvers.items():
+                self._cover(mounts, handle, content, NAMESERVERS)
+            return "mounted" if bundles else "environment"
 
-    def _cover(self, mounts: int, path: str, content: bytes) -> None:
+    def _cover(self, mounts: int, target: int, before: bytes, content: bytes) -> None:
+        if before == content:
+            return
         source = self.folder / f"{hashlib.sha256(content).hexdigest()[:32]}.pem"
         if not source.exists():
             _place(source, content)
         tree = linux.detached(str(source))
         try:
-            enter.in_mounts(mounts, lambda: _put(tree, path))
+            enter.in_mounts(mounts, lambda: linux.attach_mount(tree, target))
         finally:
             os.close(tree)
 
@@ -79,26 +82,41 @@ def environment() -> Mapping[str, str]:
     return dict.fromkeys(BUNDLE_VARIABLES, INSIDE)
 
 
-def _bundles() -> dict[str, bytes]:
-    """The bundles of authorities here, each once and whole."""
-    paths = dict.fromkeys(os.path.realpath(each) for each in BUNDLES)
-    return {path: content for path in paths if (content := _content(path)) is not None}
+@contextmanager
+def _opened(mounts: int, paths: Sequence[str]) -> Iterator[dict[int, bytes]]:
+    """The files at these paths in a mount namespace, each once: their descriptors and contents.
 
-
-def _content(path: str) -> bytes | None:
-    """None where there is no such file: nobody would read it."""
-    with suppress(OSError):
-        return read_regular(path, BUNDLE_LIMIT)
-    return None
-
-
-def _put(tree: int, path: str) -> None:
-    """Cover a file."""
-    target = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    Who runs there may change the paths at any time, but not what a descriptor stands for.
+    """
+    handles = enter.in_mounts(mounts, partial(_handles, paths))
     try:
-        linux.attach_mount(tree, target)
+        read = ((each, _content(each)) for each in handles)
+        yield {each: content for each, content in read if content is not None}
     finally:
-        os.close(target)
+        for each in handles:
+            os.close(each)
+
+
+def _handles(paths: Sequence[str]) -> list[int]:
+    """Opened without following links of /proc, which may lead to files of our own."""
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    found: dict[tuple[int, int], int] = {}
+    for path in paths:
+        with suppress(OSError):
+            handle = linux.open_in_root(root, path.encode(), os.O_PATH | os.O_CLOEXEC)
+            now = os.fstat(handle)
+            if found.setdefault((now.st_dev, now.st_ino), handle) != handle:
+                os.close(handle)
+    os.close(root)
+    return list(found.values())
+
+
+def _content(handle: int) -> bytes | None:
+    """None where there is no regular file, or one that is too large: it stays as it is."""
+    with suppress(OSError):
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return read_regular(f"/proc/self/fd/{handle}", BUNDLE_LIMIT)
+    return None
 
 
 def _place(path: Path, content: bytes) -> None:

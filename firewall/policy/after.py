@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from firewall.deeds import Deed, Did, Past
+from firewall.policy.amounts import TimeText, seconds
 from firewall.policy.errors import Fault
 from firewall.policy.globs import Glob, checked
-from firewall.policy.ssh import TimeText, seconds
 from firewall.policy.strict import Strict
 
 _HOMES = ("~", "/root", "/home/*", "/Users/*")

@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from firewall.apis import git_acts, npm_acts, pypi_acts, registry_acts, s3_acts
+from firewall.apis import (
+    copied_from,
+    deletes_several,
+    git_acts,
+    npm_acts,
+    pypi_acts,
+    registry_acts,
+    s3_acts,
+)
 from firewall.apis.bodies import query_calls
 from firewall.policy.errors import Fault
 from firewall.policy.globs import Glob, checked
@@ -131,6 +139,7 @@ class Told(NamedTuple):
     host: str
     path: str
     calls: Calls | None
+    copies: str = ""
 
 
 type _Read = Callable[[Told, Sequence[str], str], tuple[Act, ...] | None]
@@ -234,13 +243,20 @@ def _packages(keys: PackageKeys) -> tuple[_Read, Callable[[Act], bool]]:
 def _s3(keys: S3Keys) -> tuple[_Read, Callable[[Act], bool]]:
     buckets, names = _any(keys.buckets), _any(keys.keys)
 
-    def fits(act: Act) -> bool:
-        bucket, _, key = act.subject.partition("/")
-        return keys.does in (None, act.does) and buckets(bucket) and names(key)
+    def concerns(act: Act) -> bool:
+        return keys.does in (None, act.does) and buckets(act.subject.partition("/")[0])
 
-    return (
-        lambda told, segments, _: s3_acts(told.method, told.host, keys.endpoint, segments)
-    ), fits
+    def read(told: Told, segments: Sequence[str], query: str) -> tuple[Act, ...] | None:
+        acts = s3_acts(told.method, told.host, keys.endpoint, segments, query)
+        unknown = keys.keys is not None and deletes_several(told.method, query)
+        if unknown and any(map(concerns, acts)):
+            return None
+        if not (acts and told.copies):
+            return acts
+        copied = copied_from(told.copies)
+        return (*acts, copied) if copied.subject or keys.does in ("write", "delete") else None
+
+    return read, lambda act: concerns(act) and names(act.subject.partition("/")[2])
 
 
 def _graphql(keys: GraphqlKeys) -> tuple[_Read, Callable[[Act], bool]]:

@@ -4,10 +4,12 @@ cases:
   - {https: "POST https://github.com/o/r/git-receive-pack", expect: deny, rule: default}
   - {dns: "example.com TXT", expect: deny, rule: names, reason: "answered empty"}
   - {ssh: "git@example.com git-receive-pack o/r", expect: deny, rule: default}
+  - {https: "POST https://api.example.com/graphql", body: {query: "{ viewer }"}, expect: allow}
   - {ssh: "git@example.com", channel: "local-forward db.internal:5432", expect: deny}
   - {shell: "git push origin main", directory: /work, expect: ask, rule: push}
   - {exec: [/usr/bin/nc, -l], expect: deny, rule: no-remote-shells}
   - {tool: {name: Read, arguments: {file_path: /src/x}}, expect: allow}
+  - {https: "POST https://api.example.com/v1", expect: allow, limits: [sent 50MB/h]}
   - {gpu: {program: /usr/bin/python3, arguments: train.py}, expect: allow, rule: trainer}
   - {exec: [/src/x], after: [{shell: "curl -o /src/x https://example.com/x"}], expect: deny}
 """
@@ -17,10 +19,9 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from firewall.actor import Actor, Process
 from firewall.deeds import NOTHING, Past, deeds
@@ -32,10 +33,19 @@ from firewall.policy.document import validate
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpucases import GpuCase, gpu_verdict
 from firewall.policy.holding import DateText, LabelText
-from firewall.policy.hosts import is_name, normalise
 from firewall.policy.policy import Policy
+from firewall.policy.steps import (
+    STEPS,
+    checked_channel,
+    checked_dns,
+    checked_http,
+    checked_https,
+    checked_ssh,
+    checked_tcp,
+    ssh_channel,
+    with_body,
+)
 from firewall.policy.strict import Strict
-from firewall.policy.suggest import closest
 from firewall.policy.text import read
 from firewall.requests import (
     Connect,
@@ -43,136 +53,24 @@ from firewall.requests import (
     FindingKind,
     HttpRequest,
     Request,
-    Resolve,
     SshChannel,
-    SshKind,
 )
-from firewall.verdict import Verdict
+from firewall.verdict import Obligations, Verdict
 
 _FINDINGS: tuple[FindingKind, ...] = get_args(FindingKind.__value__)
-_KINDS: tuple[SshKind, ...] = get_args(SshKind.__value__)
 
-
-def http_steps(text: str) -> list[Request]:
-    """The connection and the request of "METHOD URL". Raises Fault."""
-    method, _, url = text.partition(" ")
-    try:
-        parts = urlsplit(url)
-        host, port = normalise(parts.hostname or ""), parts.port
-    except ValueError:
-        raise Fault(f"{url!r} is not a URL", "POST https://example.com/path") from None
-    if parts.scheme not in ("https", "http") or not _is_host(host) or not method.isupper():
-        raise Fault(f"{text!r} is not a request", '"POST https://example.com/path"')
-    scheme: Literal["https", "http"] = "https" if parts.scheme == "https" else "http"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    number = port or (443 if scheme == "https" else 80)
-    sni = host if scheme == "https" and is_name(host) else None
-    protocol: Literal["tls", "http"] = "tls" if scheme == "https" else "http"
-    return [
-        Connect(host, number, protocol=protocol, sni=sni),
-        HttpRequest(method, scheme, host, number, path, authority=host, sni=sni),
-    ]
-
-
-def ssh_steps(text: str) -> list[Request]:
-    """The connection, the login and the command of "user@host[:port] [command]". Raises Fault."""
-    place, _, command = text.partition(" ")
-    user, _, address = place.rpartition("@")
-    host, port = _host_port(address, "22", '"git@example.com git-upload-pack o/r"')
-    steps: list[Request] = [Connect(host, port, protocol="ssh")]
-    if user:
-        steps.append(SshChannel(host, port, user, "login", user))
-    if command.strip():
-        steps.append(SshChannel(host, port, user, "exec", command.strip()))
-    return steps
-
-
-def ssh_channel(text: str) -> tuple[SshKind, str]:
-    """The kind and the detail of "local-forward db:5432", "env LANG", "shell"... Raises Fault."""
-    kind, _, detail = text.partition(" ")
-    found = next((each for each in _KINDS if each == kind), None)
-    if found is None:
-        raise Fault(f"{kind!r} is not asked for inside SSH", closest(kind, _KINDS))
-    return found, detail.strip()
-
-
-def tcp_steps(text: str) -> list[Request]:
-    """The connection of "host:port", whose client speaks first and nothing known. Raises Fault."""
-    host, port = _host_port(text, "", '"db.example.com:5432"')
-    return [Connect(host, port, protocol="unknown")]
-
-
-def dns_steps(text: str) -> list[Request]:
-    """The question of "name" or "name TYPE". Raises Fault."""
-    name, _, kind = text.partition(" ")
-    if not is_name(normalise(name)) or " " in kind:
-        raise Fault(f"{text!r} is not a question", '"example.com TXT"')
-    return [Resolve(normalise(name), kind or "A")]
-
-
-STEPS = {
-    "https": http_steps,
-    "http": http_steps,
-    "ssh": ssh_steps,
-    "tcp": tcp_steps,
-    "dns": dns_steps,
-}
 ACTS = ("shell", "exec", "tool")
 _KEYS = ", ".join((*STEPS, *ACTS, "gpu"))
+
+
+def _json(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _text(value: str | list[str] | ToolCase) -> str:
     if isinstance(value, ToolCase):
         return f"{value.name} {json.dumps(value.arguments)}"
     return value if isinstance(value, str) else shlex.join(value)
-
-
-def _host_port(text: str, usual: str, example: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or (text.count(":") > 1 and not host.endswith("]")):
-        host, port = text, usual
-    if not port.isdecimal() or not 0 < int(port) < 65536 or not _is_host(normalise(host)):
-        raise Fault(f"{text!r} is not a destination", example)
-    return normalise(host), int(port)
-
-
-def _is_host(host: str) -> bool:
-    return is_name(host) or parse_address(host) is not None
-
-
-def _url(scheme: str, text: str) -> str:
-    if not text.partition(" ")[2].startswith(f"{scheme}://"):
-        raise Fault(f"{text!r} is not a request over {scheme}", f'"GET {scheme}://example.com/"')
-    http_steps(text)
-    return text
-
-
-def _https(text: str) -> str:
-    return _url("https", text)
-
-
-def _http(text: str) -> str:
-    return _url("http", text)
-
-
-def _ssh(text: str) -> str:
-    ssh_steps(text)
-    return text
-
-
-def _channel(text: str) -> str:
-    ssh_channel(text)
-    return text
-
-
-def _tcp(text: str) -> str:
-    tcp_steps(text)
-    return text
-
-
-def _dns(text: str) -> str:
-    dns_steps(text)
-    return text
 
 
 def _finding(text: str) -> str:
@@ -189,18 +87,20 @@ def _ip(text: str) -> str:
 
 
 class Step(Strict):
-    """One request. Exactly one of the first eight keys is written."""
+    """One request. Exactly one of the first eight keys is written. `body` is an HTTP request's, in
+    JSON: as a text, or as what the text would say."""
 
-    https: Annotated[str, AfterValidator(_https)] | None = None
-    http: Annotated[str, AfterValidator(_http)] | None = None
-    ssh: Annotated[str, AfterValidator(_ssh)] | None = None
-    tcp: Annotated[str, AfterValidator(_tcp)] | None = None
-    dns: Annotated[str, AfterValidator(_dns)] | None = None
+    https: Annotated[str, AfterValidator(checked_https)] | None = None
+    http: Annotated[str, AfterValidator(checked_http)] | None = None
+    ssh: Annotated[str, AfterValidator(checked_ssh)] | None = None
+    tcp: Annotated[str, AfterValidator(checked_tcp)] | None = None
+    dns: Annotated[str, AfterValidator(checked_dns)] | None = None
     shell: str | None = Field(default=None, min_length=1)
     exec: list[str] | None = Field(default=None, min_length=1)
     tool: ToolCase | None = None
     directory: str = "/src"
-    channel: Annotated[str, AfterValidator(_channel)] | None = None
+    body: Annotated[str, BeforeValidator(_json)] | None = None
+    channel: Annotated[str, AfterValidator(checked_channel)] | None = None
     program: str = ""
     address: Annotated[str, AfterValidator(_ip)] | None = None
     sni: str | None = None
@@ -213,9 +113,12 @@ class Step(Strict):
         return [(key, _text(value)) for key, value in written if value is not None]
 
     def steps(self, read: Reader) -> list[Request]:
-        """The requests that the firewall would judge, in order."""
+        """The requests that the firewall would judge, in order. Raises Fault for a body that
+        nothing could judge."""
         ((key, text),) = self.asked
         steps = [self._detailed(step) for step in self._requests(key, text, read)]
+        if self.body is not None:
+            steps = with_body(steps, self.body)
         if self.channel is not None and isinstance(steps[0], Connect):
             user = text.rpartition("@")[0]
             steps.append(SshChannel(steps[0].host, steps[0].port, user, *ssh_channel(self.channel)))
@@ -245,6 +148,7 @@ class Case(Step):
 
     Instead of a request it may be a process that uses a GPU: `allow` is a declared workload.
     `date` is the day on which it is made (unwritten: today), `labels` are those of the run.
+    `limits` are all that must hold for it, as "sent 50MB/h" or "requests 9/min per host".
     """
 
     gpu: GpuCase | None = None
@@ -254,6 +158,7 @@ class Case(Step):
     expect: Choice
     rule: str | None = None
     reason: str | None = None
+    limits: list[str] | None = None
 
     @property
     def asked(self) -> list[tuple[str, str]]:
@@ -284,7 +189,13 @@ class Outcome:
             self.verdict.action == self.case.expect
             and self.case.rule in (None, self.verdict.rule)
             and (self.case.reason or "") in self.verdict.reason
+            and (self.case.limits is None or sorted(self.case.limits) == self.limits)
         )
+
+    @property
+    def limits(self) -> list[str]:
+        """The limits that hold for what is allowed, as cases name them."""
+        return sorted(str(each) for each in self.verdict.obligations.limits)
 
     def __str__(self) -> str:
         ((key, text),) = self.case.asked
@@ -294,10 +205,12 @@ class Outcome:
                 self.case.expect,
                 f"by rule {self.case.rule}" if self.case.rule else "",
                 f"because of {self.case.reason!r}" if self.case.reason else "",
+                f"under limits {self.case.limits}" if self.case.limits is not None else "",
             )
             if part
         )
         got = f"{self.verdict.action} by rule {self.verdict.rule} ({self.verdict.source})"
+        got += f" under limits {self.limits}" if self.limits else ""
         return (
             f"{self.file}:{self.line}: {key} {text}\n"
             f"  expected: {wanted}\n  got:      {got}\n  reason:   {self.verdict.reason}"
@@ -312,14 +225,37 @@ def actor_of(program: str) -> Actor:
 
 def judge(policy: Policy, steps: list[Request], program: str, past: Past = NOTHING) -> Verdict:
     """The verdict that ends a request: the first that is no allow, or the last allow. A flow that
-    is passed through unread shows no requests, so its connection is the last word."""
-    actor = actor_of(program)
+    is passed through unread shows no requests, so its connection is the last word. What is allowed
+    inside SSH is obliged as its connection is."""
+    actor, connection = actor_of(program), Obligations()
     for step in steps:
-        verdict = policy.decide(step, actor, past)
+        verdict = _decided(policy, step, actor, past)
+        if isinstance(step, Connect):
+            connection = verdict.obligations
+        elif isinstance(step, SshChannel) and verdict.action == "allow":
+            verdict = replace(verdict, obligations=connection)
         unread = isinstance(step, Connect) and verdict.obligations.tls == "passthrough"
         if verdict.action != "allow" or unread:
             break
     return verdict
+
+
+def _decided(policy: Policy, step: Request, actor: Actor, past: Past) -> Verdict:
+    """The verdict on one step. As on its way, a body is read only where it has to be."""
+    if isinstance(step, HttpRequest) and step.calls is not None:
+        verdict = policy.decide(replace(step, calls=None), actor, past)
+        if verdict.action == "allow":
+            return verdict
+    return policy.decide(step, actor, past)
+
+
+def must_be_judged(policy: Policy, steps: list[Request]) -> None:
+    """Raise Fault where no rule would judge the body of an HTTP request, which then says nothing
+    about the policy."""
+    for step in steps:
+        if isinstance(step, HttpRequest) and not policy.reads(step):
+            what = f"no rule for {step.host} judges bodies, so this one changes nothing"
+            raise Fault(what, "no body, or graphql, json-rpc or mcp in requests of a rule")
 
 
 def past_of(policy: Policy, steps: list[Step], read: Reader, date: str | None = None) -> Past:
@@ -357,6 +293,13 @@ def _verdict(policy: Policy, case: Case, read: Reader) -> Verdict:
 
 
 def run_cases(policy: Policy, path: Path, read: Reader) -> Iterator[Outcome]:
-    """Judge every case of a file. Raises PolicyError for a bad file."""
+    """Judge every case of a file. Raises PolicyError for a bad file, and for a body that no rule
+    judges."""
     for line, case in read_cases(path):
+        try:
+            for step in (case, *case.after):
+                if step.body is not None:
+                    must_be_judged(policy, step.steps(read))
+        except Fault as fault:
+            raise PolicyError([Problem(str(path), line, fault.what, fault.write)]) from None
         yield Outcome(str(path), line, case, _verdict(policy, case, read))

@@ -48,6 +48,8 @@ class Channels:
         self.terms = terms
         self._read = [file_glob(text) for text in terms.read]
         self._write = [file_glob(text) for text in terms.write]
+        scp = any(fnmatchcase("scp", glob.split()[0]) for glob in terms.commands)
+        self._transfers = scp or "sftp" in terms.subsystems
 
     def covers(self, asked: SshChannel) -> bool:
         """Whether the rule allows it, to whoever may log in."""
@@ -81,7 +83,7 @@ class Channels:
     def _allows_file(self, asked: SshChannel) -> bool:
         """A rule that allows SFTP or scp without a word of files leaves them to the server."""
         if not self.terms.files:
-            return True
+            return self._transfers
         path = f"/{asked.detail}" if asked.detail.startswith("~") else asked.detail
         segments = clean(path)
         globs = self._read if asked.kind == "read-file" else self._write

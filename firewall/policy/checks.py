@@ -17,6 +17,7 @@ from firewall.policy.document import (
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern, parse_host
 from firewall.policy.inject import check_inject, check_same, injection
+from firewall.policy.limits import check_limits, several
 from firewall.policy.ssh import INSIDE, SSH_KEYS, Login
 from firewall.policy.text import Node
 
@@ -180,6 +181,30 @@ def _same_secrets(rules: list[Placed]) -> Iterator[Problem]:
         yield injects[position][0].problem(fault, "inject")
 
 
+def _limits(placed: Placed) -> Iterator[Problem]:
+    rule = placed.rule
+    if rule.limits is not None and not rule.allow:
+        fault = Fault(f"limits are for what is allowed, and rule {rule.name} denies", "no limits")
+        yield placed.problem(fault, "limits")
+        return
+    inspected = rule.allow in ("https", "http") and rule.tls != "passthrough"
+    for where, fault in check_limits(rule.limits, rule.allow or "", requests=inspected):
+        yield placed.problem(fault, "limits", *where)
+    if rule.forwarding == "trusted":
+        for key in (key for _, each in several(rule.limits) for key in each.bounds):
+            what = f"with forwarding: trusted nobody reads what is inside, so {key} cannot hold"
+            write = f"no {key}; within a time, sent and received can be limited"
+            yield placed.problem(Fault(what, write), "limits")
+
+
+def check_network(files: Iterable[SourceFile]) -> Iterator[Problem]:
+    """Every fault of the limits of all of the network."""
+    for file in files:
+        limits = file.document.network.limits
+        for where, fault in check_limits(limits, "", requests=True, whole=True):
+            yield file.problem(("network", "limits", *where), fault)
+
+
 def _ssh(placed: Placed) -> Iterator[Problem]:
     rule = placed.rule
     written = [key for key in SSH_KEYS if getattr(rule, key.replace("-", "_")) is not None]
@@ -242,8 +267,8 @@ def _metadata(placed: Placed) -> Iterator[Problem]:
 
 
 _EACH = (
-    _kind, _after, _http_keys, _tls, _tool_calls, _inject, _secrets, _ssh, _login, _hosts,
-    _registries, _metadata,
+    _kind, _after, _http_keys, _tls, _tool_calls, _inject, _limits, _secrets, _ssh, _login,
+    _hosts, _registries, _metadata,
 )  # fmt: skip
 
 

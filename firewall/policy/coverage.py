@@ -11,7 +11,7 @@ from firewall.policy.cases import run_cases
 from firewall.policy.document import DenyKind
 from firewall.policy.loading import load
 from firewall.policy.policy import Policy
-from firewall.policy.resolved import Resolved
+from firewall.policy.resolved import Resolved, ResolvedRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def _written(resolved: Resolved) -> Iterator[tuple[str, str, str]]:
     machines = {each.rule for each in resolved.learned}
     for rule in resolved.rules:
         if rule.name not in machines:
-            yield rule.name, rule.source, _NETWORK[rule.kind]
+            yield rule.name, rule.source, _example(rule)
     for program in resolved.shell.rules:
         yield program.name, program.source, 'shell: "..."'
     for tool in resolved.tools.rules:
@@ -65,6 +65,12 @@ def _written(resolved: Resolved) -> Iterator[tuple[str, str, str]]:
     for name, guard in resolved.guards.items():
         if guard.source and guard.action == "block":
             yield f"guards.{name}", guard.source, 'https: "GET https://.../", finding: "..."'
+
+
+def _example(rule: ResolvedRule) -> str:
+    if any(each.graphql or each.json_rpc or each.mcp for each in rule.requests):
+        return f'{rule.kind}: "POST {rule.kind}://.../", body: {{...}}'
+    return _NETWORK[rule.kind]
 
 
 _NETWORK: dict[DenyKind, str] = {

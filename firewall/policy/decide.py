@@ -5,7 +5,7 @@ Pure and fast: rules are found by host in dictionaries, so the cost does not gro
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from firewall.actor import Actor
@@ -61,7 +61,7 @@ class Decider:
         self._allows = index(rule for rule in rules if rule.document.action == "allow")
         self._excuses = Excuses(rules)
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
-        self._obligations = lru_cache(1024)(obligations)
+        self._obligations = lru_cache(1024)(partial(obligations, whole=resolved.limits))
         self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
             Resolve: self._resolve,
@@ -104,7 +104,7 @@ class Decider:
         guard = self._guards.get(name)
         if guard is not None and guard.action == "alert":
             where = f" ({guard.source})" if guard.source else ""
-            alerts.append(_plain(f"guards.{name} is set to alert{where}: {reason}"))
+            alerts.append(plain(f"guards.{name} is set to alert{where}: {reason}"))
             return None
         source = guard.source if guard else ""
         remedy = remedy or remedies.guard(name, guard)
@@ -120,7 +120,7 @@ class Decider:
                 blocked = self._guard(entry.guard, reason, Severity.CRITICAL, alerts)
                 if blocked:
                     remedy = remedies.listed(entry, self._guards.get(entry.guard))
-                    return replace(blocked, remedy=_plain(remedy), source=entry.where)
+                    return replace(blocked, remedy=plain(remedy), source=entry.where)
         return None
 
     def _connect(self, request: Connect, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
@@ -218,7 +218,7 @@ class Decider:
         return Verdict(
             Action.ALLOW,
             rule.name,
-            _plain(
+            plain(
                 f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}{why}"
             ),
             source=rule.source,
@@ -275,7 +275,7 @@ class Decider:
         protocol: Protocol = "tls" if request.scheme == "https" else "http"
         asked = Asked(
             host, request.port, protocol, actor.program, request.method, request.path, past,
-            request.calls,
+            request.calls, request.copies,
         )  # fmt: skip
         near, far = self._candidates(host, named, address, address)
         allows = [rule for rule in near if rule.document.kind != "tcp" and rule.allows(asked)]
@@ -307,7 +307,7 @@ class Decider:
             if rule.channels and rule.channels.covers(request):
                 reason = f"rule {rule.name} allows {wanted(request)}"
                 return Verdict(
-                    Action.ALLOW, rule.name, _plain(reason), source=rule.source,
+                    Action.ALLOW, rule.name, plain(reason), source=rule.source,
                     policy_digest=self._digest, owner=rule.document.owner,
                 )  # fmt: skip
         return self._uncovered(request, rules)
@@ -336,8 +336,8 @@ class Decider:
         if action is not Action.ALLOW:
             held = self._held(action, rule, reason, remedy, source=source)
             return replace(held, owner=owner) if owner else held
-        plain = _plain(reason)
-        return Verdict(action, rule, plain, source=source, policy_digest=self._digest, owner=owner)
+        told = plain(reason)
+        return Verdict(action, rule, told, source=source, policy_digest=self._digest, owner=owner)
 
     def _mismatch(self, reason: str) -> Verdict:
         remedy = "connect to the host and port that the request is for; one name everywhere"
@@ -368,9 +368,9 @@ class Decider:
         return Verdict(
             action,
             rule,
-            _plain(reason),
+            plain(reason),
             severity,
-            _plain(remedy),
+            plain(remedy),
             source or self._file,
             policy_digest=self._digest,
             enforced=self._enforced,
@@ -381,7 +381,7 @@ def _has_user(rule: Rule, user: str) -> bool:
     return rule.channels is not None and user in rule.channels.terms.users
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text for people's terminals and pages: what a client sent must not move the cursor there."""
     if text.isprintable() and len(text) <= _REASON_LIMIT:
         return text

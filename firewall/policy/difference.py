@@ -74,10 +74,11 @@ def _members(value: Any) -> Mapping[str, Any]:
 
 def _parts(policy: Policy) -> Iterator[tuple[str, Terms]]:
     """Every part that decides or that people are shown, by a name that stays the same."""
-    whole = policy.resolved.model_dump(mode="json")
+    whole = policy.resolved.model_dump(mode="json", by_alias=True)
     yield "policy", {"mode": whole["mode"]}
     yield from ((f"name {name}", {"address": each}) for name, each in whole["names"].items())
     yield from ((f"guard {name}", _plain(each)) for name, each in whole["guards"].items())
+    yield "network", {"limits": _tidy(whole["limits"])}
     yield from _named("network rule", whole["rules"])
     for room in ("shell", "tools"):
         rules = whole[room].pop("rules")
@@ -87,6 +88,8 @@ def _parts(policy: Policy) -> Iterator[tuple[str, Terms]]:
     yield from _named("gpu rule", whole["gpu"]["rules"])
     for each in whole["lists"]:
         yield f"list {each['name']} of guards.{each['guard']}", {"domains": [*each["domains"]]}
+    yield "audit redact", _plain(whole["redaction"])
+    yield "secrets", _plain(whole["watched"])
 
 
 def _named(kind: str, parts: list[dict[str, Any]]) -> Iterator[tuple[str, Terms]]:
@@ -94,11 +97,27 @@ def _named(kind: str, parts: list[dict[str, Any]]) -> Iterator[tuple[str, Terms]
 
 
 def _plain(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The terms of a part, those of an object inside it by dotted keys: "ssh.commands"."""
+    """The terms of a part, those of an object inside it by dotted keys: "ssh.commands". What rules
+    say of arguments stays whole: there, false and null are values like others."""
     terms: dict[str, Any] = {}
     for key, value in part.items():
-        if isinstance(value, dict):
+        if key == "where" and isinstance(value, dict):
+            terms[key] = [{path: _tidy(wanted)} for path, wanted in value.items()]
+        elif key == "exactly" and value is not None:
+            terms[key] = [value]
+        elif isinstance(value, dict):
             terms |= _plain(value, f"{prefix}{key}.")
         elif key not in _PLACES:
-            terms[prefix + key] = value
+            terms[prefix + key] = _tidy(value)
     return terms
+
+
+def _tidy(value: Any) -> Any:
+    """A value without what is not set, and without where a secret or limit of it is written."""
+    if isinstance(value, list):
+        return [_tidy(each) for each in value]
+    if isinstance(value, dict):
+        place = "source" if "written" in value else "where"  # of a limit, and of a secret
+        kept = {key: each for key, each in value.items() if each is not None and key != place}
+        return {key: _tidy(each) for key, each in kept.items()}
+    return value

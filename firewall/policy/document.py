@@ -26,6 +26,7 @@ from firewall.policy.hints import fitting, misread, unknown_key
 from firewall.policy.holding import HeldKeys
 from firewall.policy.hosts import contains, parse_host, parse_name, parse_network
 from firewall.policy.inject import Injects
+from firewall.policy.limits import LimitsForm
 from firewall.policy.paths import PathGlob
 from firewall.policy.redact import AuditDocument
 from firewall.policy.secrets import SecretsDocument
@@ -213,6 +214,10 @@ class NetworkDocument(Strict):
         dict[NameText, AddressText],
         says("Names and the addresses they lead to, instead of what DNS says."),
     ] = Field(default_factory=dict)
+    limits: Annotated[
+        LimitsForm | None,
+        says("How much all rules together let through within a time, for each sandbox."),
+    ] = None
     rules: Annotated[
         list[RuleDocument],
         says("Rules; their order does not matter. Deny beats allow."),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from firewall.deeds import NOTHING, Past
 from firewall.policy.actcases import Reader, act_of
 from firewall.policy.addresses import parse_address
-from firewall.policy.cases import STEPS, actor_of, judge
+from firewall.policy.cases import actor_of, judge, must_be_judged
 from firewall.policy.errors import Fault
 from firewall.policy.gpucases import gpu_case, gpu_verdict
 from firewall.policy.hosts import normalise, parse_host
@@ -15,6 +15,7 @@ from firewall.policy.programs import ProgramRule, Programs, run_of, runs_of
 from firewall.policy.resolved import ResolvedProgramRule, ResolvedRule, ResolvedToolRule
 from firewall.policy.rules import Asked, Rule
 from firewall.policy.rulings import DOES
+from firewall.policy.steps import STEPS, with_body
 from firewall.policy.toolrules import Called, ToolRule, Tools
 from firewall.requests import Connect, Execute, HttpRequest, Protocol, Request, SshChannel, ToolCall
 from firewall.verdict import Verdict
@@ -64,9 +65,12 @@ def explain(
     program: str = "",
     directory: str = "",
     past: Past = NOTHING,
+    body: str | None = None,
 ) -> Explanation:
-    """Explain the verdict on a request, made on the day that `past` tells. Raises Fault where
-    `text` is none."""
+    """Explain the verdict on a request, made on the day that `past` tells; `body` is that of an
+    HTTP request, in JSON. Raises Fault where `text` is none, or no rule judges the body."""
+    if body is not None:
+        return _explained(policy, text, _with_body(policy, text, body), program, past)
     if (gpu := gpu_case(text.strip())) is not None:
         workloads = tuple(_consider_workload(each, gpu.use()) for each in policy.gpu.workloads)
         return Explanation(text, gpu_verdict(policy, gpu.use()), workloads)
@@ -74,7 +78,18 @@ def explain(
     if act is not None:
         verdict = judge(policy, [act], program, past)
         return Explanation(text, verdict, tuple(_consider_act(policy, act, past)))
-    steps = steps_of(text)
+    return _explained(policy, text, steps_of(text), program, past)
+
+
+def _with_body(policy: Policy, text: str, body: str) -> list[Request]:
+    steps = with_body(steps_of(text), body)
+    must_be_judged(policy, steps)
+    return steps
+
+
+def _explained(
+    policy: Policy, text: str, steps: list[Request], program: str, past: Past
+) -> Explanation:
     verdict = judge(policy, steps, program, past)
     asked = _asked(steps, program, past)
     if asked is None:
@@ -128,7 +143,10 @@ def _asked(steps: list[Request], program: str, past: Past) -> Asked | None:
     last, who = steps[-1], actor_of(program).program
     if isinstance(last, HttpRequest):
         protocol: Protocol = "tls" if last.scheme == "https" else "http"
-        return Asked(last.host, last.port, protocol, who, last.method, last.path, past)
+        return Asked(
+            last.host, last.port, protocol, who, last.method, last.path, past, last.calls,
+            last.copies,
+        )  # fmt: skip
     if isinstance(last, Connect):
         return Asked(last.host, last.port, last.protocol, who, past=past)
     if isinstance(last, SshChannel):

@@ -75,3 +75,12 @@ def checked(text: str) -> str:
 def is_plain(text: str) -> bool:
     """Whether a glob is only equal to itself."""
     return not any(each in text for each in "*?[")
+
+
+def literal(text: str) -> str:
+    """A glob that is this text and nothing else.
+
+    >>> literal("a*[b]")
+    'a[*][[]b]'
+    """
+    return "".join(f"[{each}]" if each in "*?[" else each for each in text)

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from firewall.policy.amounts import TimeText
 from firewall.policy.errors import Fault
 from firewall.policy.globs import checked
-from firewall.policy.ssh import TimeText
 from firewall.policy.strict import RuleName, Strict
 from firewall.workloads import Band, Respond
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from firewall.policy.amounts import seconds
 from firewall.policy.checks import SourceFile
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.gpu import AlertDocument, WorkloadDocument, band, hours, share
-from firewall.policy.ssh import seconds
 from firewall.verdict import Severity
 from firewall.workloads import DEFAULTS, STOPPING, GpuPolicy, GpuRule, Workload
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from firewall.policy.actchecks import check_acts, check_names, placed_programs, placed_tools
 from firewall.policy.actloading import resolved_shell, resolved_tools, shadowed
 from firewall.policy.bundle import Bundle, Trust, read_bundle
-from firewall.policy.checks import Placed, SourceFile, check, placed, ports
+from firewall.policy.checks import Placed, SourceFile, check, check_network, placed, ports
 from firewall.policy.document import (
     GuardAction,
     GuardsDocument,
@@ -20,6 +20,7 @@ from firewall.policy.document import (
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.gpuloading import check_gpu, resolved_gpu, unknown_users
 from firewall.policy.inject import injection
+from firewall.policy.limits import limits_of, several
 from firewall.policy.lists import parse_list, read_list
 from firewall.policy.overlap import compare
 from firewall.policy.redact import terms as redaction_terms
@@ -29,6 +30,7 @@ from firewall.policy.sources import Origin, SourceError, resolve
 from firewall.policy.ssh import terms
 from firewall.policy.suggest import closest
 from firewall.policy.text import parse, read
+from firewall.verdict import Limit
 
 PRESETS = Path(__file__).parents[2] / "policies"
 """The folder of presets: beside the package, in the source tree as in an installed wheel."""
@@ -94,6 +96,7 @@ def _check(files: list[SourceFile]) -> None:
     problems = [
         *check(rules),
         *compare(rules),
+        *check_network(files),
         *check_acts(programs),
         *check_acts(tools),
         *check_names([*rules, *programs, *tools]),
@@ -164,6 +167,7 @@ def _resolve(
         names=names,
         guards=_guards(files),
         rules=tuple(resolved),
+        limits=_network_limits(files),
         shell=shell,
         tools=tools,
         gpu=gpu,
@@ -220,6 +224,17 @@ def _list_path(file: SourceFile, text: str) -> Path:
     if not path.is_file():
         raise Fault(f"there is no file {path}", "a list's name or a path from this file")
     return path
+
+
+def _network_limits(files: list[SourceFile]) -> tuple[Limit, ...]:
+    """The limits of all of the network; of two for the same, the last file's holds."""
+    found: dict[object, Limit] = {}
+    for file in files:
+        limits = file.document.network.limits
+        places = [file.where("network", "limits", *place) for place, _ in several(limits)]
+        for each in limits_of(limits, "", places, "sandbox"):
+            found[each.measure, each.seconds, each.per] = each
+    return tuple(found.values())
 
 
 def _guards(files: list[SourceFile]) -> dict[str, Guard]:
@@ -305,6 +320,11 @@ class _Learning:
             self.problems.append(placed.problem(fault, "allow"))
 
 
+def _limit_places(placed: Placed) -> list[str]:
+    at = ("network", "rules", placed.position, "limits")
+    return [placed.file.where(*at, *place) for place, _ in several(placed.rule.limits)]
+
+
 def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> ResolvedRule:
     rule = placed.rule
     return ResolvedRule(
@@ -321,6 +341,7 @@ def _rule(placed: Placed, hosts: list[str], chosen: tuple[int, ...]) -> Resolved
         trusted=rule.forwarding == "trusted",
         tool_calls=rule.tool_calls is not None,
         inject=tuple(injection(each, placed.where) for each in rule.inject or ()),
+        limits=limits_of(rule.limits, rule.name, _limit_places(placed)),
         secrets=rule.secrets is not None,
         after=rule.after,
         valid=rule.valid,

@@ -8,6 +8,7 @@ from firewall.policy.checks import Placed, identical, patterns, ports
 from firewall.policy.document import RuleDocument, ToolHosts
 from firewall.policy.errors import Fault, Problem
 from firewall.policy.hosts import HostPattern
+from firewall.policy.limits import several
 from firewall.policy.ssh import terms
 
 
@@ -54,6 +55,7 @@ class _Rule:
             frozenset(rule.requests or ()),
             frozenset(rule.programs or ()),
             rule.after and rule.after.model_dump_json(),
+            tuple(each.model_dump_json() for _, each in several(rule.limits)),
             frozenset(rule.addresses or ()),
             rule.valid and rule.valid.model_dump_json(),
             frozenset(rule.wanted.items()),
@@ -121,6 +123,7 @@ def _includes(wide: _Rule, narrow: _Rule) -> bool:
     ours, theirs = wide.rule, narrow.rule
     return (
         wide is not narrow
+        and not theirs.limits  # which hold whatever else allows it
         and wide.terms == narrow.terms
         and narrow.ports <= wide.ports
         and _within(theirs.addresses or (), ours.addresses or ())

@@ -16,7 +16,7 @@ from firewall.policy.rules import Rule
 from firewall.policy.ssh import SshTerms
 from firewall.redaction import Terms
 from firewall.requests import HttpRequest, Request
-from firewall.verdict import Verdict
+from firewall.verdict import Limit, Verdict
 from firewall.workloads import GpuPolicy
 
 
@@ -30,9 +30,9 @@ class Policy:
     alert under `mode: observe`. `execute_from` are the folders that programs may be executed from
     (none: anywhere), `command_arguments` says which argument of which tool is a command, besides
     those that are known, and `remembers` which deeds its rules refer to. `gpu` says what may use
-    the GPUs, `redaction` what is a secret here and never recorded, `secrets` what the firewall
-    holds for the agent, and `watched` what else must not leave. `version` is a bundle's (0: it is
-    none).
+    the GPUs, `limits` what may pass within a time, `redaction` what is a secret here and never
+    recorded, `secrets` what the firewall holds for the agent, and `watched` what else must not
+    leave. `version` is a bundle's (0: it is none).
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -56,6 +56,8 @@ class Policy:
         self.redaction: Terms = resolved.redaction
         self.watched: Watched = resolved.watched
         self.remembers: frozenset[Did] = resolved.remembers()
+        whole = (each for rule in resolved.rules for each in rule.limits)
+        self.limits: tuple[Limit, ...] = tuple(dict.fromkeys((*resolved.limits, *whole)))
         self._injections = {each.name: each.inject for each in resolved.rules if each.inject}
         self.secrets: tuple[Secret, ...] = _secrets(self._injections.values())
         self._decider = Decider(resolved, self.digest)
@@ -74,6 +76,11 @@ class Policy:
     def reads(self, request: HttpRequest) -> bool:
         """Whether a rule would judge what the body of the request asks (`HttpRequest.calls`)."""
         return self._reads_bodies and self._decider.reads(request)
+
+    def standing(self) -> dict[str, object]:
+        """What whoever asks is told of the policy in force, and the file that it came from."""
+        file = str(self.sources[-1].absolute()) if self.sources else ""
+        return {"policy": self.name, "version": self.version, "digest": self.digest, "file": file}
 
     def ssh_terms(self, rule: str) -> SshTerms | None:
         """What a rule of this name says about SSH; None where it says nothing."""

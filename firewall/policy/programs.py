@@ -13,7 +13,7 @@ from posixpath import isabs, normpath
 
 from firewall.deeds import Deed, Past, resolve, runs
 from firewall.policy.acts import ExactRun
-from firewall.policy.globs import Glob
+from firewall.policy.globs import Glob, literal
 from firewall.policy.holding import NO_LABELS
 from firewall.policy.resolved import ResolvedProgramRule, ResolvedShell
 from firewall.policy.rulings import ActRule, Ruling, Section, weigh
@@ -287,8 +287,7 @@ def _through(run: Run) -> str:
 
 def _literal(run: Run) -> str:
     """A glob that is the arguments of a run, and nothing else."""
-    text = " ".join(word or "" for word in run.arguments)
-    return "".join(f"[{each}]" if each in "*?[" else each for each in text)
+    return literal(" ".join(word or "" for word in run.arguments))
 
 
 def _slug(name: str) -> str:

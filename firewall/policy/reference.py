@@ -11,7 +11,8 @@ type Schema = Mapping[str, Any]
 HEAD = """# The policy language: every key
 
 Written by `firewall policy schema --markdown` from the schema that policies are checked by. The
-README shows the language by an example; `firewall policy schema` prints the schema, for editors.
+language in one page is in [policy.md](policy.md); `firewall policy schema` prints the schema, for
+editors.
 """
 
 

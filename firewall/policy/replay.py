@@ -8,6 +8,8 @@ from firewall.deeds import Past, deeds
 from firewall.history import History
 from firewall.policy.policy import Policy
 from firewall.policy.recorded import Recorded, Unplayable, place, recorded
+from firewall.redaction import MARK
+from firewall.requests import HttpRequest
 from firewall.verdict import Action, Verdict
 
 _ORDER = ("allow deny", "deny allow", "allow ask", "ask deny", "ask allow", "deny ask")
@@ -35,12 +37,14 @@ class Outcome:
 
 @dataclass(slots=True)
 class Group:
-    """Requests that change alike; `example` is the first of them, with its verdicts."""
+    """Requests that change alike; `example` is the first of them, with its verdicts. `doubt` says
+    why their records may be the reason, and not the policy; "" where they cannot."""
 
     before: Outcome
     after: Outcome
     example: Recorded
     reason: str
+    doubt: str = ""
     count: int = 0
 
 
@@ -107,6 +111,16 @@ class Replayer:
             history.add(deeds(each.request), wanted)
         return verdict
 
+    def doubt(self, each: Recorded) -> str:
+        """Why a change may come of how a request was recorded; "" where it cannot."""
+        request = each.request
+        if MARK in repr(request):
+            return "a secret was taken out of what was recorded"
+        if not isinstance(request, HttpRequest) or request.method in ("GET", "HEAD"):
+            return ""
+        unread = request.calls is None and self._policy.reads(request)
+        return "a rule judges the body, which was not read then" if unread else ""
+
 
 def playable(
     records: Iterable[Mapping[str, Any]], skipped: dict[str, Skipped]
@@ -138,9 +152,9 @@ def _own(each: Recorded, asked: set[tuple[str, Any]]) -> Recorded:
     return each
 
 
-def _compare(records: Iterable[Mapping[str, Any]], before: Judged, after: Judged) -> Comparison:
+def _compare(records: Iterable[Mapping[str, Any]], before: Judged, after: Replayer) -> Comparison:
     found = Comparison()
-    groups: dict[tuple[Outcome, Outcome], Group] = {}
+    groups: dict[tuple[Outcome, Outcome, str], Group] = {}
     for each in playable(records, found.skipped):
         verdict = after(each)
         was, becomes = Outcome.of(before(each)), Outcome.of(verdict)
@@ -148,8 +162,8 @@ def _compare(records: Iterable[Mapping[str, Any]], before: Judged, after: Judged
             found.same += 1
             found.other_rule += was.rule != becomes.rule
             continue
-        new = Group(was, becomes, each, verdict.reason)
-        groups.setdefault((was, becomes), new).count += 1
+        new = Group(was, becomes, each, verdict.reason, after.doubt(each))
+        groups.setdefault((was, becomes, new.doubt), new).count += 1
     found.groups = sorted(groups.values(), key=_rank)
     return found
 

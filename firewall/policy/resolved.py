@@ -18,6 +18,7 @@ from firewall.policy.holding import Validity
 from firewall.policy.jsonpaths import Where
 from firewall.policy.ssh import SshTerms
 from firewall.redaction import Terms
+from firewall.verdict import Limit
 from firewall.workloads import GpuPolicy
 
 
@@ -56,6 +57,7 @@ class ResolvedRule(_Held):
     ssh: SshTerms | None = None
     tool_calls: bool = False
     inject: tuple[Injection, ...] = ()
+    limits: tuple[Limit, ...] = ()
     secrets: bool = False
     after: After | None = None
 
@@ -146,6 +148,7 @@ class Resolved(_Frozen):
     names: dict[str, str]
     guards: dict[str, Guard]
     rules: tuple[ResolvedRule, ...]
+    limits: tuple[Limit, ...] = ()
     shell: ResolvedShell = ResolvedShell()
     tools: ResolvedTools = ResolvedTools()
     gpu: GpuPolicy = GpuPolicy()

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from firewall.policy.amounts import AmountText, TimeText, amount, matching, seconds
 from firewall.policy.errors import Fault
 from firewall.policy.hosts import parse_host
+from firewall.policy.limits import LimitsForm, several
 from firewall.policy.paths import PathGlob
 from firewall.policy.strict import Strict, says
 
@@ -18,19 +20,6 @@ _SUBSYSTEM = re.compile(r"[!-~]{1,64}")
 _VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:(?:/|~/).+")
-_AMOUNT = re.compile(r"([0-9]+)(B|KB|MB|GB|TB)")
-_TIME = re.compile(r"([0-9]+)(s|m|h|d)")
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _matching(pattern: re.Pattern[str], what: str, example: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not pattern.fullmatch(text):
-            raise Fault(f"{text!r} is not {what}", example)
-        return text
-
-    return AfterValidator(check)
 
 
 def _command(text: str) -> str:
@@ -70,17 +59,15 @@ def file_glob(text: str) -> PathGlob:
     return PathGlob(f"/{text}" if text.startswith("~") else text)
 
 
-UserText = Annotated[str, _matching(_USER, "a user's name", "git")]
-SubsystemText = Annotated[str, _matching(_SUBSYSTEM, "a subsystem's name", "sftp")]
-VariableText = Annotated[str, _matching(_VARIABLE, "a variable's name", '"LC_*"')]
+UserText = Annotated[str, matching(_USER, "a user's name", "git")]
+SubsystemText = Annotated[str, matching(_SUBSYSTEM, "a subsystem's name", "sftp")]
+VariableText = Annotated[str, matching(_VARIABLE, "a variable's name", '"LC_*"')]
 FingerprintText = Annotated[
-    str, _matching(_FINGERPRINT, "a key's fingerprint", "SHA256:... as `ssh-keygen -lf` prints it")
+    str, matching(_FINGERPRINT, "a key's fingerprint", "SHA256:... as `ssh-keygen -lf` prints it")
 ]
-SecretText = Annotated[str, _matching(_SECRET, "a secret's place", "env:NAME or file:/PATH")]
+SecretText = Annotated[str, matching(_SECRET, "a secret's place", "env:NAME or file:/PATH")]
 OwnFile = Annotated[str, AfterValidator(_own_file)]
 """A file of the firewall's machine, wherever the firewall's processes work."""
-AmountText = Annotated[str, _matching(_AMOUNT, "an amount", "50MB")]
-TimeText = Annotated[str, _matching(_TIME, "a time", "15m")]
 CommandText = Annotated[str, AfterValidator(_command)]
 DestinationText = Annotated[str, AfterValidator(_destination)]
 FileGlob = Annotated[str, AfterValidator(_file_glob)]
@@ -141,7 +128,8 @@ class SshLimits(Strict):
     @property
     def bytes(self) -> tuple[int | None, int | None]:
         """How many bytes may be sent, and received."""
-        return _bytes(self.sent), _bytes(self.received)
+        sent = None if self.sent is None else amount(self.sent)
+        return sent, None if self.received is None else amount(self.received)
 
 
 def _form(value: Any) -> str:
@@ -187,10 +175,15 @@ class SshKeys(Strict):
         Login | None,
         says("How the firewall logs in, with what the agent never holds."),
     ] = None
-    limits: Annotated[SshLimits | None, says("Bounds of one connection.")] = None
+    limits: Annotated[
+        LimitsForm | None,
+        says("How much may pass within a time; for SSH also the bounds of one connection."),
+    ] = None
 
 
-SSH_KEYS = tuple(info.alias or name for name, info in SshKeys.model_fields.items())
+SSH_KEYS = tuple(
+    info.alias or name for name, info in SshKeys.model_fields.items() if name != "limits"
+)
 INSIDE = ("commands", "subsystems", "shell", "files")
 """Keys of which a rule for SSH needs at least one, or a forward: else it allows nothing."""
 
@@ -214,6 +207,7 @@ class SshTerms(Strict):
 
 def terms(keys: SshKeys) -> SshTerms:
     """The resolved form of a rule's SSH keys."""
+    bounds = {key: each for _, limit in several(keys.limits) for key, each in limit.bounds.items()}
     forwards = keys.forwarding.local if isinstance(keys.forwarding, Forwards) else ()
     host_keys = keys.host_keys or "known"
     return SshTerms(
@@ -228,18 +222,5 @@ def terms(keys: SshKeys) -> SshTerms:
         files=keys.files is not None,
         host_keys=tuple(host_keys) if isinstance(host_keys, list) else host_keys,
         login=keys.login or Login(),
-        limits=keys.limits or SshLimits(),
+        limits=SshLimits(**bounds),
     )
-
-
-def seconds(text: str) -> int:
-    """The seconds of a time such as "15m"."""
-    number, unit = _TIME.fullmatch(text).groups()  # type: ignore[union-attr]
-    return int(number) * _SECONDS[unit]
-
-
-def _bytes(text: str | None) -> int | None:
-    if text is None:
-        return None
-    number, unit = _AMOUNT.fullmatch(text).groups()  # type: ignore[union-attr]
-    return int(number) * _UNITS[unit]

@@ -1,6 +1,8 @@
-"""Findings with their place in a stream."""
+"""Findings with their place in a stream, and who reads one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from firewall.requests import Finding
 
@@ -11,3 +13,13 @@ class Mark:
 
     end: int
     finding: Finding
+
+
+class Reader(Protocol):
+    """Who reads what is inside of a stream (Watch)."""
+
+    def read(self, data: bytes, *, end: bool = False) -> list[Mark]: ...
+
+
+type MakeReader = Callable[[str, int], Reader]
+"""Makes a reader for a carrier, whose first byte is at this offset of the stream."""

@@ -20,6 +20,8 @@ ENDS = 32
 """Bytes at the end of a form by which it is found, so that long secrets cost no more."""
 MEMORY = 64 << 20
 """Bytes that RE2 may use at most; a few keys take one MiB."""
+BEGINNING = 4
+"""Bytes by which the beginning of a form is known."""
 SHORTEST = 8
 """Characters of a secret that can be told from ordinary text."""
 
@@ -49,6 +51,15 @@ class Needles:
             return ()
         found = self._pattern.finditer(data.translate(None, _BREAKS))
         return tuple(dict.fromkeys(self._names[match[0]] for match in found))
+
+    @cached_property
+    def longest(self) -> int:
+        """Bytes of the longest form."""
+        return max(map(len, self._forms), default=0)
+
+    def begun(self, data: bytes) -> bool:
+        """Whether a secret may have begun at the end of the data, which has no line breaks."""
+        return any(_ends_within(data, form) for form in self._forms)
 
     def find_in_name(self, name: str) -> tuple[str, ...]:
         """Those in a name of DNS, in which case and dots may be anybody's choice."""
@@ -86,10 +97,15 @@ class Search:
         if not self._needles or not data:
             return ()
         text = self._tail + data.translate(None, _BREAKS)
-        self._tail = text[1 - ENDS :]
+        self._tail = text[1 - self._needles.longest :]
         found = [each for each in self._needles.find(text) if each not in self._told]
         self._told.update(found)
         return tuple(found)
+
+    @property
+    def begun(self) -> bool:
+        """Whether what was fed ends within what may be a secret."""
+        return self._needles.begun(self._tail)
 
 
 def forms(secret: bytes) -> Iterator[bytes]:
@@ -107,6 +123,14 @@ def forms(secret: bytes) -> Iterator[bytes]:
         yield from _aligned(encode, bits, 3, secret)
     for text in _aligned(base64.b32encode, 5, 5, secret):
         yield from (text, text.lower())
+
+
+def _ends_within(data: bytes, form: bytes) -> bool:
+    """Whether data ends in the beginning of a form, but not in all of it."""
+    start = data.find(form[:BEGINNING], max(0, len(data) - len(form) + 1))
+    while start >= 0 and not form.startswith(data[start:]):
+        start = data.find(form[:BEGINNING], start + 1)
+    return start >= 0
 
 
 def _aligned(encode: Any, bits: int, period: int, secret: bytes) -> Iterator[bytes]:

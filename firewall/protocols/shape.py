@@ -7,7 +7,7 @@ That is what is scored, from times, directions and sizes alone.
 What it cannot tell: which of the flows of that shape are miners. Chats, MQTT and telemetry that
 talk in small messages of one size, both ways, look the same; a miner that pads, waits or joins its
 messages does not look like one; and nothing is said before ten minutes have passed. So a finding
-is never more than suspicious. Published detectors that do better probe the server (see README).
+is never more than suspicious. Published detectors that do better probe the server.
 """
 
 from collections import Counter

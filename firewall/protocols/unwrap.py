@@ -7,18 +7,19 @@ other side agreed, and a refused handshake must not blind the watch.
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from firewall.protocols import http1, http2, openings, socks, tls
 from firewall.protocols.candidates import Recogniser, first_answer
 from firewall.protocols.heads import inspect_response
 from firewall.protocols.identity import MORE, Answer, Identity, More
-from firewall.protocols.marks import Mark
+from firewall.protocols.marks import MakeReader, Mark, Reader
 from firewall.protocols.websocket import Frames
 from firewall.requests import Direction, Finding
 
 _UPGRADE = re.compile(rb"(?i)\r?\nupgrade:[ \t]*websocket[ \t]*\r?\n")
 _ANSWER = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r]")
+_ANSWERS = re.compile(_ANSWER.pattern + rb"|\0")
+"""A server that speaks as one: a status line, or the first frame of HTTP/2."""
 _AGREED = re.compile(rb"HTTP/1\.[01] (?:101|2)")
 _BODY = re.compile(rb"(?i)\r?\n(?:content-length|content-type|transfer-encoding):")
 _LENGTH = re.compile(rb"(?i)\r?\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r?\n")
@@ -29,20 +30,11 @@ REVERSED = {
     "tls": ("reverse-tls", "the server sends a ClientHello"),
     "http": ("reverse-http", "the server sends an HTTP request"),
     "http-connect": ("reverse-http", "the server sends an HTTP request"),
+    "http2": ("reverse-http", "the server sends a client's HTTP/2 preface"),
 }
 """What a server says where the roles are reversed, as behind localtunnel's lib/TunnelCluster.js."""
 
 _INSIDE = {"tls": "TLS ClientHello", "http": "HTTP request", "http2": "HTTP/2 preface"}
-
-
-class Reader(Protocol):
-    """Who reads what is inside (Watch)."""
-
-    def read(self, data: bytes, *, end: bool = False) -> list[Mark]: ...
-
-
-type MakeReader = Callable[[str, int], Reader]
-"""Makes a reader for a carrier, whose first byte is at this offset of the stream."""
 
 
 def recognise_answer(data: bytes) -> Answer:
@@ -64,22 +56,22 @@ def recognise_socks_server(data: bytes) -> Answer:
     return Identity("socks") if isinstance(end, int) else end
 
 
-_FROM_CLIENT = (socks.recognise, openings.recognise, http1.recognise)
+_FROM_CLIENT = (http2.recognise, socks.recognise, openings.recognise, http1.recognise)
 _FROM_SERVER = (
     recognise_socks_server,
     openings.recognise_server,
     recognise_answer,
+    http2.recognise_server,
+    http2.recognise,
     tls.recognise,
     http1.recognise,
 )
-"""The last two as clients speak: a server that does asks for what is behind its client."""
+"""The last three as clients speak: a server that does asks for what is behind its client."""
 
 _MESSAGES: dict[Direction, tuple[Recogniser, ...]] = {
-    "sent": (tls.recognise, http2.recognise, *_FROM_CLIENT),
-    "received": (
-        tls.recognise, http2.recognise, *_FROM_CLIENT, openings.recognise_server,
-    ),
-}  # fmt: skip
+    "sent": (tls.recognise, *_FROM_CLIENT),
+    "received": (tls.recognise, *_FROM_CLIENT, openings.recognise_server),
+}
 """Either side may begin what is inside of messages, and some servers do so in ways of theirs."""
 _FILES = (tls.recognise, http2.recognise)
 """A body may be any file, so few bytes say little there."""
@@ -148,6 +140,9 @@ class Opening:
         return read <= _EAGER or line or read % _EVERY < size
 
     def _judge(self, identity: Identity, head: bytes) -> list[Mark]:
+        if identity.protocol == "http2" and self._carrier.endswith("stream"):
+            found = [Mark(self._start, each) for each in self._inside(identity, head)]
+            return found + self._multiplexed(head)
         end = http1.find_head_end(head) if identity.protocol.startswith("http") else None
         findings = (*map(self._weighed, identity.findings), *self._inside(identity, head))
         marks = [Mark(self._start + (end or 0), finding) for finding in findings]
@@ -159,6 +154,16 @@ class Opening:
             self._body = start + lead, start + int(length[1]) if length else float("inf")
         self._inner = self._wrapped(identity, head, end)
         return marks + (self._inner(head) if self._inner else [])
+
+    def _multiplexed(self, head: bytes) -> list[Mark]:
+        """HTTP/2: its frames are read apart, so that what looks like lines in them is quoted."""
+        from firewall.protocols.http2stream import Http2  # 30 ms, which few streams need
+
+        begun = len(http2.PREFACE) if head.startswith(http2.PREFACE) else 0
+        start = self._start + begun
+        self.web, self._body = True, (start, float("inf"))
+        self._inner = _Skipped(begun, Http2(self._direction, start, self._make).feed).feed
+        return self._inner(head)
 
     def _weighed(self, finding: Finding) -> Finding:
         """Few bytes are less certain at the start of a message than at the start of a stream."""
@@ -172,7 +177,7 @@ class Opening:
         what = _INSIDE.get(identity.protocol)
         raw = self._carrier.endswith("stream")
         where = f"first bytes, {self._direction}"
-        asks = raw and self._direction == "received" and not _ANSWER.match(head)
+        asks = raw and self._direction == "received" and not _ANSWERS.match(head)
         if asks and (reverse := REVERSED.get(identity.protocol)):
             return (Finding("tunnel", *reverse, where, "likely"),)
         if what is None or (raw and identity.protocol != "tls"):

@@ -6,7 +6,8 @@ FD is this process's end of the SOCK_SEQPACKET channel (handover.py). The first 
 each further one replaces the policy, unless the new one is bad. "flow" brings a client's socket.
 Back go "verdict", for the gate's metrics, "closed", and "quarantine" where something critical was
 blocked, upon which the gate ends this process. "deeds" goes both ways: what one side has allowed,
-for the other's rules that refer to it.
+for the other's rules that refer to it. "charge" asks the gate to count what limits allow, and is
+answered by "charged" (quotalink.py).
 """
 
 import asyncio
@@ -25,13 +26,15 @@ from typing import TYPE_CHECKING, Any
 
 from firewall import judge as door
 from firewall.audit import AuditLog, keys
+from firewall.causes import Cause
 from firewall.gpu import GpuMonitor
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.judge import Judge, fail_closed
 from firewall.policy import Policy
 from firewall.ports import Desk
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup, Traffic
 from firewall.proxy.http.serve import Interceptor
+from firewall.proxy.quotalink import RemoteQuota
 from firewall.vault import Vault
 from firewall.verdict import Verdict
 
@@ -90,6 +93,7 @@ class Depth:
         self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._reports = Reports(channel)
+        self._quota = RemoteQuota(self._reports.send)
         self._flows: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._judge: Judge | None = None
@@ -149,6 +153,8 @@ class Depth:
             case "flow":
                 client = socket.socket(fileno=fds[0])
                 self._serve(client, handover.decode(body))
+            case "charged":
+                self._quota.answered(body)
             case "deeds" if self._judge is not None:
                 self._judge.remember(handover.decode_deeds(body))
             case _:
@@ -172,6 +178,7 @@ class Depth:
             policy, self._log, self._gpu, self._reports, setup.release, redaction_key=marks
         )
         judge.vault = Vault.parse(setup.vault)
+        judge.quota = self._quota
         judge.desk = self._desk(setup, judge)
         judge.quarantined = self._imposed = setup.quarantined
         judge.alarm = lambda cause: self._alarmed(judge, cause)

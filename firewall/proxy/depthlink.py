@@ -43,6 +43,7 @@ class DepthLink:
         self._process: subprocess.Popen[bytes] | None = None
         self._backlog: deque[tuple[Handover, socket.socket]] = deque()
         self._deeds: deque[Deed] = deque(maxlen=DEEDS)
+        self._answers: deque[tuple[str, dict[str, Any]]] = deque()
         self._outdated = False
         self._retiring: Timer | None = None
 
@@ -64,6 +65,12 @@ class DepthLink:
         """Tell a running depth process what was done; the next one's setup has it all."""
         if self._channel is not None and self._retiring is None:
             self._deeds.extend(done)
+            self._flush()
+
+    def answer(self, kind: str, body: dict[str, Any]) -> None:
+        """Answer the depth process; one that has ended waits for none."""
+        if self._channel is not None and self._retiring is None:
+            self._answers.append((kind, body))
             self._flush()
 
     def retire(self) -> None:
@@ -115,6 +122,9 @@ class DepthLink:
             if self._deeds:
                 handover.send(channel, "deeds", handover.encode_deeds(self._deeds))
                 self._deeds.clear()
+            while self._answers:
+                handover.send(channel, *self._answers[0])
+                self._answers.popleft()
             while self._backlog:
                 flow, client = self._backlog[0]
                 handover.send(channel, "flow", handover.encode(flow), (client.fileno(),))
@@ -138,6 +148,7 @@ class DepthLink:
         self._channel = ours
         self._outdated = False
         self._deeds.clear()
+        self._answers.clear()
         self._loop.watch(ours.fileno(), READ, self._ready)
         return ours
 

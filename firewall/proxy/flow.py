@@ -73,9 +73,9 @@ class Flow:
     """One accepted connection, from its first byte to its last."""
 
     __slots__ = (
-        "_actor", "_client", "_dial", "_fingerprints", "_found_who", "_house", "_opening", "_over",
-        "_relay", "_request", "_road", "_started", "_state", "_unread", "_untried", "_visit",
-        "handed_over", "number",
+        "_actor", "_client", "_counted", "_dial", "_fingerprints", "_found_who", "_house",
+        "_opening", "_over", "_relay", "_request", "_road", "_started", "_state", "_unread",
+        "_untried", "_visit", "handed_over", "number",
     )  # fmt: skip
 
     def __init__(self, house: House, number: int, client: socket.socket, road: Road) -> None:
@@ -93,6 +93,7 @@ class Flow:
         self._opening = Opening(house.loop, client, self._allowed, self._identified, self._enforced)
         self._untried: list[str] = []
         self._fingerprints: Mapping[str, str] = {}
+        self._counted = False
         self._unread: Unread | None = None
         self._over = False
         self.handed_over = False
@@ -209,7 +210,9 @@ class Flow:
         def answer(verdict: Verdict) -> None:
             self._house.loop.post(lambda: self._go_on(then, verdict))
 
-        self._house.judge.decide(self._request, self._actor, self._facts() | facts, answer)
+        counted, self._counted = self._counted, True
+        asked = self._request, self._actor, self._facts() | facts
+        self._house.judge.decide(*asked, answer, counted=counted)
 
     def _go_on(self, then: Step, verdict: Verdict) -> None:
         with self._enforced("flow.answer"):
@@ -244,7 +247,7 @@ class Flow:
         elif chosen == "depth":
             self._hand_over("intercept", verdict)
         else:
-            self._connect_upstream()
+            self._connect_upstream(verdict)
 
     def _context(self, kind: Kind, verdict: Verdict) -> Handover:
         return Handover(
@@ -268,43 +271,43 @@ class Flow:
         else:
             self._reset()
 
-    def _connect_upstream(self) -> None:
+    def _connect_upstream(self, verdict: Verdict) -> None:
         assert self._request.address is not None
         target = (self._request.address, self._request.port)
 
         def connected(upstream: socket.socket | None, reason: str) -> None:
             with self._enforced("flow.connected"):
                 judge.probe("flow.connected")
-                self._connected(upstream, reason)
+                self._connected(upstream, reason, verdict)
 
         self._dial = Dial(self._house.loop, target, connected)
 
-    def _connected(self, upstream: socket.socket | None, reason: str) -> None:
+    def _connected(self, upstream: socket.socket | None, reason: str, verdict: Verdict) -> None:
         self._dial = None
         if upstream is not None:
-            self._start_relay(upstream)
+            self._start_relay(upstream, verdict)
         elif self._untried:
             self._judge_next()
         else:
             logger.info("%s:%d: %s", self._request.host, self._request.port, reason)
             self._reset()
 
-    def _start_relay(self, upstream: socket.socket) -> None:
+    def _start_relay(self, upstream: socket.socket, verdict: Verdict) -> None:
         """TLS passed through and trusted SSH cannot be read, so the kernel moves their bytes."""
         self._enter("relaying")
-        opaque = self._request.protocol in ("tls", "ssh")
-        judge = None if opaque else self._judge_message
-        unread = self._request.protocol == "tls"
-        self._unread = Unread(self._request, self._judge_message) if unread else None
+        judge, protocol = self._house.judge, self._request.protocol
+        opaque = protocol in ("tls", "ssh")
+        self._unread = Unread(self._request, self._judge_message) if protocol == "tls" else None
         self._relay = Relay(
             self._house.loop,
             self._client,
             upstream,
             self._relayed,
-            judge,
-            watch if opaque else watchers(self._request.protocol, self._house.judge.vault.beside),
+            None if opaque else self._judge_message,
+            watch if opaque else watchers(protocol, judge.vault.beside),
             self._enforced,
             self._unread,
+            judge.meter(self._request, self._actor, self._facts(), verdict),
         )
         self._relay.start()
 

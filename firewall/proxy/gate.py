@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from firewall import judge
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.causes import Cause
+from firewall.judge import Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.policy import Policy
 from firewall.ports import Witness
@@ -30,9 +31,17 @@ from firewall.proxy.flow import Flow
 from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.loop import READ, Loop
 from firewall.proxy.names import Names
+from firewall.proxy.quotalink import charge_for
+from firewall.proxy.redirected import Redirected, redirected_from
 from firewall.proxy.relay import reset_on_close
 from firewall.proxy.resolver import Resolved, Resolver
-from firewall.proxy.udp import DNS_PORT, UdpListener, endpoint
+from firewall.proxy.udp import (
+    DNS_PORT,
+    Ancillary,
+    UdpListener,
+    endpoint,
+    original_destination,
+)
 from firewall.proxy.ways import Road
 from firewall.verdict import Verdict
 
@@ -74,6 +83,7 @@ class Gate:
         self._lane: Lane | None = None
         self._setup_base = setup
         self._actors = actors
+        self._unlimited = metrics.limited(lambda: judge.quota.states(judge.policy.limits))
         self._names = Names()
         self._resolution = Resolution(judge, self._names, loop.post)
         self._resolver = Resolver(loop.post)
@@ -82,7 +92,7 @@ class Gate:
         self._inspected = 0
         self._numbers = numbers or itertools.count(1)
         self._listeners: list[socket.socket] = []
-        self._udp: UdpListener | None = None
+        self._udp: list[UdpListener] = []
 
     # What it serves
 
@@ -94,13 +104,28 @@ class Gate:
     ) -> None:
         """Serve a sandbox: its sockets receive what was sent to any address of the world."""
         self._listen(tcp, self._transparent)
-        self._udp = UdpListener(
-            self.loop, self.judge, self._names, udp, open_udp, self._actors.find_udp
-        )
+        self._serve_udp(udp, open_udp, original_destination)
+
+    def serve_redirected(self, listeners: Redirected) -> None:
+        """Serve those whose connections and datagrams are redirected to these listeners."""
+        for tcp in listeners.tcp:
+            self._listen(tcp, self._redirected)
+        for udp, destination in listeners.udp:
+            self._serve_udp(udp, None, destination)
 
     def serve_explicit(self, listener: socket.socket) -> None:
         """Serve clients that speak HTTP CONNECT, absolute-form HTTP or SOCKS5."""
         self._listen(listener, self._explicit)
+
+    def _serve_udp(
+        self,
+        udp: socket.socket,
+        open_udp: Callable[[Endpoint, int], socket.socket] | None,
+        destination: Callable[[Ancillary, Endpoint], Endpoint],
+    ) -> None:
+        shared = (self.loop, self.judge, self._names)
+        find = self._actors.find_udp
+        self._udp.append(UdpListener(*shared, udp, open_udp, find, destination))
 
     def replace_policy(self, policy: Policy) -> None:
         """Judge by another policy from the next request on, with its secrets read anew."""
@@ -152,11 +177,11 @@ class Gate:
 
     def stop(self) -> None:
         """Take no further flow and end those there are, but for the depth process's."""
+        self._unlimited()
         while self._listeners:
             self.loop.forget(self._listeners.pop().fileno())
-        if self._udp is not None:
-            self._udp.close()
-            self._udp = None
+        while self._udp:
+            self._udp.pop().close()
         for flow in list(self._flows):
             flow.abort()
         if self._lane is not None:
@@ -233,7 +258,12 @@ class Gate:
 
     def _transparent(self, client: socket.socket, address: Any) -> None:
         """The accepted socket's own address is where the agent wanted to go."""
-        dialled = endpoint(client.getsockname())
+        self._arrived(client, address, endpoint(client.getsockname()))
+
+    def _redirected(self, client: socket.socket, address: Any) -> None:
+        self._arrived(client, address, redirected_from(client))
+
+    def _arrived(self, client: socket.socket, address: Any, dialled: Endpoint) -> None:
         host = self._names.name(dialled[0]) or dialled[0]
         road = Road(endpoint(address), dialled, host, dialled[1])
         if road.port == DNS_PORT:
@@ -290,6 +320,8 @@ class Gate:
             self.judge.note("flow", body)
         elif kind == "deeds":
             self.judge.remember(handover.decode_deeds(body))
+        elif kind == "charge":
+            charge_for(self.judge, body, self.depth.answer)
         elif kind == "quarantine":
             self._quarantine(body)
         elif kind == "retired":

@@ -16,8 +16,7 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.deeds import Deed
-from firewall.vault import Vault
-from firewall.verdict import Action, Obligations, Severity, Verdict
+from firewall.verdict import Action, Limit, Obligations, Severity, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class Setup:
     desk: str = ""
     approvals: str = ""
     deeds: tuple[Deed, ...] = ()
-    vault: dict[str, Any] = field(default_factory=lambda: Vault().dump(), repr=False)
+    vault: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,4 +201,5 @@ def _verdict(body: dict[str, Any]) -> Verdict:
 
 
 def _obligations(body: dict[str, Any]) -> Obligations:
-    return Obligations(**{**body, "inject": tuple(body["inject"])})
+    limits = tuple(Limit(**each) for each in body["limits"])
+    return Obligations(**{**body, "inject": tuple(body["inject"]), "limits": limits})

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from firewall import judge
-from firewall.judge import Cause, Judge, fail_closed
+from firewall.causes import Cause
+from firewall.judge import Judge, fail_closed
 from firewall.metrics import Metrics, SandboxState
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.loop import Loop
@@ -84,7 +85,7 @@ class Quarantine:
             "name": self._name,
             "pid": os.getpid(),
             "namespace": self._namespace,
-            "policy": self._gate.judge.policy.name,
+            **self._gate.judge.policy.standing(),
             "started": self._started,
             "state": self._state,
             "since": cause.since if cause else self._started,

@@ -15,6 +15,7 @@ from firewall.protocols import Watch
 from firewall.proxy.loop import EDGE, FAILED, READ, WRITE, Loop
 from firewall.proxy.pipes import PIPE_SIZE, Pipe, Pipes
 from firewall.requests import Direction, Finding
+from firewall.verdict import Verdict
 
 WATCH_SIZE = PEEK_SIZE = 1 << 16
 TURNS = 16
@@ -54,6 +55,19 @@ class Observer(Protocol):
         ...
 
 
+class Metered(Protocol):
+    """Counts what moves against limits (charging.Meter)."""
+
+    def left(self, direction: Direction) -> int:
+        """How many bytes may move now."""
+        ...
+
+    def spend(
+        self, direction: Direction, size: int, settled: Callable[[Verdict | None], None]
+    ) -> None:
+        """Count bytes, and call `settled` at once, with the deny where they are too many."""
+
+
 type Watchers = Callable[[Direction], Watcher]
 type Guard = Callable[[str], contextlib.AbstractContextManager[None]]
 
@@ -66,7 +80,8 @@ class Spliced:
     """One direction moved inside the kernel. It has a pipe only while bytes are in it."""
 
     __slots__ = (
-        "_direction", "_held", "_observer", "_peeked", "_pipe", "_source", "_target", "moved",
+        "_direction", "_held", "_meter", "_observer", "_peeked", "_pipe", "_source", "_target",
+        "moved",
     )  # fmt: skip
 
     def __init__(
@@ -75,7 +90,9 @@ class Spliced:
         target: socket.socket,
         direction: Direction,
         observer: Observer | None,
+        meter: Metered | None = None,
     ) -> None:
+        self._meter = meter
         self._peeked = source
         self._source = source.fileno()
         self._target = target.fileno()
@@ -110,10 +127,14 @@ class Spliced:
         try:
             head = self._peek()
             size = len(head) or PIPE_SIZE
+            if self._meter is not None:
+                size = _bounded(self._meter, self._direction, size)
             self._held = os.splice(self._source, self._pipe[1], size, flags=_FLAGS)
         except BlockingIOError:
             self.close()
             raise
+        if self._meter is not None:
+            _spend(self._meter, self._direction, self._held)
         if head and self._observer is not None:
             self._observer.saw(self._direction, head[: self._held])
         return self._held > 0
@@ -135,7 +156,10 @@ class Spliced:
 class Watched:
     """One direction read by the recognisers. A chunk with a finding waits until it is judged."""
 
-    __slots__ = ("_held", "_judge", "_source", "_target", "_waiting", "_wake", "_watch", "moved")
+    __slots__ = (
+        "_direction", "_held", "_judge", "_meter", "_source", "_target", "_waiting", "_wake",
+        "_watch", "moved",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -144,7 +168,11 @@ class Watched:
         watch: Watcher,
         judge: Callable[[Sequence[Finding], Callable[[bool], None]], None],
         wake: Callable[[], None],
+        direction: Direction,
+        meter: Metered | None = None,
     ) -> None:
+        self._direction: Direction = direction
+        self._meter = meter
         self._source = source
         self._target = target
         self._watch = watch
@@ -171,7 +199,12 @@ class Watched:
         self._held = memoryview(b"")
 
     def _fill(self) -> bool:
-        data = self._source.recv(WATCH_SIZE)
+        meter, size = self._meter, WATCH_SIZE
+        if meter is not None:
+            size = _bounded(meter, self._direction, size)
+        data = self._source.recv(size)
+        if meter is not None:
+            _spend(meter, self._direction, len(data))
         # Held only once it was read: what a recogniser failed on must never be sent.
         findings = self._watch.feed(data)
         self._held = memoryview(data)
@@ -198,13 +231,14 @@ class Relay:
 
     Both sockets must be non-blocking and become the relay's own. With `judge` the stream is
     watched, by what `watchers` makes; without it, it is spliced, and `observer` is told of it.
+    `meter` says how many bytes may move; what would be too many ends both sides with a reset.
     `closed` gets the bytes sent (to upstream) and received. `guard` makes the context in which
     bytes are moved: whatever fails there must end in `abort`.
     """
 
     __slots__ = (
-        "_again", "_client", "_closed", "_guard", "_judge", "_loop", "_observer", "_open",
-        "_received", "_sent", "_upstream", "_watchers",
+        "_again", "_client", "_closed", "_guard", "_judge", "_loop", "_meter", "_observer",
+        "_open", "_received", "_sent", "_upstream", "_watchers",
     )  # fmt: skip
 
     def __init__(
@@ -217,7 +251,9 @@ class Relay:
         watchers: Watchers = watch,
         guard: Guard = lambda _: contextlib.nullcontext(),
         observer: Observer | None = None,
+        meter: Metered | None = None,
     ) -> None:
+        self._meter = meter
         self._loop = loop
         self._client = client
         self._upstream = upstream
@@ -250,13 +286,14 @@ class Relay:
         self, source: socket.socket, target: socket.socket, direction: Direction
     ) -> Spliced | Watched:
         if self._judge is None:
-            return Spliced(source, target, direction, self._observer)
+            return Spliced(source, target, direction, self._observer, self._meter)
         judge = self._judge
 
         def ask(findings: Sequence[Finding], resume: Callable[[bool], None]) -> None:
             judge(direction, findings, resume)
 
-        return Watched(source, target, self._watchers(direction), ask, self._pump)
+        watcher = self._watchers(direction)
+        return Watched(source, target, watcher, ask, self._pump, direction, self._meter)
 
     def _client_ready(self, events: int) -> None:
         failed = bool(events & FAILED)
@@ -317,6 +354,21 @@ class Relay:
             self._loop.forget(end.fileno())
             end.close()
         self._closed(self._sent.moved, self._received.moved)
+
+
+def _bounded(meter: Metered, direction: Direction, size: int) -> int:
+    """How much is read: a byte where nothing is left, to see whether there is more than that."""
+    return max(1, min(size, meter.left(direction)))
+
+
+def _spend(meter: Metered, direction: Direction, size: int) -> None:
+    """Count what was read. Raises ConnectionAbortedError where it may not be passed on."""
+
+    def settled(denied: Verdict | None) -> None:
+        if denied is not None:
+            raise ConnectionAbortedError(denied.reason)
+
+    meter.spend(direction, size, settled)
 
 
 def keep_alive(end: socket.socket) -> None:

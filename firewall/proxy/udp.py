@@ -36,6 +36,9 @@ REPLY_SOCKETS = 64
 WAITING = 1024
 """Datagrams that may wait for their process to be found; more are dropped, as UDP may be."""
 
+type Ancillary = list[tuple[int, int, bytes]]
+"""Control messages of a datagram (recvmsg(2)): level, type and data of each."""
+
 IP_ORIGDSTADDR = 20
 IPV6_ORIGDSTADDR = 74
 """linux/in.h and linux/in6.h; the listener asked for them with the IP_RECV... options."""
@@ -50,15 +53,19 @@ class UdpListener:
         judge: Judge,
         names: Names,
         listener: socket.socket,
-        open_reply: Callable[[Endpoint, int], socket.socket],
+        open_reply: Callable[[Endpoint, int], socket.socket] | None,
         find_actor: Callable[[Endpoint, Endpoint, Found], None],
+        destination: Callable[[Ancillary, Endpoint], Endpoint],
     ) -> None:
+        """`destination` tells where a datagram was going, from its control messages and its client;
+        `open_reply` makes the socket that answers from there, where the listener itself cannot."""
         self._loop = loop
         self._judge = judge
         self._names = names
         self._listener = listener
         self._open_reply = open_reply
         self._find_actor = find_actor
+        self._destination = destination
         self._resolution = Resolution(judge, names, loop.post)
         self._replies: OrderedDict[Endpoint, socket.socket] = OrderedDict()
         self._recorded: OrderedDict[tuple[Endpoint, Endpoint], float] = OrderedDict()
@@ -79,7 +86,8 @@ class UdpListener:
                 return
             with fail_closed(self._judge, "udp.datagram", self._drop):
                 judge.probe("udp.datagram")
-                self._datagram(data, endpoint(client), original_destination(ancillary))
+                sender = endpoint(client)
+                self._datagram(data, sender, self._destination(ancillary, sender))
 
     def _datagram(self, data: bytes, client: Endpoint, destination: Endpoint) -> None:
         if self._waiting >= WAITING:
@@ -140,6 +148,8 @@ class UdpListener:
 
     def _reply_socket(self, source: Endpoint) -> socket.socket:
         """A socket that answers from the address that was asked."""
+        if self._open_reply is None:
+            return self._listener
         known = self._replies.get(source)
         if known is None:
             family = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
@@ -150,7 +160,7 @@ class UdpListener:
         return known
 
 
-def original_destination(ancillary: list[tuple[int, int, bytes]]) -> Endpoint:
+def original_destination(ancillary: Ancillary, client: Endpoint) -> Endpoint:
     """Where a datagram was going, from its control messages; ValueError if they do not say."""
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, IP_ORIGDSTADDR):

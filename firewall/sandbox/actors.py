@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -21,7 +22,8 @@ from firewall.sandbox.threads import Threads
 type Address = tuple[Any, ...]
 
 _SOCK_DIAG_BY_FAMILY = 20
-_INODE = 68
+_USER = 64
+"""Where struct inet_diag_msg has the socket's user and, after it, its inode."""
 _ALL_STATES = 0xFFFFFFFF
 _NO_COOKIE = b"\xff" * 8
 _PATIENCE_S = 1.0
@@ -35,8 +37,19 @@ _RECENT = 8
 """Processes that were found last: the next flow is likely theirs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A socket as the kernel tells of it: the user who made it, and its inode."""
+
+    uid: int
+    inode: int
+
+
 class ActorFinder:
     """Finds the actors of one sandbox's flows. May be used by several threads."""
+
+    nobody = "no process inside holds the socket any more"
+    """What is said where none of the processes that are looked at has the socket."""
 
     def __init__(
         self,
@@ -75,13 +88,15 @@ class ActorFinder:
         `unknown`, with the reason.
         """
         with self._lock:
-            inodes = [self._inode(client, destination, transport) for client, destination in flows]
-        wanted = {inode for inode in inodes if isinstance(inode, int)}
+            held = [self._held(client, destination, transport) for client, destination in flows]
+        wanted = {each.inode for each in held if isinstance(each, Held)}
         parents, found, unreadable = self._search(wanted)
         actors = {pid: self._described(pid, parents) for pid in set(found.values())}
         return [
-            actors[found[inode]] if inode in found else self._missing(inode, unreadable)
-            for inode in inodes
+            actors[found[each.inode]]
+            if isinstance(each, Held) and each.inode in found
+            else self._missing(each, unreadable)
+            for each in held
         ]
 
     def _search(self, wanted: set[int]) -> tuple[dict[int, int], dict[int, int], int]:
@@ -104,26 +119,26 @@ class ActorFinder:
             return self._unknown(f"the process could not be read: {error}")
         return Actor(self._sandbox, chain[0], tuple(chain[1:]), self._namespace)
 
-    def _inode(self, client: Address, destination: Address, transport: str) -> int | str:
+    def _held(self, client: Address, destination: Address, transport: str) -> Held | str:
         try:
             return self._ask(_request(client, destination, transport))
         except (OSError, ValueError) as error:
             return f"the kernel knows no such socket: {error}"
 
-    def _ask(self, body: bytes) -> int:
+    def _ask(self, body: bytes) -> Held:
         self._sequence += 1
         self._diag.send(Message(_SOCK_DIAG_BY_FAMILY, 0, body).encode(self._sequence))
         while True:
             data = self._diag.recv(_RECEIVE_BYTES)
             # An answer that came too late for an earlier question is not ours.
             if struct.unpack_from("=I", data, 8)[0] == self._sequence:
-                return _inode_in(data)
+                return _held_in(data)
 
-    def _missing(self, inode: int | str, unreadable: int) -> Actor:
-        if isinstance(inode, str):
-            return self._unknown(inode)
+    def _missing(self, held: Held | str, unreadable: int) -> Actor:
+        if isinstance(held, str):
+            return self._unknown(held)
         hidden = f"; {unreadable} processes could not be read" if unreadable else ""
-        return self._unknown(f"no process inside holds the socket any more{hidden}")
+        return replace(self._unknown(f"{self.nobody}{hidden}"), uid=held.uid)
 
     def _described(self, pid: int, parents: Mapping[int, int]) -> Actor:
         try:
@@ -186,14 +201,14 @@ def _plain(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return mapped or address
 
 
-def _inode_in(data: bytes) -> int:
+def _held_in(data: bytes) -> Held:
     for kind, body in replies(data):
         if kind == NLMSG_ERROR:
             code = error_of(body)
             raise OSError(code, "closed already" if code else "no answer")
         if kind == _SOCK_DIAG_BY_FAMILY:
-            (inode,) = struct.unpack_from("=I", body, _INODE)
+            uid, inode = struct.unpack_from("=II", body, _USER)
             if inode:
-                return int(inode)
+                return Held(uid, inode)
             raise OSError(0, "it is no longer open")
     raise OSError(0, "no answer")

@@ -63,6 +63,49 @@ class Authority:
             _place(public, pem)
         return cls(directory, pem, _ensure_ssh(directory))
 
+    @classmethod
+    def adopt(cls, directory: Path, given: Path) -> None:
+        """Make the authority in `given`, as tls.crt and tls.key, that of `directory`.
+
+        These are the names of a Kubernetes Secret of the type kubernetes.io/tls; where it is
+        optional and there is none, nothing is done. Raises SandboxError where they are no
+        authority, or do not belong together.
+        """
+        key, certificate = given / "tls.key", given / "tls.crt"
+        if not (key.exists() or certificate.exists()):
+            return
+        pem = _given(key, certificate)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = directory / _FILE
+        if not path.exists() or path.read_bytes() != pem:
+            path.unlink(missing_ok=True)
+            _place(path, pem)
+
+
+def _given(key: Path, certificate: Path) -> bytes:
+    """Both in one text, as `_create` makes it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.x509.oid import ExtensionOID
+
+    wanted = f"{certificate} and {key} must be the certificate and the key of an authority"
+    try:
+        secret = serialization.load_pem_private_key(key.read_bytes(), None)
+        shown = x509.load_pem_x509_certificate(certificate.read_bytes())
+        limits = shown.extensions.get_extension_for_oid(ExtensionOID.BASIC_CONSTRAINTS).value
+    except (OSError, ValueError, TypeError, x509.ExtensionNotFound) as error:
+        raise SandboxError(f"{wanted}: {error}") from error
+    if secret.public_key() != shown.public_key():
+        raise SandboxError(f"{wanted}: this key is of another certificate")
+    if not (isinstance(limits, x509.BasicConstraints) and limits.ca):
+        raise SandboxError(f"{wanted}: this certificate is none (basicConstraints, CA:TRUE)")
+    private = secret.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    return private + shown.public_bytes(serialization.Encoding.PEM)
+
 
 def _ensure_ssh(directory: Path) -> str:
     """The public key of the authority of SSH host keys; its files are made if there are none."""

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from firewall.sandbox.actors import ActorFinder, holders
 from firewall.sandbox.freeze import Freezer
@@ -21,11 +22,14 @@ _ROOTS = 8
 def inhabitants(namespace: int) -> Iterator[int]:
     """The processes whose network namespace has this inode (namespaces(7))."""
     wanted = f"net:[{namespace}]"
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with suppress(OSError):
-                if os.readlink(f"/proc/{name}/ns/net") == wanted:
-                    yield int(name)
+    for pid in _processes():
+        with suppress(OSError):
+            if os.readlink(f"/proc/{pid}/ns/net") == wanted:
+                yield pid
+
+
+def _processes() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdecimal())
 
 
 class NamespaceFinder(ActorFinder):
@@ -78,5 +82,25 @@ class NamespaceFreezer(Freezer):
         self._namespace = namespace
 
     def _members(self) -> Iterable[int]:
-        own = os.getpid()
-        return [pid for pid in inhabitants(self._namespace) if pid not in (_FIRST, own)]
+        """Those inside, and those that have left by unshare(2): they are below one that is inside,
+        or in a pid namespace that one inside is the first process of, as a container's is."""
+        inside = list(inhabitants(self._namespace))
+        named = {_pid_namespace(each) for each in inside if _is_first(each)} - {None}
+        beside = [each for each in _processes() if _pid_namespace(each) in named] if named else []
+        below = (child for each in (*inside, *beside) for child in family(each))
+        return {*inside, *beside, *below} - {_FIRST, os.getpid()}
+
+
+def _pid_namespace(pid: int) -> str | None:
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    return None
+
+
+def _is_first(pid: int) -> bool:
+    """Whether a process is the first of a pid namespace below ours (proc_pid_status(5), NSpid)."""
+    with suppress(OSError):
+        _, _, rest = Path(f"/proc/{pid}/status").read_text().partition("\nNSpid:")
+        _, *below = rest.partition("\n")[0].split()
+        return below[-1:] == ["1"]
+    return False

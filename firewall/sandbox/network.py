@@ -149,7 +149,7 @@ def _rules(families: list[socket.AddressFamily], ports: dict[int, int]) -> list[
     messages = [
         nftables.new_table(_TABLE),
         nftables.new_chain(_TABLE, _OWN),
-        nftables.new_prerouting(_TABLE, _ARRIVING),
+        nftables.new_base_chain(_TABLE, _ARRIVING, nftables.PREROUTING),
     ]
     # The listeners answer only captured flows: reached directly they would see their own
     # address as the destination.

@@ -338,16 +338,18 @@ network:
 def test_a_secret_is_read_again_with_the_policy_and_missed_when_it_is_gone(
     workplace: Workplace, certificates: Certificates
 ) -> None:
-    secret = workplace.folder / "token"
+    secret = workplace.folder / "secrets" / "token"
+    secret.parent.mkdir()
     secret.write_text("the-first-secret")
     with serving(certificates) as (port, arrived):
         policy = workplace.policy(ROTATED, port=port, file=secret)
         fetch = f'{BASE} -H "Authorization: token $GIT_TOKEN" https://git.test:{port}/'
-        script = f"{TELLS}{fetch}1; echo; read; {fetch}2; echo; read; {fetch}3"
+        script = f"{TELLS}{fetch}1; echo; read; {fetch}2; echo; cat {secret}; read; {fetch}3"
         process = workplace.start(policy, script, "{}")
         assert process.stdin is not None
         assert process.stdout is not None
-        secret.write_text("another-secret-then")
+        (secret.parent / "new").write_text("another-secret-then")
+        (secret.parent / "new").rename(secret)
         load_again(process)
         eventually(lambda: workplace.policies() == 1)
         process.stdin.write("\n")
@@ -364,6 +366,7 @@ def test_a_secret_is_read_again_with_the_policy_and_missed_when_it_is_gone(
     assert "rule git needs a secret: the secret file:" in out
     assert "cannot be read: No such file or directory (policy.yaml:8)" in out
     assert "what needs this secret is denied: policy.yaml:8" in err
+    assert f"{secret}: Permission denied" in err
 
 
 def test_a_secret_that_cannot_be_read_starts_nothing(workplace: Workplace) -> None:

@@ -183,14 +183,14 @@ async def _reloading(tmp_path: Path, policy: Path) -> None:
     parameters = StdioServerParameters(
         command=sys.executable,
         args=[*COMMAND[1:], "--name", "mcp_server", "--policy", str(policy), "--log",
-              str(tmp_path / "audit"), "--", sys.executable, str(SERVER)],
+              str(tmp_path / "audit"), "--label", "env=ci", "--", sys.executable, str(SERVER)],
         env={**os.environ, "FIREWALL_STATE": str(tmp_path / "state")},
     )  # fmt: skip
     said = tmp_path / "stderr"
     with said.open("w") as errors:
         async with Client(stdio_client(parameters, errors), mode="legacy") as client:
             assert await _denied_by(client) == ""
-            rule = "{name: changed, deny: [mcp__mcp_server__add]}"
+            rule = "{name: changed, deny: [mcp__mcp_server__add], labels: {env: ci}}"
             policy.write_text(f"version: 1\nname: p\ntools: {{rules: [{rule}]}}\n")
             until = time.monotonic() + PATIENCE
             while not await _denied_by(client):

@@ -29,7 +29,7 @@ network:
   names: {origin.test: 127.0.0.1}
   rules:
     - {name: web, allow: https, hosts: [origin.test], ports: [{https}], methods: [GET],
-       addresses: [127.0.0.1/32]}
+       addresses: [127.0.0.1/32], labels: {env: test}}
     - {name: plain, allow: http, hosts: [origin.test], ports: [{http}], methods: [GET],
        addresses: [127.0.0.1/32]}
 """
@@ -50,7 +50,16 @@ class House:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [*as_the_unit(), *FIREWALL, "node", "serve", "--config", str(self.config)],
+            [
+                *as_the_unit(),
+                *FIREWALL,
+                "node",
+                "serve",
+                "--config",
+                str(self.config),
+                "--label",
+                "env=test",
+            ],
             env=self.workplace.environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -158,6 +167,8 @@ def test_an_attached_process_reaches_what_the_policy_allows_and_nothing_else(hou
             assert "Blocked by the firewall" in denied.stdout, denied
         [shown] = [each for each in node.status() if each["name"] == "one"]
         assert (shown["name"], shown["policy"], shown["state"]) == ("one", "coding", "running")
+        told = node.policies()["coding"]
+        assert (told["version"], len(told["digest"]), Path(told["file"]).is_file()) == (0, 64, True)
     records = [each for each in house.workplace.records() if each["kind"] == "verdict"]
     records = [each for each in records if each["actor"]["sandbox"] == "one"]
     assert len(records) >= 6

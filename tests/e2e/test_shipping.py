@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import trustme
 
 from firewall.audit import AuditLog, keys, verify
 from firewall.audit.ingest import Alarm, Receiver
@@ -23,56 +20,14 @@ from firewall.audit.segments import chains, segments
 from firewall.audit.ship import NotTakenError, Settings, open_sink
 from firewall.audit.ship.stream import connect
 from tests.e2e.conftest import needs
+from tests.e2e.nats import TOKEN, Nats
 from tests.unit.audit.ship.far import item
 from tests.unit.audit.signing import signer
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = needs("nats-server")
 
-TOKEN = "s3cr3t"
 STARTED: list[subprocess.Popen[bytes]] = []
-
-
-class Nats:
-    """A nats-server that can be killed and started again on the same port and disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self.ca = folder / "ca.pem"
-        self._config = folder / "nats.conf"
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(self.ca)
-        certificate = authority.issue_cert("localhost")
-        certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
-        certificate.private_key_pem.write_to_path(folder / "key.pem")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self._config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\njetstream {{store_dir: "{folder}/store"}}\n'
-            f'authorization {{token: "{TOKEN}"}}\n'
-            f'tls {{cert_file: "{folder}/cert.pem", key_file: "{folder}/key.pem"}}\n'
-        )
-        self.url = f"nats+tls://localhost:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [_program(), "-c", str(self._config)], stderr=subprocess.DEVNULL
-        )
-        eventually(self._answers)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait(PATIENCE)
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-def _program() -> str:
-    found = shutil.which("nats-server", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert found
-    return found
 
 
 @pytest.fixture

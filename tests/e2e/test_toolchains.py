@@ -24,7 +24,8 @@ network:
        methods: [GET, HEAD], addresses: [127.0.0.1/32]}
 """
 BINARIES = Path(sys.executable).parent
-PATH = f"{BINARIES}:{os.environ['PATH']}:/usr/sbin:/sbin"
+PATH = f"{BINARIES}:/usr/local/bin:/usr/bin:/bin:{os.environ['PATH']}:/usr/sbin:/sbin"
+"""The system's first: what a version manager puts before it may not work here."""
 TOOLCHAINS = toolchains()
 
 

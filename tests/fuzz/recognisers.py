@@ -22,6 +22,7 @@ from firewall.protocols import (
 from firewall.protocols.captures import CaptureError, report_capture
 from firewall.protocols.grpc import Pieces
 from firewall.protocols.hello import ClientHello, ja3, ja4
+from firewall.protocols.http2 import PREFACE
 from firewall.protocols.jsonstream import LIMIT
 from firewall.protocols.tls import parse_client_hello
 from firewall.protocols.tlsserver import ServerFlight
@@ -38,6 +39,7 @@ SEEDS = (
     b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03" + bytes(33) + b"\0\x02\x13\x01\x01\0\0\0",
     b"\x16\x03\x03\0\x0e\x02\0\0\x03abc\x0b\0\0\x03\0\0\0",
     b"\0\0\0\0\x05\x0a\x03abc",
+    PREFACE + b"\0\0\0\4\0\0\0\0\0\0\0\1\1\4\0\0\0\1\x83\0\0\2\0\0\0\0\0\1{}",
     b"\xd4\xc3\xb2\xa1" + bytes(16) + b"\x65\0\0\0",
     b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a" + bytes(12) + b"\x1c\0\0\0",
 )  # fmt: skip

@@ -11,10 +11,11 @@ import pytest
 import firewall.judge
 from firewall.actor import Actor, Process
 from firewall.alerting import Alarm, denial_of, everyone, only
+from firewall.causes import Cause
 from firewall.events import event_of
 from firewall.gpu.alerts import DENIALS_LIMIT
 from firewall.gpu.view import ProcessView
-from firewall.judge import Cause, Judge
+from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.policy import load_policy
 from firewall.requests import Connect, Execute, Finding, Resolve

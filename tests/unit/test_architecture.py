@@ -11,16 +11,17 @@ SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").r
 
 FLOORS = (
     {"keyformats"},
-    {"requests", "verdict", "actor", "domains", "words", "redaction", "places"},
-    {"notes", "credentials", "marked"},
+    {"requests", "verdict", "actor", "domains", "words", "redaction", "places", "windows"},
+    {"notes", "credentials", "causes", "quota", "marked"},
     {"deeds", "workloads", "ports", "apis"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
-    {"events", "lookout"},
-    {"vault"},
+    {"events", "lookout", "charging"},
+    {"vault", "recording"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},
     {"node"},
+    {"sidecar", "fleet"},
     {"cli", "addons"},
 )
 """From the ground up. A room imports only rooms of lower floors, and itself."""

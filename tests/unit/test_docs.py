@@ -6,12 +6,15 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from firewall.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+PAGES = sorted(
+    [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+)
 _COMMAND = r"((?:[A-Z_]+=\S+ )*(?:uv run )?firewall [a-z][^`\n]*)"
 _LINES = re.compile(rf"^ {{4,}}{_COMMAND}|`{_COMMAND}`", re.MULTILINE)
 _CONTINUED = re.compile(r"\\\n\s*")
@@ -38,6 +41,34 @@ def test_a_command_line_is_one_that_there_is(page: str, line: str) -> None:
     assert command, line
     options = [each.partition("=")[0] for each in own if each.startswith("--")]
     assert [each for each in options if each not in output] == []
+
+
+OTHERS = {
+    "--cert", "--cost", "--net", "--network", "--other", "--rounds", "--seconds", "--set",
+    "--shape", "--subject", "--write",
+}  # fmt: skip
+"""Options of other programs, and of the benchmarks."""
+
+
+def options() -> dict[str, str]:
+    """Every option that a page names, and one of the pages that do."""
+    found = re.compile(r"(?<=[ `(\[])(--[a-z]+(?:-[a-z]+)*)")
+    return {option: page.name for page in PAGES for option in found.findall(page.read_text())}
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """The options of all commands."""
+    commands = [typer.main.get_command(app)]
+    for each in commands:
+        commands += getattr(each, "commands", {}).values()
+    return {name for each in commands for option in each.params for name in option.opts}
+
+
+def test_an_option_is_one_that_there_is(known: set[str]) -> None:
+    named = options()
+    assert len(named) > 30
+    assert {option: named[option] for option in named.keys() - known - OTHERS} == {}
 
 
 def _longest(words: list[str]) -> tuple[list[str], str]:

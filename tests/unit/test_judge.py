@@ -9,7 +9,8 @@ import pytest
 
 import firewall.judge
 from firewall.actor import Actor
-from firewall.judge import SHUT, Cause, Judge
+from firewall.causes import SHUT, Cause
+from firewall.judge import Judge
 from firewall.policy import Policy, load_policy
 from firewall.requests import Connect, Execute, Finding, Request, Resolve, ToolCall
 from firewall.verdict import Action, Severity, Verdict

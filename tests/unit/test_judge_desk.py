@@ -6,9 +6,10 @@ import pytest
 
 import firewall.judge
 from firewall.actor import Actor
+from firewall.causes import Cause
 from firewall.credentials import KEYS_ALONE
 from firewall.deeds import Did, Past
-from firewall.judge import Cause, Judge
+from firewall.judge import Judge
 from firewall.policy import Policy
 from firewall.ports import Answer, Desk
 from firewall.redaction import Terms

@@ -1,4 +1,4 @@
-"""What the README shows is so: its policy loads, its commands exist, its folders are there."""
+"""What the README and the pages behind it show is so: policies, commands, folders, links."""
 
 import re
 import shutil
@@ -12,22 +12,28 @@ from firewall.actor import Actor
 from firewall.cli.main import app
 from firewall.policy import load_policy
 from firewall.requests import Command, Execute, HttpRequest, Intent, ToolCall
+from firewall.toolcalls.hook import AGENTS
 from tests.unit.proxy.stage import CURL
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+DOCS = ROOT / "docs"
+FENCE = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 
 ACTOR = Actor("test", CURL)
 
 
 def _policy() -> str:
-    """The policy in one page, with what the sections on SSH, programs and GPUs add."""
-    page, rule, programs, gpu = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    """The policy in one page, with what the pages on SSH, programs and GPUs show first."""
+    names = ("policy", "ssh", "tool-calls", "gpu")
+    page, rule, programs, gpu = (
+        FENCE.findall((DOCS / f"{name}.md").read_text())[0] for name in names
+    )
     return str(page.replace("\nguards:", f"{rule}\nguards:")) + str(programs) + str(gpu)
 
 
 def test_its_table_of_ssh_clients_is_that_of_the_tests() -> None:
-    assert ssh_table() in README
+    assert ssh_table() in (DOCS / "ssh.md").read_text()
 
 
 def ssh_table() -> str:
@@ -70,37 +76,38 @@ def test_its_commands_exist(command: str) -> None:
     assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
 
 
-COMMANDS = (
-    ["run"],
-    ["serve"],
-    ["policy", "learn"],
-    ["protocols", "identify"],
-    ["audit", "show"],
-    ["audit", "verify"],
-    ["audit", "ship"],
-    ["gpu", "top"],
-    ["hook", "install"],
-    ["mcp"],
-    ["approvals", "allow"],
-    ["gpu", "watch"],
-    ["dashboard"],
-)
-
-
 @pytest.mark.parametrize(
-    "option",
-    sorted(set(re.findall(r"(?<=[ `])(--[a-z]+(?:-[a-z]+)*)", README)) - {"--set", "--policy"}),
+    "place",
+    re.findall(
+        r"^    ([a-z]+/(?:[a-z_.]+/?)?)", (DOCS / "architecture.md").read_text(), re.MULTILINE
+    ),
 )
-def test_its_options_exist(option: str) -> None:
-    pages = [
-        CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).output
-        for command in COMMANDS
-    ]
-    assert any(option in page for page in pages)
-
-
-@pytest.mark.parametrize(
-    "place", re.findall(r"^    ([a-z]+/(?:[a-z_.]+/?)?)", README, re.MULTILINE)
-)
-def test_its_places_are_there(place: str) -> None:
+def test_the_places_of_the_architecture_are_there(place: str) -> None:
     assert (ROOT / place).exists()
+
+
+LINKS = [
+    (page, link)
+    for page in (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+]
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS, ids=str)
+def test_links_lead_somewhere(page: Path, link: str) -> None:
+    assert (page.parent / link).exists()
+
+
+def test_every_page_is_in_the_table_of_documents() -> None:
+    table = (DOCS / "README.md").read_text()
+    pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    assert {name for name in pages if f"]({name})" not in table} == set()
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_agent_has_a_page(agent: str) -> None:
+    assert f"firewall hook install {agent} " in (DOCS / "agents.md").read_text()
+
+
+def test_the_readme_stays_a_front_page() -> None:
+    assert len(README.splitlines()) <= 150

@@ -108,15 +108,16 @@ def test_a_request_that_tells_one_has_a_finding(request_: Resolve, name: str, wh
 
 def test_placeholders_in_a_head_are_told_with_their_place() -> None:
     fields = [(b"X-Api-Key", b"sk-placeholder00112233"), (b"sk-placeholder00112233", b"x")]
-    found = HELD.carried("/p/sk-placeholder00112233?q=sk-placeholder00112233", fields)
+    found = HELD.carried("GET", "/p/sk-placeholder00112233?q=sk-placeholder00112233", fields)
     assert set(found) == {
         Carried("KEY", "header x-api-key"),
         Carried("KEY", "header name"),
         Carried("KEY", "path"),
         Carried("KEY", "query q"),
     }
+    assert HELD.carried("sk-placeholder00112233", "/", ()) == (Carried("KEY", "method"),)
     basic = b"Basic dXNlcjpzay1wbGFjZWhvbGRlcjAwMTEyMjMz"
-    assert HELD.carried("/", [(b"Authorization", basic)]) == (
+    assert HELD.carried("GET", "/", [(b"Authorization", basic)]) == (
         Carried("KEY", "header authorization"),
     )
 

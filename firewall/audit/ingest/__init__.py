@@ -7,4 +7,7 @@ checkpoints, for `firewall audit verify` and `query`. What does not fit is kept 
 from firewall.audit.ingest.receiver import Receiver, Tally
 from firewall.audit.ingest.source import Alarm, Source
 
-__all__ = ["Alarm", "Receiver", "Source", "Tally"]
+ALARMS = "ingest.alarms"
+"""Where a receiver keeps its own log beside those of its sources, none of which has such a name."""
+
+__all__ = ["ALARMS", "Alarm", "Receiver", "Source", "Tally"]

@@ -20,7 +20,7 @@ from firewall.audit.ingest.source import GAP_SECONDS, Alarm, Source
 from firewall.audit.record import RECORD_LIMIT
 from firewall.audit.ship.settings import Settings
 from firewall.audit.ship.sink import NotTakenError
-from firewall.audit.ship.stream import SUBJECT, connect
+from firewall.audit.ship.stream import SUBJECT, connect, unpack
 from firewall.audit.storage import Disk
 from firewall.notes import Key
 
@@ -138,7 +138,7 @@ class Receiver:
     def _take(self, message: "Msg") -> "list[Msg]":
         """Hand a message to its source; the messages that are settled by it."""
         _, _, name, chain = message.subject.split(".", 3)
-        line = _line(message)
+        line = unpack(message.data, message.headers, LINE_LIMIT)
         moment = message.metadata.timestamp.timestamp()
         self.tally.seen[name] = max(moment, self.tally.seen.get(name, 0.0))
         self.tally.records[name] += 1
@@ -207,16 +207,3 @@ async def _ensure(stream: "JetStreamContext") -> None:
             duplicate_window=DUPLICATE_SECONDS,
         )
         await stream.add_stream(wanted)
-
-
-def _line(message: "Msg") -> bytes:
-    """The line that a message carries; nothing where it cannot be unpacked."""
-    if (message.headers or {}).get("Content-Encoding") != "zstd":
-        return message.data
-    import zstandard
-
-    try:
-        reader = zstandard.ZstdDecompressor().stream_reader(message.data)
-        return reader.read(LINE_LIMIT)
-    except zstandard.ZstdError:
-        return b""

@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from firewall.audit.ship.settings import Settings
@@ -33,6 +33,27 @@ def subject(source: str, chain: str) -> str:
     if not _SOURCE.fullmatch(source):
         raise ValueError(f"source {source!r}: write 1 to 64 letters, digits, '_' or '-'")
     return f"{SUBJECT}.{source}.{chain.replace('.', '%2E')}"
+
+
+def pack(data: bytes) -> tuple[bytes, dict[str, str]]:
+    """The payload of a message that carries this, and the headers that tell how."""
+    if len(data) <= LARGE:
+        return data, {}
+    import zstandard
+
+    return zstandard.compress(data), {"Content-Encoding": "zstd"}
+
+
+def unpack(payload: bytes, headers: Mapping[str, str] | None, limit: int) -> bytes:
+    """What `pack` was given, up to `limit` bytes; nothing where it cannot be unpacked."""
+    if (headers or {}).get("Content-Encoding") != "zstd":
+        return payload
+    import zstandard
+
+    try:
+        return zstandard.ZstdDecompressor().stream_reader(payload).read(limit)
+    except zstandard.ZstdError:
+        return b""
 
 
 async def connect(url: str, settings: Settings) -> "Client":
@@ -71,7 +92,7 @@ async def connect(url: str, settings: Settings) -> "Client":
         )
     except (TimeoutError, Error, OSError) as error:
         why = problems[0] if problems else error
-        raise NotTakenError(f"{_shown(url)}: {str(why) or type(why).__name__}") from None
+        raise NotTakenError(f"{shown(url)}: {str(why) or type(why).__name__}") from None
 
 
 class Stream:
@@ -112,17 +133,12 @@ class Stream:
         if failed:
             why = str(failed[0]) or type(failed[0]).__name__
             await self._disconnect()
-            raise NotTakenError(f"{_shown(self._url)} stored {len(found) - len(failed)}: {why}")
+            raise NotTakenError(f"{shown(self._url)} stored {len(found) - len(failed)}: {why}")
 
     async def _one(self, stream: Any, item: Item) -> None:
         source = self._settings.source
-        headers = {"Nats-Msg-Id": f"{source}:{item.chain}:{item.seq}"}
-        payload = item.line
-        if len(payload) > LARGE:
-            import zstandard
-
-            headers["Content-Encoding"] = "zstd"
-            payload = zstandard.compress(payload)
+        payload, headers = pack(item.line)
+        headers["Nats-Msg-Id"] = f"{source}:{item.chain}:{item.seq}"
         await stream.publish(subject(source, item.chain), payload, headers=headers)
 
     async def _disconnect(self) -> None:
@@ -131,6 +147,6 @@ class Stream:
             await client.close()
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """A URL without what may be a password or a token in it."""
     return re.sub(r"//[^@/,]*@", "//", url)

@@ -1,5 +1,6 @@
 """Containers, sandboxes and terminals: programs that start commands inside of them."""
 
+from firewall.commands.tunnels import is_tunnel_tool
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
 from firewall.commands.wrappers.tools import TOOLS
@@ -123,6 +124,7 @@ def container_runs(words: Words) -> list[Inner]:
         if word == "--entrypoint" or (word or "").startswith("--entrypoint="):
             entry = after if word == "--entrypoint" else (word or "").partition("=")[2]
             found.append(Run([entry, *_after_image(words)], "docker --entrypoint", elsewhere=True))
+    found += _image_runs(words)
     if words[1:2] in (["container"], ["compose"]) and len(words) > 2:
         rest = list(words[2:])
         while rest and rest[0] and rest[0].startswith("-"):
@@ -148,10 +150,26 @@ def container_runs(words: Words) -> list[Inner]:
     return found
 
 
+def _image_runs(words: Words) -> list[Inner]:
+    """A tunnel tool's image is that tool, and takes its arguments: `ngrok/ngrok http 80`."""
+    image, *arguments = _from_image(words) or [None]
+    folder, _, name = (image or "").rpartition("/")
+    name = name.partition("@")[0].partition(":")[0].lower()
+    if not folder or not is_tunnel_tool(name):
+        return []
+    name = "tailscaled" if name == "tailscale" else name  # its image runs both
+    return [Run([name, *arguments], "docker run", elsewhere=True)]
+
+
 def _after_image(words: Words) -> Words:
+    return _from_image(words)[1:] or [None]
+
+
+def _from_image(words: Words) -> Words:
+    """The image and what comes after it."""
     if words[1:2] not in (["run"], ["create"]):
-        return [None]
-    return read_options(words[2:], TOOLS["docker run"].options).rest[1:]
+        return []
+    return read_options(words[2:], TOOLS["docker run"].options).rest
 
 
 def compose_runs(words: Words) -> list[Inner]:

@@ -93,7 +93,38 @@ def cargo_runs(words: Words) -> list[Inner]:
             )
         elif value and "alias" in value:
             found.append(Hidden("an alias that cargo is told"))
-    return found
+    return found + _cargo_program(words)
+
+
+def _cargo_program(words: Words) -> list[Inner]:
+    """cargo run --bin NAME -- ARGUMENTS (cargo-run(1)), for a package of one's own or another's."""
+    at = next((at for at, word in enumerate(words) if word in {"run", "r"}), len(words))
+    own = list(words[at + 1 : words.index("--") if "--" in words else len(words)])
+    options = read_options(own, Grammar("p:j:F:Z:vqr", "bin= example= package= features="))
+    names = [*options.values("bin", "example"), *options.values("p", "package")]
+    return [Run([names[0], *words[at + len(own) + 2 :]], "cargo run")] if names else []
+
+
+def go_runs(words: Words) -> list[Inner]:
+    """go run MODULE/PATH@VERSION ARGUMENTS: the program is called as the path's last folder is."""
+    if words[1:2] != ["run"]:
+        return []
+    rest = read_options(words[2:], _GO_RUN).rest
+    path = ((rest[0] if rest else "") or "").partition("@")[0].split("/")
+    if "." not in path[0] or len(path) < 2:
+        return []  # a folder or files of one's own
+    name = path[-2] if re.fullmatch(r"v[0-9]+", path[-1]) else path[-1]
+    return [Run([name, *rest[1:]], "go run")]
+
+
+_GO_RUN = Grammar(
+    "anvxp:C:",
+    "exec= asmflags= buildmode= buildvcs= compiler= gccgoflags= gcflags= installsuffix= ldflags= "
+    "mod= modfile= overlay= pgo= pkgdir= tags= toolexec= covermode= coverpkg= race msan asan cover "
+    "work linkshared modcacherw trimpath",
+    single=True,
+)
+"""`go help build`: long options with one dash or two."""
 
 
 def nix_runs(words: Words) -> list[Inner]:

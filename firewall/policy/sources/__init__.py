@@ -14,7 +14,7 @@ from firewall.policy.document import Tool
 from firewall.policy.sources import apt, cargo, npm, pip, uv
 from firewall.policy.sources.origin import Answer, Origin, SourceError
 
-__all__ = ["Answer", "Origin", "SourceError", "forget", "resolve", "seal"]
+__all__ = ["Answer", "Origin", "SourceError", "ask_nobody", "forget", "resolve", "seal"]
 
 _TOOLS: Mapping[Tool, Callable[[], Answer]] = {
     "pip": pip.answer,
@@ -25,6 +25,7 @@ _TOOLS: Mapping[Tool, Callable[[], Answer]] = {
 }
 
 _sealed = False
+_asks = True
 
 
 def resolve(tools: Iterable[Tool]) -> dict[Tool, Answer | SourceError]:
@@ -36,6 +37,8 @@ def resolve(tools: Iterable[Tool]) -> dict[Tool, Answer | SourceError]:
 
 @cache
 def _ask(tool: Tool) -> Answer | SourceError:
+    if not _asks:
+        return Answer(())
     if _sealed:
         return SourceError(f"{tool} was not asked before the agent started; restart to ask it")
     try:
@@ -52,8 +55,15 @@ def seal() -> None:
     _sealed = True
 
 
+def ask_nobody() -> None:
+    """Run no tool, and take none to name a host: for who passes policies on and judges by none."""
+    global _asks  # noqa: PLW0603
+    _asks = False
+    _ask.cache_clear()
+
+
 def forget() -> None:
     """Ask the tools again next time."""
-    global _sealed  # noqa: PLW0603
-    _sealed = False
+    global _sealed, _asks
+    _sealed, _asks = False, True
     _ask.cache_clear()

@@ -59,9 +59,11 @@ class Hints:
         self._answer = self._answer or b'"result"' in text
         if self._answer and any(word in text for word in _RESULTS):
             return True
-        if _NAMES.search(text) or (b"\\u" in text and _ESCAPES.search(text)):
+        if _NAMES.search(text) or any(key in text for key in _KEYS):
             return True
-        return any(key in text for key in (*_KEYS, *_FOLDED))
+        if b"\\" in text and _ESCAPES.search(text):
+            return True
+        return not text.isascii() and any(letter in text for letter in _FOLDED)
 
 
 def may_mine(text: bytes) -> bool:

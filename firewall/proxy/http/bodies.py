@@ -8,7 +8,8 @@ from firewall import judge
 from firewall.judge import Judge, fail_closed
 from firewall.proxy.http.flow import Exchange, exchange_of
 from firewall.proxy.http.layers import Found
-from firewall.requests import Direction
+from firewall.proxy.http.metering import size_of
+from firewall.requests import Direction, Finding
 from firewall.verdict import Verdict
 
 
@@ -18,8 +19,11 @@ class Bodies:
     def __init__(self, door: Callable[[], Judge]) -> None:
         self._door = door
 
-    def watch(self, flow: http.HTTPFlow, direction: Direction, data: bytes) -> Found | None:
-        """Look at a piece of a body: None where nothing was found."""
+    def watch(
+        self, flow: http.HTTPFlow, direction: Direction, data: bytes | http.Headers
+    ) -> Found | None:
+        """Look at a piece of a body or at what trails it: None where nothing was found and
+        nothing is counted."""
         state = exchange_of(flow)
         if state is None:
             raise PermissionError("a body without a judged request")
@@ -33,8 +37,13 @@ class Bodies:
         with fail_closed(self._door(), "http.body", refuse, request=state.asked, actor=known.actor):
             judge.probe("http.body")
             message = flow.request if direction == "sent" else flow.response
-            findings = state.watch_body(direction, message, data) if message is not None else ()
-            found = Found(flow, state, direction, findings) if findings else None
+            findings: tuple[Finding, ...] = ()
+            if isinstance(data, http.Headers):
+                findings = state.watch_trailers(direction, data)
+            elif message is not None:
+                findings = state.watch_body(direction, message, data)
+            if findings or state.meter is not None:
+                found = Found(flow, state, direction, findings, size=size_of(data))
         return found
 
     def sign(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> Found | None:

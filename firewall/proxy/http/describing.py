@@ -75,8 +75,12 @@ def prepare(exchange: http.HTTPFlow, flow: Flow) -> None:
         request.authority = ""
     for name in FOR_THE_PROXY if flow.kind == "forward" else ():
         request.headers.pop(name, None)
-    if upgrade(request) != "websocket":
+    options = {"close", "keep-alive", "te"}
+    if upgrade(request) == "websocket":
+        options.add("upgrade")
+    else:
         _decline_upgrade(request)
+    _keep_options(request, options)
 
 
 def switches_to_websocket(exchange: http.HTTPFlow) -> bool:
@@ -94,12 +98,18 @@ def _decline_upgrade(request: http.Request) -> None:
     """RFC 9110, 7.8: Upgrade is for the next hop, which may ignore it. h2c would go unread."""
     for name in NOT_SWITCHED:
         request.headers.pop(name, None)
-    tokens = [each.strip() for each in str(request.headers.get("connection", "")).split(",")]
-    kept = [each for each in tokens if each and each.lower() not in NOT_SWITCHED]
-    if "connection" in request.headers:
-        request.headers["connection"] = ", ".join(kept) or "keep-alive"
     if request.is_http2:
         request.headers.pop("connection", None)
+
+
+def _keep_options(request: http.Request, options: set[str]) -> None:
+    """Nominate no field for removal (RFC 9110, 7.6.1): what stands before a server would take away
+    what the rules have set."""
+    if "connection" not in request.headers:
+        return
+    tokens = [each.strip() for each in str(request.headers["connection"]).split(",")]
+    kept = [each for each in tokens if each.lower() in options]
+    request.headers["connection"] = ", ".join(kept) or "keep-alive"
 
 
 def _require_plain(request: http.Request) -> None:

@@ -17,7 +17,8 @@ from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Judge, fail_closed
 from firewall.ports import Answer
-from firewall.protocols import Conversation, Identity, Watch, identify, inspect_response
+from firewall.protocols import Identity, Watch, identify, inspect_response
+from firewall.proxy.http import metering
 from firewall.proxy.http.answers import Answers
 from firewall.proxy.http.asking import canonical
 from firewall.proxy.http.bodies import Bodies
@@ -30,9 +31,11 @@ from firewall.proxy.http.describing import (
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
 from firewall.proxy.http.held import HeldRequests, waits
 from firewall.proxy.http.inject import inject
-from firewall.proxy.http.layers import Closed, Found, Http, Relay
+from firewall.proxy.http.layers import Found, Http
 from firewall.proxy.http.refuse import answer, refusal, unreachable
 from firewall.proxy.http.road import Road, UnreachableError
+from firewall.proxy.http.streams import Closed, Relay
+from firewall.proxy.http.tcp import carrier_of, look
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.refusal import sentence
 from firewall.requests import Connect, Direction, Finding, Message, Request
@@ -167,7 +170,7 @@ class Egress:
             verdict = await self._road().ask(asked, known) if told else known.verdict
             refuse(known.verdict if verdict.allowed else verdict)
             return
-        verdict = await self._road().ask(asked, known)
+        own = verdict = await self._road().ask(asked, known)
         state.tool_calls = verdict.obligations.tool_calls
         try:
             if verdict.allowed and known.trouble:
@@ -180,6 +183,9 @@ class Egress:
             return
         if not verdict.allowed:
             refuse(verdict)
+            return
+        if denied := await metering.begin(self.judge, exchange, state, own):
+            refuse(denied)
             return
         exchange.request.data.host = known.address_of(asked.host, asked.port) or ""
         prepare(exchange, known)
@@ -200,7 +206,10 @@ class Egress:
             asked = found.exchange.asked
             place = (asked.host, asked.port)
             message = Message(*place, CARRIER, found.direction, found.findings, asked)
-            found.verdict = await self._road().ask(message, known)
+            denied = await metering.spent(found.exchange, found.direction, found.size)
+            found.verdict = denied or found.exchange.verdict
+            if found.findings and denied is None:
+                found.verdict = await self._road().ask(message, known)
 
     async def egress_malformed(self, client: connection.Client) -> None:
         """Record a head that was refused unread; mitmproxy has answered it with a 400."""
@@ -236,15 +245,18 @@ class Egress:
                 raise PermissionError("the server switched to a protocol that nobody asked for")
             if exchange.response.status_code == 101 and state.tool_calls:
                 raise PermissionError("tool calls cannot be read in a WebSocket")
-            fields = exchange.response.headers.fields
-            if findings := inspect_response(fields) + self.judge.vault.fields(fields):
-                place = (state.asked.host, state.asked.port)
-                verdict = await self._road().ask(
-                    Message(*place, CARRIER, "received", findings, state.asked), known
-                )
+            head = exchange.response.data
+            told = state.vault.answer(head.reason, head.headers.fields)
+            if findings := inspect_response(head.headers.fields) + told:
+                asked = state.asked
+                message = Message(asked.host, asked.port, CARRIER, "received", findings, asked)
+                verdict = await self._road().ask(message, known)
                 if not verdict.allowed:
                     refuse(verdict)
                     return
+            if denied := await metering.answered(state, exchange.response):
+                refuse(denied)
+                return
             exchange.response.stream = True
 
     async def websocket_message(self, exchange: http.HTTPFlow) -> None:
@@ -275,6 +287,9 @@ class Egress:
                 if not verdict.allowed:
                     refuse(verdict)
                     return
+            if denied := await metering.spent(state, direction, len(message.content)):
+                refuse(denied)
+                return
             message.dropped = not wanted
 
     # Streams that are not HTTP
@@ -292,16 +307,12 @@ class Egress:
         with self._guard("tcp_message", refuse, known):
             judge.probe("http.tcp_message")
             direction: Direction = "sent" if message.from_client else "received"
-            carrier = "tls stream" if stream.client_conn.tls else "tcp stream"
-            watch = stream.metadata.setdefault(f"{KEY}.stream", Conversation(carrier))
-            vault = self.judge.vault
-            lookout = stream.metadata.setdefault(
-                f"{KEY}.{direction}", vault.stream(carrier, direction)
-            )
-            findings = watch.feed(direction, content) + lookout.feed(content)
-            if findings:
-                found = Message(known.host, known.port, carrier, direction, findings)
-                verdict = await self._road().ask(found, known)
+            if known.meter and (denied := await known.meter.spent(direction, len(content))):
+                refuse(denied)
+                return
+            if known.reads and (found := look(stream, self.judge.vault, direction, content)):
+                told = Message(known.host, known.port, carrier_of(stream), direction, found)
+                verdict = await self._road().ask(told, known)
                 if not verdict.allowed:
                     refuse(verdict)
             if stream.error is None:
@@ -336,7 +347,8 @@ class Egress:
 
     def _below_tls(self, known: Flow, context: Context) -> layer.Layer:
         if known.kind == "intercept" and known.verdict.obligations.tls == "passthrough":
-            return layers.TCPLayer(context, ignore=True)
+            known.reads = False
+            return Relay(context) if known.meter else layers.TCPLayer(context, ignore=True)
         below = layers.ServerTLSLayer(context)
         below.child_layer = layers.ClientTLSLayer(context)
         return below
@@ -363,6 +375,8 @@ class Egress:
         known.spoke = True
         if known.kind == "refuse" or not verdict.allowed:
             return Closed(context)
+        if known.meter is None:
+            self._road().limit(known, Connect(known.host, known.port))
         return Relay(context)
 
     def _road(self) -> Road:

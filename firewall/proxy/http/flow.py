@@ -8,6 +8,7 @@ from mitmproxy import connection, http
 from mitmproxy.proxy import layer
 
 from firewall.actor import Actor
+from firewall.charging import Meter
 from firewall.lookout import Lookout
 from firewall.protocols import Watch
 from firewall.proxy.handover import Handover
@@ -64,7 +65,8 @@ class Flow:
     client has named one) and `judged` says whether connecting to it was judged. `reach` maps every
     address that was judged for this flow to the name it was judged for: nothing else is dialled.
     `trouble` is why an allowed name leads nowhere, `spoke` whether the client has said what it
-    wants, `undecided` where its bytes wait until then. `waiting` tells how many bytes wait for the
+    wants, `undecided` where its bytes wait until then. `meter` counts the bytes of what is not
+    HTTP, and `reads` says whether that is looked at. `waiting` tells how many bytes wait for the
     HTTP/2 window of a connection.
     """
 
@@ -77,6 +79,8 @@ class Flow:
     verdict: Verdict = UNJUDGED
     judged: bool = False
     reach: dict[tuple[str, int], str] = field(default_factory=dict)
+    meter: Meter | None = None
+    reads: bool = True
     waiting: Callable[[connection.Connection], int] = no_window
     trouble: str = ""
     spoke: bool = False
@@ -129,14 +133,18 @@ class Exchange:
 
     `held` says that it waits for its body, by which it is judged, `overlong` that this is too long
     to be read. `tool_calls` says that the answer's tool calls are to be judged, `rewriter` who
-    reads them; `signing` signs the request once its whole body is there.
+    reads them; `signing` signs the request once its whole body is there; `vault` has the secrets
+    that were in office when the request came. `verdict` allowed it, and `meter` counts its bytes
+    where that limits them.
     """
 
     def __init__(self, flow: Flow, asked: HttpRequest, vault: Vault) -> None:
         self.flow = flow
-        self._vault = vault
+        self.vault = vault
         self.asked = asked
         self.allowed = False
+        self.verdict = UNJUDGED
+        self.meter: Meter | None = None
         self.blocked: Verdict | None = None
         self.held = False
         self.overlong = False
@@ -152,12 +160,21 @@ class Exchange:
         if direction not in self._bodies:
             encoding = message.headers.get("content-encoding", "")
             content_type = message.headers.get("content-type", "")
-            self._bodies[direction] = BodyWatch(direction, self._vault, encoding, content_type)
+            self._bodies[direction] = BodyWatch(direction, self.vault, encoding, content_type)
         return self._bodies[direction].feed(data)
+
+    def watch_trailers(self, direction: Direction, trailers: http.Headers) -> tuple[Finding, ...]:
+        lookout = self.vault.stream("trailers", direction)
+        return lookout.feed(b"\0".join(part for field in trailers.fields for part in field))
+
+    @property
+    def begun(self) -> bool:
+        """Whether a secret may have begun at the end of what was received."""
+        return "received" in self._bodies and self._bodies["received"].begun
 
     def watch_message(self, direction: Direction, content: bytes) -> tuple[Finding, ...]:
         if direction not in self._messages:
-            lookout = self._vault.stream("websocket", direction)
+            lookout = self.vault.stream("websocket", direction)
             self._messages[direction] = Watch("websocket", direction), lookout
         watch, lookout = self._messages[direction]
         return watch.feed(content, end=True) + lookout.feed(content)

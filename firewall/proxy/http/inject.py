@@ -4,11 +4,12 @@ import base64
 import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from mitmproxy import http
 
 from firewall.credentials import Injection
+from firewall.protocols.codings import readable
 from firewall.proxy.http import sigv4
 from firewall.proxy.http.flow import Signing
 from firewall.requests import Finding
@@ -22,6 +23,7 @@ def inject(request: http.Request, injections: Iterable[Injection], vault: Vault)
 
     Whatever the client has put there is overwritten, so that it cannot speak in another's name.
     """
+    _ask_for_readable(request)
     signing = None
     for each in injections:
         held = tuple(vault[secret.name] for secret in each.secrets)
@@ -36,16 +38,42 @@ def inject(request: http.Request, injections: Iterable[Injection], vault: Vault)
     return signing
 
 
+def _ask_for_readable(request: http.Request) -> None:
+    """Let the answer come in no coding in which a secret would not be found."""
+    values = request.headers.get_all("accept-encoding")
+    asked = [each for value in values for each in value.split(",")]
+    kept = [each for each in asked if readable(each.partition(";")[0])]
+    if kept != asked:
+        request.headers["accept-encoding"] = ",".join(kept) or "identity"
+
+
 def _set_header(request: http.Request, injection: Injection, held: Held) -> None:
     """The placeholder is replaced where the client has put it; else the header is made."""
-    written = str(request.headers.get(injection.name, ""))
+    made = f"{injection.scheme} {held.value}".strip()
+    filled = (_filled(each, held) for each in _taken_out(request, injection.name))
+    request.headers[injection.name] = next((each for each in filled if each), made)
+
+
+def _taken_out(request: http.Request, name: str) -> list[str]:
+    """The values of a header, which the request loses, in every spelling that may be taken for it:
+    CGI (RFC 3875, 4.1.18) and what came of it do not tell dashes from underscores."""
+    fields = request.headers.fields
+    same = [each for each in fields if _alike(each[0]) == _alike(name.encode())]
+    request.headers.fields = tuple(each for each in fields if each not in same)
+    return [value.decode("utf-8", "surrogateescape") for _, value in same]
+
+
+def _alike(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
+
+
+def _filled(written: str, held: Held) -> str:
+    """A header with the secret in the placeholder's place; "" where that is not in it."""
     if held.placeholder in written:
-        value = written.replace(held.placeholder, held.value)
-    elif held.placeholder in (plain := _plain(written)):
-        value = _basic(plain.replace(held.placeholder, held.value))
-    else:
-        value = f"{injection.scheme} {held.value}".strip()
-    request.headers[injection.name] = value
+        return written.replace(held.placeholder, held.value)
+    plain = _plain(written)
+    filled = plain.replace(held.placeholder, held.value)
+    return _basic(filled) if filled != plain else ""
 
 
 def _basic(text: str) -> str:
@@ -66,9 +94,15 @@ def _plain(value: str) -> str:
 def _set_query(request: http.Request, name: str, value: str) -> None:
     """The parameter stands once, whatever the client has sent; all others stay as they are."""
     path, _, query = request.path.partition("?")
-    pairs = [each for each in query.split("&") if each and each.partition("=")[0] != name]
+    groups = (each.split(";") for each in query.split("&"))  # which some servers take for & as well
+    others = ([each for each in group if _name(each) != name] for group in groups)
+    pairs = [";".join(group) for group in others if any(group)]
     pairs.append(f"{name}={quote(value, safe='')}")
     request.path = f"{path}?{'&'.join(pairs)}"
+
+
+def _name(pair: str) -> str:
+    return unquote_plus(pair.partition("=")[0])
 
 
 @dataclass(slots=True)

@@ -5,15 +5,14 @@ judged where something is found, before it is passed on; nothing is dialled with
 request; what goes wrong upstream is explained. Follows mitmproxy/proxy/layers/http/__init__.py.
 """
 
-import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
 from mitmproxy import http
 from mitmproxy.connection import Connection
+from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers import TCPLayer
 from mitmproxy.proxy.layers.http import (
     DropStream,
     GetHttpConnection,
@@ -31,21 +30,19 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
-from mitmproxy.proxy.layers.websocket import WebsocketLayer
-from wsproto.events import CloseConnection as WebSocketClose
-from wsproto.utilities import LocalProtocolError
 
 from firewall.proxy.http.answers import Answers, Asked, EgressToolCallHook
 from firewall.proxy.http.errorpage import install as explain_errors
 from firewall.proxy.http.flow import UNJUDGED, Exchange, exchange_of
 from firewall.proxy.http.informational import install as drop_advice
-from firewall.proxy.http.refuse import refusal, unreachable
-from firewall.proxy.http.signed import Signed
+from firewall.proxy.http.refuse import refusal, unquoted, unreachable
 from firewall.proxy.http.trailers import install as drop_trailers
-from firewall.proxy.refusal import sentence
+from firewall.proxy.http.watching import HELD_BACK
+from firewall.proxy.http.websocket import WebSocketStream
 from firewall.requests import Direction, Finding, ToolCall
 from firewall.verdict import Verdict
 
@@ -57,23 +54,21 @@ HEAD_LIMIT = 256 << 10
 """Bytes of an HTTP/1 head, or sent ahead of an answer; Apache and nginx take far less."""
 DISCARD_LIMIT = 16 << 20
 """Bytes of a refused request's body that are read, so that its client comes to read the answer."""
-MESSAGE_LIMIT = 16 << 20
-"""Bytes of one WebSocket message, which has to be seen whole."""
-POLICY_VIOLATION = 1008
-"""RFC 6455, 7.4.1."""
 
 type Commands = layer.CommandGenerator[None]
 
 
 @dataclass
 class Found:
-    """What was found in a piece of a body; `verdict` is filled in by the judge."""
+    """What was found in a piece of a body of this size, which may be nothing where bytes are only
+    counted; `verdict` is filled in by the judge."""
 
     flow: http.HTTPFlow
     exchange: Exchange
     direction: Direction
     findings: tuple[Finding, ...]
     verdict: Verdict | None = None
+    size: int = 0
 
 
 @dataclass
@@ -93,7 +88,9 @@ class EgressMalformedHook(commands.StartHook):  # type: ignore[no-untyped-call]
 class Watcher(Protocol):
     """Who looks at the pieces of a body, and signs for it."""
 
-    def watch(self, flow: http.HTTPFlow, direction: Direction, data: bytes) -> Found | None: ...
+    def watch(
+        self, flow: http.HTTPFlow, direction: Direction, data: bytes | http.Headers
+    ) -> Found | None: ...
     def sign(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> Found | None: ...
 
 
@@ -143,7 +140,7 @@ class Http(HttpLayer):
         return found.context.layers[-1] if found and found.context.layers else None
 
 
-class Stream(Signed):
+class Stream(WebSocketStream):
     """One request and its answer."""
 
     def __init__(
@@ -154,6 +151,7 @@ class Stream(Signed):
         self._answers = answers
         self._answered = False
         self._discarded = 0
+        self._held_back = b""
 
     # The request's head
 
@@ -217,28 +215,41 @@ class Stream(Signed):
     def state_stream_request_body(
         self, event: RequestData | RequestTrailers | RequestEndOfMessage
     ) -> Commands:
-        if isinstance(event, RequestData) and not (yield from self.passes("sent", event.data)):
-            return
-        yield from super().state_stream_request_body(event)
+        told = _told(event)
+        if told is None or (yield from self.passes("sent", told)):
+            yield from super().state_stream_request_body(event)
 
     def state_stream_response_body(self, event: events.Event) -> Commands:
-        passes = not isinstance(event, ResponseData) or (
-            yield from self.passes("received", event.data)
-        )
-        if not passes:
+        told = _told(event)
+        if told is not None and not (yield from self.passes("received", told)):
             return
+        held_back = self._held_back
+        if isinstance(event, ResponseData):
+            event = ResponseData(self.stream_id, held_back + event.data)
+            self._held_back = event.data if self._waits(event.data) else b""
+        elif held_back:
+            self._held_back = b""
+            if not (yield from self._send_on(ResponseData(self.stream_id, held_back))):
+                return
+        if not self._held_back:
+            yield from self._send_on(event)
+
+    def _waits(self, data: bytes) -> bool:
+        """Whether a piece of the answer waits for the next, as a secret may have begun in it."""
         exchange = exchange_of(self.flow)
-        ends = isinstance(event, ResponseEndOfMessage)
-        if (
-            exchange is not None
-            and exchange.tool_calls
-            and (ends or isinstance(event, ResponseData))
-        ):
+        return exchange is not None and exchange.begun and len(data) <= HELD_BACK
+
+    def _send_on(self, event: events.Event) -> layer.CommandGenerator[bool]:
+        """Send a part of the answer, with its calls judged; whether the answer goes on."""
+        exchange = exchange_of(self.flow)
+        calls = isinstance(event, ResponseData | ResponseEndOfMessage)
+        if calls and exchange is not None and exchange.tool_calls:
             data = event.data if isinstance(event, ResponseData) else None
             goes_on = yield from self._judge_calls(exchange, data)
-            if not (goes_on and ends):
-                return
+            if data is not None or not goes_on:
+                return goes_on
         yield from super().state_stream_response_body(event)
+        return True
 
     def _judge_calls(self, exchange: Exchange, data: bytes | None) -> layer.CommandGenerator[bool]:
         """Send on what may go on of an answer; whether the answer goes on."""
@@ -257,7 +268,9 @@ class Stream(Signed):
                 yield from super().state_stream_response_body(ResponseData(self.stream_id, step))
         return True
 
-    def passes(self, direction: Direction, data: bytes) -> layer.CommandGenerator[bool]:
+    def passes(
+        self, direction: Direction, data: bytes | http.Headers
+    ) -> layer.CommandGenerator[bool]:
         found = self._watcher.watch(self.flow, direction, data)
         if found is None:
             return True
@@ -266,6 +279,19 @@ class Stream(Signed):
         if found.verdict is not None and found.verdict.allowed:
             return True
         yield from self._block(found.exchange, found.verdict)
+        return False
+
+    def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
+        """Explain an answer's head that two parsers may read differently without repeating it."""
+        if request or self.flow.response is None:
+            return (yield from super().check_invalid(request))
+        try:
+            validate_headers(self.flow.response)
+        except ValueError as error:
+            yield commands.CloseConnection(self.flow.server_conn)
+            yield from self.fail(f"Cannot read the HTTP response: {unquoted(str(error))}")
+            self.server_state = self.state_errored
+            return True
         return False
 
     def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
@@ -330,7 +356,7 @@ class Stream(Signed):
             if self._answered:
                 return
             if self._awaits_answer() and event.code.http_status_code() is not None:
-                yield from self.fail(event.message)
+                yield from self.fail(unquoted(event.message))
                 return
         yield from super().handle_protocol_error(event)
 
@@ -345,50 +371,12 @@ class Stream(Signed):
         yield SendHttp(kill, self.context.client)
         yield DropStream(self.stream_id)
 
-    # WebSocket
 
-    def passthrough(self, event: events.Event) -> Commands:
-        yield from super().passthrough(event)
-        exchange = exchange_of(self.flow)
-        child = self.child_layer
-        if not isinstance(child, WebsocketLayer) or exchange is None:
-            return
-        if exchange.blocked is not None:
-            yield from self._close_websocket(child, sentence(exchange.blocked))
-        elif _held(child) > MESSAGE_LIMIT:
-            yield from self._close_websocket(child, "the message is too large to be inspected")
-
-    def _close_websocket(self, child: WebsocketLayer, why: str) -> Commands:
-        # RFC 6455, 5.5: a control frame's payload is 125 bytes at most, two of them the code.
-        reason = why.encode("ascii", "replace")[:123].decode()
-        with contextlib.suppress(LocalProtocolError):
-            frame = child.client_ws.send(WebSocketClose(code=POLICY_VIOLATION, reason=reason))
-            yield SendHttp(ResponseData(self.stream_id, frame), self.context.client)
-        end = ErrorCode.PASSTHROUGH_CLOSE
-        yield SendHttp(ResponseProtocolError(self.stream_id, "EOF", end), self.context.client)
-        yield SendHttp(RequestProtocolError(self.stream_id, "EOF", end), self.context.server)
-        self._handle_event = self.state_errored
-
-
-class Relay(TCPLayer):
-    """A stream that is not HTTP and was allowed all the same. The addon watches it and sets
-    `flow.error` to end it."""
-
-    def relay_messages(self, event: events.Event) -> Commands:
-        yield from super().relay_messages(event)
-        if self.flow is not None and self.flow.error is not None:
-            self._handle_event = self.done
-            yield commands.CloseConnection(self.context.server)
-            yield commands.CloseConnection(self.context.client)
-
-
-class Closed(layer.Layer):
-    """Closes the client's connection, whatever it sends, and opens none."""
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Start):
-            yield commands.CloseConnection(self.context.client)
-
-
-def _held(child: WebsocketLayer) -> int:
-    return sum(len(each) for ws in (child.client_ws, child.server_ws) for each in ws.frame_buf)
+def _told(event: events.Event) -> bytes | http.Headers | None:
+    """What a piece of a message says; None where it says nothing."""
+    match event:
+        case RequestData() | ResponseData():
+            return event.data
+        case RequestTrailers() | ResponseTrailers():
+            return event.trailers
+    return None

@@ -1,6 +1,7 @@
 """Our own answers over HTTP/1: what is said, and with which status and header fields.
 
-403 for a refusal, 400 for what cannot be read, 502 for a server that cannot be reached.
+403 for a refusal, 429 where a limit is reached (RFC 6585, 4), 400 for what cannot be read, 502 for
+a server that cannot be reached.
 """
 
 from dataclasses import dataclass
@@ -24,11 +25,12 @@ class Page:
 
 
 def refusal_page(verdict: Verdict, asked: Request | None, accept: str) -> Page:
-    """The 403 for a denied request, in a form that its client can show."""
+    """The 403 or 429 for a denied request, in a form that its client can show."""
     if verdict.rule == UNREACHABLE:
         return unreachable_page(verdict.reason, asked, accept)
     rule = plain(verdict.rule).encode("ascii", "replace").decode()
-    return _page(403, page(verdict, asked, accept), {RULE_HEADER: rule})
+    fields = {RULE_HEADER: rule, **({"Retry-After": str(verdict.wait)} if verdict.wait else {})}
+    return _page(429 if verdict.wait else 403, page(verdict, asked, accept), fields)
 
 
 def unreachable_page(why: str, asked: Request | None, accept: str) -> Page:

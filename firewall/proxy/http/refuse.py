@@ -1,5 +1,6 @@
-"""Our own answers to HTTP requests: 403 for a refusal, 502 for a server that cannot be reached."""
+"""Our own answers to HTTP requests: 403 or 429 for a refusal, 502 for a server out of reach."""
 
+import re
 from urllib.parse import quote
 
 from mitmproxy import http
@@ -10,17 +11,22 @@ from firewall.requests import Request
 from firewall.verdict import Verdict
 
 GRPC_PERMISSION_DENIED = 7
+GRPC_RESOURCE_EXHAUSTED = 8
 GRPC_UNAVAILABLE = 14
+
+_QUOTATION = re.compile(r"""[\s:]*(?:\bb)?['"<\[{(].*""", re.DOTALL)
+"""How the errors of mitmproxy and h2 repeat what a server has said."""
 
 
 def refusal(request: http.Request, verdict: Verdict, asked: Request | None) -> http.Response:
-    """The 403 for a denied request, in a form that its client can show."""
+    """The 403 or 429 for a denied request, in a form that its client can show."""
     if verdict.rule == UNREACHABLE:
         return unreachable(request, verdict.reason, asked)
     shown = refusal_page(verdict, asked, _accept(request))
     if not _speaks_grpc(request):
         return _respond(request, shown)
-    response = _grpc(GRPC_PERMISSION_DENIED, sentence(verdict))
+    code = GRPC_RESOURCE_EXHAUSTED if verdict.wait else GRPC_PERMISSION_DENIED
+    response = _grpc(code, sentence(verdict))
     response.headers[RULE_HEADER] = shown.fields[RULE_HEADER]
     return response
 
@@ -30,6 +36,12 @@ def unreachable(request: http.Request, why: str, asked: Request | None) -> http.
     if _speaks_grpc(request):
         return _grpc(GRPC_UNAVAILABLE, plain(why))
     return _respond(request, unreachable_page(why, asked, _accept(request)))
+
+
+def unquoted(error: str) -> str:
+    """Why an answer cannot be read, without what is in it: that may be a secret which the server
+    was sent and the client never was."""
+    return _QUOTATION.sub("", error)
 
 
 def _respond(request: http.Request, shown: Page) -> http.Response:

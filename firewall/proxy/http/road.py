@@ -26,8 +26,8 @@ class Road:
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
 
-    async def ask(self, request: Request, known: Flow) -> Verdict:
-        return await self._judge.ask(request, known.actor, known.facts())
+    async def ask(self, request: Request, known: Flow, *, counted: bool = False) -> Verdict:
+        return await self._judge.ask(request, known.actor, known.facts(), counted=counted)
 
     async def admit(self, known: Flow, context: Context, identity: Identity) -> None:
         """Judge a destination that a proxy's client has named, now that it has begun to speak."""
@@ -46,23 +46,30 @@ class Road:
         verdict = await self.ask(asked, known)
         try:
             if verdict.allowed:
-                verdict = await self.reach(known, asked)
+                verdict = await self.reach(known, asked, counted=True)
         except UnreachableError as error:
             known.trouble = str(error)
         known.judged = True
         known.verdict = verdict
+        self.limit(known, asked)
         if not verdict.allowed:
             known.kind = "refuse"
             return
         context.server.address = (known.address_of(known.host, known.port) or "", known.port)
 
-    async def reach(self, known: Flow, asked: Connect) -> Verdict:
-        """Resolve an allowed name once and judge each answer until one may be dialled."""
+    def limit(self, known: Flow, asked: Connect) -> None:
+        """Have what is not HTTP counted, where the connection's bytes are limited."""
+        known.meter = self._judge.meter(asked, known.actor, known.facts(), known.verdict)
+
+    async def reach(self, known: Flow, asked: Connect, *, counted: bool = False) -> Verdict:
+        """Resolve an allowed name once and judge each answer until one may be dialled; `counted`
+        says that limits have counted the connection."""
         verdict = known.verdict
         if known.address_of(asked.host, asked.port) is not None:
             return verdict
         for address in await self._addresses(asked.host):
-            verdict = await self.ask(replace(asked, address=address), known)
+            verdict = await self.ask(replace(asked, address=address), known, counted=counted)
+            counted = True
             if verdict.allowed:
                 known.reach[address, asked.port] = asked.host
                 known.verdict = verdict

@@ -77,8 +77,10 @@ class Signed(HttpStream):
         """Sign, connect, and send the head; the body is streamed after it."""
         raise NotImplementedError
 
-    def passes(self, direction: Direction, data: bytes) -> layer.CommandGenerator[bool]:
-        """Whether a piece of a body may go on."""
+    def passes(
+        self, direction: Direction, data: bytes | http.Headers
+    ) -> layer.CommandGenerator[bool]:
+        """Whether a piece of a body, or what trails it, may go on."""
         raise NotImplementedError
 
     def fail(self, why: str) -> Commands:

@@ -18,6 +18,10 @@ RATIO = 100
 """A body may decode to FREE bytes plus RATIO times its size; honest text stays below 20 times."""
 
 
+HELD_BACK = 64 << 10
+"""Bytes that wait at most because a secret may have begun in them."""
+
+
 class BodyWatch:
     """Watches one body in one direction for its whole length.
 
@@ -51,6 +55,11 @@ class BodyWatch:
         except DECODE_ERRORS:
             self._decoders = []
             return found
+
+    @property
+    def begun(self) -> bool:
+        """Whether a secret may have begun, of which the next bytes tell more."""
+        return self._secrets.begun or (bool(self._decoders) and self._inside.begun)
 
     def _decode(self, data: bytes) -> tuple[Finding, ...]:
         found: tuple[Finding, ...] = ()

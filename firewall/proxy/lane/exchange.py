@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from firewall import judge
+from firewall.charging import Meter
 from firewall.protocols import ProtocolError, inspect_response
 from firewall.protocols.http1 import LIMIT, AnswerHead, Head, parse_answer
 from firewall.protocols.http1body import Open
@@ -56,6 +57,7 @@ class Exchange:
         self._vault = vault
         self.over = False
         self._host = host
+        self._meter: Meter | None = None
         self._upstream: Upstream | None = None
         self._received: Half | None = None
         self.answered = False
@@ -72,8 +74,9 @@ class Exchange:
         """Whether what the client sends next belongs to this request."""
         return self._upstream is not None and not self.sent.body.finished
 
-    def start(self) -> None:
-        """Send the request on."""
+    def start(self, meter: Meter | None = None) -> None:
+        """Send the request on; `meter` counts its bytes and its answer's, if they are limited."""
+        self._meter = meter
         self._host.reach(self._reached, fresh=False)
 
     def drop(self) -> None:
@@ -197,7 +200,10 @@ class Exchange:
         self._received = received
         self._keeps = not messages.wants_close(answer) and not isinstance(body, Open)
         before = messages.answer_bytes(answer, body, close=self._closes)
-        told = (*inspect_response(answer.headers), *self._vault.fields(answer.headers))
+        told = (
+            *inspect_response(answer.headers),
+            *self._vault.answer(answer.reason, answer.headers),
+        )
         self._pass_on("received", before + out, (*told, *findings))
 
     def _ended(self) -> None:
@@ -228,6 +234,19 @@ class Exchange:
     # Both ways
 
     def _pass_on(self, direction: Direction, data: bytes, findings: Sequence[Finding]) -> None:
+        if self._meter is None:
+            self._judge(direction, data, findings)
+            return
+
+        def settled(denied: Verdict | None) -> None:
+            if denied is None:
+                self._judge(direction, data, findings)
+            else:
+                self._block(denied)
+
+        self._meter.spend(direction, len(data), settled)
+
+    def _judge(self, direction: Direction, data: bytes, findings: Sequence[Finding]) -> None:
         if not findings:
             self._deliver(direction, data)
             return

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from firewall import judge
+from firewall.charging import Meter
 from firewall.judge import fail_closed
 from firewall.protocols.http1 import Head
 from firewall.proxy.handover import Handover
@@ -48,13 +49,19 @@ class Judging:
         """A request's head as the judge is asked about it."""
         return messages.asked(head, self._given, self._house.judge.vault)
 
-    def decide(self, asked: Connect | HttpRequest | Message, answered: Answered) -> None:
-        """Judge with a record."""
+    def decide(
+        self, asked: Connect | HttpRequest | Message, answered: Answered, *, counted: bool = False
+    ) -> None:
+        """Judge with a record; `counted` says that limits have counted it (judge.Judge)."""
 
         def answer(verdict: Verdict) -> None:
             self._house.loop.post(partial(answered, verdict))
 
-        self._house.judge.decide(asked, self._given.actor, self._facts, answer)
+        self._house.judge.decide(asked, self._given.actor, self._facts, answer, counted=counted)
+
+    def meter(self, asked: HttpRequest, verdict: Verdict) -> Meter | None:
+        """What counts the bytes of an allowed request and its answer, where they are limited."""
+        return self._house.judge.meter(asked, self._given.actor, self._facts, verdict)
 
     def finding(
         self,
@@ -86,7 +93,8 @@ class Judging:
             if asked is None:
                 then(None)
             else:
-                self.decide(asked, partial(self._judged, guard, then, asked.address))
+                judged = partial(self._judged, guard, then, asked.address)
+                self.decide(asked, judged, counted=True)
 
     def _next_allowed(self) -> Connect | None:
         while self._others:

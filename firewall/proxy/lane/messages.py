@@ -12,7 +12,7 @@ from firewall.protocols.http1body import Body, Chunked, Counted, Open
 from firewall.proxy.handover import Handover
 from firewall.proxy.http import asking
 from firewall.proxy.http.pages import Page
-from firewall.proxy.http.watching import BodyWatch
+from firewall.proxy.http.watching import HELD_BACK, BodyWatch
 from firewall.requests import Direction, Finding, HttpRequest
 from firewall.vault import Vault
 
@@ -29,7 +29,7 @@ _HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"ex
 _ANSWER_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
 _OPTIONS = frozenset({b"close", b"keep-alive", b"te"})
 """Connection options that nominate no field which is passed on."""
-_REASONS = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway"}
+_REASONS = {400: "Bad Request", 403: "Forbidden", 429: "Too Many Requests", 502: "Bad Gateway"}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2."""
 _BARE = _IDEMPOTENT - {"PUT"}
@@ -139,20 +139,29 @@ class Half:
         self._chunked = not isinstance(body, Counted)
         self._watch: BodyWatch | None = None
         self._vault = vault
+        self._held_back = b""
 
     def take(self, data: bytes) -> tuple[bytes, tuple[Finding, ...]]:
         """What is sent on of the data, and what was found in it. Raises ProtocolError."""
         content = self.body.feed(data)
         findings = self._watched(content) if content else ()
-        if not self._chunked:
-            return content, findings
-        framed = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
-        return (framed + LAST_CHUNK if self.body.finished else framed), findings
+        if self._chunked:
+            content = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
+            content += LAST_CHUNK if self.body.finished else b""
+        return self._released(content), findings
 
     def end(self) -> bytes:
         """What is sent on when the stream ends here. Raises ProtocolError where it must not."""
         self.body.end()
-        return LAST_CHUNK if self._chunked else b""
+        return self._released(LAST_CHUNK if self._chunked else b"")
+
+    def _released(self, data: bytes) -> bytes:
+        """What may go on: nothing while it ends within what may be a secret."""
+        data = self._held_back + data
+        begun = self._watch is not None and self._watch.begun and not self.body.finished
+        waits = begun and len(data) <= HELD_BACK
+        self._held_back = data if waits else b""
+        return b"" if waits else data
 
     def _watched(self, content: bytes) -> tuple[Finding, ...]:
         if self._watch is None:

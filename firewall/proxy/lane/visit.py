@@ -192,7 +192,7 @@ class Visit:
                 return
             self._buffer = self._buffer[exchange.head.length :]
             if standing.allowed:
-                exchange.start()
+                exchange.start(self._judging.meter(exchange.asked, standing))
             else:
                 self.refuse(standing)
 

@@ -11,7 +11,7 @@ from firewall.policy.ssh import SshTerms
 from firewall.protocols.scp import parse_command
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.refusal import sentence
-from firewall.requests import Direction, Finding, Message, SshChannel, SshKind
+from firewall.requests import Connect, Direction, Finding, Message, SshChannel, SshKind
 from firewall.verdict import Action, Severity, Verdict
 from firewall.words import simple_words
 
@@ -57,6 +57,9 @@ class Visit:
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        connect = Connect(self.host, self.port, protocol="ssh")
+        given = self.given
+        self._meter = self.judge.meter(connect, given.actor, self.facts(), given.verdict)
         self._began = self._active = self.loop.time()
 
     @property
@@ -117,6 +120,8 @@ class Visit:
     async def spend(self, direction: Direction, size: int) -> None:
         """Count bytes that are about to pass. Raises BlockedError where they are too many."""
         self._active = self.loop.time()
+        if self._meter and (denied := await self._meter.spent(direction, size)):
+            raise BlockedError(denied)
         total = getattr(self.traffic, direction) + size
         setattr(self.traffic, direction, total)
         sent, received = self.terms.limits.bytes

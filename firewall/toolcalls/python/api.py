@@ -30,9 +30,9 @@ class Firewall:
     """Asks the service whose Unix socket is `socket` (default: `socket_path`), or judges here.
 
     With a `policy` (a file, or a preset's name) a judge of this process decides, and records each
-    call below the folder `log`. What the policy leaves to a person waits for one, who answers with
-    `firewall approvals`. Where the service is down, fails or takes longer than `timeout` seconds,
-    the answer is a deny.
+    call below the folder `log`; rules with labels hold where `labels` fit. What the policy leaves
+    to a person waits for one, who answers with `firewall approvals`. Where the service is down,
+    fails or takes longer than `timeout` seconds, the answer is a deny.
     """
 
     def __init__(
@@ -41,13 +41,20 @@ class Firewall:
         *,
         policy: str | None = None,
         log: str | None = None,
+        labels: Mapping[str, str] | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
         if (policy is None) != (log is None):
             raise ValueError("policy and log belong together: no call is allowed unrecorded")
+        if labels and policy is None:
+            raise ValueError("labels are for a policy; else give them to firewall tools serve")
         self._socket = socket if socket is not None else socket_path()
         self._timeout = timeout
-        self._local = None if policy is None or log is None else _local_judge(policy, log, timeout)
+        self._local = (
+            None
+            if policy is None or log is None
+            else _local_judge(policy, log, labels or {}, timeout)
+        )
 
     def close(self) -> None:
         """End what a judge of this process needs; every later call is denied."""
@@ -102,10 +109,10 @@ class Firewall:
         return now
 
 
-def _local_judge(policy: str, log: str, timeout: float) -> "LocalJudge":
+def _local_judge(policy: str, log: str, labels: Mapping[str, str], timeout: float) -> "LocalJudge":
     from firewall.toolcalls.python.local import LocalJudge  # a second that asking does not need
 
-    return LocalJudge(policy, log, timeout)
+    return LocalJudge(policy, log, labels, timeout)
 
 
 def _bind(signature: inspect.Signature, *args: Any, **kwargs: Any) -> Mapping[str, Any]:

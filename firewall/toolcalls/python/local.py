@@ -25,14 +25,15 @@ GRACE_SECONDS = 5.0
 
 
 class LocalJudge:
-    """Judges by a policy (a file, or a preset's name) and records below `log`.
+    """Judges by a policy (a file, or a preset's name), in a run with these labels, and records
+    below `log`.
 
     A person has `timeout` seconds to answer what the policy asks about. Raises PolicyError,
     AuditError or OSError where there is no policy, no log to write or no place for questions.
     """
 
-    def __init__(self, policy: str, log: str, timeout: float) -> None:
-        loaded = load_policy(policy)
+    def __init__(self, policy: str, log: str, labels: Mapping[str, str], timeout: float) -> None:
+        loaded = load_policy(policy, labels)
         self._gpu = GpuMonitor()
         self._log = _chain(Path(log))
         self._actor = Actor(f"python-{os.getpid()}")

@@ -30,6 +30,7 @@ network:
       ports: [PORT]
       methods: [GET]
       addresses: ["127.0.0.0/8"]
+      labels: {env: ci}
     - {name: inner, allow: https, hosts: [inner.test], ports: [PORT]}
 """
 
@@ -51,7 +52,7 @@ class Mitmdump:
             *("--set", f"confdir={stage.authority}", "--set", f"audit={folder / 'audit'}"),
             *("--set", f"ssl_verify_upstream_trusted_ca={stage.upstream_ca}"),
         ]
-        self.policy = ["--set", f"policy={policy}"]
+        self.policy = ["--set", f"policy={policy}", "--set", "labels=env=ci"]
 
     def client(self) -> httpx.Client:
         proxy = f"http://127.0.0.1:{self.port}"
@@ -121,6 +122,7 @@ def test_mining_inside_tls_never_leaves(tmp_path: Path) -> None:
     [
         ([], "no policy, no start"),
         (["--set", "policy=/nonexistent.yaml"], "nonexistent.yaml"),
+        (["--set", "policy=base", "--set", "labels=ci"], "write it as --label env=ci"),
     ],
 )
 def test_without_a_good_policy_it_does_not_start(

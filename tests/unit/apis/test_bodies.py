@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.apis.bodies import query_calls, read_body
+from firewall.apis.bodies import begins_with_json, query_calls, read_body
 from firewall.apis.graphql import graphql_acts
 from firewall.requests import Act, Calls
 
@@ -113,6 +113,9 @@ def test_a_body_of_json_rpc() -> None:
         b'{"query": "{a}", "Query": "mutation {b}"}',
         b'{"method": "a", "params": {}, "METHOD": "b"}',
         b'{"Method": "a"}',
+        b'{"query": "{a}", "query\\u0000": "mutation {b}"}',
+        b'{"query": "{a}", "DocumentID": "b"}',
+        b'{"query": "{a}", "doc_id": "b"}',
         b'{"method": "tools/call", "params": {"name": "a", "name": "b"}}',
         b'{"method": "tools/call", "params": {"name": 1}}',
         b'{"method": "tools/call"}',
@@ -136,7 +139,14 @@ def test_bodies_that_may_be_read_otherwise_are_not_read(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-7"],
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-7",
+        "application/x-www-form-urlencoded, application/x+json",
+        "application/x-www-form-urlencoded x+json",
+    ],
 )
 def test_only_json_is_read_as_json(kind: str) -> None:
     assert "not application/json" in read({"method": "a"}, kind=kind).unread
@@ -144,6 +154,22 @@ def test_only_json_is_read_as_json(kind: str) -> None:
 
 def test_a_body_that_was_not_read_is_told() -> None:
     assert "too long" in read_body("/", JSON, None).unread
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b' {"query": "{a}"}\xff\xff', True),
+        (b'["\xff\x00"]', True),
+        (b"[" * 100_000, True),
+        (b'{"query": ', False),
+        (b"5\x00", False),
+        (b"\x1f\x8b\x08\x00", False),
+        (b"", False),
+    ],
+)
+def test_what_can_be_read_in_spite_of_its_coding_is_told(body: bytes, told: bool) -> None:
+    assert begins_with_json(body) is told
 
 
 def test_a_url_that_speaks_graphql_outdoes_the_body() -> None:

@@ -26,7 +26,11 @@ def _cut(path: str) -> tuple[list[str], str]:
         ("POST", "/o/r.git/git-upload-pack", [Act("fetch", "o/r")]),
         ("POST", "/g/s/r/git-receive-pack", [Act("push", "g/s/r")]),
         ("GET", "/o/r.git/info/refs", []),
-        ("GET", "/o/r.git/info/refs?service=git-upload-pack&service=git-receive-pack", []),
+        (
+            "GET",
+            "/o/r.git/info/refs?a&service=git-upload-pack&service=git%2Dreceive-pack",
+            [Act("fetch", "o/r"), Act("push", "o/r")],
+        ),
         ("GET", "/o/r.git/HEAD", []),
         ("GET", "/git-upload-pack", []),
     ],
@@ -99,19 +103,21 @@ def test_npm_packages(method: str, path: str, acts: list[Act]) -> None:
         ("PUT", "bucket.s3.example", "/a/b", [Act("write", "bucket/a/b")]),
         ("DELETE", "my.bucket.s3.example", "/a", [Act("delete", "my.bucket/a")]),
         ("GET", "s3.example", "/bucket", [Act("read", "bucket/")]),
+        ("POST", "s3.example", "/bucket?a=1&%64elete", [Act("delete", "bucket/")]),
+        ("POST", "bucket.s3.example", "/a?uploads", [Act("write", "bucket/a")]),
         ("GET", "s3.example", "/", []),
         ("GET", "evils3.example", "/bucket/a", []),
     ],
 )
 def test_stores(method: str, host: str, path: str, acts: list[Act]) -> None:
-    assert s3_acts(method, host, "s3.example", _cut(path)[0]) == tuple(acts)
+    assert s3_acts(method, host, "s3.example", *_cut(path)) == tuple(acts)
 
 
 @given(METHODS, TEXTS, st.text(max_size=20))
 def test_any_path_is_told_or_not(method: str, segments: list[str], query: str) -> None:
     for read in (git_acts, registry_acts, pypi_acts, npm_acts):
         assert all(act.does for act in read(method, segments, query))
-    assert all(act.subject for act in s3_acts(method, "s3.example", "s3.example", segments))
+    assert all(act.subject for act in s3_acts(method, "s3.example", "s3.example", segments, query))
 
 
 @given(METHODS, TEXTS, st.text(max_size=20))

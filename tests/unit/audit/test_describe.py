@@ -34,6 +34,7 @@ def test_nested_dataclasses_tuples_and_enums() -> None:
         "container": None,
         "tool_call": None,
         "unknown": "",
+        "uid": None,
     }
 
 
@@ -46,6 +47,7 @@ def test_enums_stand_as_their_plain_values() -> None:
         "ssh": "none",
         "tool_calls": False,
         "inject": [],
+        "limits": [],
     }
 
 

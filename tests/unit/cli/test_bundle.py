@@ -44,6 +44,7 @@ def test_verify_tells_what_is_in_it(here: Path) -> None:
     result = policy("verify", "out", "--key", "key.pub")
     assert result.exit_code == 0
     assert "ok out: team, version 1" in result.stdout
+    assert "audience any\n" in result.stdout
     assert "expires  2999-02-01 00:00 UTC" in result.stdout
     assert (
         "  files    base.yaml, team.yaml, mining-pools.txt, tunnel-brokers.txt\n" in result.stdout
@@ -56,6 +57,7 @@ def test_verify_tells_what_is_in_it(here: Path) -> None:
         (["--key", "other.pub"], "is signed by"),
         (["--key", "key.pub", "--at-least", "5"], "version 1 is older than 5"),
         (["--key", "none.pub"], "No such file"),
+        (["--key", "key.pub", "--audience", "a"], "it is for no group, not for a"),
     ],
 )
 def test_verify_refuses(here: Path, arguments: list[str], why: str) -> None:
@@ -71,6 +73,7 @@ def test_verify_refuses(here: Path, arguments: list[str], why: str) -> None:
         (["--key", "key", "--expires", "soon"], "--expires soon is no day"),
         (["--key", "key.pub"], "this is no private key"),
         (["--key", "none"], "firewall policy keygen none"),
+        (["--key", "key", "--audience", "a.b"], "group 'a.b': write 1 to 64 letters"),
     ],
 )
 def test_bundle_refuses(here: Path, arguments: list[str], why: str) -> None:

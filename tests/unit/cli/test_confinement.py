@@ -173,6 +173,35 @@ def test_an_agent_holds_nothing_that_the_firewall_logs_in_with(tmp_path: Path) -
     assert secrets.variables == {"B_WORD"}
 
 
+def test_a_secret_is_in_no_other_variable_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "value-0011")
+    monkeypatch.setenv("ADDRESS", "https://me:value-0011@host.example/")
+    monkeypatch.setenv("SHORT", "1")
+    left = confinement._without(frozenset({"TOKEN", "SHORT", "NOT_SET"}))
+    assert not {"TOKEN", "ADDRESS", "SHORT"} & left.keys()
+    assert left["PATH"] == os.environ["PATH"]
+
+
+def test_a_folder_that_holds_only_secrets_is_hidden_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As secret managers mount them: a link, by a link that another takes the place of."""
+    kept, mounted = tmp_path / "kept", tmp_path / "mounted"
+    for each in (kept, mounted, mounted / "..1"):
+        each.mkdir()
+    (kept / "token").write_text("x")
+    (mounted / "..1" / "token").write_text("x")
+    (mounted / "..data").symlink_to("..1")
+    (mounted / "token").symlink_to("..data/token")
+    files = {kept / "token", mounted / "token"}
+    own = {str(each) for each in (kept, mounted, mounted / "..1")}
+    assert set(confinement._hidden(files)) == own
+    (kept / "settings").write_text("x")
+    assert set(confinement._hidden(files)) == own - {str(kept)} | {str(kept / "token")}
+    monkeypatch.chdir(mounted)
+    assert str(mounted) not in confinement._hidden(files)
+
+
 def test_where_a_rule_names_no_login_the_usual_keys_are_hidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from firewall.causes import Cause
 from firewall.cli import hands
 from firewall.cli.hands import FarHands, OwnHands
-from firewall.judge import Cause, Judge
+from firewall.judge import Judge
 from firewall.policy import load_policy
 from firewall.proxy import control
 from firewall.requests import Connect

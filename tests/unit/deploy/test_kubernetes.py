@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from firewall.cli.main import app
 from firewall.node.config import load_config
+from firewall.node.trust import INSIDE, environment
 from firewall.policy import load_policy
+from firewall.sidecar import UID
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -40,7 +42,14 @@ PODS = {
     for name, each in MANIFESTS.items()
     if "template" in each.get("spec", {})
 }
-CONTAINERS = [(name, each) for name, pod in PODS.items() for each in pod["containers"]]
+CONTAINERS = [
+    (f"{name}-{each['name']}", each)
+    for name, pod in PODS.items()
+    for each in (*pod.get("initContainers", ()), *pod["containers"])
+]
+OURS = [each for each in CONTAINERS if each[1]["image"] == "agent-firewall"]
+LASTING = [each for each in OURS if "ports" in each[1]]
+SIDECAR = {name.rpartition("-")[2]: each for name, each in CONTAINERS if "sidecar" in name}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -66,7 +75,11 @@ def test_kustomize_builds_what_the_api_takes(overlay: Path) -> None:
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
 def test_a_kustomization_names_files_that_there_are(path: Path) -> None:
     kustomization = yaml.safe_load(path.read_text())
-    files = [each for made in kustomization.get("configMapGenerator", ()) for each in made["files"]]
+    files = [
+        each
+        for made in kustomization.get("configMapGenerator", ())
+        for each in (*made.get("files", ()), *made.get("envs", ()))
+    ]
     assert all((path.parent / each).exists() for each in (*kustomization["resources"], *files))
 
 
@@ -77,7 +90,7 @@ def test_a_pod_gets_no_more_than_it_needs(name: str) -> None:
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert name.startswith("node") or pod["securityContext"]["runAsNonRoot"] is True
     assert not {"hostNetwork", "hostIPC"} & set(pod)
-    for container in pod["containers"]:
+    for container in (*pod.get("initContainers", ()), *pod["containers"]):
         context = container["securityContext"]
         assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (
             False,
@@ -99,15 +112,15 @@ def test_the_node_has_the_capabilities_of_its_unit_and_no_others() -> None:
     assert {f"CAP_{each}" for each in added} == set(line.split())
 
 
-@pytest.mark.parametrize(("name", "container"), CONTAINERS, ids=[name for name, _ in CONTAINERS])
+@pytest.mark.parametrize(("name", "container"), OURS, ids=[name for name, _ in OURS])
 def test_a_container_runs_a_command_that_there_is(name: str, container: Manifest) -> None:
     words = [each for each in container["args"] if not each.startswith("-")]
-    command = words[: 2 if words[0] == "node" else 1]
+    command = words[: 2 if words[0] in ("node", "sidecar") else 1]
     page = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).output
     assert all(each in page for each in container["args"] if each.startswith("--"))
 
 
-@pytest.mark.parametrize(("name", "container"), CONTAINERS, ids=[name for name, _ in CONTAINERS])
+@pytest.mark.parametrize(("name", "container"), LASTING, ids=[name for name, _ in LASTING])
 def test_probes_and_listeners_are_at_its_ports(name: str, container: Manifest) -> None:
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     for probe in ("readinessProbe", "livenessProbe"):
@@ -127,8 +140,41 @@ def test_what_is_mounted_is_there(name: str) -> None:
     volumes |= {
         each["metadata"]["name"] for each in MANIFESTS[name]["spec"].get("volumeClaimTemplates", ())
     }
-    mounted = {each["name"] for each in PODS[name]["containers"][0]["volumeMounts"]}
+    pod = PODS[name]
+    mounted = {
+        each["name"]
+        for container in (*pod.get("initContainers", ()), *pod["containers"])
+        for each in container.get("volumeMounts", ())
+    }
     assert mounted == volumes
+
+
+def test_the_rules_the_gate_and_the_agent_beside_it_know_each_their_part() -> None:
+    rules, gate, agent = (SIDECAR[each] for each in ("rules", "gate", "agent"))
+    assert rules["securityContext"]["capabilities"]["add"] == ["NET_ADMIN"]
+    assert "restartPolicy" not in rules, "it is over before the gate starts"
+    assert (gate["restartPolicy"], "startupProbe" in gate) == ("Always", True)
+    for each in (gate, agent):
+        assert "add" not in each["securityContext"]["capabilities"]
+    users = [_after("--uid", each) for each in (rules, gate)]
+    assert users == [str(gate["securityContext"]["runAsUser"])] * 2 == [str(UID)] * 2
+    assert agent["securityContext"]["runAsUser"] != UID
+    assert _after("--inbound", rules) == str(gate["ports"][0]["containerPort"])
+    shared = {each["name"] for each in agent["volumeMounts"]} & {
+        each["name"] for each in gate["volumeMounts"]
+    }
+    assert shared == {"trust"}
+    assert all(each["readOnly"] for each in agent["volumeMounts"] if each["name"] == "trust")
+    assert _after("--trust", gate) == str(Path(INSIDE).parent)
+
+
+def _after(option: str, container: Manifest) -> str:
+    return str(container["args"][container["args"].index(option) + 1])
+
+
+def test_the_agent_is_told_what_to_trust() -> None:
+    lines = (FOLDER / "overlays" / "sidecar" / "trust.env").read_text().splitlines()
+    assert dict(each.split("=", 1) for each in lines) == environment()
 
 
 def test_only_the_gate_has_a_way_out() -> None:
@@ -165,3 +211,29 @@ def test_compose_and_image_give_the_gate_nothing_and_the_agent_no_way_out() -> N
     command = json.loads(last["CMD"])
     page = CliRunner().invoke(app, [command[0], "--help"], env={"COLUMNS": "200"}).output
     assert all(each in page for each in command if each.startswith("--"))
+
+
+def test_compose_has_an_agent_beside_its_gate_in_a_network_that_outlives_both() -> None:
+    folder = ROOT / "deploy" / "container"
+    services = yaml.safe_load((folder / "sidecar.compose.yaml").read_text())["services"]
+    rules, gate, agent = (services[each] for each in ("rules", "gate", "agent"))
+    assert [each.get("network_mode") for each in (rules, gate, agent)] == ["service:network"] * 3
+    for each in services.values():
+        assert (each["cap_drop"], each["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+    assert [name for name, each in services.items() if "cap_add" in each] == ["rules"]
+    assert rules["cap_add"] == ["NET_ADMIN"]
+    users = {_compose_option("--uid", each) for each in (rules, gate)}
+    assert {gate["user"]} == {f"{each}:{each}" for each in users} != {agent["user"]}
+    assert [name for name, each in services.items() if "restart" in each] == ["gate"], (
+        "the network of one that is started anew has no rules"
+    )
+    assert gate["depends_on"]["rules"]["condition"] == "service_completed_successfully"
+    assert agent["depends_on"]["gate"]["condition"] == "service_healthy"
+    assert (folder / agent["env_file"]).resolve().is_file()
+    for each in (rules, gate):
+        page = CliRunner().invoke(app, [*each["command"][:2], "--help"], env={"COLUMNS": "200"})
+        assert all(word in page.output for word in each["command"] if word.startswith("--"))
+
+
+def _compose_option(option: str, service: Manifest) -> str:
+    return str(service["command"][service["command"].index(option) + 1])

@@ -16,6 +16,8 @@ from firewall.audit.ingest import Tally
 from firewall.audit.ingest.metrics import IngestMetrics
 from firewall.audit.ship import Progress
 from firewall.audit.ship.metrics import ShipMetrics
+from firewall.fleet.follower import State
+from firewall.fleet.metrics import FleetMetrics
 from firewall.metrics import Evidence, Metrics
 from firewall.metrics.exposition import registry
 from firewall.requests import Connect
@@ -45,6 +47,7 @@ def exported() -> dict[str, set[str]]:
     shown.register(ShipMetrics("siem", Progress))
     tally = Tally(Counter(h=1), Counter({("h", "gap"): 1}), {"h": 1.0}, {"h": 1})
     shown.register(IngestMetrics(lambda: tally))
+    shown.register(FleetMetrics("training", State))
     text = generate_latest(shown).decode()
     return {
         sample.name: set(sample.labels)

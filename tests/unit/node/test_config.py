@@ -1,10 +1,12 @@
 """Who may do what, and a file that says it wrongly."""
 
+import grp
+import pwd
 from pathlib import Path
 
 import pytest
 
-from firewall.node.config import NodeConfig, Peer, load_config, may
+from firewall.node.config import NodeConfig, Peer, load_config, may, may_to_any
 from firewall.policy import PolicyError
 
 TEXT = """
@@ -13,7 +15,7 @@ policies: {coding: /etc/coding.yaml, training: rl-training}
 grants:
   - {users: ["1000"], do: [attach, status], policies: [coding]}
   - {groups: ["50"], do: [release], of: anyone}
-  - {users: [no-such-user], do: [attach]}
+  - {users: [daemon], groups: [daemon], do: [create]}
 """
 
 
@@ -43,6 +45,24 @@ def test_only_what_is_granted_is_allowed(
     assert may(config, peer, deed, policy, owner) is allowed
 
 
+def test_nobody_is_looked_up_once_the_file_is_loaded(
+    config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(name: str) -> None:
+        raise AssertionError(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", asked)
+    monkeypatch.setattr(grp, "getgrnam", asked)
+    assert may(config, Peer(1, 1, frozenset()), "create", "coding", 1)
+    assert may(config, Peer(1, 7, frozenset({1})), "create", "coding", 7)
+
+
+def test_who_may_do_nothing_is_told_before_anything_is_looked_for(config: NodeConfig) -> None:
+    assert may_to_any(config, Peer(1, 1000, frozenset()), "attach", "coding")
+    assert not may_to_any(config, Peer(1, 1000, frozenset()), "attach", "training")
+    assert not may_to_any(config, Peer(1, 7, frozenset()), "attach", "coding")
+
+
 def test_a_wrong_file_is_told_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "node.yaml"
     path.write_text("version: 1\npolicies: {a: b}\ngrants:\n  - {users: [x], do: [fly]}\n")
@@ -55,8 +75,12 @@ def test_a_wrong_file_is_told_by_its_line(tmp_path: Path) -> None:
     [
         ("grants:\n  - {do: [attach]}\n", r"node\.yaml:4: the grant names nobody; write: users"),
         (
-            "grants:\n  - {users: [x], do: [attach], policies: [b]}\n",
+            "grants:\n  - {users: [root], do: [attach], policies: [b]}\n",
             r"node\.yaml:4: there is no policy 'b'; write: a",
+        ),
+        (
+            "grants:\n  - {users: [root, no-such-user], groups: [no-such-group], do: [attach]}\n",
+            r"node\.yaml:4: this machine knows no user 'no-such-user'; write: a known name",
         ),
         ("socket: node.sock\n", r"node\.yaml:3: the socket 'node.sock' is no whole path"),
     ],

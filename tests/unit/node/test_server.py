@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from firewall.judge import Judge
 from firewall.node import server
 from firewall.node.config import Peer
 from firewall.node.desk import Reply
 from firewall.node.requests import Request
 from firewall.node.server import SHARE, Server
 from firewall.proxy.loop import Loop
+from tests.unit.proxy.http.stage import ALLOW, FakeGpu, FakeLog, FakePolicy, Silent
 
 
 class Door:
@@ -22,7 +24,9 @@ class Door:
         monkeypatch.setattr(server, "peer_of", lambda _: Peer(1, self.uid, frozenset()))
         self._path = path
         self._loop = Loop()
-        self._server = Server(self._loop, path, self._serve, anyone=True)
+        self.log = FakeLog()
+        own = Judge(FakePolicy(lambda _: ALLOW), self.log, FakeGpu(), Silent())  # type: ignore[arg-type]
+        self._server = Server(self._loop, path, self._serve, own, anyone=True)
         self._clients: list[socket.socket] = []
 
     def _serve(self, request: Request, peer: Peer, reply: Reply) -> None:
@@ -68,3 +72,17 @@ def test_one_user_cannot_keep_others_out(door: Door) -> None:
     door.uid = 1001
     door.leave()
     assert door.ask() == b'{"served": 1001}'
+
+
+def test_a_fault_of_the_node_is_a_recorded_refusal(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(point: str) -> None:
+        if point == "node.request":
+            raise RuntimeError("injected")
+
+    monkeypatch.setattr("firewall.judge.probe", fault)
+    assert b"the firewall could not judge this: injected" in door.ask()
+    (record,) = door.log.events
+    assert record["verdict"]["rule"] == "fail-closed.node.request"
+    assert record["actor"]["unknown"] == "asked by uid 1000, pid 1"

@@ -36,6 +36,14 @@ network:
       allow: https
       hosts: [s3.example, "*.s3.example"]
       requests: [{s3: {endpoint: s3.example, does: read, buckets: [data], keys: ["train/*"]}}]
+    - name: scratch
+      allow: https
+      hosts: [s3.example, "*.s3.example"]
+      requests: [{s3: {endpoint: s3.example, buckets: [scratch]}}]
+    - name: no-deletes
+      deny: https
+      hosts: [s3.example, "*.s3.example"]
+      requests: [{s3: {endpoint: s3.example, does: delete, buckets: [scratch], keys: ["keep/*"]}}]
     - name: gql
       allow: https
       hosts: [gql.example]
@@ -88,6 +96,10 @@ CASES = [
     ("GET s3.example/other/train/1", "default"),
     ("GET s3.example/data/test/1", "default"),
     ("PUT s3.example/data/train/1", "default"),
+    ("POST s3.example/scratch?delete", "no-deletes"),
+    ("POST scratch.s3.example/?delete", "no-deletes"),
+    ("POST other.s3.example/?delete", "default"),
+    ("POST s3.example/scratch/x?uploads", "scratch"),
     ("GET gql.example/graphql?query={viewer{login}}", "gql"),
     ("GET gql.example/graphql?query={secrets}", "default"),
     ("GET gql.example/graphql", "default"),
@@ -124,6 +136,22 @@ BODIES = [
     ("deny.example/graphql", b'{"method": "x"}', "no-push"),
     ("deny.example/else", b"not json", "any"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        ("scratch/y", "scratch"),
+        ("/scratch/a%20b?versionId=1", "scratch"),
+        ("data/train/1", "default"),
+        ("%64ata/train/1", "default"),
+        ("arn:aws:s3:r:1:accesspoint/a/object/scratch/y", "default"),
+        ("?", "default"),
+    ],
+)
+def test_a_copy_reads_its_source(policy: Write, source: str, rule: str) -> None:
+    copy = replace(asked("PUT s3.example/scratch/x"), copies=source)
+    assert policy(RULES).decide(copy, NOBODY).rule == rule
 
 
 @pytest.mark.parametrize(("url", "body", "rule"), BODIES)

@@ -144,6 +144,7 @@ def test_the_environment_asks_by_default(
     [
         ("x+y+z", "", "FIREWALL_POLICY_KEY: .*this is no Ed25519 key"),
         ("/none/such.pub", "", "FIREWALL_POLICY_KEY: .*No such file"),
+        (" ,", "", "FIREWALL_POLICY_KEY is set, and names no key"),
         ("", "seven", "FIREWALL_POLICY_VERSION: 'seven' is no version"),
     ],
 )
@@ -172,3 +173,17 @@ def test_a_fault_inside_is_told_with_its_file_and_line(tmp_path: Path) -> None:
     path.write_text(sign(f"{TITLE}\n{contents.model_dump_json()}\n", KEY))
     with pytest.raises(PolicyError, match=r"x\.bundle\(x\.yaml\):3: unknown key"):
         load_policy(path)
+
+
+def test_a_bundle_for_some_is_for_no_others(team: Path, tmp_path: Path) -> None:
+    path = tmp_path / "team.bundle"
+    path.write_text(bundle(team, 7, None, [KEY], ["training", "lab"]))
+    asked = {"FIREWALL_POLICY_KEY": str(KEY.public)}
+    for group in ("training", "lab", ""):
+        trusted = Trust.required({**asked, "FIREWALL_POLICY_AUDIENCE": group})
+        assert load_policy(path, trust=trusted).version == 7
+    other = Trust.required({**asked, "FIREWALL_POLICY_AUDIENCE": "train"})
+    assert refused(path, other) == "it is for training, lab, not for train"
+    assert "audience" not in bundled(team, tmp_path).read_text()
+    assert refused(bundled(team, tmp_path), other) == "it is for no group, not for train"
+    assert refused(team, Trust(group="lab")).endswith("FIREWALL_POLICY_AUDIENCE asks for one")

@@ -8,6 +8,7 @@ import pytest
 from firewall.cli.reader import CommandReader
 from firewall.policy import Policy, PolicyError, load_policy
 from firewall.policy.cases import Outcome, read_cases, run_cases
+from firewall.policy.coverage import coverage
 from firewall.policy.loading import PRESETS, presets
 from tests.unit.policy.conftest import Machine
 
@@ -147,3 +148,72 @@ def test_what_was_before_asks_one_thing_too(tmp_path: Path) -> None:
     path = _cases(tmp_path, "cases: [{shell: ls, after: [{program: /x}], expect: deny}]")
     with pytest.raises(PolicyError, match="a case asks exactly one thing; write: one of https"):
         read_cases(path)
+
+
+BODIES = """
+network:
+  rules:
+    - name: api
+      allow: https
+      hosts: [api.example]
+      requests:
+        - {path: /graphql, graphql: {operations: [query], fields: [viewer]}}
+        - {path: /mcp, mcp: {tools: [search]}}
+    - name: no-deletion
+      deny: https
+      hosts: [api.example]
+      requests: [{path: /rpc, json-rpc: {methods: ["delete*"]}}]
+    - {name: rpc, allow: https, hosts: [api.example], requests: [{path: /rpc}]}
+"""
+WITH_BODIES = """
+cases:
+  - {https: "POST https://api.example/graphql", body: '{"query": "{ viewer { x } }"}',
+     expect: allow}
+  - {https: "POST https://api.example/graphql", body: {query: "{ viewer }"}, expect: allow,
+     rule: api}
+  - {https: "POST https://api.example/graphql", body: {query: "{ users }"}, expect: deny,
+     rule: default, reason: "this is POST /graphql (query users)"}
+  - {https: "POST https://api.example/graphql", expect: deny, rule: default}
+  - {https: "POST https://api.example/mcp", expect: allow, rule: api,
+     body: {jsonrpc: "2.0", id: 1, method: tools/call, params: {name: search}}}
+  - {https: "POST https://api.example/rpc", body: [{method: ping}], expect: allow, rule: rpc}
+  - {https: "POST https://api.example/rpc", body: [{method: ping}, {method: deleteAll}],
+     expect: deny, rule: no-deletion}
+"""
+
+
+def test_bodies_are_judged(tmp_path: Path, policy: Callable[[str], Policy]) -> None:
+    path = _cases(tmp_path, WITH_BODIES)
+    rules = policy(BODIES)
+    assert [str(each) for each in wrong(rules, path)] == []
+    covered = coverage(rules, path, CommandReader())
+    assert {each.rule: each.cases for each in covered} == {"api": 3, "no-deletion": 1, "rpc": 1}
+    assert covered[0].example == 'https: "POST https://.../", body: {...}'
+
+
+@pytest.mark.parametrize(
+    ("case", "what"),
+    [
+        (
+            'https: "POST https://api.example/", body: "{"',
+            "a rule could judge: it is no plain JSON",
+        ),
+        ('https: "POST https://api.example/", body: {a: 1}', "neither a GraphQL document nor a "),
+        ('https: "GET https://api.example/", body: {query: x}', "the body of a GET is not judged"),
+        ('tcp: "api.example:1", body: {query: x}', "only a request over HTTP has a body"),
+        ("exec: [ls], body: {query: x}", "only a request over HTTP has a body"),
+        (
+            'https: "POST https://b.example/", body: {query: "{ x }"}',
+            "no rule for b.example judges",
+        ),
+        ('https: "POST https://api.example/", body: 5', "cases.0.body: 5 does not fit"),
+    ],
+)
+def test_a_body_that_says_nothing(
+    case: str, what: str, tmp_path: Path, policy: Callable[[str], Policy]
+) -> None:
+    path = _cases(tmp_path, f"cases:\n  - {{{case}, expect: deny}}\n")
+    with pytest.raises(PolicyError) as error:
+        wrong(policy(BODIES), path)
+    assert str(error.value).startswith(f"{path}:2: ")
+    assert what in str(error.value)

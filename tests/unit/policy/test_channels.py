@@ -1,11 +1,14 @@
 """Inside SSH: what each key of a rule allows, and what a person is told about the rest."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from firewall.actor import Actor
 from firewall.policy import Policy
+from firewall.policy.channels import Channels
+from firewall.policy.ssh import SshTerms
 from firewall.requests import Connect, SshChannel, SshKind
 from firewall.verdict import Verdict
 
@@ -150,3 +153,17 @@ def test_terms_have_their_defaults_written_out(rules: Policy) -> None:
     assert terms.host_keys == "known"
     assert rules.ssh_terms("blind") is None
     assert Policy.parse(rules.dump()).ssh_terms("git") == terms
+
+
+@pytest.mark.parametrize(
+    ("keys", "allowed"),
+    [
+        ({"commands": ("ls",)}, False),
+        ({"shell": True}, False),
+        ({"commands": ("ls", "s?p *")}, True),
+        ({"subsystems": ("sftp",)}, True),
+    ],
+)
+def test_files_need_a_way_to_ask_for_them(keys: dict[str, Any], allowed: bool) -> None:
+    asked = SshChannel("box.test", 22, "me", "read-file", "/x")
+    assert Channels(SshTerms(**keys)).covers(asked) is allowed

@@ -1,8 +1,10 @@
 """What differs between two policies, and the command that tells it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -113,3 +115,110 @@ class TestCommand:
         assert {"part": "policy", "change": "changed"}.items() <= found["rules"][0].items()
         (group,) = found["requests"]["groups"]
         assert (group["before"]["rule"], group["after"]["rule"]) == ("web", "default")
+
+
+RICH = """
+network:
+  names: {a.test: 127.0.0.1}
+  limits: {requests: 100/h}
+  rules:
+    - name: api
+      allow: https
+      hosts: [a.test]
+      requests: [{method: POST, graphql: {operations: [query], fields: [x]}}, {s3: {endpoint: s.x}}]
+      inject: [{header: x-api-key, from: "env:KEY"}]
+      valid: {until: 2027-01-01}
+      labels: {env: ci}
+      programs: ["*/x"]
+      owner: me
+      reason: why
+      limits: {sent: 5MB/h, per: host}
+    - name: box
+      allow: ssh
+      hosts: [b.test]
+      users: [u]
+      commands: [ls]
+      env: []
+      files: {read: [/x]}
+      forwarding: {local: ["db.test:1"]}
+      login: {key: ~/.ssh/k}
+      limits: {sent: 1MB}
+    - {name: late, deny: https, hosts: [c.test], after: {did: upload}}
+shell:
+  default: ask
+  opaque: ask
+  execute-from: [/usr]
+  rules:
+    - {name: once, allow: [git], exactly: {arguments: [a], directory: /src}}
+    - {name: some, deny: [x], arguments: ["a*"], intents: [download], directories: [/x]}
+tools:
+  default: deny
+  commands: {T: cmd}
+  rules:
+    - {name: where, allow: [T], where: {"$.a": false, "$.b": {max: 0}}}
+    - {name: call, allow: [U], exactly: {arguments: {x: null}}}
+gpu: {expect: [{name: w, program: "*/python*"}], alert: {baseline-shift: {respond: nothing}}}
+audit: {redact: {headers: [x-y]}}
+"""
+_UNTOLD = {"source", "default_source", "opaque_source"}
+"""Where things are written."""
+
+
+def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of all that can be changed by itself."""
+    yield path
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value[:2])
+        for key, each in items:
+            yield from _leaves(each, (*path, key))
+
+
+def _changed(body: Any, path: tuple[str | int, ...], drop: bool) -> str:
+    """The policy's text with another value at a place, or none."""
+    whole = deepcopy(body)
+    place = whole
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = None if drop else _other(place[path[-1]])
+    return json.dumps(whole)
+
+
+def _other(value: Any) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case str():
+            return f"{value}x"
+    return None
+
+
+def test_whatever_decides_is_told_where_it_differs(policy: Write) -> None:
+    """Every value of a policy is changed, one by one: what another digest comes of is told."""
+    rich = policy(RICH)
+    body, tried = json.loads(rich.dump()), 0
+    for path in _leaves(body):
+        if not path or path == ("name",) or (path[-1] in _UNTOLD and "inject" not in path):
+            continue
+        for drop in (False, True):
+            try:
+                other = Policy.parse(_changed(body, path, drop))
+            except ValueError:
+                continue
+            moved = path[-1] == "where" and path[0] == "rules"
+            if other.digest != rich.digest and not moved:
+                assert differences(rich, other), path
+                tried += 1
+    assert tried > 100
+
+
+def test_a_secret_on_another_line_is_the_same(policy: Write) -> None:
+    assert differences(policy(RICH), policy(f"# moved\n{RICH}")) == ()
+
+
+def test_requests_are_told_without_what_they_do_not_say(policy: Write) -> None:
+    (found,) = differences(policy(RICH), policy(RICH.replace("fields: [x]", "fields: [x, y]")))
+    (term,) = found.terms
+    api = {"operations": ["query"], "fields": ["x", "y"]}
+    assert term.added == ({"method": "POST", "graphql": api},)

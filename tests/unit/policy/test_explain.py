@@ -173,3 +173,35 @@ def test_the_command_explains_programs_and_tools(file: str) -> None:
     tool = 'tool: Read {"file_path": "/a.key"}'
     assert "no-key" in CliRunner().invoke(app, ["explain", tool, "--policy", file]).stdout
     assert "3 rules" in CliRunner().invoke(app, ["check", file]).stdout
+
+
+BODIES = """
+network:
+  rules:
+    - {name: api, allow: https, hosts: [api.example], requests: [{graphql: {fields: [viewer]}}]}
+"""
+
+
+def test_a_body_is_explained(policy: Callable[[str], Policy], tmp_path: Path) -> None:
+    policy(BODIES)
+    asked = ["explain", "POST https://api.example/", "-p", str(tmp_path / "test.yaml"), "--body"]
+
+    def said(body: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, [*asked, body], env={"COLUMNS": "300"})
+        return result.exit_code, result.output
+
+    assert said('{"query": "{ viewer }"}')[1].startswith("allow POST https://api.example/")
+    status, denied = said('{"query": "{ users }"}')
+    assert (status, denied.count("this is POST / (query users)")) == (0, 2)
+    status, told = said("query")
+    assert status == 2
+    assert "a rule could judge: it is no plain JSON" in told
+
+
+def test_a_body_needs_http_and_a_rule(policy: Callable[[str], Policy]) -> None:
+    for text, what in (
+        ("dns a.example", "only a request over HTTP has a body"),
+        ("POST https://b.example/", "no rule for b.example judges bodies"),
+    ):
+        with pytest.raises(Fault, match=what):
+            explain(policy(BODIES), text, READER, body='{"query": "{ x }"}')

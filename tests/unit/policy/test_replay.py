@@ -14,7 +14,8 @@ from firewall.audit import AuditLog
 from firewall.cli.policy import app
 from firewall.policy import Policy
 from firewall.policy.replay import Outcome, replay, replay_both
-from firewall.requests import Command, Execute, Intent
+from firewall.requests import Command, Execute, Intent, Request
+from firewall.vault import Vault
 from firewall.verdict import Action, Verdict
 from tests.unit.policy.records import AGENT, get, record
 
@@ -118,6 +119,48 @@ def test_what_was_done_before_counts(policy: Write) -> None:
     assert replay(strict, records).groups == []
     (group,) = replay(strict, [*records, record(4, run, plain)]).groups
     assert (group.example.at, group.after.rule) == ("gate-0:4", "fresh")
+
+
+def test_a_change_that_the_record_may_be_the_reason_for(policy: Write) -> None:
+    """A mark stands where a secret did, and a body that no rule judged was not read."""
+    secret = Execute("/usr/bin/x", ("x", "[redacted:0a0b]"), "/")
+    post = get("api.test", "/graphql", "POST")
+    before = policy("network: {rules: [{name: api, allow: https, hosts: [api.test]}]}")
+    after = policy("""
+    network:
+      rules:
+        - {name: api, allow: https, hosts: [api.test], requests: [{graphql: {fields: [viewer]}}]}
+    shell: {rules: [{name: marks, deny: [x], arguments: ["[[]*"]}]}
+    """)
+    asked: tuple[Request, ...] = (secret, post, get("api.test"))
+    records = [record(seq, each, before) for seq, each in enumerate(asked, 1)]
+    found = replay(after, records)
+    assert {each.example.at: each.doubt for each in found.groups} == {
+        "gate-0:1": "a secret was taken out of what was recorded",
+        "gate-0:2": "a rule judges the body, which was not read then",
+        "gate-0:3": "",
+    }
+
+
+def test_a_lack_of_a_secret_is_no_verdict_of_the_policy(policy: Write) -> None:
+    text = """
+    network:
+      rules:
+        - {name: api, allow: https, hosts: [a.test], inject: [{header: x-key, from: "env:NONE"}]}
+    """
+    own = policy(text)
+    refused = Vault(()).honour(own.decide(get("a.test"), AGENT), own)
+    assert refused.action is Action.DENY
+    found = replay(own, [record(1, get("a.test"), refused)])
+    assert found.groups == []
+    assert list(found.skipped) == ["a secret that its rule needs was not there"]
+
+
+def test_a_limit_is_no_verdict_of_the_policy_alone(policy: Write) -> None:
+    own = policy("network: {rules: [{name: web, allow: https, hosts: [a.test]}]}")
+    reached = replace(own.decide(get("a.test"), AGENT), action=Action.DENY, rule="limits.web")
+    found = replay(own, [record(1, get("a.test"), reached)])
+    assert list(found.skipped) == ["a limit was reached, which counts what came before"]
 
 
 class TestCommand:

@@ -83,3 +83,16 @@ def test_what_stands_around_it_hides_nothing(before: bytes, after: bytes, form: 
         before, after = b"{", b"}"
     data = before + SECRET.encode() + after
     assert NEEDLES.find(FORMS[form](data)) == ("KEY",)
+
+
+@given(st.binary(max_size=60), st.sampled_from(sorted(FORMS)), st.integers(4, 30))
+def test_the_beginning_of_a_secret_is_told_until_it_is_whole_or_none(
+    before: bytes, form: str, size: int
+) -> None:
+    whole = FORMS[form](SECRET.encode())
+    search = Search(NEEDLES)
+    search.feed(before + b"\0" + whole[: size + 1])
+    assert search.begun
+    search.feed(whole[size + 1 :])
+    search.feed(b"\0")
+    assert not search.begun

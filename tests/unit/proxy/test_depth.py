@@ -17,8 +17,9 @@ from h2.connection import H2Connection
 
 import firewall.judge
 from firewall.actor import Actor, Process
+from firewall.causes import Cause, shut_by
 from firewall.deeds import Deed
-from firewall.judge import Cause, Judge, shut_by
+from firewall.judge import Judge
 from firewall.policy import load_policy
 from firewall.proxy import handover
 from firewall.proxy.depth import Depth, shortened

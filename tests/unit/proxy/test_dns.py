@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import firewall.judge
 from firewall.actor import Actor
-from firewall.judge import Cause, Judge
+from firewall.causes import Cause
+from firewall.judge import Judge
 from firewall.policy import load_policy
 from firewall.proxy.dns import Resolution, parse
 from firewall.proxy.names import Names

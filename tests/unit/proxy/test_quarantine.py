@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import firewall.judge
-from firewall.judge import Cause
+from firewall.causes import Cause
 from firewall.metrics import Metrics
 from firewall.proxy.flow import Flow
 from firewall.proxy.quarantine import Quarantine
+from firewall.verdict import Verdict
 from tests.e2e.servers import RawServer
 from tests.unit.proxy.stage import Stage, stage
 from tests.waiting import PATIENCE, eventually
@@ -198,8 +199,8 @@ def test_a_flow_that_is_being_connected_is_cut(
 ) -> None:
     connect = Flow._connect_upstream
 
-    def late(flow: Flow) -> None:
-        connect(flow)
+    def late(flow: Flow, verdict: Verdict) -> None:
+        connect(flow, verdict)
         prison.stage.gate.judge.quarantine(Cause("by-hand", "somebody asked"))
 
     monkeypatch.setattr(Flow, "_connect_upstream", late)

@@ -138,3 +138,42 @@ def test_no_bundle_goes_back(folder: Path) -> None:
     assert taken == [9, 10]
     assert "version 8 is older than 9, the least to be taken" in older
     assert "this is no signed bundle, and version 9 was one" in plain
+
+
+def test_a_new_version_takes_force_though_it_decides_alike(tmp_path: Path) -> None:
+    """Records and the fleet tell which version is in force."""
+    source, path = tmp_path / "t.yaml", tmp_path / "policy" / "t.bundle"
+    path.parent.mkdir()
+    source.write_text(RULE.format(name="first"))
+    key, taken = SigningKey.generate("k"), list[int]()
+    path.write_text(bundle(source, 1, None, [key]))
+    loop, policy = Loop(), load_policy(path)
+    reload = Reload(loop, path, policy, lambda new: taken.append(new.version), print, watch=False)
+    for version in (1, 2, 2, 3):
+        path.write_text(bundle(source, version, None, [key]))
+        reload.now()
+    assert taken == [2, 3]
+    reload.close()
+    loop.close()
+
+
+def test_no_bundle_follows_one_of_another_name(folder: Path) -> None:
+    key, source, path = SigningKey.generate("k"), folder / "t.yaml", folder / "policy.bundle"
+
+    def bundled(name: str, version: int) -> str:
+        source.write_text(f"version: 1\nname: {name}\n")
+        return bundle(source, version, None, [key])
+
+    path.write_text(bundled("strict", 1))
+    loop, taken, failures = Loop(), list[str](), list[str]()
+    reload = Reload(
+        loop, path, load_policy(path), lambda new: taken.append(new.name), failures.append,
+        watch=False,
+    )  # fmt: skip
+    for text in (bundled("lax", 9), bundled("strict", 2)):
+        path.write_text(text)
+        reload.now()
+    reload.close()
+    loop.close()
+    assert taken == ["strict"]
+    assert "it is the policy lax, and strict is in force" in failures[0]

@@ -88,6 +88,7 @@ class Bench:
             self.listener,  # type: ignore[arg-type]
             self._open,
             self._find,
+            original_destination,
         )
 
     def _open(self, source: Endpoint, family: int) -> socket.socket:
@@ -190,13 +191,13 @@ def test_an_ipv6_destination_is_read() -> None:
     wire = (
         struct.pack("=H", socket.AF_INET6) + struct.pack("!H", 443) + bytes(4) + address + bytes(4)
     )
-    found = original_destination([(socket.IPPROTO_IPV6, IPV6_ORIGDSTADDR, wire)])
+    found = original_destination([(socket.IPPROTO_IPV6, IPV6_ORIGDSTADDR, wire)], CLIENT)
     assert found == ("2001:db8::1", 443)
 
 
 def test_a_datagram_without_its_destination_is_an_error() -> None:
     with pytest.raises(ValueError, match="without its original destination"):
-        original_destination([])
+        original_destination([], CLIENT)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+import trustme
 from mitmproxy.certs import CertStore
 
 from firewall.sandbox.authority import Authority, certificates
@@ -94,3 +95,45 @@ def test_certificates_leave_keys_and_comments_out(tmp_path: Path) -> None:
     assert found.startswith(b"-----BEGIN CERTIFICATE-----")
     assert b"PRIVATE" not in found
     assert certificates(b"-----BEGIN CERTIFICATE-----\nunfinished") == []
+
+
+def given(folder: Path, authority: trustme.CA, other: trustme.CA | None = None) -> Path:
+    """A folder as a Secret of the type kubernetes.io/tls is mounted."""
+    folder.mkdir()
+    authority.cert_pem.write_to_path(folder / "tls.crt")
+    (other or authority).private_key_pem.write_to_path(folder / "tls.key")
+    return folder
+
+
+def test_a_given_authority_takes_the_place_of_its_own(tmp_path: Path) -> None:
+    own, authority = Authority.ensure(tmp_path / "ca"), trustme.CA()
+    Authority.adopt(own.directory, given(tmp_path / "given", authority))
+    Authority.adopt(own.directory, tmp_path / "given")
+    adopted = Authority.ensure(own.directory)
+    assert adopted.pem == authority.cert_pem.bytes()
+    store = CertStore.from_store(own.directory, "mitmproxy", 2048)
+    assert store.default_ca.to_pem() == adopted.pem
+    assert (own.directory / "mitmproxy-ca.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_where_none_is_given_its_own_stays(tmp_path: Path) -> None:
+    own = Authority.ensure(tmp_path / "ca")
+    (tmp_path / "given").mkdir()
+    Authority.adopt(own.directory, tmp_path / "given")
+    assert Authority.ensure(own.directory) == own
+
+
+def test_what_is_no_authority_is_refused_and_says_why(tmp_path: Path) -> None:
+    authority, directory = trustme.CA(), tmp_path / "ca"
+    leaf = authority.issue_cert("leaf.test")
+    folder = given(tmp_path / "leaf", authority)
+    leaf.private_key_pem.write_to_path(folder / "tls.key")
+    leaf.cert_chain_pems[0].write_to_path(folder / "tls.crt")
+    with pytest.raises(SandboxError, match="this certificate is none"):
+        Authority.adopt(directory, folder)
+    with pytest.raises(SandboxError, match="this key is of another certificate"):
+        Authority.adopt(directory, given(tmp_path / "mixed", authority, trustme.CA()))
+    (folder / "tls.key").unlink()
+    with pytest.raises(SandboxError, match="must be the certificate and the key of an authority"):
+        Authority.adopt(directory, folder)
+    assert not directory.exists()

@@ -194,6 +194,23 @@ def test_a_policy_judges_here_and_records(judging: Firewall, tmp_path: Path) -> 
     assert not judging.check("pay", {"amount": 1}).allowed
 
 
+def test_rules_with_labels_hold_where_they_fit(policy: Path, tmp_path: Path) -> None:
+    policy.write_text("""
+version: 1
+name: labelled
+tools: {rules: [{name: not-in-ci, deny: [pay], labels: {env: ci}}]}
+""")
+    name, log = str(policy), str(tmp_path / "audit")
+    with (
+        closing(Firewall(policy=name, log=log)) as here,
+        closing(Firewall(policy=name, log=log, labels={"env": "ci"})) as in_ci,
+    ):
+        assert here.check("pay", {}).allowed
+        assert in_ci.check("pay", {}).rule == "not-in-ci"
+    with pytest.raises(ValueError, match="labels are for a policy"):
+        Firewall(labels={"env": "ci"})
+
+
 def test_a_fault_in_the_judge_of_this_process_denies(
     judging: Firewall, monkeypatch: pytest.MonkeyPatch
 ) -> None:

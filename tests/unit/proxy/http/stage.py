@@ -50,6 +50,7 @@ class FakePolicy:
     """Decides as the test says."""
 
     digest = "0" * 64
+    mode = "enforce"
 
     def __init__(self, decide: Decide) -> None:
         self.rule = decide
@@ -378,26 +379,34 @@ async def echo_bodies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
             await writer.drain()
 
 
-async def speak_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """An HTTP/2 server that answers every request with its body and a trailer, as gRPC does."""
-    h2 = H2Connection(H2Configuration(client_side=False))
-    h2.initiate_connection()
-    bodies: dict[int, bytes] = {}
-    while True:
-        writer.write(h2.data_to_send())
-        await writer.drain()
-        data = await reader.read(65536)
-        if not data:
-            return
-        for event in h2.receive_data(data):
-            match event:
-                case DataReceived(data=piece, stream_id=stream, flow_controlled_length=size):
-                    bodies[stream] = bodies.get(stream, b"") + (piece or b"")
-                    h2.acknowledge_received_data(size or 0, stream or 0)
-                case StreamEnded(stream_id=stream):
-                    h2.send_headers(stream, [(":status", "200"), ("content-type", "text/plain")])
-                    h2.send_data(stream, b"h2:" + bodies.pop(stream, b""))
-                    h2.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+def speaking_http2(*trailers: tuple[str, str]) -> Serve:
+    """An HTTP/2 server that answers every request with its body and trailers, as gRPC does."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        h2 = H2Connection(H2Configuration(client_side=False))
+        h2.initiate_connection()
+        bodies: dict[int, bytes] = {}
+        while True:
+            writer.write(h2.data_to_send())
+            await writer.drain()
+            data = await reader.read(65536)
+            if not data:
+                return
+            for event in h2.receive_data(data):
+                match event:
+                    case DataReceived(data=piece, stream_id=stream, flow_controlled_length=size):
+                        bodies[stream] = bodies.get(stream, b"") + (piece or b"")
+                        h2.acknowledge_received_data(size or 0, stream or 0)
+                    case StreamEnded(stream_id=stream):
+                        head = [(":status", "200"), ("content-type", "text/plain")]
+                        h2.send_headers(stream, head)
+                        h2.send_data(stream, b"h2:" + bodies.pop(stream, b""))
+                        h2.send_headers(stream, list(trailers), end_stream=True)
+
+    return serve
+
+
+speak_http2 = speaking_http2(("grpc-status", "0"))
 
 
 async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

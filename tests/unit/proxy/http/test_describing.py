@@ -93,6 +93,22 @@ def test_only_http_1_0_may_leave_out_the_host(version: bytes, authority: str) ->
     assert describe(flow, HERE, Vault()).authority == authority
 
 
+@pytest.mark.parametrize(
+    ("headers", "copies"),
+    [
+        ([], ""),
+        ([(b"X-Amz-Copy-Source", b"/b/k")], "/b/k"),
+        ([(b"x-oss-copy-source", b"b/k")], "b/k"),
+        ([(b"x-amz-copy-source", b"b/k"), (b"X-Amz-Copy-Source", b"c/k")], "?"),
+        ([(b"x-amz-copy-source-range", b"bytes=0-9")], ""),
+    ],
+)
+def test_the_source_of_a_copy_is_described(headers: list[tuple[bytes, bytes]], copies: str) -> None:
+    flow = exchange()
+    flow.request.headers.fields += tuple(headers)
+    assert describe(flow, HERE, Vault()).copies == copies
+
+
 def test_a_method_is_described_as_it_is_sent() -> None:
     """RFC 9110, 9.1: methods are case-sensitive; what allows GET does not allow get."""
     assert describe(exchange(method=b"get"), HERE, Vault()).method == "get"
@@ -131,7 +147,7 @@ def test_a_body_in_a_coding_that_is_not_read_is_refused(coding: bytes) -> None:
 
 def test_other_upgrades_are_declined_and_websocket_is_kept() -> None:
     flow = exchange()
-    flow.request.headers["Connection"] = "Upgrade, HTTP2-Settings, close"
+    flow.request.headers["Connection"] = "Upgrade, HTTP2-Settings, close, X-Api-Key"
     flow.request.headers["Upgrade"] = "h2c"
     flow.request.headers["HTTP2-Settings"] = "AAMAAABkAAQAAP__"
     assert describe(flow, HERE, Vault()).upgrade == "h2c"
@@ -141,7 +157,8 @@ def test_other_upgrades_are_declined_and_websocket_is_kept() -> None:
     assert "http2-settings" not in flow.request.headers
 
     flow = exchange()
-    flow.request.headers["Connection"] = "Upgrade"
+    flow.request.headers["Connection"] = "Upgrade, X-Api-Key"
     flow.request.headers["Upgrade"] = "WebSocket"
     prepare(flow, HERE)
+    assert flow.request.headers["connection"] == "Upgrade"
     assert flow.request.headers["upgrade"] == "WebSocket"

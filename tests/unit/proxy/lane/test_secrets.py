@@ -36,7 +36,9 @@ def test_a_placeholder_in_a_head_is_judged_with_its_place(stage: LaneStage) -> N
     assert answer.status_code == 403
     (verdict,) = stage.verdicts("HttpRequest")
     assert verdict["carries"] == [{"name": "KEY", "place": "header x-key"}]
-    assert Carried("KEY", "header x-key") in VAULT.carried("/", [(b"x-key", b"placeholder0011")])
+    assert Carried("KEY", "header x-key") in VAULT.carried(
+        "GET", "/", [(b"x-key", b"placeholder0011")]
+    )
     assert server.connections == 0
 
 

@@ -1,5 +1,6 @@
 """Rules are widened only as asked, from enough examples, and never past a public suffix."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firewall.policy import Policy, load_policy
-from firewall.policy.generalise import What, generalise
-from firewall.policy.learn import learn, written
+from firewall.policy.learning import What, generalise, learn, written
 from firewall.policy.replay import replay
-from firewall.requests import Request
+from firewall.requests import Command, Connect, Execute, Intent, Request, ToolCall
 from tests.unit.policy.records import AGENT, get, record
 
 type Write = Callable[[str], Policy]
@@ -104,3 +104,65 @@ def test_what_was_seen_stays_allowed(
     assert not found.skipped
     policy = loaded(written(generalise(found, ["hosts", "paths"])), tmp_path)
     assert replay(policy, records).groups == []
+
+
+def _ran(*words: str) -> Execute:
+    return Execute(words[0], words, "/src")
+
+
+def test_arguments_that_differ_in_one_word(policy: Write, tmp_path: Path) -> None:
+    observe = policy("mode: observe\nshell: {default: deny}\n")
+    asked = [_ran("/usr/bin/git", "add", f"{each}.py") for each in ("a", "*", "c")]
+    other = _ran("/usr/bin/git", "push")
+    text = learned(observe, [*asked, other], "arguments")
+    wide = loaded(text, tmp_path)
+    assert [each.arguments for each in wide.resolved.shell.rules] == [("add *",), ()]
+    assert '"git add a.py"' in text
+    assert wide.decide(_ran("/usr/bin/git", "add", "d.py"), AGENT).allowed
+    for each in (_ran("/usr/bin/git", "rm", "a.py"), _ran("/usr/bin/git", "push", "-f")):
+        assert not wide.decide(each, AGENT).allowed
+
+
+def test_what_has_an_intent_is_not_widened(policy: Write, tmp_path: Path) -> None:
+    observe = policy("mode: observe\nshell: {default: deny}\n")
+    asked = [
+        Execute(
+            "/usr/bin/curl",
+            ("curl", url),
+            "/src",
+            commands=(Command(("curl", url), intents=(Intent("download", url),)),),
+        )
+        for url in "abc"
+    ]
+    rules = loaded(learned(observe, list(asked), "arguments"), tmp_path).resolved.shell.rules
+    assert [bool(each.exactly) for each in rules] == [True, True, True]
+
+
+def test_a_shell_is_not_widened(policy: Write, tmp_path: Path) -> None:
+    observe = policy("mode: observe\nshell: {default: deny}\n")
+    asked: list[Request] = [
+        Execute(
+            "/usr/bin/dash",
+            ("sh", "-c", name),
+            "/src",
+            commands=(Command(("sh", "-c", name)), Command((name,), ("sh -c",))),
+        )
+        for name in ("ls", "id", "ps")
+    ]
+    wide = loaded(learned(observe, asked, "arguments"), tmp_path)
+    assert [each.arguments for each in wide.resolved.shell.rules] == [()] * 6
+
+
+def test_arguments_of_a_tool_that_are_the_same(policy: Write, tmp_path: Path) -> None:
+    observe = policy("mode: observe\ntools: {default: deny}\n")
+    asked = [ToolCall("fetch", json.dumps({"host": "a.test", "n": n})) for n in range(3)]
+    asked += [ToolCall("read", json.dumps({"path": path})) for path in "abc"]
+    wide = loaded(learned(observe, list(asked), "arguments"), tmp_path)
+    assert [each.where for each in wide.resolved.tools.rules] == [{"$.host": "a.test"}, None]
+    assert wide.decide(ToolCall("fetch", '{"host": "a.test", "n": 9}'), AGENT).allowed
+    assert not wide.decide(ToolCall("fetch", '{"host": "b.test", "n": 1}'), AGENT).allowed
+
+
+def test_hosts_of_streams_too(observe: Policy, tmp_path: Path) -> None:
+    seen: list[Request] = [Connect(f"{each}.db.example.com", 5432) for each in "abc"]
+    assert hosts_of(loaded(learned(observe, seen, "hosts"), tmp_path)) == ["*.db.example.com"]

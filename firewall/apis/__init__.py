@@ -5,11 +5,12 @@ from firewall.apis.bodies import READ_LIMIT, begins_with_json, read_body, readab
 from firewall.apis.git import git_acts
 from firewall.apis.packages import npm_acts, pypi_acts
 from firewall.apis.registry import registry_acts
-from firewall.apis.s3 import deletes_several, s3_acts
+from firewall.apis.s3 import copied_from, deletes_several, s3_acts
 
 __all__ = [
     "READ_LIMIT",
     "begins_with_json",
+    "copied_from",
     "deletes_several",
     "git_acts",
     "npm_acts",

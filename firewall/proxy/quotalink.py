@@ -4,13 +4,14 @@ Over their channel (handover.py) a "charge" goes to the gate and a "charged" com
 with what limit is reached, or with why it could not be counted, or with neither.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import count
 from typing import Any
 
-from firewall.judge import Judge, fail_closed, probe
-from firewall.quota import Charged, Due, Excess
+from firewall import judge as door
+from firewall.judge import Judge, fail_closed
+from firewall.quota import Charged, Due, Excess, State
 from firewall.verdict import Limit, Verdict
 
 type Body = dict[str, Any]
@@ -35,6 +36,10 @@ class RemoteQuota:
         """Nobody asks here: what the gate says would be old by the time it is read."""
         raise NotImplementedError("only the gate knows what is left")
 
+    def states(self, limits: Iterable[Limit]) -> tuple[State, ...]:
+        """Nothing: the gate tells what is left."""
+        return ()
+
     def answered(self, body: Body) -> None:
         """The gate has counted, or refused."""
         charged = self._waiting.pop(body["number"])
@@ -58,7 +63,7 @@ def charge_for(judge: Judge, body: Body, send: Callable[[str, Body], None]) -> N
         answer(failed=verdict.reason)
 
     with fail_closed(judge, "gate.charge", refuse):
-        probe("gate.charge")
+        door.probe("gate.charge")
         dues = [Due(**{**each, "limit": Limit(**each["limit"])}) for each in body["dues"]]
         judge.quota.charge(dues, charged, anyway=body["anyway"])
 

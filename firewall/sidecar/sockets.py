@@ -13,6 +13,7 @@ from firewall.sidecar.peers import Peers
 from firewall.sidecar.rules import DNS_PORT, TCP_PORT, UDP_PORT
 
 _BACKLOG = 4096
+_PATIENCE_S = 5.0
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
@@ -36,6 +37,20 @@ def opened() -> Iterator[Redirected]:
             others = stack.enter_context(_bound(family, host, UDP_PORT))
             udp.append((others, lambda _, client: peers.of(client)))
         yield Redirected(tcp, udp)
+
+
+def must_be_guarded() -> None:
+    """Raise ValueError where no rules are in force, which only who may change them can list.
+
+    But they refuse whoever reaches the listener of redirected connections directly.
+    """
+    try:
+        socket.create_connection(("127.0.0.1", TCP_PORT), _PATIENCE_S).close()
+    except ConnectionRefusedError:
+        return
+    raise ValueError(
+        "no rules keep the agent to this gate; run `firewall sidecar init` in this network first"
+    )
 
 
 def proxies(stack: ExitStack, port: int) -> list[socket.socket]:

@@ -255,6 +255,7 @@ def test_a_client_resumes_its_session(stage: LaneStage) -> None:
         ("tls", ("h2",), Obligations(), "depth"),
         ("tls", ("imap",), Obligations(), "depth"),
         ("tls", (), Obligations(tool_calls=True), "depth"),
+        ("tls", ("h2", "http/1.1"), Obligations(inject=("model-api",)), "depth"),
         ("tls", (), Obligations(tls="passthrough"), "relay"),
         ("http", (), Obligations(), "lane"),
         ("http2", (), Obligations(), "depth"),

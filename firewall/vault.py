@@ -4,6 +4,7 @@ The agent knows each by a placeholder, which is made once and is worth nothing. 
 the processes that judge: no record, error or log shows one, as the judge's redactor knows them all.
 """
 
+import json
 import os
 import secrets as random
 import shlex
@@ -25,6 +26,7 @@ from firewall.lookout import (
     itself,
     marked,
     places,
+    sent,
     stands_in,
 )
 from firewall.marked import NOTHING, Marked, stamps_of
@@ -157,7 +159,11 @@ class Vault:
     def dump(self) -> dict[str, Any]:
         """The whole vault as what JSON can hold, for a process of ours alone."""
         held = [asdict(each) for each in self._held.values()]
-        return {"held": held, "watched": asdict(self._watched), "marked": asdict(self._marked)}
+        watched, marked = asdict(self._watched), asdict(self._marked)
+        dumped: dict[str, Any] = json.loads(
+            json.dumps({"held": held, "watched": watched, "marked": marked})
+        )
+        return dumped
 
     @classmethod
     def parse(cls, dumped: Mapping[str, Any]) -> "Vault":
@@ -165,11 +171,13 @@ class Vault:
         if not dumped:
             return cls()
         held = (Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped["held"])
-        watched = {**dumped["watched"]}
+        watched, marked = dumped["watched"], dumped["marked"]
         homes = {name: tuple(each) for name, each in watched["homes"].items()}
-        formats = tuple(watched["formats"])
+        stamps = tuple((each[0], each[1], each[2], each[3]) for each in marked["stamps"])
         return cls(
-            held, Watched(tuple(watched["files"]), formats, homes), Marked(**dumped["marked"])
+            held,
+            Watched(tuple(watched["files"]), tuple(watched["formats"]), homes),
+            Marked(marked["texts"], marked["first"], stamps, tuple(marked["troubles"])),
         )
 
     # What is looked for
@@ -202,9 +210,9 @@ class Vault:
         if not self._placeholders:
             return ()
         # A name may be one as well, and is no place for it.
-        odd = [("header name", name) for name, _ in fields] + [("method", method.encode())]
+        odd = [("header name", name) for name, _ in fields] + [("method", sent(method))]
         query = path.partition("?")[2]
-        odd += [("query name", each.partition("=")[0].encode()) for each in query.split("&")]
+        odd += [("query name", sent(each.partition("=")[0])) for each in query.split("&")]
         return tuple(
             dict.fromkeys(
                 Carried(name, place)
@@ -216,13 +224,13 @@ class Vault:
     def leaving(self, host: str, path: str, fields: Fields) -> tuple[Finding, ...]:
         """What the head of a request to `host` gives away ("" where no key is at home): texts of
         marked files, and keys anywhere but at home. `path` includes the query."""
-        texts = [each for place, text in places(path, fields) for each in (place.encode(), text)]
+        texts = [each for place, text in places(path, fields) for each in (sent(place), text)]
         if not self._given_away(b"\n".join(texts), "", ""):
             return ()
         found: list[Finding] = []
         for place, text in places(path, fields):
             kind = place.partition(" ")[0]
-            if named := self._given_away(place.encode(), f"{kind} name", ""):
+            if named := self._given_away(sent(place), f"{kind} name", ""):
                 found += named  # and not what stands there, whose finding would tell the name
             else:
                 found += self._given_away(text, place, host)
@@ -267,7 +275,7 @@ class Vault:
             case Connect() | Message():
                 return self._in_names("host's name", request.host, getattr(request, "sni", None))
             case HttpRequest():
-                text = f"{request.method} {request.path}".encode()
+                text = sent(f"{request.method} {request.path}")
                 return self._values.find(text, "request's target")
             case SshChannel():
                 text = f"{request.user}\0{request.detail}".encode()

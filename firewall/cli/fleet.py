@@ -18,6 +18,7 @@ from firewall.cli.remote import (
     Metrics,
     Once,
     host_name,
+    nats_server,
     serve_collector,
     stopping,
 )
@@ -34,7 +35,10 @@ TROUBLED = 1
 CHAIN_LENGTH = 64
 """Characters of a chain's name."""
 
-To = Annotated[str, typer.Option(help="The server: nats:// or nats+tls://HOST:PORT, ...")]
+To = Annotated[
+    str,
+    typer.Option(help="The server: nats:// or nats+tls://HOST:PORT, ...", callback=nats_server),
+]
 Group = Annotated[str, typer.Option(help="The group of machines, as the bundle's audience.")]
 KeyOption = Annotated[
     str,

@@ -111,13 +111,19 @@ class Pod:
     def start(self, policy: Path, *more: str) -> None:
         """`firewall sidecar serve`, as its user without a capability that the rules would heed."""
         self.gate = subprocess.Popen(
-            [*self.enter(), *_as(UID, ""), *FIREWALL, "sidecar", "serve",
-             "--policy", str(policy), "--trust", str(self.workplace.folder / "trust"),
-             "--metrics", f"0.0.0.0:{METRICS}", *more],
+            [*self.serve(policy), *more],
             stderr=subprocess.PIPE, text=True, env=self.workplace.environment,
         )  # fmt: skip
         assert self.gate.stderr is not None
         assert "in force" in (said := self.gate.stderr.readline()), said
+
+    def serve(self, policy: Path) -> list[str]:
+        """The words of the gate's command."""
+        return [
+            *self.enter(), *_as(UID, ""), *FIREWALL, "sidecar", "serve",
+            "--policy", str(policy), "--trust", str(self.workplace.folder / "trust"),
+            "--metrics", f"0.0.0.0:{METRICS}",
+        ]  # fmt: skip
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.gate is not None

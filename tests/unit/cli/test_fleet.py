@@ -79,6 +79,8 @@ def follow(here: Path, *more: str) -> Result:
         (["--key", "/nowhere.pub"], "No such file"),
         (["--source", "a.b"], "write 1 to 64 letters"),
         (["--metrics", "x"], "is no HOST:PORT"),
+        (["--to", "http://x"], "write nats:// or"),
+        (["--to", "nats+tls://"], "write nats:// or"),
     ],
 )
 def test_what_cannot_be_followed(here: Path, more: list[str], why: str) -> None:

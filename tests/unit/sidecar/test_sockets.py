@@ -38,6 +38,14 @@ def test_a_question_is_one_wherever_it_was_sent() -> None:
         assert others([], client.getsockname()) == ("127.0.0.1", 5353)
 
 
+def test_a_gate_without_rules_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(sockets, "TCP_PORT", listener.getsockname()[1])
+        with pytest.raises(ValueError, match="run `firewall sidecar init` in this network first"):
+            sockets.must_be_guarded()
+    sockets.must_be_guarded()
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, ExitStack() as stack:
         port = other.getsockname()[1]

@@ -127,11 +127,10 @@ class Finder:
     ) -> Iterator[Leak]:
         piece = text[start:end]
         for each in formats:
-            for found in self._patterns[each].finditer(piece):
-                at = start + found.start(1)
+            for at, secret in _overlapping(self._patterns[each], piece):
                 # What begins at a cut was there before, with what stands in front of it.
-                if (at > start or (first and not start)) and each.check(found[1]):
-                    yield Leak(each, found[1], at)
+                if (at or (first and not start)) and each.check(secret):
+                    yield Leak(each, secret, start + at)
 
     def _in_runs(
         self, runs: _Runs, words: list[_Word], text: bytes, plain: bytes, first: bool
@@ -172,6 +171,16 @@ def finder(names: tuple[str, ...]) -> Finder:
 def _formats(words: Iterable[_Word], *codings: Coding) -> list[Format]:
     """The formats whose words stand there in one of these codings."""
     return list(dict.fromkeys(each.format for each in words if each.coding in codings))
+
+
+def _overlapping(pattern: Any, text: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where a pattern's group matches, and what: also inside another match, which may be a lure."""
+    begin = 0
+    while (found := pattern.search(text, begin)) is not None:
+        at = found.start(1)
+        if at > begin or not begin:  # a search takes its beginning for that of the text
+            yield at, found[1]
+        begin = at + 1
 
 
 def _parts(words: Iterable[int]) -> list[tuple[int, int]]:

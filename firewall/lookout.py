@@ -141,8 +141,13 @@ def places(path: str, fields: Fields) -> list[tuple[str, bytes]]:
     `path` includes the query."""
     found = [(f"header {name.decode('latin-1').lower()}", value) for name, value in fields]
     target, _, query = path.partition("?")
-    found += [(f"query {each.partition('=')[0]}", each.encode()) for each in query.split("&")]
-    return [*found, ("path", target.encode())]
+    found += [(f"query {each.partition('=')[0]}", sent(each)) for each in query.split("&")]
+    return [*found, ("path", sent(target))]
+
+
+def sent(text: str) -> bytes:
+    """A text as it was sent: what was no UTF-8 in it stands as surrogates."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def itself(name: str, where: str) -> Finding:

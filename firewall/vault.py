@@ -26,6 +26,7 @@ from firewall.lookout import (
     itself,
     marked,
     places,
+    sent,
     stands_in,
 )
 from firewall.marked import NOTHING, Marked, stamps_of
@@ -205,9 +206,9 @@ class Vault:
         if not self._placeholders:
             return ()
         # A name may be one as well, and is no place for it.
-        odd = [("header name", name) for name, _ in fields] + [("method", method.encode())]
+        odd = [("header name", name) for name, _ in fields] + [("method", sent(method))]
         query = path.partition("?")[2]
-        odd += [("query name", each.partition("=")[0].encode()) for each in query.split("&")]
+        odd += [("query name", sent(each.partition("=")[0])) for each in query.split("&")]
         return tuple(
             dict.fromkeys(
                 Carried(name, place)
@@ -219,13 +220,13 @@ class Vault:
     def leaving(self, host: str, path: str, fields: Fields) -> tuple[Finding, ...]:
         """What the head of a request to `host` gives away ("" where no key is at home): texts of
         marked files, and keys anywhere but at home. `path` includes the query."""
-        texts = [each for place, text in places(path, fields) for each in (place.encode(), text)]
+        texts = [each for place, text in places(path, fields) for each in (sent(place), text)]
         if not self._given_away(b"\n".join(texts), "", ""):
             return ()
         found: list[Finding] = []
         for place, text in places(path, fields):
             kind = place.partition(" ")[0]
-            if named := self._given_away(place.encode(), f"{kind} name", ""):
+            if named := self._given_away(sent(place), f"{kind} name", ""):
                 found += named  # and not what stands there, whose finding would tell the name
             else:
                 found += self._given_away(text, place, host)
@@ -270,7 +271,7 @@ class Vault:
             case Connect() | Message():
                 return self._in_names("host's name", request.host, getattr(request, "sni", None))
             case HttpRequest():
-                text = f"{request.method} {request.path}".encode()
+                text = sent(f"{request.method} {request.path}")
                 return self._values.find(text, "request's target")
             case SshChannel():
                 text = f"{request.user}\0{request.detail}".encode()

@@ -34,7 +34,7 @@ LabelOption = Annotated[
 InspectOption = Annotated[
     str,
     typer.Option(
-        help="Where HTTP is inspected: depth (all in the depth process), http2 (HTTP/1.1 in the"
-        " faster gate, clients that offer HTTP/2 in depth), fast (those too in the gate, as 1.1)."
+        help="Where HTTP is inspected: fast (in the gate, as HTTP/1.1, with all clients that offer"
+        " it), http2 (clients that offer HTTP/2 in the depth process), depth (all there)."
     ),
 ]

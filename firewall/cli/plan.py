@@ -15,8 +15,8 @@ from firewall.sandbox import Authority
 from firewall.sandbox.trust import bundles_found
 from firewall.vault import Vault
 
-INSPECT = ("http2", "fast", "depth")
-"""HTTP/1.1 in the gate with clients that do not offer HTTP/2; with those too; with none."""
+INSPECT = ("fast", "http2", "depth")
+"""HTTP/1.1 in the gate with all that offer it; with clients that do not offer HTTP/2; with none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Plan:
     watched: bool
     checkpoints: tuple[Place, ...] = ()
     keep: Keep | None = None
-    inspect: str = "depth"
+    inspect: str = "fast"
     vault: Vault = field(default_factory=Vault)
 
 
@@ -60,7 +60,7 @@ def make_plan(
     upstream_ca: str | None = None,
     checkpoints: Sequence[str] = (),
     keep: str | None = None,
-    inspect: str = "depth",
+    inspect: str = "fast",
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 

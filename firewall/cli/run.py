@@ -39,7 +39,7 @@ def run_agent(
     upstream_ca: str | None = None,
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
-    inspect: str = "depth",
+    inspect: str = "fast",
     labels: tuple[str, ...] = (),
 ) -> int:
     """Run the command and return its exit status as a shell would.

@@ -7,6 +7,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from firewall.protocols.heads import inspect_request
 from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
@@ -18,48 +19,66 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _FIRST_BYTES = re.compile(rb"[\r\n]{0,8}(?:\Z|%b{1,32}(?:\Z| ))" % _TOKEN)
 _REQUEST_LINE = re.compile(rb"(%b{1,32}) ([!-~\x80-\xff]+) HTTP/1\.[0-9]\r?\n" % _TOKEN)
 _HEAD_END = re.compile(rb"\n\r?\n")
-_STRICT_LINE = re.compile(rb"(%b{1,32}) ([!-~]+) (HTTP/1\.[01])" % _TOKEN)
-_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
+_STRICT_LINE = re.compile(rb"(%b{1,32}) ([!-~\x80-\xff]+) (HTTP/1\.[01])" % _TOKEN)
+"""Clients send names in UTF-8 as they stand, against RFC 9112 section 3.2; all read them alike."""
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
 FIELD = re.compile(rb"(%b+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
 """A header field or trailer without its line's end (RFC 9112 section 5)."""
 
-
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 """Python would refuse to read thousands of digits; an exabyte is enough."""
+BASIC_FIELDS = frozenset({b"host", b"content-length", b"transfer-encoding"})
+"""What tells whom a message is for and where it ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A request head. `length` counts its bytes: the body starts at `data[length:]`.
+class TooLongError(ProtocolError):
+    """A head is longer than `LIMIT`."""
 
-    `version` is "HTTP/1.0" or "HTTP/1.1". `headers` keep their order and spelling; values come
-    without the blanks around them.
-    """
+
+@dataclass(frozen=True)
+class _Fields:
+    """The fields of a head. `headers` keep their order and spelling; values come without the blanks
+    around them. `length` counts the head's bytes: the body starts at `data[length:]`."""
+
+    headers: tuple[tuple[bytes, bytes], ...]
+    length: int
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of the header `name`, which is given in lower case."""
+        return self._named.get(name, [])
+
+    @cached_property
+    def options(self) -> frozenset[bytes]:
+        """What Connection says, in lower case: fields named there are for the next hop alone (RFC
+        9110 section 7.6.1)."""
+        each = b",".join(self.values(b"connection")).lower().split(b",")
+        return frozenset(option.strip(b" \t") for option in each) - {b""}
+
+    @cached_property
+    def _named(self) -> dict[bytes, list[bytes]]:
+        named: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            named.setdefault(name.lower(), []).append(value)
+        return named
+
+
+@dataclass(frozen=True)
+class Head(_Fields):
+    """A request head. `version` is "HTTP/1.0" or "HTTP/1.1". Bytes of the target that are not UTF-8
+    are surrogates."""
 
     method: str
     target: str
     version: str
-    headers: tuple[tuple[bytes, bytes], ...]
-    length: int
-
-    def values(self, name: bytes) -> list[bytes]:
-        """All values of the header `name`, which is given in lower case."""
-        return [value for key, value in self.headers if key.lower() == name]
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHead:
-    """The head of a response, laid out like a request's."""
+@dataclass(frozen=True)
+class AnswerHead(_Fields):
+    """The head of a response."""
 
     version: str
     status: int
     reason: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-    length: int
-
-    def values(self, name: bytes) -> list[bytes]:
-        """All values of the header `name`, which is given in lower case."""
-        return [value for key, value in self.headers if key.lower() == name]
 
 
 def recognise(data: bytes) -> Answer:
@@ -120,8 +139,10 @@ def parse_head(data: bytes) -> Head | None:
     line = _STRICT_LINE.fullmatch(first)
     if line is None:
         raise ProtocolError("malformed request line; write METHOD target HTTP/1.1")
-    method, target, version = (part.decode("ascii") for part in line.groups())
-    head = Head(method, target, version, tuple(_parse_fields(fields)), end + 4)
+    method, target, version = (part.decode("utf-8", "surrogateescape") for part in line.groups())
+    head = Head(tuple(_parse_fields(fields)), end + 4, method, target, version)
+    _check_target(head)
+    _check_options(head)
     _check_host(head)
     _check_framing(head)
     return head
@@ -140,7 +161,7 @@ def parse_answer(data: bytes) -> AnswerHead | None:
     if line is None:
         raise ProtocolError("malformed status line; an answer begins with HTTP/1.1 and a status")
     version, status, reason = line[1].decode("ascii"), int(line[2]), line[3] or b""
-    head = AnswerHead(version, status, reason, tuple(_parse_fields(fields)), end + 4)
+    head = AnswerHead(tuple(_parse_fields(fields)), end + 4, version, status, reason)
     _check_framing(head)
     return head
 
@@ -150,7 +171,9 @@ def _head_end(data: bytes, start: int, what: str) -> int | None:
     end = data.find(b"\r\n\r\n", start, LIMIT)
     if end < 0:
         if len(data) >= LIMIT:
-            raise ProtocolError(f"the {what} head is longer than {LIMIT} bytes")
+            raise TooLongError(f"the {what} head is longer than {LIMIT} bytes")
+        if _HEAD_END.search(data, start):
+            raise ProtocolError(f"a line of the {what} head does not end with CR LF")
         return None
     return end
 
@@ -162,6 +185,21 @@ def _parse_fields(lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
         if field is None:
             raise ProtocolError(f"malformed header line {number}; write name: value")
         yield field[1], field[2].rstrip(b" \t")
+
+
+def _check_target(head: Head) -> None:
+    """No fragment, and `*` only where it means the server (section 3.2)."""
+    if "#" in head.target:
+        raise ProtocolError("a fragment in the request target; leave out # and what follows it")
+    if head.target == "*" and head.method != "OPTIONS":
+        raise ProtocolError("only OPTIONS asks for *; write a path")
+
+
+def _check_options(head: Head) -> None:
+    """The next server would drop what is named, and read the message otherwise. Answers name it by
+    mistake, and are framed anew."""
+    if named := head.options & BASIC_FIELDS:
+        raise ProtocolError(f"Connection names {min(named).decode()}, which is not for one hop")
 
 
 def _check_host(head: Head) -> None:
@@ -178,5 +216,7 @@ def _check_framing(head: Head | AnswerHead) -> None:
         raise ProtocolError("both Content-Length and Transfer-Encoding; write one of them")
     if len(lengths) > 1 or any(not _LENGTH.fullmatch(each) for each in lengths):
         raise ProtocolError("malformed Content-Length; write one decimal number")
+    if codings and head.version == "HTTP/1.0":
+        raise ProtocolError("HTTP/1.0 knows no Transfer-Encoding; write Content-Length")
     if codings and [coding.lower() for coding in codings] != [b"chunked"]:
         raise ProtocolError("only Transfer-Encoding: chunked is understood")

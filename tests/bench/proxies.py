@@ -172,13 +172,15 @@ def run(wanted: list[str], rounds: int, seconds: float) -> tuple[Results, dict[s
 
 
 def table(results: Results, memory: dict[str, float]) -> str:
-    """Medians by peer and cell, and how they stand to Squid's."""
+    """Medians by peer and cell, and the median of what each round's is to Squid's in that round."""
     columns = "proxy|cell|operations/s|MB/s|CPU µs per operation|CPU s/GB|P99 ms|errors"
     heads = [*columns.split("|"), f"× {BASE}", "MB held"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for (name, cell), samples in results.items():
         rate = statistics.median(each.rate for each in samples)
-        base = [each.rate for each in results.get((BASE, cell), [])]
+        base = results.get((BASE, cell), [])
+        both = zip(samples, base, strict=False)
+        ratios = [ours.rate / each.rate for ours, each in both if each.rate]
         cells = (
             name,
             cell,
@@ -188,7 +190,7 @@ def table(results: Results, memory: dict[str, float]) -> str:
             f"{statistics.median(each.cpu_per_gigabyte for each in samples):.2f}",
             f"{statistics.median(each.p99 for each in samples):,.1f}",
             f"{sum(each.errors for each in samples)}",
-            f"{rate / statistics.median(base):.2f}" if base and any(base) else "",
+            f"{statistics.median(ratios):.2f}" if ratios else "",
             f"{memory.get(name, 0):.0f}",
         )
         lines.append(f"| {' | '.join(cells)} |")

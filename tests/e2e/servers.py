@@ -213,10 +213,19 @@ def _serve_cgi(
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
+    server = _SayingGoodbye(("127.0.0.1", 0), Backend)
     server.socket = certificates.context().wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server, int(server.server_address[1])
+
+
+class _SayingGoodbye(http.server.ThreadingHTTPServer):
+    """Ends TLS with an alert, without which git takes an answer without a length for cut."""
+
+    def shutdown_request(self, request: Any) -> None:
+        with contextlib.suppress(OSError):
+            request.unwrap()
+        self.close_request(request)
 
 
 class RawServer:

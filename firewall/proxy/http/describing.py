@@ -75,12 +75,9 @@ def prepare(exchange: http.HTTPFlow, flow: Flow) -> None:
         request.authority = ""
     for name in FOR_THE_PROXY if flow.kind == "forward" else ():
         request.headers.pop(name, None)
-    options = {"close", "keep-alive", "te"}
-    if upgrade(request) == "websocket":
-        options.add("upgrade")
-    else:
+    if upgrade(request) != "websocket":
         _decline_upgrade(request)
-    _keep_options(request, options)
+    _drop_hop_fields(request)
 
 
 def switches_to_websocket(exchange: http.HTTPFlow) -> bool:
@@ -98,18 +95,19 @@ def _decline_upgrade(request: http.Request) -> None:
     """RFC 9110, 7.8: Upgrade is for the next hop, which may ignore it. h2c would go unread."""
     for name in NOT_SWITCHED:
         request.headers.pop(name, None)
-    if request.is_http2:
+
+
+def _drop_hop_fields(request: http.Request) -> None:
+    """RFC 9110, 7.6.1: what Connection names is for the next hop."""
+    tokens = [each.strip(" \t") for each in str(request.headers.get("connection", "")).split(",")]
+    wanted = {"close", "keep-alive"} | ({"upgrade"} & set(map(str.lower, request.headers)))
+    for name in {each.lower() for each in tokens if each} - {"upgrade"}:
+        request.headers.pop(name, None)
+    kept = [each for each in tokens if each.lower() in wanted and not request.is_http2]
+    if kept:
+        request.headers["connection"] = ", ".join(kept)
+    else:
         request.headers.pop("connection", None)
-
-
-def _keep_options(request: http.Request, options: set[str]) -> None:
-    """Nominate no field for removal (RFC 9110, 7.6.1): what stands before a server would take away
-    what the rules have set."""
-    if "connection" not in request.headers:
-        return
-    tokens = [each.strip() for each in str(request.headers["connection"]).split(",")]
-    kept = [each for each in tokens if each.lower() in options]
-    request.headers["connection"] = ", ".join(kept) or "keep-alive"
 
 
 def _require_plain(request: http.Request) -> None:

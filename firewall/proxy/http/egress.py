@@ -30,6 +30,7 @@ from firewall.proxy.http.describing import (
 )
 from firewall.proxy.http.flow import KEY, NOBODY, Exchange, Flow, exchange_of, flow_at_proxy
 from firewall.proxy.http.held import HeldRequests, waits
+from firewall.proxy.http.http1 import Misread
 from firewall.proxy.http.inject import inject
 from firewall.proxy.http.layers import Found, Http
 from firewall.proxy.http.refuse import answer, refusal, unreachable
@@ -154,7 +155,7 @@ class Egress:
                 vault = self.judge.vault
                 state = Exchange(known, describe(exchange, known, vault), vault)
             except MalformedError as error:
-                refuse(await self._judge_malformed(exchange.client_conn, str(error)))
+                refuse(await self._judge_malformed(Misread(exchange.client_conn, str(error))))
                 return
             exchange.metadata[KEY] = state
             if waits(self.judge, state):
@@ -211,18 +212,17 @@ class Egress:
             if found.findings and denied is None:
                 found.verdict = await self._road().ask(message, known)
 
-    async def egress_malformed(self, client: connection.Client) -> None:
-        """Record a head that was refused unread; mitmproxy has answered it with a 400."""
-        known = self._flow(client)
-        with self._guard("egress_malformed", _ignore, known):
+    async def egress_malformed(self, misread: Misread) -> None:
+        """Record a request that was refused unread; it has been answered with a 400."""
+        with self._guard("egress_malformed", _ignore, self._flow(misread.client)):
             judge.probe("http.egress_malformed")
-            await self._judge_malformed(client, "the head of a request cannot be read as one thing")
+            await self._judge_malformed(misread)
 
-    async def _judge_malformed(self, client: connection.Client, evidence: str) -> Verdict:
+    async def _judge_malformed(self, misread: Misread) -> Verdict:
         """Only likely to be meant: programs write odd heads by mistake as well."""
-        known = self._flow(client)
-        odd = Finding("protocol-mismatch", "http", evidence, "request head", "likely")
-        carrier = "tls stream" if client.tls else "tcp stream"
+        known = self._flow(misread.client)
+        odd = Finding("protocol-mismatch", "http", misread.why, misread.where, "likely")
+        carrier = "tls stream" if misread.client.tls else "tcp stream"
         message = Message(known.host, known.port, carrier, "sent", (odd,))
         return await self._road().ask(message, known)
 

@@ -12,11 +12,13 @@ from firewall.proxy.http.describing import reason_of
 from firewall.proxy.http.pages import malformed_page, unreachable_page
 
 BAD_REQUEST = 400
+HEAD_TOO_LONG = 431
+"""RFC 6585, 5."""
 
 
 def make_error_response(status_code: int, message: str = "") -> bytes:
     """A whole response: a refusal for what the client sent, trouble for all else."""
-    bad = status_code == BAD_REQUEST
+    bad = status_code in (BAD_REQUEST, HEAD_TOO_LONG)
     shown = malformed_page(reason_of(message)) if bad else unreachable_page(message, None, "")
     fields = {**shown.fields, "Connection": "close"}
     response = http.Response.make(status_code, shown.body, fields)

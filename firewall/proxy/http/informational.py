@@ -7,7 +7,6 @@ the server is dialled. So they are read and dropped, as mitmproxy does itself fo
 """
 
 from mitmproxy.proxy import commands, events, layer
-from mitmproxy.proxy.layers import http
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ResponseHeaders
 from mitmproxy.proxy.layers.http._http1 import Http1Client
@@ -19,10 +18,10 @@ class Http1ClientPastAdvice(Http1Client):
     """A connection to an HTTP/1 server that reads on until the answer proper."""
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
-        while (yield from self._read_head(event)):
+        while (yield from self.read_head(event)):
             event = events.DataReceived(self.conn, b"")
 
-    def _read_head(self, event: events.ConnectionEvent) -> layer.CommandGenerator[bool]:
+    def read_head(self, event: events.ConnectionEvent) -> layer.CommandGenerator[bool]:
         """Read one head; whether it was advice, so that another is to be read."""
         for command in super().read_headers(event):
             if _is_advice(command):
@@ -32,13 +31,12 @@ class Http1ClientPastAdvice(Http1Client):
         return False
 
 
-def install() -> None:
-    """Make mitmproxy read the answers of HTTP/1 servers so."""
-    http.Http1Client = Http1ClientPastAdvice  # type: ignore[attr-defined]
+def is_advice(status: int) -> bool:
+    """Whether an answer proper is still to come."""
+    return 100 <= status < 200 and status != SWITCHING_PROTOCOLS
 
 
 def _is_advice(command: commands.Command) -> bool:
     if not isinstance(command, ReceiveHttp) or not isinstance(command.event, ResponseHeaders):
         return False
-    status = command.event.response.status_code
-    return 100 <= status < 200 and status != SWITCHING_PROTOCOLS
+    return is_advice(command.event.response.status_code)

@@ -32,22 +32,21 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Connection
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
 
 from firewall.proxy.http.answers import Answers, Asked, EgressToolCallHook
 from firewall.proxy.http.errorpage import install as explain_errors
 from firewall.proxy.http.flow import UNJUDGED, Exchange, exchange_of
-from firewall.proxy.http.informational import install as drop_advice
+from firewall.proxy.http.http1 import Misread, StrictServer
+from firewall.proxy.http.http1 import install as read_strictly
 from firewall.proxy.http.refuse import refusal, unquoted, unreachable
-from firewall.proxy.http.trailers import install as drop_trailers
 from firewall.proxy.http.watching import HELD_BACK
 from firewall.proxy.http.websocket import WebSocketStream
 from firewall.requests import Direction, Finding, ToolCall
 from firewall.verdict import Verdict
 
-drop_advice()
-drop_trailers()
+read_strictly()
 explain_errors()
 
 HEAD_LIMIT = 256 << 10
@@ -80,9 +79,9 @@ class EgressFindingHook(commands.StartHook):  # type: ignore[no-untyped-call]
 
 @dataclass
 class EgressMalformedHook(commands.StartHook):  # type: ignore[no-untyped-call]
-    """Tells the addon of a head that mitmproxy refused before there was a request to judge."""
+    """Tells the addon of a request that nobody was asked about."""
 
-    client: Connection
+    misread: Misread
 
 
 class Watcher(Protocol):
@@ -121,11 +120,12 @@ class Http(HttpLayer):
     def _report_malformed(self) -> Commands:
         """Once; a head that was sent ahead is read only when the answer before it is complete."""
         found = self._protocol(self.context.client)
-        if self._reported or not isinstance(found, Http1Server):
+        if self._reported or not isinstance(found, StrictServer):
             return
-        if found.state == found.done and not found.request:
-            self._reported = True
-            yield EgressMalformedHook(self.context.client)
+        if found.misread is None and (found.state != found.done or found.request):
+            return
+        self._reported = True
+        yield EgressMalformedHook(found.misread or Misread(self.context.client))
 
     def waiting(self, connection: Connection) -> int:
         """Bytes that wait for an HTTP/2 peer to grant a larger window (RFC 9113, 5.2)."""

@@ -5,6 +5,7 @@ judged. Neither side is read faster than the other takes it.
 """
 
 import contextlib
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -155,6 +156,9 @@ class Exchange:
             assert self._upstream is not None
             try:
                 data = self._upstream.stream.read()
+            except ssl.SSLEOFError:
+                self._ended(proven=False)
+                return
             except OSError as error:
                 self._lost(f"the server's connection failed: {error.strerror or error}")
                 return
@@ -172,7 +176,7 @@ class Exchange:
                 out, findings = self._received.take(data)
                 self._pass_on("received", out, findings)
         except ProtocolError as error:
-            self._lost(f"the server's answer cannot be read: {error}", again=False)
+            self._lost(f"the answer of the server cannot be read: {error}", again=False)
 
     def _read_head(self, data: bytes) -> None:
         self._answer += data
@@ -195,19 +199,21 @@ class Exchange:
 
     def _answered(self, answer: AnswerHead, rest: bytes) -> None:
         body = messages.answer_body(self.head.method, answer)
+        self._closes = self._closes or isinstance(body, Open)
         received = Half("received", answer, body, self._vault)
         out, findings = received.take(rest)
         self._received = received
-        self._keeps = not messages.wants_close(answer) and not isinstance(body, Open)
-        before = messages.answer_bytes(answer, body, close=self._closes)
+        self._keeps = not messages.wants_close(answer)
+        before = messages.answer_bytes(answer, close=self._closes)
         told = (
             *inspect_response(answer.headers),
             *self._vault.answer(answer.reason, answer.headers),
         )
         self._pass_on("received", before + out, (*told, *findings))
 
-    def _ended(self) -> None:
-        """The server has closed: the end of an answer without a length, or a cut."""
+    def _ended(self, *, proven: bool = True) -> None:
+        """The server has closed: the end of an answer without a length, or a cut. What its TLS
+        leaves open the client is to learn as well."""
         received = self._received
         if received is None:
             self._lost("the server closed the connection without an answer")
@@ -217,6 +223,7 @@ class Exchange:
         except ProtocolError:
             self._host.abort()
             return
+        self._host.client.farewell = proven
         self._pass_on("received", out, ())
 
     def _lost(self, why: str, *, again: bool = True) -> None:
@@ -226,7 +233,7 @@ class Exchange:
         upstream.stream.abort()
         if self._received is not None:
             self._host.abort()
-        elif again and upstream.used and self._again and not self._answer:
+        elif again and upstream.used and self._again and not (self._answer or self._advice):
             self._host.reach(self._reached, fresh=True)
         else:
             self._host.unreachable(why)
@@ -282,7 +289,7 @@ class Exchange:
                 target.send(data)
         except OSError:
             if direction == "sent":
-                self._lost("the server closed the connection")
+                self._unsent()
             else:
                 self._host.abort()
             return
@@ -290,6 +297,13 @@ class Exchange:
             source.pause()
         if direction == "received":
             self._perhaps_complete()
+
+    def _unsent(self) -> None:
+        """The server takes no more; it may have answered before (RFC 9112, 9.6)."""
+        if "received" not in self._held:
+            self._arrived()
+        if self._upstream is not None and not self.over:
+            self._lost("the server closed the connection")
 
     def _perhaps_complete(self) -> None:
         assert self._received is not None

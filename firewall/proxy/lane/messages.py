@@ -4,10 +4,11 @@ What it takes is one thing by any parser's reading. All else goes to depth, whic
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from firewall.protocols import ProtocolError
-from firewall.protocols.http1 import AnswerHead, Head
+from firewall.protocols.http1 import BASIC_FIELDS, AnswerHead, Head
 from firewall.protocols.http1body import Body, Chunked, Counted, Open
 from firewall.proxy.handover import Handover
 from firewall.proxy.http import asking
@@ -18,6 +19,7 @@ from firewall.vault import Vault
 
 type Fields = Sequence[tuple[bytes, bytes]]
 
+NO_CONTENT = 204
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -27,8 +29,9 @@ DISCARD_LIMIT = 16 << 20
 _HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"expect"})
 """Request fields for the next hop alone (RFC 9110, 7.6.1 and 10.1.1)."""
 _ANSWER_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
-_OPTIONS = frozenset({b"close", b"keep-alive", b"te"})
-"""Connection options that nominate no field which is passed on."""
+_NONE: frozenset[bytes] = frozenset()
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+"""RFC 9110, 8.6, and RFC 9112, 6.1: a 204 has neither, whatever its server says."""
 _REASONS = {400: "Bad Request", 403: "Forbidden", 429: "Too Many Requests", 502: "Bad Gateway"}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2."""
@@ -43,12 +46,12 @@ def fits(head: Head) -> bool:
     if head.method == "CONNECT" or head.values(b"upgrade"):
         return False
     expected = [each.lower() for each in head.values(b"expect")]
-    return expected in ([], [b"100-continue"]) and _options(head) <= _OPTIONS
+    return expected in ([], [b"100-continue"])
 
 
 def wants_close(head: Head | AnswerHead) -> bool:
     """Whether the connection ends with this message (RFC 9112, 9.6)."""
-    return head.version != "HTTP/1.1" or b"close" in _options(head)
+    return head.version != "HTTP/1.1" or b"close" in head.options
 
 
 def described(head: Head, scheme: Literal["http", "https"]) -> asking.Head:
@@ -88,17 +91,17 @@ def repeatable(head: Head) -> bool:
 
 def request_bytes(head: Head) -> bytes:
     """An allowed request's head as it is sent on."""
-    return _head(f"{head.method} {head.target} HTTP/1.1", _without(head.headers, _HOP))
+    first = f"{head.method} {head.target} HTTP/1.1".encode("utf-8", "surrogateescape")
+    return _head(first, _without(head.headers, _HOP | head.options))
 
 
-def answer_bytes(answer: AnswerHead, body: Body, *, close: bool) -> bytes:
-    """A response's head as it is sent on: framed so that its end can be told."""
-    fields = _without(answer.headers, _ANSWER_HOP)
-    if isinstance(body, Open):
-        fields.append((b"Transfer-Encoding", b"chunked"))
+def answer_bytes(answer: AnswerHead, *, close: bool) -> bytes:
+    """A response's head as it is sent on."""
+    hop = _ANSWER_HOP | (answer.options - BASIC_FIELDS)
+    fields = _without(answer.headers, hop | (_FRAMING if answer.status == NO_CONTENT else _NONE))
     if close:
         fields.append((b"Connection", b"close"))
-    return _head(f"HTTP/1.1 {answer.status} {answer.reason.decode('latin-1')}", fields)
+    return _head(b"HTTP/1.1 %d %b" % (answer.status, answer.reason), fields)
 
 
 def page_bytes(page: Page, *, bare: bool, close: bool) -> bytes:
@@ -107,7 +110,8 @@ def page_bytes(page: Page, *, bare: bool, close: bool) -> bytes:
     fields = [*page.fields.items(), ("Content-Length", str(len(body)))]
     fields += [("Connection", "close")] if close else []
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    return _head(f"HTTP/1.1 {page.status} {_REASONS[page.status]}", encoded) + body
+    first = f"HTTP/1.1 {page.status} {_REASONS[page.status]}"
+    return _head(first.encode(), encoded) + body
 
 
 def request_body(head: Head) -> Body:
@@ -136,7 +140,7 @@ class Half:
         self.body = body
         self._direction: Direction = direction
         self._head = head
-        self._chunked = not isinstance(body, Counted)
+        self._chunked = isinstance(body, Chunked)
         self._watch: BodyWatch | None = None
         self._vault = vault
         self._held_back = b""
@@ -194,15 +198,10 @@ class Rest:
         return self._body.rest if self._body.finished else None
 
 
-def _options(head: Head | AnswerHead) -> set[bytes]:
-    values = head.values(b"connection")
-    return {each.strip().lower() for each in b",".join(values).split(b",")} - {b""}
-
-
-def _without(fields: Fields, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+def _without(fields: Fields, names: AbstractSet[bytes]) -> list[tuple[bytes, bytes]]:
     return [field for field in fields if field[0].lower() not in names]
 
 
-def _head(first: str, fields: Fields) -> bytes:
+def _head(first: bytes, fields: Fields) -> bytes:
     lines = [b"%b: %b\r\n" % field for field in fields]
-    return b"%b\r\n%b\r\n" % (first.encode("latin-1"), b"".join(lines))
+    return b"%b\r\n%b\r\n" % (first, b"".join(lines))

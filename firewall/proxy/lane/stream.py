@@ -37,6 +37,9 @@ class Stream:
         self._out = b""
         self.sent = 0
         """Bytes that the kernel has taken."""
+        self.farewell = True
+        """Whether TLS is closed with an alert: all has been said (RFC 8446, 6.1)."""
+        self._fault: OSError | None = None
         self._paused = False
         self._closing = False
         self._ending = False
@@ -74,6 +77,8 @@ class Stream:
             server_side=name is None,
             server_hostname=name,
             do_handshake_on_connect=False,
+            # Without an alert an answer without a length may be cut (RFC 9112, 9.8).
+            suppress_ragged_eofs=name is None,
             session=session,
         )
         self._loop.watch(self._socket.fileno(), READ, self._ready)
@@ -87,7 +92,10 @@ class Stream:
         return self._socket.session if isinstance(self._socket, ssl.SSLSocket) else None
 
     def read(self) -> bytes | None:
-        """What has come; b"" at the end, None where nothing has. Raises OSError."""
+        """What has come; b"" at the end, None where nothing has. Raises OSError; SSLEOFError for
+        a server's end without an alert."""
+        if self._fault is not None:
+            raise self._fault
         pieces: list[bytes] = []
         try:
             for _ in range(TURN):
@@ -97,6 +105,10 @@ class Stream:
                     break
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return b"".join(pieces) if pieces else None
+        except OSError as fault:
+            if not pieces:
+                raise
+            self._fault = fault
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def quiet(self) -> bool:
@@ -139,7 +151,7 @@ class Stream:
         if not self.open:
             return
         self._loop.forget(self._socket.fileno())
-        if isinstance(self._socket, ssl.SSLSocket) and self._shaking is None:
+        if isinstance(self._socket, ssl.SSLSocket) and self._shaking is None and self.farewell:
             with contextlib.suppress(OSError, ValueError):
                 self._socket.unwrap()
         self._socket.close()
@@ -174,8 +186,12 @@ class Stream:
         try:
             self._flush()
         except OSError:
-            self.abort()
-            self.drained()
+            self._out = b""
+            if not self._paused:
+                self.readable()  # what was said before is still to be read
+            if self.open:
+                self.abort()
+                self.drained()
             return
         if self._out:
             return

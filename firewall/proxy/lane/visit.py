@@ -269,7 +269,9 @@ class Visit:
         if not body.finished and not exchange.wants_more:
             self._buffer = Rest(body).drop(self._buffer) or b""
         head = exchange.head
-        close = self._parting or messages.wants_close(head) or not body.finished
+        # A client that has asked may leave the body out now, or send it (RFC 9110, 10.1.1).
+        asks = messages.expects_continue(head)
+        close = self._parting or messages.wants_close(head) or not body.finished or asks
         accept = b",".join(head.values(b"accept")).decode("latin-1")
         page = make(exchange.asked, accept)
         try:

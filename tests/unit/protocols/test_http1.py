@@ -18,6 +18,14 @@ def test_parses_a_head() -> None:
     assert GET[head.length :] == b"body"
 
 
+@pytest.mark.parametrize("target", ["/ü", "/\udcff", "https://ü.test/"])
+def test_a_target_need_not_be_ascii(target: str) -> None:
+    raw = target.encode("utf-8", "surrogateescape")
+    head = parse_head(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % raw)
+    assert head is not None
+    assert head.target == target
+
+
 def test_waits_for_the_end() -> None:
     end = GET.index(b"body")
     assert all(parse_head(GET[:size]) is None for size in range(end))
@@ -27,7 +35,14 @@ MALFORMED = {
     "no version": (b"GET /\r\n\r\n", "request line"),
     "two blanks": (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "request line"),
     "version": (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", "request line"),
-    "target in UTF-8": ("GET /ü HTTP/1.1\r\nHost: a\r\n\r\n".encode(), "request line"),
+    "fragment": (b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", "fragment"),
+    "asterisk": (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", "only OPTIONS"),
+    "bare line feeds": (b"GET / HTTP/1.1\nHost: a\n\n", "CR LF"),
+    "a length that is for one hop": (
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Content-Length\r\n\r\n",
+        "Connection names content-length",
+    ),
+    "leading zero": (b"GET / HTTP/1.0\r\nContent-Length: 01\r\n\r\n", "Content-Length"),
     "bare line feed": (b"GET / HTTP/1.1\nHost: a\r\n\r\n", "request line"),
     "folded": (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", "header line 2"),
     "blank before colon": (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", "header line 1"),
@@ -42,7 +57,14 @@ MALFORMED = {
         b"GET / HTTP/1.0\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "one of them",
     ),
-    "coding": (b"GET / HTTP/1.0\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "only Transfer"),
+    "coding": (
+        b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "only Transfer",
+    ),
+    "coding in HTTP/1.0": (
+        b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.0 knows no",
+    ),
     "too long": (b"GET / HTTP/1.0\r\nA: " + b"b" * LIMIT, "longer than"),
 }
 

@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 
+from firewall.protocols.http1 import LIMIT
 from firewall.proxy.http import serve
 from firewall.requests import Request
 from firewall.verdict import Verdict
@@ -145,9 +146,6 @@ def test_a_finding_that_is_allowed_passes() -> None:
 # Framing that two parsers may read differently
 
 
-CLOSE = "Connection: close"
-
-
 def post(*headers: str) -> bytes:
     lines = ["POST / HTTP/1.1", f"Host: {HOST}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
@@ -156,18 +154,19 @@ def post(*headers: str) -> bytes:
 @pytest.mark.parametrize(
     ("request_bytes", "why"),
     [
-        (post("Content-Length: 5", "Transfer-Encoding: chunked"), "both transfer-encoding and"),
-        (post("Transfer-Encoding: xchunked"), "unknown transfer-encoding header"),
-        (post("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), "transfer-encoding"),
-        (post("Content-Length: 1", "Content-Length: 2"), "content-length"),
-        (post("Content-Length: +1"), "invalid content-length header: b'+1'"),
-        (
-            get("/", CLOSE, "X: a\rTransfer-Encoding: chunked"),
-            "contains a line break or a zero byte",
-        ),
-        (get("/", CLOSE, "X: a", " folded"), "the header X contains a line break"),
-        (get("/", "Bad Name: a"), "invalid header name"),
-        (get("/", CLOSE, "X: a\0b"), "a line break or a zero byte"),
+        (post("Content-Length: 5", "Transfer-Encoding: chunked"), "write one of them"),
+        (post("Transfer-Encoding: xchunked"), "only Transfer-Encoding: chunked"),
+        (post("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), "only Transfer-Enc"),
+        (post("Content-Length: 1", "Content-Length: 2"), "write one decimal number"),
+        (post("Content-Length: +1"), "write one decimal number"),
+        (get("/", "X: a\rTransfer-Encoding: chunked"), "malformed header line 2"),
+        (get("/", "X: a", " folded"), "malformed header line 3"),
+        (get("/", "Bad Name: a"), "malformed header line 2"),
+        (get("/", "X: a\0b"), "malformed header line 2"),
+        (get("/", "Connection: close, host"), "Connection names host"),
+        (get("/").replace(b"\r", b""), "does not end with CR LF"),
+        (get("/").replace(b"1.1", b"1.2"), "malformed request line"),
+        (get("/", "X: " + "a" * LIMIT), "longer than"),
         (
             b"CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n",
             "CONNECT inside a connection that has its destination",
@@ -182,7 +181,8 @@ def test_ambiguous_requests_are_refused_by_a_guard(
         with stage.tls(stage.door(server.port)) as client:
             client.sendall(request_bytes)
             answer = read_all(client)
-        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 403 "))
+        status = b"431" if b"longer than" in answer else b"400"
+        assert answer.startswith(b"HTTP/1.1 " + status)
         assert b"Blocked by the firewall" in answer
         assert b"validate_inbound_headers" not in answer
         assert server.connections == 0
@@ -200,7 +200,7 @@ def test_an_ambiguous_request_is_refused_though_nothing_is_blocked() -> None:
         server = stage.upstream(swallow)
         with stage.tls(stage.door(server.port)) as client:
             client.sendall(get("/", "X: a", " folded"))
-            assert client.recv(65536).startswith(b"HTTP/1.1 403 ")
+            assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
         assert server.connections == 0
 
 

@@ -4,6 +4,7 @@ The agent knows each by a placeholder, which is made once and is worth nothing. 
 the processes that judge: no record, error or log shows one, as the judge's redactor knows them all.
 """
 
+import json
 import os
 import secrets as random
 import shlex
@@ -154,7 +155,11 @@ class Vault:
     def dump(self) -> dict[str, Any]:
         """The whole vault as what JSON can hold, for a process of ours alone."""
         held = [asdict(each) for each in self._held.values()]
-        return {"held": held, "watched": asdict(self._watched), "marked": asdict(self._marked)}
+        watched, marked = asdict(self._watched), asdict(self._marked)
+        dumped: dict[str, Any] = json.loads(
+            json.dumps({"held": held, "watched": watched, "marked": marked})
+        )
+        return dumped
 
     @classmethod
     def parse(cls, dumped: Mapping[str, Any]) -> "Vault":
@@ -162,11 +167,13 @@ class Vault:
         if not dumped:
             return cls()
         held = (Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped["held"])
-        watched = {**dumped["watched"]}
+        watched, marked = dumped["watched"], dumped["marked"]
         homes = {name: tuple(each) for name, each in watched["homes"].items()}
-        formats = tuple(watched["formats"])
+        stamps = tuple((each[0], each[1], each[2], each[3]) for each in marked["stamps"])
         return cls(
-            held, Watched(tuple(watched["files"]), formats, homes), Marked(**dumped["marked"])
+            held,
+            Watched(tuple(watched["files"]), tuple(watched["formats"]), homes),
+            Marked(marked["texts"], marked["first"], stamps, tuple(marked["troubles"])),
         )
 
     # What is looked for

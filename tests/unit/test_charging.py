@@ -144,9 +144,13 @@ def test_bytes_are_counted_before_they_move(court: Court) -> None:
     meter.spend("sent", 401, told.append)
     denied = told[1]
     assert (denied.rule, denied.wait) == ("limits.web", 3620)
-    assert "600 of 1,000 bytes sent" in denied.reason
+    assert (
+        "600 of 1,000 bytes sent, and this is 401; there is room again in 61 min" in denied.reason
+    )
     assert court.memory.records[-1]["flow"]["limit"]["measure"] == "sent"
     assert meter.left("sent") == 400, "what was refused is not counted"
+    meter.spend("sent", 1001, told.append)
+    assert (told[2].wait, told[2].remedy[:18]) == (0, "send less at once,"), "a 403, and no 429"
     assert asyncio.run(meter.spent("sent", 400)) is None
     assert asyncio.run(meter.spent("sent", 1)).rule == "limits.web"
 

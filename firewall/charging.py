@@ -129,8 +129,14 @@ class Meter:
         return await future
 
     def _verdict(self, told: Excess | Exception | None) -> Verdict | None:
+        try:
+            return self._unless(told)
+        except Exception as error:
+            return self._failed(error)
+
+    def _unless(self, told: Excess | Exception | None) -> Verdict | None:
         if isinstance(told, Exception):
-            return self._failed(told)
+            raise told
         if told is None or (self._told and not self._enforced):
             return None
         self._told = True

@@ -42,7 +42,7 @@ _AUTHORIZATION = ("header authorization",)
 type Check = Callable[[bytes], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Format:
     """One form. `name` is what policies call it (several forms of one owner share it), `what` what
     people call it. `homes` are the hosts (`*.` for all below) where it may stand in `places` of a

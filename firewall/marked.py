@@ -32,7 +32,7 @@ _SHORTEST_NAMED = 8
 _SHORTEST = 16
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----\s(.*?)-----END", re.DOTALL)
 _BODY = re.compile(r"[A-Za-z0-9+/=]{32,}")
-_HOST = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[0-9]+)?")
+_HOST = re.compile(r"(?:[\w.+-]+@)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z]+(?:[ _.-][A-Za-z]+)*|[0-9.:-]+")
 
 type Stamp = tuple[str, int, int, int]
@@ -146,7 +146,7 @@ def _kept(where: str, name: str, value: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_public(value: str, name: str) -> bool:
-    """Whether it is a host, a path, plain words or a number, which honest requests may hold."""
+    """Whether it is a host, an address of mail, a path, words or a number, as in any request."""
     if value.startswith(("/", "~", "./", "$")) or _HOST.fullmatch(value):
         return True
     return bool(_WORD.fullmatch(value)) and not _SECRET.search(name)

@@ -78,6 +78,10 @@ class Quota(Protocol):
         """The largest amount that may be charged for all of these at this moment."""
         ...
 
+    def states(self, limits: Iterable[Limit]) -> "tuple[State, ...]":
+        """What is left of each of these limits."""
+        ...
+
 
 class State(NamedTuple):
     """A limit at one moment: what is left of it for whom the least is left."""

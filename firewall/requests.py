@@ -152,7 +152,8 @@ class HttpRequest:
     handshake named: all must agree, and so must `authority_port`, the port that the request names,
     if it names one. `path` includes the query. `upgrade` is the protocol that the
     request wants to switch to ("websocket"), lower case. `carries` are the placeholders in it,
-    `calls` is what its body asks, where a rule needed it to be read.
+    `calls` is what its body asks, where a rule needed it to be read, `copies` where a store like S3
+    is to copy from, as its header says it.
     """
 
     method: str
@@ -168,6 +169,7 @@ class HttpRequest:
     authority_port: int | None = None
     carries: tuple[Carried, ...] = ()
     calls: Calls | None = None
+    copies: str = ""
 
 
 @dataclass(frozen=True, slots=True)

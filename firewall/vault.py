@@ -4,11 +4,12 @@ The agent knows each by a placeholder, which is made once and is worth nothing. 
 the processes that judge: no record, error or log shows one, as the judge's redactor knows them all.
 """
 
+import json
 import os
 import secrets as random
 import shlex
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ from firewall.policy import Policy
 from firewall.policy.errors import PolicyError, Problem
 from firewall.protocols.leaks import finder
 from firewall.protocols.needles import SHORTEST, Needles
+from firewall.protocols.packed import Packed
 from firewall.redaction import Terms
 from firewall.requests import (
     Carried,
@@ -153,17 +155,25 @@ class Vault:
     def dump(self) -> dict[str, Any]:
         """The whole vault as what JSON can hold, for a process of ours alone."""
         held = [asdict(each) for each in self._held.values()]
-        return {"held": held, "watched": asdict(self._watched), "marked": asdict(self._marked)}
+        watched, marked = asdict(self._watched), asdict(self._marked)
+        dumped: dict[str, Any] = json.loads(
+            json.dumps({"held": held, "watched": watched, "marked": marked})
+        )
+        return dumped
 
     @classmethod
     def parse(cls, dumped: Mapping[str, Any]) -> "Vault":
-        """What `dump` made."""
+        """What `dump` made; of nothing, a vault that holds nothing."""
+        if not dumped:
+            return cls()
         held = (Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped["held"])
-        watched = {**dumped["watched"]}
+        watched, marked = dumped["watched"], dumped["marked"]
         homes = {name: tuple(each) for name, each in watched["homes"].items()}
-        formats = tuple(watched["formats"])
+        stamps = tuple((each[0], each[1], each[2], each[3]) for each in marked["stamps"])
         return cls(
-            held, Watched(tuple(watched["files"]), formats, homes), Marked(**dumped["marked"])
+            held,
+            Watched(tuple(watched["files"]), tuple(watched["formats"]), homes),
+            Marked(marked["texts"], marked["first"], stamps, tuple(marked["troubles"])),
         )
 
     # What is looked for
@@ -240,9 +250,19 @@ class Vault:
         what is received no value that the firewall holds."""
         return Lookout(self._watches(carrier, direction))
 
-    def _watches(self, carrier: str, direction: Direction) -> Iterator[Watcher]:
-        seekers = self._seekers if direction == "sent" else (self._values,)
-        return (each.stream(f"{carrier}, {direction}") for each in seekers if each)
+    def _watches(self, carrier: str, direction: Direction) -> list[Watcher]:
+        """Of what is received files of gzip are not unpacked: a server that tells secrets does so
+        by an echo."""
+        where = f"{carrier}, {direction}"
+        if direction == "received":
+            return [self._values.stream(where)] if self._values else []
+        seekers = self._seekers
+
+        def unpacked() -> Callable[[bytes], tuple[Finding, ...]]:
+            return Lookout(each.stream(f"{where}, in gzip") for each in seekers).feed
+
+        own = [each.stream(where) for each in seekers]
+        return [*own, Packed(unpacked)] if seekers else []
 
     def _in_text(self, request: Request) -> Sequence[Finding]:
         match request:

@@ -39,10 +39,20 @@ def readable_body(content_type: str) -> bool:
     )
 
 
+def begins_with_json(body: bytes) -> bool:
+    """Whether a body that is said to be coded is JSON as it stands: many servers ignore what a
+    request says of its coding, and some read no further than the first value."""
+    text = body.decode(errors="replace").lstrip()
+    try:
+        return isinstance(json.JSONDecoder(strict=False).raw_decode(text)[0], dict | list)
+    except _DEPTH_ERRORS as error:
+        return isinstance(error, RecursionError)
+
+
 def read_body(path: str, content_type: str, body: bytes | None) -> Calls:
     """What the body of a POST asks. `body` is decoded; None where it was too long or cannot be."""
     if body is None:
-        return Calls(unread="it is too long, or its content coding is not known")
+        return Calls(unread="it is too long, or its content coding is not known or not needed")
     if not readable_body(content_type):
         return Calls(unread=f"it is {content_type[:80] or 'of no type'}, and not application/json")
     try:

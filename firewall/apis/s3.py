@@ -2,7 +2,7 @@
 Guide, "Virtual hosting of general purpose buckets")."""
 
 from collections.abc import Sequence
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from firewall.requests import Act
 
@@ -31,3 +31,9 @@ def deletes_several(method: str, query: str) -> bool:
     """Whether a request is a DeleteObjects, whose keys stand in its body."""
     pairs = parse_qsl(query, keep_blank_values=True)
     return method == "POST" and any(name == "delete" for name, _ in pairs)
+
+
+def copied_from(source: str) -> Act:
+    """The read that a copy is besides; of no subject where its source is not told as BUCKET/KEY."""
+    bucket, _, key = unquote(source.partition("?")[0]).removeprefix("/").partition("/")
+    return Act("read", f"{bucket}/{key}" if bucket and key and ":" not in bucket else "")

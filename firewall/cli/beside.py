@@ -17,7 +17,7 @@ from firewall.places import authority_directory
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.holding import parse_labels
 from firewall.sandbox import Authority, SandboxError
-from firewall.sidecar.sockets import Finder, opened, proxies
+from firewall.sidecar.sockets import Finder, must_be_guarded, opened, proxies
 
 _RESOLV = Path("/etc/resolv.conf")
 
@@ -80,6 +80,7 @@ def _serve(plan: Plan, told: Beside, *, live: bool) -> None:
         Trusted(Authority.ensure(plan.authority).pem, told.trust).prepare()
     with ExitStack() as stack:
         redirected = stack.enter_context(opened())
+        must_be_guarded()
         listeners = proxies(stack, told.port)
         finder = Finder.of_host(plan.name)
         house = stack.enter_context(open_house(plan, finder, say, live=live))

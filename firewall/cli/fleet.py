@@ -18,6 +18,7 @@ from firewall.cli.remote import (
     Metrics,
     Once,
     host_name,
+    nats_server,
     serve_collector,
     stopping,
 )
@@ -31,8 +32,13 @@ app = typer.Typer(no_args_is_help=True, help="One policy for many machines, over
 
 REFUSED = 1
 TROUBLED = 1
+CHAIN_LENGTH = 64
+"""Characters of a chain's name."""
 
-To = Annotated[str, typer.Option(help="The server: nats:// or nats+tls://HOST:PORT, ...")]
+To = Annotated[
+    str,
+    typer.Option(help="The server: nats:// or nats+tls://HOST:PORT, ...", callback=nats_server),
+]
 Group = Annotated[str, typer.Option(help="The group of machines, as the bundle's audience.")]
 KeyOption = Annotated[
     str,
@@ -49,6 +55,9 @@ def publish(
     group: Group,
     key: KeyOption,
     *,
+    instead_of: Annotated[
+        str, typer.Option(help="The name of another policy that it may replace.")
+    ] = "",
     ca: Ca = None,
     certificate: Certificate = None,
     credentials: Credentials = None,
@@ -68,7 +77,7 @@ def publish(
         trust = _trust(key, group)
         offer = checked(bundle, trust)
         settings = Settings("", False, ca, certificate, credentials)
-        new = asyncio.run(published(to, settings, offer, trust))
+        new = asyncio.run(published(to, settings, offer, trust, instead_of))
     except PolicyError as error:
         tell(error)
         raise typer.Exit(REFUSED) from None
@@ -125,7 +134,7 @@ def follow(
         file = BundleFile(into, _trust(key, group))
         _must_be_a_folder(file.path.parent)
         reporter = Reporter(settings.source, group, directory, authority_directory())
-        records = AuditLog(directory, f"fleet-{group}")
+        records = AuditLog(directory, f"fleet-{group}"[:CHAIN_LENGTH])
         gates = partial(in_force, file.path, control_directory(), socket)
         follower = Follower(to, settings, group, file, gates, reporter.write, records.append)
         serve_collector(metrics, FleetMetrics(group, lambda: follower.state))
@@ -172,6 +181,7 @@ def status(
     from firewall.cli.fleetstatus import members, table
     from firewall.fleet.census import census
     from firewall.fleet.overview import Asked
+    from firewall.fleet.records import of_folder
     from firewall.policy import PolicyError
     from firewall.policy.bundle import KEY_VARIABLE, Trust
 
@@ -180,7 +190,8 @@ def status(
         pinned = pinned_keys(keys) if keys else None
         trust = Trust.required({KEY_VARIABLE: key})
         asked = Asked(datetime.now(UTC), trust, pinned, timedelta(seconds=silence))
-        offers, nodes = asyncio.run(census(to, settings, asked, ingested))
+        tells = of_folder(ingested, asked.now) if ingested else None
+        offers, nodes = asyncio.run(census(to, settings, asked, tells))
     except NotTakenError as error:
         typer.echo(f"firewall: {error}", err=True)
         raise typer.Exit(UNREACHED) from None

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from firewall.cli.logs import Log, log_directory, readable
-from firewall.cli.policies import labels_of, problem
+from firewall.cli.policies import labels_of
 from firewall.cli.replay import AsJson
 
 
@@ -50,6 +50,10 @@ def learn(
             "--unread", help="Let TLS of which no request could be read pass unread (pinned keys)."
         ),
     ] = False,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Learn what leads to addresses that are not public, too."),
+    ] = False,
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,21 +65,17 @@ def learn(
 ) -> None:
     """Print the smallest policy that allows what passed though no rule names it."""
     from firewall.audit import describe, read
-    from firewall.cli.lines import printable
     from firewall.policy.learning import generalise, written
     from firewall.policy.learning import learn as learned
 
     directory, labels = log_directory(log), labels_of(label or ())
     with readable(directory):
-        found = learned(read(directory), denied=denied, unread=unread)
+        found = learned(read(directory), denied=denied, unread=unread, private=private)
     if only:
         found = found.only(each.value for each in only)
     found = generalise(found, [each.value for each in wider or ()])
-    skipped = [{"why": why, **describe(each)} for why, each in sorted(found.skipped.items())]
     if as_json:
+        skipped = [{"why": why, **describe(each)} for why, each in sorted(found.skipped.items())]
         typer.echo(json.dumps({"policy": written(found, labels), "skipped": skipped}))
         return
     typer.echo(written(found, labels), nl=False)
-    for each in skipped:
-        why = printable(each["why"], limit=400)
-        problem(f"not learned: {each['count']} (such as {each['example']}): {why}")

@@ -100,9 +100,12 @@ def make_plan(
 
 
 def upstream_bundle() -> str:
-    """The authorities trusted towards servers: the user's own choice, or the system's."""
+    """The authorities trusted towards servers: the user's own choice, or the system's.
+
+    Raises ValueError where there are none.
+    """
     if named := os.environ.get("SSL_CERT_FILE"):
-        return str(Path(named).absolute())
+        return _with_certificates(Path(named).absolute())
     found = bundles_found()
     if not found:
         raise ValueError(
@@ -110,6 +113,19 @@ def upstream_bundle() -> str:
             "in SSL_CERT_FILE"
         )
     return found[0]
+
+
+def _with_certificates(path: Path) -> str:
+    try:
+        why = "" if b"-----BEGIN " in path.read_bytes() else "it holds no certificate"
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
+        raise ValueError(
+            f"SSL_CERT_FILE names {path}, by which no server could be trusted: {why}; name a PEM"
+            " file of certificate authorities, or unset it for the system's"
+        )
+    return str(path)
 
 
 def known_hosts() -> str:

@@ -107,6 +107,9 @@ def _verdict(explanation: "Explanation") -> None:
         f"  rule    {verdict.rule} ({escape(verdict.source)})",
         f"  reason  {escape(verdict.reason)}",
     ]
+    for limit in verdict.obligations.limits:
+        whole = "" if limit.rule else ", of the whole network"
+        rows.append(f"  limit   {limit}{whole} ({escape(limit.source)})")
     if verdict.owner:
         rows.append(f"  owner   {escape(verdict.owner)}")
     if verdict.remedy:

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 UNREACHED = 3
 """What a command ends with whose server cannot be reached."""
 
+
+def nats_server(url: str) -> str:
+    """Check an option that names servers, before they are tried for ever."""
+    if not re.match(r"nats(\+tls)?://[^/,]", url):
+        raise typer.BadParameter(f"{url}: write nats:// or nats+tls://HOST:PORT, ...")
+    return url
+
+
 Ca = Annotated[Path | None, typer.Option(help="Authorities to trust (default: the system's).")]
 Certificate = Annotated[
     Path | None, typer.Option(help="Our own certificate and key, in one PEM file.")

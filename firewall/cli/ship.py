@@ -16,6 +16,7 @@ from firewall.cli.remote import (
     Metrics,
     Once,
     host_name,
+    nats_server,
     serve_collector,
     stopping,
 )
@@ -88,7 +89,12 @@ def ship(
 
 def ingest(
     stream: Annotated[
-        str, typer.Option("--from", help="The stream's server: nats:// or nats+tls://HOST:PORT.")
+        str,
+        typer.Option(
+            "--from",
+            help="The stream's server: nats:// or nats+tls://HOST:PORT.",
+            callback=nats_server,
+        ),
     ],
     into: Annotated[Path, typer.Option(help="The folder that gets a log for each firewall.")],
     *,

@@ -20,7 +20,9 @@ app = typer.Typer(no_args_is_help=True, help="Guard an agent from beside it, in 
 
 FAILED = 1
 
-UidOption = Annotated[int, typer.Option("--uid", help="The gate's own user, by number.")]
+UidOption = Annotated[
+    int, typer.Option("--uid", min=0, max=2**32 - 2, help="The gate's own user, by number.")
+]
 
 
 @app.command()
@@ -28,7 +30,9 @@ def init(
     uid: UidOption = UID,
     inbound: Annotated[
         list[int] | None,
-        typer.Option(help="A TCP port of the gate that the outside may reach, as for probes."),
+        typer.Option(
+            min=1, max=65535, help="A TCP port of the gate that the outside may reach, for probes."
+        ),
     ] = None,
     *,
     explicit: Annotated[
@@ -64,7 +68,9 @@ def check(
 def serve(
     policy: PolicyOption,
     uid: UidOption = UID,
-    port: Annotated[int, typer.Option(help="Where the proxy listens on loopback.")] = 3128,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where the proxy listens on loopback.")
+    ] = 3128,
     trust: Annotated[
         Path | None,
         typer.Option(help="A folder shared with the agent, for the certificates it must trust."),

@@ -1,12 +1,10 @@
 """Reads from JetStream, and from a receiver's folder, what an overview is made of."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firewall.audit.ship import Settings
-from firewall.fleet import records
 from firewall.fleet.overview import Asked, Node, Offer, node, offer
-from firewall.fleet.records import AT_ONCE
+from firewall.fleet.records import AT_ONCE, Tells, of_stream
 from firewall.fleet.report import REPORT_LIMIT
 from firewall.fleet.wire import (
     POLICIES,
@@ -26,20 +24,17 @@ if TYPE_CHECKING:
 
 
 async def census(
-    url: str, settings: Settings, asked: Asked, ingested: Path | None
+    url: str, settings: Settings, asked: Asked, tells: Tells | None = None
 ) -> tuple[list[Offer], list[Node]]:
-    """All groups and all nodes. `ingested` is where `audit ingest` keeps the logs.
+    """All groups and all nodes. `tells` knows of their logs; by default their stream does.
 
-    Raises NotTakenError where the server does not answer, OSError where the folder cannot be read.
+    Raises NotTakenError where the server does not answer, and what `tells` raises.
     """
     async with connected(url, settings) as client:
         stream = jetstream(client)
         offers = await _offers(stream, asked)
         reports = await _reports(stream)
-        if ingested is None:
-            tells = await records.of_stream(stream)
-        else:
-            tells = records.of_folder(ingested, asked.now)
+        tells = tells or await of_stream(stream)
     nodes, odd = [], []
     for key, last in reports:
         if len(key) != 2 or not all(map(_is_name, key)):

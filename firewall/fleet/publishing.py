@@ -6,7 +6,7 @@ from firewall.audit.ship import NotTakenError, Settings
 from firewall.audit.ship.stream import pack
 from firewall.fleet.wire import POLICIES, connected, jetstream, make_streams, policy_subject, stored
 from firewall.policy import PolicyError, Problem, load_policy
-from firewall.policy.bundle import Bundle, Trust, parse_bundle, read_bundle
+from firewall.policy.bundle import Bundle, Contents, Trust, parse_bundle, read_bundle
 
 ATTEMPTS = 5
 """Times that others may come first."""
@@ -24,11 +24,14 @@ def checked(path: Path, trust: Trust) -> Bundle:
     return bundle
 
 
-async def publish(url: str, settings: Settings, bundle: Bundle, trust: Trust) -> bool:
+async def publish(
+    url: str, settings: Settings, bundle: Bundle, trust: Trust, instead_of: str = ""
+) -> bool:
     """Offer a bundle to the nodes of `trust.group`; False where it is what they are offered.
 
-    Two who publish at once come one after the other, so that the higher version stays. Raises
-    PolicyError where what is there is not older, NotTakenError where the server does not take it.
+    Two who publish at once come one after the other, so that the higher version stays.
+    `instead_of` names another policy that it may replace. Raises PolicyError where what is there is
+    not older, NotTakenError where the server does not take it.
     """
     from nats.js.errors import APIError
 
@@ -43,7 +46,10 @@ async def publish(url: str, settings: Settings, bundle: Bundle, trust: Trust) ->
             there = await stored(stream, POLICIES, subject)
             if there is not None and there.data == data:
                 return False
-            _must_follow(bundle, there.data if there else b"", trust)
+            old = standing(there.data, trust) if there else None
+            # Whatever else stands there was put there by somebody who cannot sign.
+            if old is not None and old.contents.name != instead_of:
+                _must_follow(bundle, old.contents, trust.group)
             last = {"Nats-Expected-Last-Subject-Sequence": str(there.seq if there else 0)}
             try:
                 await stream.publish(subject, payload, headers={**headers, **last})
@@ -63,16 +69,13 @@ def _must_fit(size: int, limit: int) -> None:
         )
 
 
-def _must_follow(new: Bundle, data: bytes, trust: Trust) -> None:
-    """Whatever else stands there was put there by somebody who cannot sign: it is replaced."""
-    old = standing(data, trust)
-    if old is None:
-        return
-    if old.contents.name != new.contents.name:
-        what = f"{trust.group} has the policy {old.contents.name}, not {new.contents.name}"
-        raise PolicyError([Problem(str(new.path), 1, what, "another --group")])
-    if old.contents.version >= new.contents.version:
-        what = f"version {old.contents.version} is published already, not older than this one"
+def _must_follow(new: Bundle, old: Contents, group: str) -> None:
+    if old.name != new.contents.name:
+        what = f"{group} has the policy {old.name}, not {new.contents.name}"
+        write = f"another --group, or --instead-of {old.name}"
+        raise PolicyError([Problem(str(new.path), 1, what, write)])
+    if old.version >= new.contents.version:
+        what = f"version {old.version} is published already, not older than this one"
         raise PolicyError([Problem(str(new.path), 1, what, _NEWER)])
 
 

@@ -1,5 +1,6 @@
 """How far the nodes' logs have come: by what a receiver keeps, or by what the stream has."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -26,12 +27,18 @@ AT_ONCE = 64
 ALARM_DAYS = 7
 """How long an alarm is told."""
 
+_NUMBERED = re.compile(r":([0-9]{1,18})$")
+"""The end of a record's identity, SOURCE:CHAIN:SEQ."""
+
 type Tells = Callable[[str], Told]
 """What is known of a node's log, by the node's name."""
 
 
 def of_folder(folder: Path, now: datetime) -> Tells:
-    """What the receiver that keeps its logs in `folder` knows. Raises OSError."""
+    """What the receiver that keeps its logs in `folder` knows. It and what it returns raise
+    OSError where they cannot be read."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no logs are kept here")
     found = _alarms(folder, now - timedelta(days=ALARM_DAYS))
     return lambda source: Told(_received(folder / source), found.get(source, {}))
 
@@ -67,14 +74,9 @@ async def _streamed(stream: "JetStreamContext") -> Mapping[str, dict[str, int]] 
     except NotFoundError:
         return None
     arrived: dict[str, dict[str, int]] = {}
-    async for _, last in last_messages(stream, STREAM, SUBJECT, 0, AT_ONCE):
-        source, chain, seq = _named(last.headers.get("Nats-Msg-Id", ""))
-        arrived.setdefault(source, {})[chain] = seq
+    async for key, last in last_messages(stream, STREAM, SUBJECT, 0, AT_ONCE):
+        source, *chain = key
+        found = _NUMBERED.search(last.headers.get("Nats-Msg-Id", ""))
+        name = ".".join(chain).replace("%2E", ".")
+        arrived.setdefault(source, {})[name] = int(found[1]) if found else 0
     return arrived
-
-
-def _named(identity: str) -> tuple[str, str, int]:
-    """SOURCE:CHAIN:SEQ taken apart; a record of nobody where it is none."""
-    source, _, rest = identity.partition(":")
-    chain, _, seq = rest.rpartition(":")
-    return (source, chain, int(seq)) if seq.isdecimal() else ("", "", 0)

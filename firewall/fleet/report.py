@@ -28,7 +28,7 @@ GATES = 100
 WHY = 500
 """Characters of a reason."""
 
-type Count = Annotated[int, Field(ge=0)]
+type Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 type Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -56,7 +56,7 @@ class InForce(Strict):
 
     version: Count
     digest: Hash
-    count: Annotated[int, Field(ge=1)]
+    count: Count
 
 
 class Report(Strict):

@@ -28,6 +28,8 @@ POLICIES = "FIREWALL_POLICY"
 REPORTS = "FIREWALL_FLEET"
 POLICY = "firewall.policy"
 REPORT = "firewall.fleet"
+ODD = (ValueError, KeyError, TypeError, AttributeError)
+"""What nats-py raises for headers that it does not expect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +137,22 @@ async def last_messages(
 async def offered(stream: "JetStreamContext", name: str) -> bytes | None:
     """The bundle that a group is offered, as far as a node may ask; None where there is none.
 
-    Raises UnreadableError.
+    Raises UnreadableError, and NotTakenError where nobody answers.
     """
     from nats.errors import NoRespondersError
-    from nats.js.errors import NotFoundError
+    from nats.errors import TimeoutError as Unanswered
+    from nats.js.errors import APIError, NotFoundError
 
     try:
         found = await stream.get_msg(POLICIES, subject=policy_subject(name), direct=True)
     except NotFoundError:
         return None
-    except NoRespondersError:
-        what = f"nobody answers for it: is there a stream {POLICIES} that allows direct gets?"
-        raise UnreadableError(what) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        # The publisher's own headers come beside the server's.
-        raise UnreadableError(f"its headers are odd: {error!r}") from None
+    except Unanswered:
+        raise NotTakenError(
+            f"{policy_subject(name)}: nobody answers for it; is there a stream {POLICIES} with"
+            " direct gets, as fleet publish makes it, and may this user ask?"
+        ) from None
+    except (APIError, NoRespondersError, *ODD) as error:
+        # The publisher's own headers come beside the server's, and must not end all reports.
+        raise UnreadableError(f"its headers are those of no message: {error!r}") from None
     return unpack(found.data or b"", found.headers, SIZE_LIMIT + 1)

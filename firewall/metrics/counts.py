@@ -8,13 +8,15 @@ values from an agent: each has a known set, or a limit after which new values co
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from firewall.quota import State
 from firewall.requests import Direction, Protocol
 
 type SandboxState = Literal["running", "quarantined", "frozen"]
+type States = Callable[[], Iterable[State]]
 type FlowState = Literal["identifying", "deciding", "relaying", "inspecting", "refusing"]
 
 BUCKETS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0)
@@ -84,6 +86,7 @@ class Metrics:
         self._audit = audit
         self._evidence = evidence
         self._lock = threading.Lock()
+        self._limits: list[States] = []
         self._verdicts: Counter[tuple[str, str, str, str]] = Counter()
         self._faults: Counter[str] = Counter()
         self._flows: Counter[str] = Counter()
@@ -163,6 +166,19 @@ class Metrics:
         with self._lock:
             self._policy = (name, digest)
 
+    def limited(self, states: States) -> Callable[[], None]:
+        """Tell what `states` says is left of limits, whenever scraped, until what this returns is
+        called."""
+
+        def forget() -> None:
+            with self._lock:
+                if states in self._limits:
+                    self._limits.remove(states)
+
+        with self._lock:
+            self._limits.append(states)
+        return forget
+
     def serve(self, address: str, port: int) -> int:
         """Answer scrapes from a thread of its own; returns the port, chosen if `port` is 0.
 
@@ -177,6 +193,7 @@ class Metrics:
         gpu = self._gpu() if self._gpu else None
         audit = self._audit() if self._audit else None
         evidence = self._evidence() if self._evidence else None
+        limits = _least(each for states in list(self._limits) for each in states())
         with self._lock:
             return Snapshot(
                 verdicts=dict(self._verdicts),
@@ -193,6 +210,7 @@ class Metrics:
                 policy=self._policy,
                 audit=audit,
                 evidence=evidence,
+                limits=limits,
                 gpu=gpu,
             )
 
@@ -215,7 +233,18 @@ class Snapshot:
     policy: tuple[str, str] | None
     audit: str | None
     evidence: Evidence | None
+    limits: Mapping[tuple[str, str, str, str], State]
     gpu: Mapping[str, Any] | None
+
+
+def _least(states: Iterable[State]) -> dict[tuple[str, str, str, str], State]:
+    """By rule, measure, window in seconds and per: the least that is left in any sandbox."""
+    found: dict[tuple[str, str, str, str], State] = {}
+    for each in states:
+        limit = each.limit
+        key = limit.name, limit.measure, str(limit.seconds), limit.per
+        found[key] = min(found.get(key, each), each, key=lambda state: state.left)
+    return found
 
 
 def _bounded(known: set[str], value: str) -> str:

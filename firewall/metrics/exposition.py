@@ -47,6 +47,7 @@ class _Firewall(Collector):
         yield _histogram("firewall_append_seconds", "From a record to the disk", now.appends)
         yield from _states(now)
         yield from _alerts(now)
+        yield from _limits(now)
         if now.evidence is not None:
             yield from _evidence(now.evidence)
         if now.gpu is not None:
@@ -111,6 +112,19 @@ def _alerts(now: Snapshot) -> Iterator[Metric]:
         for values, count in counts.items():
             family.add_metric(values, count)
         yield family
+
+
+def _limits(now: Snapshot) -> Iterator[Metric]:
+    """Per host, program or sandbox, what is left for whom the least is: none is named, as an agent
+    chooses hosts."""
+    labels = ("rule", "measure", "seconds", "per")
+    what = "What may pass within the time, in bytes or in number"
+    most = GaugeMetricFamily("firewall_limit", what, labels=labels)
+    left = GaugeMetricFamily("firewall_limit_left", "What is left of it now", labels=labels)
+    for values, state in now.limits.items():
+        most.add_metric(values, state.limit.amount)
+        left.add_metric(values, state.left)
+    yield from (most, left)
 
 
 def _evidence(now: Evidence) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, Field
 
 from firewall.apis import (
+    copied_from,
     deletes_several,
     git_acts,
     npm_acts,
@@ -138,6 +139,7 @@ class Told(NamedTuple):
     host: str
     path: str
     calls: Calls | None
+    copies: str = ""
 
 
 type _Read = Callable[[Told, Sequence[str], str], tuple[Act, ...] | None]
@@ -247,7 +249,12 @@ def _s3(keys: S3Keys) -> tuple[_Read, Callable[[Act], bool]]:
     def read(told: Told, segments: Sequence[str], query: str) -> tuple[Act, ...] | None:
         acts = s3_acts(told.method, told.host, keys.endpoint, segments, query)
         unknown = keys.keys is not None and deletes_several(told.method, query)
-        return None if unknown and any(map(concerns, acts)) else acts
+        if unknown and any(map(concerns, acts)):
+            return None
+        if not (acts and told.copies):
+            return acts
+        copied = copied_from(told.copies)
+        return (*acts, copied) if copied.subject or keys.does in ("write", "delete") else None
 
     return read, lambda act: concerns(act) and names(act.subject.partition("/")[2])
 

@@ -123,12 +123,16 @@ class Trust:
 
         Raises PolicyError where that cannot be read.
         """
-        texts = filter(None, environment.get(KEY_VARIABLE, "").split(","))
+        asked = environment.get(KEY_VARIABLE, "")
+        texts = [each.strip() for each in asked.split(",") if each.strip()]
+        if asked and not texts:
+            what = f"{KEY_VARIABLE} is set, and names no key"
+            raise PolicyError([Problem("the environment", 1, what, "the key, or no variable")])
         least = environment.get(VERSION_VARIABLE, "") or "0"
         if not least.isdecimal():
             what = f"{VERSION_VARIABLE}: {least!r} is no version"
             raise PolicyError([Problem("the environment", 1, what, "a number such as 7")])
-        keys = tuple(_key(text.strip()) for text in texts)
+        keys = tuple(map(_key, texts))
         return cls(keys, int(least), environment.get(AUDIENCE_VARIABLE, ""))
 
     def at_least(self, version: int) -> "Trust":

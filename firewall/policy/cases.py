@@ -9,6 +9,7 @@ cases:
   - {shell: "git push origin main", directory: /work, expect: ask, rule: push}
   - {exec: [/usr/bin/nc, -l], expect: deny, rule: no-remote-shells}
   - {tool: {name: Read, arguments: {file_path: /src/x}}, expect: allow}
+  - {https: "POST https://api.example.com/v1", expect: allow, limits: [sent 50MB/h]}
   - {gpu: {program: /usr/bin/python3, arguments: train.py}, expect: allow, rule: trainer}
   - {exec: [/src/x], after: [{shell: "curl -o /src/x https://example.com/x"}], expect: deny}
 """
@@ -54,7 +55,7 @@ from firewall.requests import (
     Request,
     SshChannel,
 )
-from firewall.verdict import Verdict
+from firewall.verdict import Obligations, Verdict
 
 _FINDINGS: tuple[FindingKind, ...] = get_args(FindingKind.__value__)
 
@@ -147,6 +148,7 @@ class Case(Step):
 
     Instead of a request it may be a process that uses a GPU: `allow` is a declared workload.
     `date` is the day on which it is made (unwritten: today), `labels` are those of the run.
+    `limits` are all that must hold for it, as "sent 50MB/h" or "requests 9/min per host".
     """
 
     gpu: GpuCase | None = None
@@ -156,6 +158,7 @@ class Case(Step):
     expect: Choice
     rule: str | None = None
     reason: str | None = None
+    limits: list[str] | None = None
 
     @property
     def asked(self) -> list[tuple[str, str]]:
@@ -186,7 +189,13 @@ class Outcome:
             self.verdict.action == self.case.expect
             and self.case.rule in (None, self.verdict.rule)
             and (self.case.reason or "") in self.verdict.reason
+            and (self.case.limits is None or sorted(self.case.limits) == self.limits)
         )
+
+    @property
+    def limits(self) -> list[str]:
+        """The limits that hold for what is allowed, as cases name them."""
+        return sorted(str(each) for each in self.verdict.obligations.limits)
 
     def __str__(self) -> str:
         ((key, text),) = self.case.asked
@@ -196,10 +205,12 @@ class Outcome:
                 self.case.expect,
                 f"by rule {self.case.rule}" if self.case.rule else "",
                 f"because of {self.case.reason!r}" if self.case.reason else "",
+                f"under limits {self.case.limits}" if self.case.limits is not None else "",
             )
             if part
         )
         got = f"{self.verdict.action} by rule {self.verdict.rule} ({self.verdict.source})"
+        got += f" under limits {self.limits}" if self.limits else ""
         return (
             f"{self.file}:{self.line}: {key} {text}\n"
             f"  expected: {wanted}\n  got:      {got}\n  reason:   {self.verdict.reason}"
@@ -214,10 +225,15 @@ def actor_of(program: str) -> Actor:
 
 def judge(policy: Policy, steps: list[Request], program: str, past: Past = NOTHING) -> Verdict:
     """The verdict that ends a request: the first that is no allow, or the last allow. A flow that
-    is passed through unread shows no requests, so its connection is the last word."""
-    actor = actor_of(program)
+    is passed through unread shows no requests, so its connection is the last word. What is allowed
+    inside SSH is obliged as its connection is."""
+    actor, connection = actor_of(program), Obligations()
     for step in steps:
         verdict = _decided(policy, step, actor, past)
+        if isinstance(step, Connect):
+            connection = verdict.obligations
+        elif isinstance(step, SshChannel) and verdict.action == "allow":
+            verdict = replace(verdict, obligations=connection)
         unread = isinstance(step, Connect) and verdict.obligations.tls == "passthrough"
         if verdict.action != "allow" or unread:
             break

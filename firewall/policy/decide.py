@@ -275,7 +275,7 @@ class Decider:
         protocol: Protocol = "tls" if request.scheme == "https" else "http"
         asked = Asked(
             host, request.port, protocol, actor.program, request.method, request.path, past,
-            request.calls,
+            request.calls, request.copies,
         )  # fmt: skip
         near, far = self._candidates(host, named, address, address)
         allows = [rule for rule in near if rule.document.kind != "tcp" and rule.allows(asked)]

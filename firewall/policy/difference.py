@@ -88,6 +88,7 @@ def _parts(policy: Policy) -> Iterator[tuple[str, Terms]]:
     yield from _named("gpu rule", whole["gpu"]["rules"])
     for each in whole["lists"]:
         yield f"list {each['name']} of guards.{each['guard']}", {"domains": [*each["domains"]]}
+    yield "secrets", _plain(whole["watched"])
     yield "audit redact", _plain(whole["redaction"])
 
 

@@ -143,7 +143,10 @@ def _asked(steps: list[Request], program: str, past: Past) -> Asked | None:
     last, who = steps[-1], actor_of(program).program
     if isinstance(last, HttpRequest):
         protocol: Protocol = "tls" if last.scheme == "https" else "http"
-        return Asked(last.host, last.port, protocol, who, last.method, last.path, past, last.calls)
+        return Asked(
+            last.host, last.port, protocol, who, last.method, last.path, past, last.calls,
+            last.copies,
+        )  # fmt: skip
     if isinstance(last, Connect):
         return Asked(last.host, last.port, last.protocol, who, past=past)
     if isinstance(last, SshChannel):

@@ -23,7 +23,7 @@ from firewall.requests import (
     SshChannel,
     ToolCall,
 )
-from firewall.verdict import Action, Verdict
+from firewall.verdict import Action, Verdict, by_limit
 
 _KINDS: dict[str, type[Request]] = {
     kind.__name__: kind
@@ -58,7 +58,7 @@ class Recorded:
             return "a person approved it"
         if verdict.rule.startswith("fail-closed."):
             return "a part of the firewall failed"
-        if verdict.rule.startswith("limits.") or verdict.rule == "network.limits":
+        if by_limit(verdict.rule):
             return "a limit was reached, which counts what came before"
         if verdict.action is Action.DENY and verdict.obligations.inject:
             return "a secret that its rule needs was not there"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from firewall.policy.bundle import Trust
-from firewall.policy.errors import PolicyError
+from firewall.policy.errors import PolicyError, Problem
 from firewall.policy.policy import Policy, load_policy
 
 type Signature = tuple[tuple[int, int, int], ...]
@@ -18,8 +18,8 @@ type Signature = tuple[tuple[int, int, int], ...]
 class Reloader:
     """Loads a policy again: with `now` at once, with `look` where its files have changed.
 
-    `failed` is told why a new policy was not taken; no bundle goes back to an older one. One thread
-    at a time may use it.
+    `failed` is told why a new policy was not taken: no bundle goes back to an older one, or on to
+    one of another name. One thread at a time may use it.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Reloader:
         self._replace = replace
         self._failed = failed
         self._digest = policy.digest
-        self._version = policy.version
+        self._name, self._version = policy.name, policy.version
         self._labels = policy.labels
         self._folders = _folders(policy.files)
         self._sources = policy.files
@@ -45,6 +45,7 @@ class Reloader:
             _must_be_same(self._folders)
             trust = Trust.required().at_least(self._version)
             policy = load_policy(self._path, self._labels, trust=trust)
+            self._must_follow(policy)
             _must_be_same(self._folders)
         except (PolicyError, OSError) as error:
             self._failed(f"the old policy stays in force: {error}")
@@ -53,7 +54,7 @@ class Reloader:
         self._folders |= _folders(policy.files, held=self._folders)
         # A secret may be another one though the policy is the same.
         changed = (policy.digest, policy.version) != (self._digest, self._version)
-        self._version = policy.version
+        self._name, self._version = policy.name, policy.version
         if changed or policy.secrets:
             self._replace(policy)
             self._digest = policy.digest
@@ -64,6 +65,13 @@ class Reloader:
         if seen != self._seen:
             self._seen = seen
             self.now()
+
+    def _must_follow(self, policy: Policy) -> None:
+        """A signer may sign many policies; which one is in force is for who starts the firewall."""
+        if self._version and policy.name != self._name:
+            what = f"it is the policy {policy.name}, and {self._name} is in force"
+            write = f"the next version of {self._name}"
+            raise PolicyError([Problem(str(self._path), 1, what, write)])
 
     def close(self) -> None:
         """Let the folders go."""

@@ -59,6 +59,7 @@ class Asked(NamedTuple):
     path: str = ""
     past: Past = NOTHING
     calls: Calls | None = None
+    copies: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ def _requests(document: ResolvedRule) -> Iterator[_Kind]:
 
 
 def _told(asked: Asked) -> Told:
-    return Told(asked.method or "", asked.host, asked.path, asked.calls)
+    return Told(asked.method or "", asked.host, asked.path, asked.calls, asked.copies)
 
 
 def _has(methods: frozenset[str], method: str | None) -> bool:

@@ -135,6 +135,8 @@ def _worded(error: yaml.YAMLError, text: str) -> yaml.YAMLError:
         yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as own:
         return own
+    except RecursionError:  # of what libyaml refuses as nested too deeply
+        pass
     return error
 
 

@@ -93,6 +93,12 @@ def decoders(encoding: str) -> list[Decoder]:
     return [each for each in found if each is not None] if None not in found else []
 
 
+def readable(name: str) -> bool:
+    """Whether what comes in this coding can be read."""
+    plain = name.strip().lower()
+    return plain == "identity" or _decoder(plain) is not None
+
+
 def _decoder(name: str) -> Decoder | None:
     match name:
         case "gzip" | "x-gzip":

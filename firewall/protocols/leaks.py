@@ -13,14 +13,17 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
-from firewall.keyformats import FORMATS, Format
+from firewall.keyformats import FORMATS, SPAN, Format
 
-type Coding = Literal["", "base64", "base32", "hex", "percent-encoding", "gzip"]
+type Coding = Literal["", "base64", "base32", "hex", "percent-encoding"]
 
 SHORTEST_NAME = 24
 """Characters of a name of DNS that can hold a key."""
 
+_BEFORE = 128
+"""Bytes of a key, and of what stands in front of it, before its word."""
 _BREAKS = b"\r\n"
+_ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
 _UNBROKEN = re.compile(rb"[^\r\n]+")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _MEMORY = 64 << 20
@@ -68,7 +71,9 @@ class Finder:
     def __init__(self, formats: Iterable[Format]) -> None:
         self._words = [word for each in formats for word in _words(each)]
         self._patterns = {each.format: _compiled(each.format.strict) for each in self._words}
-        self._any, self._each = _searches([each.form for each in self._words])
+        self._any = _any_of(each.form for each in self._words)
+        self._each = _each_of(each.form for each in self._words)
+        self._plain = _any_of(each.form for each in self._words if not each.coding)
 
     def __bool__(self) -> bool:
         return bool(self._words)
@@ -81,8 +86,8 @@ class Finder:
         if self._any.search(plain) is None:
             return []
         words = self._standing(plain)
-        raw = _formats(each for each in words if not each.coding)
-        leaks = list(self._match(raw, text, first))
+        raw = _formats(words, "")
+        leaks = list(self._as_it_stands(raw, text, first)) if raw else []
         for runs in _RUNS:
             leaks += self._in_runs(runs, words, text, plain, first)
         return leaks + self._in_percent(words, text, first, {each.secret for each in leaks})
@@ -105,12 +110,25 @@ class Finder:
         numbers = self._each.Match(plain)
         return [self._words[each] for each in numbers] if numbers else self._words
 
-    def _match(self, formats: Iterable[Format], text: bytes, first: bool) -> Iterator[Leak]:
+    def _as_it_stands(self, formats: list[Format], text: bytes, first: bool) -> Iterator[Leak]:
+        """Matches only around words: a part holds each key of which one stands in it."""
+        for start, end in _parts(found.start() for found in self._plain.finditer(text)):
+            yield from self._match(formats, text, first, start, end)
+
+    def _match(
+        self,
+        formats: Iterable[Format],
+        text: bytes,
+        first: bool,
+        start: int = 0,
+        end: int | None = None,
+    ) -> Iterator[Leak]:
+        piece = text[start:end]
         for each in formats:
-            for found in self._patterns[each].finditer(text):
-                at = found.start(1)
+            for found in self._patterns[each].finditer(piece):
+                at = start + found.start(1)
                 # What begins at a cut was there before, with what stands in front of it.
-                if (at or first) and each.check(found[1]):
+                if (at > start or (first and not start)) and each.check(found[1]):
                     yield Leak(each, found[1], at)
 
     def _in_runs(
@@ -128,13 +146,14 @@ class Finder:
     def _in_percent(
         self, words: list[_Word], text: bytes, first: bool, known: Collection[bytes]
     ) -> list[Leak]:
-        formats = _formats(each for each in words if each.coding in ("", "percent-encoding"))
-        if not formats or (b"%" not in text and b"+" not in text):
+        formats = _formats(words, "", "percent-encoding")
+        coded = any(each.coding == "percent-encoding" for each in words)
+        if not coded and (not formats or not _ESCAPE.search(text)):
             return []
         decoded = unquote_to_bytes(text.replace(b"+", b" "))
         return [
             Leak(each.format, each.secret, -1, "percent-encoding")
-            for each in self._match(formats, decoded, first)
+            for each in self._as_it_stands(formats, decoded, first)
             if each.secret not in known
         ]
 
@@ -145,18 +164,35 @@ def finder(names: tuple[str, ...]) -> Finder:
     return Finder(each for each in FORMATS if each.name in names)
 
 
-def _formats(words: Iterable[_Word]) -> list[Format]:
-    return list(dict.fromkeys(each.format for each in words))
+def _formats(words: Iterable[_Word], *codings: Coding) -> list[Format]:
+    """The formats whose words stand there in one of these codings."""
+    return list(dict.fromkeys(each.format for each in words if each.coding in codings))
+
+
+def _parts(words: Iterable[int]) -> list[tuple[int, int]]:
+    """The parts of a text, in order, that hold all keys whose words stand at these offsets."""
+    parts: list[tuple[int, int]] = []
+    for at in words:
+        start, end = max(0, at - _BEFORE), at + SPAN
+        if parts and start <= parts[-1][1]:
+            start, _ = parts.pop()
+        parts.append((start, end))
+    return parts
+
+
+def _places(text: bytes, form: bytes) -> Iterator[int]:
+    at = text.find(form)
+    while at >= 0:
+        yield at
+        at = text.find(form, at + 1)
 
 
 def _phases(run: bytes, words: list[_Word], letters: int) -> dict[int, list[Format]]:
     """At which letters of a run a group may begin, and which formats' words say so."""
     phases: dict[int, dict[Format, None]] = {}
     for word in words:
-        at = run.find(word.form)
-        while at >= 0:
+        for at in _places(run, word.form):
             phases.setdefault((at - word.lead) % letters, {})[word.format] = None
-            at = run.find(word.form, at + 1)
     return {phase: list(formats) for phase, formats in phases.items()}
 
 
@@ -207,20 +243,33 @@ def _in_base64(anchor: bytes) -> Iterator[tuple[int, bytes]]:
             yield from ((start, text), (start, text.translate(bytes.maketrans(b"+/", b"-_"))))
 
 
-def _searches(forms: list[bytes]) -> tuple[Any, Any]:
-    """Whether any form is in a text, and which are."""
+def _any_of(forms: Iterable[bytes]) -> Any:
+    """Whether and where one of the forms is in a text."""
     import re2  # 25 ms, for processes that judge
+
+    longest_first = sorted(set(forms), key=lambda form: (-len(form), form))
+    return re2.compile(b"|".join(map(re2.escape, longest_first)), _options())
+
+
+def _each_of(forms: Iterable[bytes]) -> Any:
+    """Which of the forms are in a text."""
+    import re2
+
+    found = re2.Set.SearchSet(_options())
+    for form in forms:
+        found.Add(re2.escape(form))
+    found.Compile()
+    return found
+
+
+def _options() -> Any:
+    import re2
 
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.never_capture = True
     options.max_mem = _MEMORY
-    each = re2.Set.SearchSet(options)
-    for form in forms:
-        each.Add(re2.escape(form))
-    each.Compile()
-    distinct = sorted(set(forms), key=lambda form: (-len(form), form))
-    return re2.compile(b"|".join(re2.escape(form) for form in distinct), options), each
+    return options
 
 
 @cache

@@ -20,8 +20,8 @@ ENDS = 32
 """Bytes at the end of a form by which it is found, so that long secrets cost no more."""
 MEMORY = 64 << 20
 """Bytes that RE2 may use at most; a few keys take one MiB."""
-BEGINNING = 4
-"""Bytes by which the beginning of a form is known."""
+BEGINNING = 6
+"""Bytes by which the beginning of a form is known; fewer end many a harmless piece."""
 SHORTEST = 8
 """Characters of a secret that can be told from ordinary text."""
 
@@ -116,6 +116,7 @@ def forms(secret: bytes) -> Iterator[bytes]:
     yield b"".join(
         b"%%%02x" % each if each not in _UNRESERVED else bytes([each]) for each in secret
     )
+    yield from (b"".join(form % each for each in secret) for form in (b"%%%02x", b"%%%02X"))
     yield json.dumps(secret.decode("utf-8", "replace"))[1:-1].encode()
     yield from (secret.hex().encode(), secret.hex().upper().encode())
     for encode, bits in ((base64.b64encode, 6), (base64.urlsafe_b64encode, 6)):

@@ -83,6 +83,7 @@ class Gate:
         self._lane: Lane | None = None
         self._setup_base = setup
         self._actors = actors
+        self._unlimited = metrics.limited(lambda: judge.quota.states(judge.policy.limits))
         self._names = Names()
         self._resolution = Resolution(judge, self._names, loop.post)
         self._resolver = Resolver(loop.post)
@@ -176,6 +177,7 @@ class Gate:
 
     def stop(self) -> None:
         """Take no further flow and end those there are, but for the depth process's."""
+        self._unlimited()
         while self._listeners:
             self.loop.forget(self._listeners.pop().fileno())
         while self._udp:

@@ -36,6 +36,8 @@ _CT_STATE, _CT_STATUS, _CT_MARK = 0, 2, 3
 _ESTABLISHED_OR_RELATED = 1 << 1 | 1 << 2
 _DESTINATION_CHANGED = 1 << 5
 """IPS_DST_NAT (linux/netfilter/nf_conntrack_common.h)."""
+_FIB_TYPE, _FIB_SOURCE, _LOCAL = 3, 1, 2
+"""NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_SADDR, and RTN_LOCAL (linux/rtnetlink.h)."""
 _EQUAL, _NOT_EQUAL, _AT_LEAST = 0, 1, 5
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _TCP_FLAGS, _TCP_SYN = 13, 2
@@ -164,6 +166,12 @@ def leaves_by(interface: int) -> bytes:
 def came_by(interface: int) -> bytes:
     """Match packets that arrived at an interface, by its index."""
     return _meta(_META_IIF) + _compare(_word(interface))
+
+
+def foreign_source() -> bytes:
+    """Match packets whose source is no address of this network (nft(8), `fib saddr type`)."""
+    load = (_number(1, _REGISTER), _number(2, _FIB_TYPE), _number(3, _FIB_SOURCE))
+    return _expression("fib", *load) + _compare(_word(_LOCAL), _NOT_EQUAL)
 
 
 def owned() -> bytes:

@@ -119,6 +119,11 @@ def _of_agent(pod: Pod, agent: Node, gate: Node) -> Iterator[Fault]:
         yield Fault("it is privileged", "privileged: false")
     if context.get("allowPrivilegeEscalation") is not False:
         yield Fault("a setuid program makes it anybody", "allowPrivilegeEscalation: false")
+    if _profile(pod, agent) not in ("RuntimeDefault", "Localhost"):
+        yield Fault(
+            "without a seccomp profile it has sockets that no rule sees (AF_VSOCK)",
+            "seccompProfile: {type: RuntimeDefault}",
+        )
     capabilities = _map(context, "capabilities")
     if "ALL" not in _list(capabilities, "drop"):
         yield Fault(
@@ -158,6 +163,11 @@ def _setting(pod: Pod, container: Node, name: str) -> object:
     """The container's own, else the pod's."""
     own = _map(container, "securityContext").get(name)
     return _map(pod.spec, "securityContext").get(name) if own is None else own
+
+
+def _profile(pod: Pod, container: Node) -> object:
+    found = _setting(pod, container, "seccompProfile")
+    return found.get("type") if isinstance(found, Mapping) else None
 
 
 def _capability(name: object) -> str:

@@ -26,7 +26,7 @@ _QUESTIONS = 53
 _OURS, _NEAR = 0x46570001, 0x46570002
 """Marks of connections: those of the gate with the outside, and those that came by loopback. Only
 who may change the rules can set one."""
-_RESOLVER = bytes((127, 0, 0, 11))
+RESOLVER = "127.0.0.11"
 """Where an engine answers questions for names by itself, and asks outside (Docker's networks)."""
 _NEIGHBOURS = (135, 136)
 _ROUTERS = 134
@@ -62,8 +62,20 @@ def install(settings: Settings) -> bool:
             "this is the network of the machine itself, which all else on it would lose; share the"
             " network of a pod or of a container (in Kubernetes without hostNetwork)"
         )
-    nftables.commit([*nftables.without_table(TABLE), *rules(settings)])
+    try:
+        nftables.commit([*nftables.without_table(TABLE), *rules(settings)])
+    except OSError as error:
+        raise OSError(f"no rules can be made here: {_why(error)}") from error
     return _hold_frames(settings)
+
+
+def _why(error: OSError) -> str:
+    remedy = (
+        "run this as root with CAP_NET_ADMIN, as deploy/kubernetes/overlays/sidecar does"
+        if error.errno == errno.EPERM
+        else "the kernel needs nftables with conntrack, redirection and fib"
+    )
+    return f"{error.strerror}; {remedy}"
 
 
 def _hold_frames(settings: Settings) -> bool:
@@ -104,8 +116,12 @@ def _accept(chain: str, *matches: bytes) -> Message:
     return _rule(chain, *matches, nftables.verdict(nftables.ACCEPT))
 
 
-def _drop(chain: str, match: bytes) -> Message:
-    return _rule(chain, match, nftables.verdict(nftables.DROP))
+def _drop(chain: str, *matches: bytes) -> Message:
+    return _rule(chain, *matches, nftables.verdict(nftables.DROP))
+
+
+def _to_resolver() -> bytes:
+    return nftables.destination(socket.AF_INET, ip_address(RESOLVER).packed)
 
 
 def _road(settings: Settings) -> Iterator[Message]:
@@ -119,8 +135,7 @@ def _road(settings: Settings) -> Iterator[Message]:
     yield _rule(_ROAD, question, nftables.redirect(DNS_PORT))
     question = nftables.destination_port(socket.IPPROTO_TCP, _QUESTIONS)
     yield _rule(_ROAD, question, nftables.redirect(TCP_PORT))
-    resolver = nftables.destination(socket.AF_INET, _RESOLVER)
-    yield _rule(_ROAD, resolver, nftables.go_to(_CAUGHT))
+    yield _rule(_ROAD, _to_resolver(), nftables.go_to(_CAUGHT))
     yield _accept(_ROAD, nftables.leaves_by(settings.loopback))
     yield _rule(_ROAD, nftables.go_to(_CAUGHT))
 
@@ -131,9 +146,10 @@ def _wall(settings: Settings) -> Iterator[Message]:
     near, gate = nftables.leaves_by(settings.loopback), nftables.owner(settings.uid)
     yield nftables.new_base_chain(TABLE, _WALL, nftables.POSTROUTING)
     yield _accept(_WALL, gate, near)
-    yield _drop(_WALL, nftables.destination(socket.AF_INET, _RESOLVER))
+    yield _drop(_WALL, _to_resolver())
     yield _accept(_WALL, near)
-    # In IPv6 anybody may claim any source, and what answers it would carry words of the agent's.
+    # What answers such a connection goes back there, also to one who is known by no socket's owner
+    # (those of MPTCP have none) and claims to be elsewhere.
     yield _drop(_WALL, nftables.marked(_NEAR))
     yield _accept(_WALL, gate, nftables.mark(_OURS))
     yield _drop(_WALL, nftables.owned())
@@ -143,10 +159,15 @@ def _wall(settings: Settings) -> Iterator[Message]:
 
 
 def _told(settings: Settings) -> Iterator[Message]:
-    """Refuse at once what the wall would drop, so that a program need not wait in vain."""
+    """Refuse at once what the wall would drop, so that a program need not wait in vain.
+
+    IPv6 asks nobody whether a source is its own (ip(7), IP_FREEBIND). Who claims another is not
+    heard at all: an answer would leave, and a name server's would be believed.
+    """
     yield nftables.new_base_chain(TABLE, _TOLD, nftables.OUTPUT, nftables.ACCEPT)
     yield _accept(_TOLD, nftables.owner(settings.uid))
-    yield from _refused(nftables.destination(socket.AF_INET, _RESOLVER))
+    yield _drop(_TOLD, nftables.owned(), nftables.foreign_source())
+    yield from _refused(_to_resolver())
     yield _accept(_TOLD, nftables.leaves_by(settings.loopback))
     # What was redirected is still said to leave by its first road.
     yield _accept(_TOLD, nftables.destination(socket.AF_INET, b"\x7f"))

@@ -64,6 +64,7 @@ class Workplace:
     folder: Path
     certificates: Certificates
     environment: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.log = self.folder / "state" / "audit"
@@ -87,7 +88,9 @@ class Workplace:
 
     def command(self, policy: Path, *agent: str, user: str | None = None) -> list[str]:
         as_user = ["--user", user] if user and os.geteuid() == 0 else []
-        return [*FIREWALL, "run", "--policy", str(policy), *as_user, "--", *agent]
+        return [
+            *FIREWALL, "run", "--policy", str(policy), *as_user, *self.options, "--", *agent
+        ]  # fmt: skip
 
     def run(
         self,

@@ -108,16 +108,22 @@ class Pod:
             check=False, capture_output=True, text=True, env=self.workplace.environment,
         )  # fmt: skip
 
-    def start(self, policy: Path) -> None:
+    def start(self, policy: Path, *more: str) -> None:
         """`firewall sidecar serve`, as its user without a capability that the rules would heed."""
         self.gate = subprocess.Popen(
-            [*self.enter(), *_as(UID, ""), *FIREWALL, "sidecar", "serve",
-             "--policy", str(policy), "--trust", str(self.workplace.folder / "trust"),
-             "--metrics", f"0.0.0.0:{METRICS}"],
+            [*self.serve(policy), *more],
             stderr=subprocess.PIPE, text=True, env=self.workplace.environment,
         )  # fmt: skip
         assert self.gate.stderr is not None
         assert "in force" in (said := self.gate.stderr.readline()), said
+
+    def serve(self, policy: Path) -> list[str]:
+        """The words of the gate's command."""
+        return [
+            *self.enter(), *_as(UID, ""), *FIREWALL, "sidecar", "serve",
+            "--policy", str(policy), "--trust", str(self.workplace.folder / "trust"),
+            "--metrics", f"0.0.0.0:{METRICS}",
+        ]  # fmt: skip
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.gate is not None
@@ -131,8 +137,16 @@ class Pod:
 
     def as_the_gate(self, script: str) -> str:
         """What a Python script prints, run as the gate's user."""
+        with self.as_the_gate_beside(script) as process:
+            said, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0
+        return said
+
+    def as_the_gate_beside(self, script: str) -> subprocess.Popen[str]:
+        """A Python script of the gate's user that runs on."""
         words = [*self.enter(), *_as(UID, ""), sys.executable, "-c", script]
-        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        pipe = subprocess.PIPE
+        return subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
 
     def enter(self, *more: str) -> list[str]:
         return ["nsenter", "-t", str(self.pid), "--net", *more, "--"]
@@ -144,7 +158,8 @@ class Pod:
     # What left it
 
     def left(self) -> list[str]:
-        """What has left the pod since this was asked last, but for the search for neighbours.
+        """What has left the pod since this was asked last, but for the search for neighbours and
+        the rest of what the gate had opened.
 
         A mark, which the gate's user sends, comes after all of it.
         """
@@ -154,7 +169,7 @@ class Pod:
         eventually(lambda: f"{mark}\n" in self._log.read_text())
         before = self._log.read_text().partition(f"{mark}\n")[0]
         lines = re.split(r"mark-\d+\n", before)[-1].splitlines()
-        return [each for each in lines if each not in ("ready", "frame 0806", *_NEIGHBOURS)]
+        return [each for each in lines if each not in _EXPECTED]
 
     def _trust(self) -> dict[str, str]:
         path = self.workplace.folder / "trust" / "environment"
@@ -163,6 +178,9 @@ class Pod:
 
 
 _NEIGHBOURS = ("icmp6 135", "icmp6 136")
+_ENDING = (f"tcp {SERVER} 443 later", f"tcp {SERVER6} 443 later")
+"""The gate may close at any time what it had opened as it was allowed to."""
+_EXPECTED = ("ready", "frame 0806", *_NEIGHBOURS, *_ENDING)
 
 
 def _as(uid: int, capabilities: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Tells of every packet that arrives at an interface, a line each; run beside the servers.
 
-"tcp 203.0.113.5 443", "icmp6 135", "frame 88b5"; and a datagram that begins with "mark", whole.
+"tcp 203.0.113.5 443", or with "later" what opens no connection; "icmp6 135"; "frame 88b5"; and a
+datagram that begins with "mark", whole.
 """
 
 import socket
@@ -10,6 +11,7 @@ import sys
 ARRIVED_FROM_OUTSIDE = (0, 1, 2, 3)
 """Packet types that are not our own sending (packet(7))."""
 IPV4, IPV6, ALL = 0x0800, 0x86DD, 3
+SYN, SYN_ACK = 0x02, 0x12
 NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 2: "igmp"}
 
 
@@ -26,7 +28,8 @@ def told(kind: int, data: bytes) -> str:
     if name == "udp" and rest[8:12] == b"mark":
         return rest[8:].decode()
     port = f" {struct.unpack_from('!H', rest, 2)[0]}" if name in ("tcp", "udp") else ""
-    return f"{name} {address}{port}"
+    later = " later" if name == "tcp" and rest[13] & SYN_ACK != SYN else ""
+    return f"{name} {address}{port}{later}"
 
 
 def main(interface: str) -> None:

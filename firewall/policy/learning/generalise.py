@@ -82,7 +82,8 @@ def _group(places: Places, wide: Place, members: list[Place]) -> Lesson:
             items[item].append(evidence)
     told = [text for member in members for text in places[member].widened]
     names = sorted(member.name for member in members)
-    return Lesson({item: joined(each) for item, each in items.items()}, told + names)
+    addresses = {each for member in members for each in places[member].addresses}
+    return Lesson({item: joined(each) for item, each in items.items()}, told + names, addresses)
 
 
 def _paths(places: Places) -> Places:
@@ -98,7 +99,7 @@ def _with_wide_paths(lesson: Lesson) -> Lesson:
     for item in lesson.items:
         method, path, keys = item
         known[method, keys, *path.split("/")] = item
-    wide = Lesson(widened=list(lesson.widened))
+    wide = Lesson(widened=list(lesson.widened), addresses=lesson.addresses)
     for words, members in _covered(known, fixed=3).items():
         method, keys, *segments = ("*" if word is None else word for word in words)
         items = [known[each] for each in members]

@@ -38,10 +38,12 @@ def joined(several: Iterable[Evidence]) -> Evidence:
 
 @dataclass(slots=True)
 class Lesson:
-    """What is allowed at one place. `widened` names what something wider now stands for."""
+    """What is allowed at one place. `widened` names what something wider now stands for;
+    `addresses` are not public, and the place leads there."""
 
     items: dict[Item, Evidence] = field(default_factory=dict)
     widened: list[str] = field(default_factory=list)
+    addresses: set[str] = field(default_factory=set)
 
     def add(self, item: Item, each: Recorded) -> None:
         """Take in one more record of an item."""

@@ -21,7 +21,8 @@ type Kind = Literal["https", "http", "unread", "tcp", "ssh", "program", "tool"]
 type Section = Literal["network", "shell", "tools"]
 type Item = tuple[str, ...]
 """One thing that is allowed at a place. HTTP: a method, a path, and the keys of an API as JSON.
-SSH: a key and its value. Programs: their intents. () is the place by itself."""
+SSH: a key and its value. Programs: their intents. Connections: what they speak. () is nothing
+but the place."""
 
 GRAVE = frozenset(
     {"mining", "tunnel", "reverse-shell", "remote-code", "scan", "ssh.forward-remote"}
@@ -62,11 +63,8 @@ class Unnameable(ValueError):  # noqa: N818, it says what a request is, and noth
 
 
 def lessons(request: Request) -> list[tuple[Place, Item]]:
-    """All that has to be allowed for a request; of a connection that its own requests tell of, the
-    place alone (without a user, for SSH). Raises Unnameable."""
+    """All that has to be allowed for a request that is no connection. Raises Unnameable."""
     match request:
-        case Connect():
-            return [(connection(request), ())]
         case HttpRequest():
             return [_http(request)]
         case SshChannel():
@@ -79,7 +77,7 @@ def lessons(request: Request) -> list[tuple[Place, Item]]:
 
 
 def connection(request: Connect) -> Place:
-    """The place of a connection. Raises Unnameable."""
+    """The place of a connection, without a user for SSH. Raises Unnameable."""
     host = _name(request.host)
     if request.transport == "udp":
         raise Unnameable("it is UDP, which no rule can allow")

@@ -17,11 +17,14 @@ from firewall.redaction import MARK
 _MODELS: dict[str, type[BaseModel]] = {"program": ProgramRule, "tool": ToolRule}
 
 
-def rule(place: Place, items: Iterable[Item]) -> dict[str, Any]:
-    """The rule for a place and what is allowed there, without a name."""
+def rule(place: Place, items: Iterable[Item], addresses: Iterable[str] = ()) -> dict[str, Any]:
+    """The rule for a place and what is allowed there, without a name. `addresses` are those that
+    are not public and that it consents to."""
     if place.section != "network":
         return _act(place, items)
-    at = {"hosts": [place.name], "ports": [place.port]}
+    at: dict[str, Any] = {"hosts": [place.name], "ports": [place.port]}
+    if consent := sorted(addresses):
+        at["addresses"] = consent
     match place.kind:
         case "unread":
             return {"allow": "https", **at, "tls": "passthrough"}
@@ -63,10 +66,10 @@ def _inside(items: Iterable[Item]) -> dict[str, Any]:
     return keys
 
 
-def check(place: Place, item: Item) -> None:
+def check(place: Place, item: Item, addresses: Iterable[str] = ()) -> None:
     """Raises Unnameable where the rule for one item would not be read back as what it says."""
     try:
-        body = {"name": "learned", **rule(place, [item] if item else [])}
+        body = {"name": "learned", **rule(place, [item] if item else [], addresses)}
         text = f"rule: {flow(body)}\n"
         _MODELS.get(place.kind, RuleDocument).model_validate(body)
         same = parse(text, "learned").value == {"rule": body}

@@ -10,13 +10,16 @@ from firewall.policy.learning.rules import rule
 
 _WORDS = ("allow", "tls")
 """Keys whose texts are words of the language."""
+REASON = 400
+"""Characters of a reason, which may hold what a server or an agent said."""
 NAMED = 5
 """Programs and widened things that a comment names; of more, the number."""
 
 
 def written(found: Learned, labels: Mapping[str, str] = NO_LABELS) -> str:
-    """The policy as YAML, whose rules hold in runs with these labels. What the log says nothing of
-    is left as `base` has it; of programs and tools that it does, those not learned are denied."""
+    """The policy as YAML, whose rules hold in runs with these labels, and below it what was not
+    learned. What the log says nothing of is left as `base` has it; of programs and tools that it
+    does, those not learned are denied."""
     numbered = list(enumerate(sorted(found.places.items(), key=_order), 1))
     lines = ["version: 1", "name: learned", "extends: [base]"]
     for section in ("network", "shell", "tools"):
@@ -27,7 +30,13 @@ def written(found: Learned, labels: Mapping[str, str] = NO_LABELS) -> str:
         for number, (place, lesson) in own:
             lines += _rule(f"learned-{number}", place, lesson)
             lines += [f"      labels: {flow(dict(labels))}"] if labels else []
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_left_out(found)]) + "\n"
+
+
+def _left_out(found: Learned) -> Iterator[str]:
+    for why, each in sorted(found.skipped.items()):
+        example = quoted(each.example)
+        yield f"# not learned: {each.count}, such as {example}, because {quoted(why[:REASON])}"
 
 
 def _order(each: tuple[Place, Lesson]) -> tuple[int, Place]:
@@ -42,7 +51,7 @@ def _opening(section: str) -> list[str]:
 def _rule(name: str, place: Place, lesson: Lesson) -> Iterator[str]:
     yield from (f"    # {text}" for text in _told(lesson))
     yield f"    - name: {name}"
-    for key, value in rule(place, lesson.items).items():
+    for key, value in rule(place, lesson.items, lesson.addresses).items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             yield f"      {key}:"
             yield from (f"        - {flow(each)}" for each in value)

@@ -47,7 +47,15 @@ def ask(head: Head, host: str, port: int, sni: str | None, vault: Vault) -> Http
         ),
         authority_port=_authority_port(head, port),
         carries=vault.carried(head.method, head.path, head.fields),
+        copies=_copies(head.fields),
     )
+
+
+def _copies(fields: Sequence[tuple[bytes, bytes]]) -> str:
+    """x-amz-copy-source (Amazon S3 API Reference, CopyObject), or another store's of that kind; of
+    several, "?", which is no source."""
+    found = [value for name, value in fields if name.lower().endswith(b"-copy-source")]
+    return found[0].decode("latin-1") if len(found) == 1 else "?" * bool(found)
 
 
 def canonical(host: str) -> str:

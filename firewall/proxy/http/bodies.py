@@ -8,6 +8,7 @@ from firewall import judge
 from firewall.judge import Judge, fail_closed
 from firewall.proxy.http.flow import Exchange, exchange_of
 from firewall.proxy.http.layers import Found
+from firewall.proxy.http.metering import size_of
 from firewall.requests import Direction, Finding
 from firewall.verdict import Verdict
 
@@ -41,9 +42,8 @@ class Bodies:
                 findings = state.watch_trailers(direction, data)
             elif message is not None:
                 findings = state.watch_body(direction, message, data)
-            size = 0 if isinstance(data, http.Headers) else len(data)
             if findings or state.meter is not None:
-                found = Found(flow, state, direction, findings, size=size)
+                found = Found(flow, state, direction, findings, size=size_of(data))
         return found
 
     def sign(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> Found | None:

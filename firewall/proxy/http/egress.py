@@ -17,7 +17,7 @@ from firewall import judge
 from firewall.actor import Actor
 from firewall.judge import Judge, fail_closed
 from firewall.ports import Answer
-from firewall.protocols import Conversation, Identity, Watch, identify, inspect_response
+from firewall.protocols import Identity, Watch, identify, inspect_response
 from firewall.proxy.http import metering
 from firewall.proxy.http.answers import Answers
 from firewall.proxy.http.asking import canonical
@@ -36,6 +36,7 @@ from firewall.proxy.http.layers import Found, Http
 from firewall.proxy.http.refuse import answer, refusal, unreachable
 from firewall.proxy.http.road import Road, UnreachableError
 from firewall.proxy.http.streams import Closed, Relay
+from firewall.proxy.http.tcp import carrier_of, look
 from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.refusal import sentence
 from firewall.requests import Connect, Direction, Finding, Message, Request
@@ -306,16 +307,12 @@ class Egress:
         with self._guard("tcp_message", refuse, known):
             judge.probe("http.tcp_message")
             direction: Direction = "sent" if message.from_client else "received"
-            carrier = "tls stream" if stream.client_conn.tls else "tcp stream"
-            watch = stream.metadata.setdefault(f"{KEY}.stream", Conversation(carrier))
-            vault = self.judge.vault
-            lookout = stream.metadata.setdefault(
-                f"{KEY}.{direction}", vault.stream(carrier, direction)
-            )
-            findings = watch.feed(direction, content) + lookout.feed(content)
-            if findings:
-                found = Message(known.host, known.port, carrier, direction, findings)
-                verdict = await self._road().ask(found, known)
+            if known.meter and (denied := await known.meter.spent(direction, len(content))):
+                refuse(denied)
+                return
+            if known.reads and (found := look(stream, self.judge.vault, direction, content)):
+                told = Message(known.host, known.port, carrier_of(stream), direction, found)
+                verdict = await self._road().ask(told, known)
                 if not verdict.allowed:
                     refuse(verdict)
             if stream.error is None:
@@ -350,7 +347,8 @@ class Egress:
 
     def _below_tls(self, known: Flow, context: Context) -> layer.Layer:
         if known.kind == "intercept" and known.verdict.obligations.tls == "passthrough":
-            return layers.TCPLayer(context, ignore=True)
+            known.reads = False
+            return Relay(context) if known.meter else layers.TCPLayer(context, ignore=True)
         below = layers.ServerTLSLayer(context)
         below.child_layer = layers.ClientTLSLayer(context)
         return below
@@ -377,6 +375,8 @@ class Egress:
         known.spoke = True
         if known.kind == "refuse" or not verdict.allowed:
             return Closed(context)
+        if known.meter is None:
+            self._road().limit(known, Connect(known.host, known.port))
         return Relay(context)
 
     def _road(self) -> Road:

@@ -66,7 +66,8 @@ class Flow:
     address that was judged for this flow to the name it was judged for: nothing else is dialled.
     `trouble` is why an allowed name leads nowhere, `spoke` whether the client has said what it
     wants, `undecided` where its bytes wait until then. `meter` counts the bytes of what is not
-    HTTP. `waiting` tells how many bytes wait for the HTTP/2 window of a connection.
+    HTTP, and `reads` says whether that is looked at. `waiting` tells how many bytes wait for the
+    HTTP/2 window of a connection.
     """
 
     kind: Literal["intercept", "refuse", "forward"]
@@ -79,6 +80,7 @@ class Flow:
     judged: bool = False
     reach: dict[tuple[str, int], str] = field(default_factory=dict)
     meter: Meter | None = None
+    reads: bool = True
     waiting: Callable[[connection.Connection], int] = no_window
     trouble: str = ""
     spoke: bool = False

@@ -7,7 +7,7 @@ from typing import Protocol
 from mitmproxy import http
 
 from firewall import judge
-from firewall.apis import READ_LIMIT, read_body
+from firewall.apis import READ_LIMIT, begins_with_json, read_body
 from firewall.judge import Judge, fail_closed
 from firewall.ports import Answer
 from firewall.protocols.codings import DECODE_ERRORS, chain, decoders
@@ -81,10 +81,13 @@ def _calls(request: http.Request, state: Exchange, body: bytes) -> Calls:
 
 
 def _decoded(encoding: str, body: bytes) -> bytes | None:
-    """A body without its content coding; None where that is not known, broken or too long."""
+    """A body without its content coding; None where that is not known, broken or too long, or where
+    the body can be read without it."""
     coders = decoders(encoding)
     if not coders:
         return body if encoding.strip().lower() in ("", "identity") else None
+    if begins_with_json(body):
+        return None
     try:
         return _joined(chain(coders, body))
     except DECODE_ERRORS:

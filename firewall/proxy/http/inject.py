@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote_plus
 from mitmproxy import http
 
 from firewall.credentials import Injection
+from firewall.protocols.codings import readable
 from firewall.proxy.http import sigv4
 from firewall.proxy.http.flow import Signing
 from firewall.requests import Finding
@@ -22,6 +23,7 @@ def inject(request: http.Request, injections: Iterable[Injection], vault: Vault)
 
     Whatever the client has put there is overwritten, so that it cannot speak in another's name.
     """
+    _ask_for_readable(request)
     signing = None
     for each in injections:
         held = tuple(vault[secret.name] for secret in each.secrets)
@@ -34,6 +36,15 @@ def inject(request: http.Request, injections: Iterable[Injection], vault: Vault)
         else:
             signing = AwsSigning(request, held)
     return signing
+
+
+def _ask_for_readable(request: http.Request) -> None:
+    """Let the answer come in no coding in which a secret would not be found."""
+    values = request.headers.get_all("accept-encoding")
+    asked = [each for value in values for each in value.split(",")]
+    kept = [each for each in asked if readable(each.partition(";")[0])]
+    if kept != asked:
+        request.headers["accept-encoding"] = ",".join(kept) or "identity"
 
 
 def _set_header(request: http.Request, injection: Injection, held: Held) -> None:

@@ -22,13 +22,15 @@ async def begin(
     if state.meter is None:
         return None
     first = len(request.method) + len(request.path) + len(" HTTP/1.1\r\n\r\n")
-    return await spent(state, "sent", first + _fields(request) + len(request.data.content or b""))
+    return await spent(
+        state, "sent", first + size_of(request.headers) + len(request.data.content or b"")
+    )
 
 
 async def answered(state: Exchange, response: http.Response) -> Verdict | None:
     """Count an answer's head."""
     first = len(f"HTTP/1.1 {response.status_code} {response.reason}\r\n\r\n")
-    return await spent(state, "received", first + _fields(response))
+    return await spent(state, "received", first + size_of(response.headers))
 
 
 async def spent(state: Exchange, direction: Direction, size: int) -> Verdict | None:
@@ -36,5 +38,8 @@ async def spent(state: Exchange, direction: Direction, size: int) -> Verdict | N
     return None if state.meter is None else await state.meter.spent(direction, size)
 
 
-def _fields(message: http.Message) -> int:
-    return sum(len(name) + len(value) + _LINE for name, value in message.headers.fields)
+def size_of(piece: bytes | http.Headers) -> int:
+    """The bytes of a piece of a body, or of fields."""
+    if isinstance(piece, bytes):
+        return len(piece)
+    return sum(len(name) + len(value) + _LINE for name, value in piece.fields)

@@ -51,10 +51,15 @@ class Road:
             known.trouble = str(error)
         known.judged = True
         known.verdict = verdict
+        self.limit(known, asked)
         if not verdict.allowed:
             known.kind = "refuse"
             return
         context.server.address = (known.address_of(known.host, known.port) or "", known.port)
+
+    def limit(self, known: Flow, asked: Connect) -> None:
+        """Have what is not HTTP counted, where the connection's bytes are limited."""
+        known.meter = self._judge.meter(asked, known.actor, known.facts(), known.verdict)
 
     async def reach(self, known: Flow, asked: Connect, *, counted: bool = False) -> Verdict:
         """Resolve an allowed name once and judge each answer until one may be dialled; `counted`

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.apis.bodies import query_calls, read_body
+from firewall.apis.bodies import begins_with_json, query_calls, read_body
 from firewall.apis.graphql import graphql_acts
 from firewall.requests import Act, Calls
 
@@ -154,6 +154,22 @@ def test_only_json_is_read_as_json(kind: str) -> None:
 
 def test_a_body_that_was_not_read_is_told() -> None:
     assert "too long" in read_body("/", JSON, None).unread
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b' {"query": "{a}"}\xff\xff', True),
+        (b'["\xff\x00"]', True),
+        (b"[" * 100_000, True),
+        (b'{"query": ', False),
+        (b"5\x00", False),
+        (b"\x1f\x8b\x08\x00", False),
+        (b"", False),
+    ],
+)
+def test_what_can_be_read_in_spite_of_its_coding_is_told(body: bytes, told: bool) -> None:
+    assert begins_with_json(body) is told
 
 
 def test_a_url_that_speaks_graphql_outdoes_the_body() -> None:

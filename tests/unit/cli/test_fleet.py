@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from firewall.audit import read
+from firewall.audit import AuditLog, read
 from firewall.cli.fleetstatus import members, table
 from firewall.cli.main import app
 from firewall.fleet.overview import Node, Offer
@@ -78,11 +79,19 @@ def follow(here: Path, *more: str) -> Result:
         (["--key", "/nowhere.pub"], "No such file"),
         (["--source", "a.b"], "write 1 to 64 letters"),
         (["--metrics", "x"], "is no HOST:PORT"),
+        (["--to", "http://x"], "write nats:// or"),
+        (["--to", "nats+tls://"], "write nats:// or"),
     ],
 )
 def test_what_cannot_be_followed(here: Path, more: list[str], why: str) -> None:
     done = follow(here, *more)
     assert (done.exit_code, why in done.stderr) == (2, True)
+
+
+def test_one_agent_at_a_time(here: Path) -> None:
+    with closing(AuditLog(here / "state" / "audit", "fleet-training")):
+        done = follow(here)
+    assert (done.exit_code, "another process" in done.stderr) == (2, True)
 
 
 def test_a_server_that_is_away(here: Path) -> None:

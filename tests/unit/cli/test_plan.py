@@ -15,9 +15,26 @@ def _policy(folder: Path) -> Policy:
     return load_policy(path)
 
 
-def test_a_bundle_that_the_user_names_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", "/private/bundle.pem")
-    assert plan.upstream_bundle() == "/private/bundle.pem"
+def test_a_bundle_that_the_user_names_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("-----BEGIN CERTIFICATE-----\n")
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    assert plan.upstream_bundle() == str(bundle)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("none", "No such file"), (".", "Is a directory"), ("odd", "it holds no certificate")],
+)
+def test_a_bundle_by_which_nobody_could_be_trusted_is_told(
+    name: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd").write_text("nothing")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+    with pytest.raises(ValueError, match=f"SSL_CERT_FILE names .*: {why}"):
+        plan.upstream_bundle()
 
 
 def test_without_any_bundle_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

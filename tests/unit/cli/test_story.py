@@ -100,6 +100,10 @@ def test_the_whole_story() -> None:
         ({"gpu": {"status": "unavailable", "reason": "no driver"}}, "  unavailable: no driver"),
         ({"gpu": {}}, "  not asked: an allow carries no GPU state"),
         ({"actor": describe(Actor("s1", unknown="it was gone"))}, "  process unknown: it was gone"),
+        (
+            {"actor": describe(Actor("s1", unknown="it was gone", uid=0))},
+            "  process of user 0 unknown: it was gone",
+        ),
         ({"verdict": {"action": "allow"}}, "  it was allowed"),
         ({"verdict": {"action": "deny"}}, "  the rule names no way"),
     ],

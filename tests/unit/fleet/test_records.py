@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from firewall.audit import AuditLog, heads
 from firewall.audit.ingest import ALARMS
 from firewall.fleet.overview import Told
@@ -32,3 +34,5 @@ def test_a_receivers_folder(tmp_path: Path) -> None:
 
 def test_a_folder_without_alarms(tmp_path: Path) -> None:
     assert of_folder(tmp_path, datetime.now(UTC))("gpu-17") == Told({})
+    with pytest.raises(FileNotFoundError, match="no logs are kept here"):
+        of_folder(tmp_path / "none", datetime.now(UTC))

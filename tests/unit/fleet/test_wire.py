@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import zstandard
 from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as Unanswered
 from nats.js.api import RawStreamMsg
-from nats.js.errors import NotFoundError
+from nats.js.errors import NotFoundError, ServerError
 
+from firewall.audit.ship import NotTakenError
 from firewall.fleet import wire
 from firewall.fleet.wire import UnreadableError, offered, policy_subject, report_subject
 
@@ -46,15 +48,21 @@ def test_what_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("error", "why"),
     [
-        (NoRespondersError(), "nobody answers for it: is there a stream FIREWALL_POLICY"),
-        (ValueError("Invalid isoformat string: 'x'"), "its headers are odd"),
-        (KeyError("Nats-Subject"), "its headers are odd"),
-        (AttributeError("'NoneType' object has no attribute 'get'"), "its headers are odd"),
+        (NoRespondersError(), "NoRespondersError"),
+        (ServerError(), "ServerError"),
+        (ValueError("Invalid isoformat string: 'x'"), "isoformat"),
+        (KeyError("Nats-Subject"), "Nats-Subject"),
+        (AttributeError("'NoneType' object has no attribute 'get'"), "NoneType"),
     ],
 )
 def test_what_cannot_be_read(error: Exception, why: str) -> None:
-    with pytest.raises(UnreadableError, match=why):
+    with pytest.raises(UnreadableError, match=f"its headers are those of no message: .*{why}"):
         look(error)
+
+
+def test_nobody_answers() -> None:
+    with pytest.raises(NotTakenError, match="is there a stream FIREWALL_POLICY with direct gets"):
+        look(Unanswered())
 
 
 def test_subjects() -> None:

@@ -9,8 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from firewall.metrics import Evidence, Metrics
 from firewall.metrics.exposition import registry
+from firewall.quota import State
 from firewall.requests import Connect
-from firewall.verdict import Action, Verdict
+from firewall.verdict import Action, Limit, Verdict
 from tests.unit.metrics.events import event
 from tests.unit.metrics.gpus import snapshot
 from tests.waiting import PATIENCE
@@ -121,3 +122,16 @@ def test_the_log_is_told_as_it_is_and_no_checkpoint_is_no_zero() -> None:
     assert found["firewall_checkpoint_time_seconds"] == 12.5
     fresh = shown(Metrics(evidence=lambda: Evidence(0, signing=True, newest=None)))
     assert not any(name.startswith("firewall_checkpoint_time") for name in fresh)
+
+
+def test_what_is_left_of_limits_is_the_least_of_all_sandboxes_until_each_ends() -> None:
+    limit = Limit("api", "sent", 100, 3600, "host", "100B/h", "p.yaml:7")
+    metrics = Metrics()
+    forget = metrics.limited(lambda: (State(limit, 20),))
+    metrics.limited(lambda: (State(limit, 70),))
+    labels = '{measure="sent",per="host",rule="limits.api",seconds="3600"}'
+    found = shown(metrics)
+    assert (found[f"firewall_limit{labels}"], found[f"firewall_limit_left{labels}"]) == (100, 20)
+    forget()
+    forget()
+    assert shown(metrics)[f"firewall_limit_left{labels}"] == 70

@@ -138,6 +138,22 @@ BODIES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        ("scratch/y", "scratch"),
+        ("/scratch/a%20b?versionId=1", "scratch"),
+        ("data/train/1", "default"),
+        ("%64ata/train/1", "default"),
+        ("arn:aws:s3:r:1:accesspoint/a/object/scratch/y", "default"),
+        ("?", "default"),
+    ],
+)
+def test_a_copy_reads_its_source(policy: Write, source: str, rule: str) -> None:
+    copy = replace(asked("PUT s3.example/scratch/x"), copies=source)
+    assert policy(RULES).decide(copy, NOBODY).rule == rule
+
+
 @pytest.mark.parametrize(("url", "body", "rule"), BODIES)
 def test_bodies(policy: Write, url: str, body: bytes, rule: str) -> None:
     assert policy(RULES).decide(asked(f"POST {url}", body), NOBODY).rule == rule

@@ -144,6 +144,7 @@ def test_the_environment_asks_by_default(
     [
         ("x+y+z", "", "FIREWALL_POLICY_KEY: .*this is no Ed25519 key"),
         ("/none/such.pub", "", "FIREWALL_POLICY_KEY: .*No such file"),
+        (" ,", "", "FIREWALL_POLICY_KEY is set, and names no key"),
         ("", "seven", "FIREWALL_POLICY_VERSION: 'seven' is no version"),
     ],
 )

@@ -13,6 +13,7 @@ from firewall.audit import AuditLog
 from firewall.cli.policy import app
 from firewall.policy import Policy
 from firewall.policy.difference import Difference, Term, differences
+from firewall.policy.resolved import Resolved
 from tests.unit.policy.records import get, record
 
 type Write = Callable[[str], Policy]
@@ -158,6 +159,7 @@ tools:
     - {name: where, allow: [T], where: {"$.a": false, "$.b": {max: 0}}}
     - {name: call, allow: [U], exactly: {arguments: {x: null}}}
 gpu: {expect: [{name: w, program: "*/python*"}], alert: {baseline-shift: {respond: nothing}}}
+secrets: {files: [.env], homes: {gitlab: [git.a.test]}}
 audit: {redact: {headers: [x-y]}}
 """
 _UNTOLD = {"source", "default_source", "opaque_source"}
@@ -211,6 +213,14 @@ def test_whatever_decides_is_told_where_it_differs(policy: Write) -> None:
                 assert differences(rich, other), path
                 tried += 1
     assert tried > 100
+
+
+def test_every_part_that_there_is_was_thought_of() -> None:
+    """A new part of policies is told by `differences`, or stands for nothing that decides."""
+    told = {"mode", "names", "guards", "rules", "limits", "shell", "tools", "gpu", "lists"}
+    told |= {"watched", "redaction"}
+    untold = {"name", "labels", "version", "signers", "sources", "learned", "notes"}
+    assert set(Resolved.model_fields) == told | untold
 
 
 def test_a_secret_on_another_line_is_the_same(policy: Write) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from firewall.policy import PolicyError
 from firewall.policy.loading import PRESETS
 from firewall.policy.text import Node, parse
 
@@ -23,3 +24,9 @@ def test_a_key_stands_on_its_line(path: Path) -> None:
         return len(named) + sum(map(look, node.children.values()))
 
     assert look(parse(path.read_text(), path.name)) > 3
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 20_000, "{" * 20_000])
+def test_no_nesting_is_too_deep_to_be_told(text: str) -> None:
+    with pytest.raises(PolicyError, match=r"x\.yaml:1: not YAML: exceeded maximum nesting depth"):
+        parse(text, "x.yaml")

@@ -1,7 +1,6 @@
 """Keys are found in every coding, whole or byte by byte, wherever they begin."""
 
 import base64
-import gzip
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -26,7 +25,6 @@ CODINGS: dict[str, tuple[Coding, Callable[[bytes], bytes]]] = {
     "HEX": ("hex", lambda data: data.hex().upper().encode()),
     "percent": ("percent-encoding", lambda data: b"".join(b"%%%02x" % each for each in data)),
     "a form's": ("", lambda data: quote(data).encode()),
-    "gzip": ("gzip", gzip.compress),
 }  # fmt: skip
 SURE = sorted(set(NAMES) - {"google", "jwt", "aws-key-id"})
 
@@ -78,12 +76,6 @@ def test_a_key_is_told_once_and_only_so_many_are() -> None:
     assert len(leaks.feed(many)) == leakstream.TOLD - 1
 
 
-def test_gzip_is_unpacked_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = gzip.compress(bytes(leakstream.UNPACKED) + TOKEN)
-    assert whole(late) == []
-    assert len(whole(b"--part\r\n\r\n" + gzip.compress(b"no") + gzip.compress(TOKEN))) == 1
-
-
 def test_names_tell_what_stands_in_their_labels() -> None:
     for encode in (base64.b32encode, lambda data: data.hex().encode()):
         label = encode(b"x-" + TOKEN).decode().strip("=").lower()
@@ -98,7 +90,7 @@ ENCODED = [
 PIECES = st.one_of(
     st.binary(max_size=80),
     st.sampled_from(ENCODED),
-    st.sampled_from([TOKEN[:9], b"Z2hw", b"eyJ", b"%", b"\r\n", b"\x1f\x8b\x08", b"sk-ant-", b"A"]),
+    st.sampled_from([TOKEN[:9], b"Z2hw", b"eyJ", b"%", b"\r\n", b"sk-ant-", b"A"]),
 )
 
 

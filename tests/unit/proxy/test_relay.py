@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from firewall.proxy.loop import Loop
-from firewall.proxy.relay import Relay
+from firewall.proxy.relay import Metered, Relay
 from firewall.requests import Direction, Finding
+from firewall.verdict import Action, Verdict
 from tests.waiting import PATIENCE
 
 LOGIN = b'{"id":1,"method":"mining.subscribe","params":[]}\n'
@@ -30,6 +31,7 @@ class Bench:
 
     watched: bool
     allow: bool = True
+    meter: Metered | None = None
     asked: list[tuple[Direction, Sequence[Finding]]] = field(default_factory=list)
     closed: list[tuple[int, int]] = field(default_factory=list)
 
@@ -40,7 +42,7 @@ class Bench:
         inner.setblocking(False)
         outer.setblocking(False)
         judge = self._judge if self.watched else None
-        self.relay = Relay(self.loop, inner, outer, self._closed, judge)
+        self.relay = Relay(self.loop, inner, outer, self._closed, judge, meter=self.meter)
         self.loop.post(self.relay.start)
         self.thread = threading.Thread(target=self.loop.run)
         self.thread.start()
@@ -180,3 +182,70 @@ def test_what_a_recogniser_fails_on_is_never_sent(monkeypatch: pytest.MonkeyPatc
     bench.end()
     assert failed == ["flow.relay"]
     assert bench.closed == [(0, 0)]
+
+
+class Budget:
+    """So many bytes in each direction, and no more."""
+
+    def __init__(self, sent: int, received: int) -> None:
+        self.budget: dict[Direction, int] = {"sent": sent, "received": received}
+        self.denied: list[Direction] = []
+
+    def left(self, direction: Direction) -> int:
+        return self.budget[direction]
+
+    def spend(
+        self, direction: Direction, size: int, settled: Callable[[Verdict | None], None]
+    ) -> None:
+        if size > self.budget[direction]:
+            self.denied.append(direction)
+            settled(Verdict(Action.DENY, "limits.x", "reached"))
+            return
+        self.budget[direction] -= size
+        settled(None)
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["spliced", "watched"])
+@pytest.mark.parametrize("direction", ["sent", "received"])
+def test_no_byte_passes_beyond_a_limit(watched: bool, direction: Direction) -> None:
+    budget = Budget(100_000, 200_000)
+    bench = Bench(watched, meter=budget)
+    ends = (bench.client, bench.server)
+    source, target = ends if direction == "sent" else ends[::-1]
+    got = 0
+    try:
+        target.settimeout(PATIENCE)
+        thread = threading.Thread(target=_send_until_cut, args=(source,))
+        thread.start()
+        with contextlib.suppress(ConnectionResetError):
+            while data := target.recv(65536):
+                got += len(data)
+        thread.join(PATIENCE)
+    finally:
+        bench.end()
+    assert budget.denied == [direction]
+    assert got <= (100_000 if direction == "sent" else 200_000)
+    assert bench.closed, "and the flow is over"
+
+
+def _send_until_cut(source: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        source.sendall(BULK)
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["spliced", "watched"])
+def test_what_ends_exactly_at_its_limit_is_not_cut(watched: bool) -> None:
+    budget = Budget(10_000, 10_000)
+    bench = Bench(watched, meter=budget)
+    try:
+        bench.client.sendall(BULK[:10_000])
+        bench.client.shutdown(socket.SHUT_WR)
+        bench.server.settimeout(PATIENCE)
+        got = b""
+        while data := bench.server.recv(65536):
+            got += data
+        assert got == BULK[:10_000]
+        bench.server.close()
+    finally:
+        bench.end()
+    assert (budget.denied, budget.budget["sent"]) == ([], 0)

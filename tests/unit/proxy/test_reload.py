@@ -155,3 +155,25 @@ def test_a_new_version_takes_force_though_it_decides_alike(tmp_path: Path) -> No
     assert taken == [2, 3]
     reload.close()
     loop.close()
+
+
+def test_no_bundle_follows_one_of_another_name(folder: Path) -> None:
+    key, source, path = SigningKey.generate("k"), folder / "t.yaml", folder / "policy.bundle"
+
+    def bundled(name: str, version: int) -> str:
+        source.write_text(f"version: 1\nname: {name}\n")
+        return bundle(source, version, None, [key])
+
+    path.write_text(bundled("strict", 1))
+    loop, taken, failures = Loop(), list[str](), list[str]()
+    reload = Reload(
+        loop, path, load_policy(path), lambda new: taken.append(new.name), failures.append,
+        watch=False,
+    )  # fmt: skip
+    for text in (bundled("lax", 9), bundled("strict", 2)):
+        path.write_text(text)
+        reload.now()
+    reload.close()
+    loop.close()
+    assert taken == ["strict"]
+    assert "it is the policy lax, and strict is in force" in failures[0]

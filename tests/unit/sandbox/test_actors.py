@@ -161,3 +161,17 @@ def test_where_none_of_them_holds_it_all_are_searched(monkeypatch: pytest.Monkey
     assert known.find(6) == [13]
     assert known.find(77) == [None]
     assert known.scans == 3
+
+
+def test_a_socket_without_a_process_still_has_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known(monkeypatch)
+    monkeypatch.setattr(known.finder, "_held", lambda *_: actors.Held(1000, 77))
+    [actor] = known.finder.find([FLOW])
+    assert (actor.process, actor.uid) == (None, 1000)
+    assert actor.unknown == "no process inside holds the socket any more"
+
+
+def test_the_kernels_answer_has_user_and_inode() -> None:
+    answer = Message(20, 0, bytes(64) + struct.pack("=II", 1000, 77)).encode(1)
+    finder = actors.ActorFinder("box", 1, 7, Silent(answer))  # type: ignore[arg-type]
+    assert finder._held(*FLOW, "tcp") == actors.Held(1000, 77)

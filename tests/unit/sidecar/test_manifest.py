@@ -50,6 +50,11 @@ def test_the_overlay_lacks_nothing() -> None:
         (lambda pod: context(pod).pop("runAsUser"), "its image chooses its user"),
         (lambda pod: context(pod).update(privileged=True), "it is privileged"),
         (lambda pod: context(pod).pop("allowPrivilegeEscalation"), "setuid program"),
+        (lambda pod: pod["securityContext"].pop("seccompProfile"), "sockets that no rule sees"),
+        (
+            lambda pod: context(pod).update(seccompProfile={"type": "Unconfined"}),
+            "without a seccomp profile",
+        ),
         (lambda pod: context(pod).pop("capabilities"), "keeps the runtime's capabilities"),
         (
             lambda pod: context(pod)["capabilities"].update(add=["CAP_NET_RAW", "CHOWN", "setuid"]),

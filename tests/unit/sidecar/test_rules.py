@@ -45,6 +45,14 @@ def test_what_came_by_loopback_goes_back_there_also_if_it_is_the_gates() -> None
     assert nftables.came_by(1) in door[position(door, nftables.mark(0x46570002))]
 
 
+def test_who_claims_another_address_is_not_heard() -> None:
+    refused = of_chain("refused")
+    claims = position(refused, nftables.foreign_source())
+    assert nftables.owned() in refused[claims]
+    assert position(refused, nftables.owner(64100)) < claims
+    assert claims < refused.index(rules._accept("refused", nftables.leaves_by(1)).body)
+
+
 def test_an_engines_resolver_is_no_loopback() -> None:
     resolver = nftables.destination(2, bytes((127, 0, 0, 11)))
     for chain in ("leaving", "refused", "redirected"):
@@ -103,6 +111,21 @@ def test_a_kernel_without_the_hook_says_so_and_any_refusal_is_an_error(
             rules.install(SETTINGS)
     else:
         assert not rules.install(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(1, "run this as root with CAP_NET_ADMIN"), (2, "the kernel needs nftables")]
+)
+@pytest.mark.usefixtures("committed")
+def test_rules_that_cannot_be_made_say_what_is_needed(
+    code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit(_: list[Message]) -> None:
+        raise OSError(code, "netlink message 0: no")
+
+    monkeypatch.setattr(nftables, "commit", commit)
+    with pytest.raises(OSError, match=said):
+        rules.install(SETTINGS)
 
 
 def test_a_gate_that_is_root_is_refused() -> None:

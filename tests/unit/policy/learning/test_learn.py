@@ -150,6 +150,15 @@ def test_what_was_denied(policy: Write) -> None:
     assert list(learn(records, denied=True).places) == [Place("https", "a.test", 443)]
 
 
+def test_what_was_allowed_stays_allowed_by_what_was_denied(policy: Write, tmp_path: Path) -> None:
+    lenient = policy("tools: {default: deny}")
+    records = _recorded(lenient, _ran("/usr/bin/ls"), _call("Read", path="/x"))
+    learned = _loaded(written(learn(records, denied=True)), tmp_path)
+    assert learned.resolved.shell.default == "allow"
+    assert learned.resolved.tools.default == "deny"
+    assert [each.tools for each in learned.resolved.tools.rules] == [("Read",)]
+
+
 def test_the_command(observe: Policy, tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "log", "gate-0")
     seen = [record(1, get("a.test"), observe), record(2, get("bad.test"), observe)]
@@ -161,7 +170,7 @@ def test_the_command(observe: Policy, tmp_path: Path) -> None:
     assert result.exit_code == 0
     (group,) = played(_loaded(result.stdout, tmp_path), seen).groups
     assert (group.before, group.after.effect) == (Outcome("allow", "never", True), "deny")
-    assert "not learned: 1 (such as gate-0:3): never refuses it" in result.stderr
+    assert '# not learned: 1, such as "gate-0:3", because "never refuses it' in result.stdout
     assert (
         json.loads(CliRunner().invoke(app, [*where, "--json"]).stdout)["skipped"][0]["count"] == 1
     )
@@ -310,3 +319,47 @@ def test_bodies_that_a_rule_judges(policy: Write, tmp_path: Path) -> None:
     assert played(learned, records[:2]).groups == []
     other = Calls(graphql=(Act("mutation", "Any", ("viewer",)),))
     assert not learned.decide(replace(asked[0], calls=other), AGENT).allowed
+
+
+def test_what_is_not_public_is_learned_as_asked(observe: Policy, tmp_path: Path) -> None:
+    database = Connect("db.test", 5432, address="10.0.0.5")
+    web = Connect("in.test", 443, protocol="tls", sni="in.test", address="10.0.0.6")
+    metadata = Connect("md.test", 80, address="169.254.169.254")
+    records = _recorded(observe, database, web, get("in.test"), metadata)
+    assert [place.name for place in learn(records).places] == ["in.test"]
+    found = learn(records, private=True)
+    assert [each.split(":")[0] for each in found.skipped] == ["something was found in it"]
+    policy = _loaded(written(found), tmp_path)
+    assert [each.addresses for each in policy.resolved.rules] == [("10.0.0.6",), ("10.0.0.5",)]
+    assert policy.decide(web, AGENT).allowed
+    other = replace(database, address="10.0.0.7")
+    assert policy.decide(other, AGENT).rule == "guards.private-addresses"
+
+
+def test_a_guard_that_lets_private_addresses_by_finds_nothing(policy: Write) -> None:
+    lenient = policy(f"{OBSERVE}guards: {{private-addresses: alert, mining: alert}}\n")
+    seen = Connect("db.test", 5432, address="10.0.0.5")
+    found = learn(_recorded(lenient, seen), private=True)
+    assert [place.name for place in found.places] == ["db.test"]
+
+
+def test_no_rule_is_learned_for_what_a_rule_refuses_elsewhere(policy: Write) -> None:
+    """A base name stands for all system folders, so it may not be learned from another of them."""
+    observe = policy("""
+    mode: observe
+    shell: {default: deny, rules: [{name: own, ask: ["/usr/sbin/x"]}]}
+    """)
+    found = learn(_recorded(observe, _ran("/usr/bin/x"), _ran("/usr/sbin/x"), _ran("/usr/bin/y")))
+    assert [place.name for place in found.places] == ["y"]
+    assert "a rule refuses the same program with the same arguments" in found.skipped
+
+
+def test_silent_clients_are_the_gateways(observe: Policy) -> None:
+    seen: list[Request] = [
+        Connect("box.test", 22, protocol="silent"),
+        Connect("box.test", 22, protocol="ssh"),
+        SshChannel("box.test", 22, "me", "exec", "ls"),
+    ]
+    found = learn(_recorded(observe, *seen))
+    assert [place.kind for place in found.places] == ["ssh"]
+    assert found.skipped == {}

@@ -50,6 +50,7 @@ class FakePolicy:
     """Decides as the test says."""
 
     digest = "0" * 64
+    mode = "enforce"
 
     def __init__(self, decide: Decide) -> None:
         self.rule = decide

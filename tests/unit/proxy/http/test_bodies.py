@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from firewall.apis import READ_LIMIT
+from firewall.proxy.http import held
 from firewall.requests import HttpRequest, Request
 from firewall.verdict import Verdict
 from tests.unit.proxy.http.stage import (
@@ -97,6 +98,18 @@ def test_a_body_that_cannot_be_decoded_is_denied(stage: Stage, coding: str) -> N
     more = {**JSON, "content-encoding": coding}
     answer = stage.ask(stage.door(server.port), method="POST", content=READS, headers=more)
     assert (answer.status_code, bytes(server.received)) == (403, b"")
+
+
+def test_a_body_that_is_json_with_and_without_its_coding_is_denied(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What servers that ignore the coding read is not what was judged. Brotli can make such."""
+    monkeypatch.setattr(held, "chain", lambda *_: iter([READS]))
+    server = stage.upstream(echo_bodies)
+    more = {**JSON, "content-encoding": "br"}
+    answer = stage.ask(stage.door(server.port), method="POST", content=WRITES, headers=more)
+    assert (answer.status_code, bytes(server.received)) == (403, b"")
+    assert "not needed" in stage.verdicts("HttpRequest")[-1]["calls"]["unread"]
 
 
 def test_a_body_that_decodes_to_too_much_is_denied(stage: Stage) -> None:

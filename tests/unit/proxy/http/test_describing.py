@@ -93,6 +93,22 @@ def test_only_http_1_0_may_leave_out_the_host(version: bytes, authority: str) ->
     assert describe(flow, HERE, Vault()).authority == authority
 
 
+@pytest.mark.parametrize(
+    ("headers", "copies"),
+    [
+        ([], ""),
+        ([(b"X-Amz-Copy-Source", b"/b/k")], "/b/k"),
+        ([(b"x-oss-copy-source", b"b/k")], "b/k"),
+        ([(b"x-amz-copy-source", b"b/k"), (b"X-Amz-Copy-Source", b"c/k")], "?"),
+        ([(b"x-amz-copy-source-range", b"bytes=0-9")], ""),
+    ],
+)
+def test_the_source_of_a_copy_is_described(headers: list[tuple[bytes, bytes]], copies: str) -> None:
+    flow = exchange()
+    flow.request.headers.fields += tuple(headers)
+    assert describe(flow, HERE, Vault()).copies == copies
+
+
 def test_a_method_is_described_as_it_is_sent() -> None:
     """RFC 9110, 9.1: methods are case-sensitive; what allows GET does not allow get."""
     assert describe(exchange(method=b"get"), HERE, Vault()).method == "get"

@@ -1,13 +1,15 @@
 """What passes, what does not, and what a client is told."""
 
+import contextlib
 import socket
 import ssl
+from dataclasses import replace
 
 import pytest
 
 from firewall.proxy.http import serve
 from firewall.requests import Finding, HttpRequest, Request
-from firewall.verdict import Verdict
+from firewall.verdict import Limit, Obligations, Verdict
 from tests.unit.protocols.samples import client_hello
 from tests.unit.proxy.http.stage import (
     ALLOW,
@@ -338,3 +340,29 @@ def test_the_answer_of_a_mining_pool_is_not_passed_on() -> None:
         (verdict,) = stage.verdicts("Message")
         assert verdict["direction"] == "received"
         assert verdict["findings"][0]["evidence"] == "header x-stratum"
+
+
+SENT = Limit("pinned", "sent", 50_000, 3600, "host", "50KB/h", "p.yaml:7")
+LIMITED = replace(ALLOW, obligations=Obligations("passthrough", limits=(SENT,)))
+
+
+def test_what_is_passed_through_inside_the_http_proxy_is_counted() -> None:
+    with Stage(lambda _: LIMITED) as stage:
+        stage.policy.names = {HOST: "127.0.0.1"}
+        server = stage.upstream(answering())
+        door = stage.door(0, kind="forward", address=None, host="", sni=None)
+        with socket.create_connection(("127.0.0.1", door), timeout=PATIENCE) as plain:
+            place = f"{HOST}:{server.port}"
+            plain.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
+            assert plain.recv(65536).startswith(b"HTTP/1.1 200 ")
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            with context.wrap_socket(plain, server_hostname=HOST) as client:
+                client.sendall(get("/", "Content-Length: 0"))
+                assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+                with contextlib.suppress(OSError):
+                    client.sendall(get("/", "Content-Length: 99999") + bytes(99999))
+                    assert client.recv(65536) == b""
+        denied = [each for each in stage.log.events if each["verdict"]["action"] == "deny"]
+        assert [each["verdict"]["rule"] for each in denied] == ["limits.pinned"]
+        assert len(server.received) < 50_000

@@ -60,6 +60,21 @@ def test_a_header_that_some_servers_take_for_the_same_is_gone() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ("gzip;q=1.0, br, compress, dcb", "gzip;q=1.0, br"),
+        ("GZIP, deflate, zstd, identity;q=0", "GZIP, deflate, zstd, identity;q=0"),
+        ("*", "identity"),
+        ("xz", "identity"),
+    ],
+)
+def test_an_answer_is_asked_for_in_codings_that_can_be_read(asked: str, left: str) -> None:
+    request_ = request(accept_encoding=asked)
+    inject(request_, [Injection("header", (KEY,), "x-key")], VAULT)
+    assert request_.headers["accept-encoding"] == left
+
+
+@pytest.mark.parametrize(
     ("path", "arrives"),
     [
         ("/a", "/a?key=real%20value%2F%2B"),

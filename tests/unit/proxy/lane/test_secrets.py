@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from firewall.credentials import Secret
+from firewall.protocols.leaks import Finder, Leak
 from firewall.requests import Carried, HttpRequest, Message, Request
 from firewall.vault import Held, Vault
 from firewall.verdict import Action, Obligations, Verdict
-from tests.unit.proxy.http.stage import ALLOW, DENY, answering
+from tests.unit.proxy.http.stage import ALLOW, DENY, Stage, answering
 from tests.unit.proxy.lane.stage import LaneStage
 
 VAULT = Vault([Held(Secret("env:KEY", "KEY"), "placeholder0011", "real-value-2233", "")])
@@ -57,3 +58,21 @@ def test_a_request_that_needs_a_secret_goes_to_depth(stage: LaneStage) -> None:
     server = stage.upstream(answering())
     assert stage.ask(stage.door(server.port), path="/inject").status_code == 200
     assert len(stage.deep) == 1
+
+
+@pytest.mark.parametrize(("road", "point"), [(Stage, "http.body"), (LaneStage, "lane.")])
+def test_a_search_that_fails_is_a_recorded_deny(
+    road: type[Stage], point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Finder, text: bytes, *, first: bool = True) -> list[Leak]:
+        if text == b"told":
+            raise RuntimeError("injected")
+        return []
+
+    monkeypatch.setattr(Finder, "find", fails)
+    with road(decide) as stage:
+        server = stage.upstream(answering())
+        answer = stage.ask(stage.door(server.port), method="POST", content=b"told")
+        assert answer.status_code == 403
+        assert f"fail-closed.{point}" in answer.text
+        assert b"told" not in server.received

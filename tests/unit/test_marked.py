@@ -1,0 +1,106 @@
+"""What of marked files must not leave, and what of them everybody may see."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firewall import marked
+from firewall.marked import NOTHING, secrets_in
+from tests.unit.leaky import private_key
+
+ENVIRONMENT = """
+# DEPLOY_KEY=an-old-one-9981
+export API_TOKEN='tok-12345-abc'
+DATABASE_URL=postgres://app:s3cret-pass@db.internal:5432/app
+HOST=db.internal.example.com
+LOG_LEVEL = information and more words
+CACHE_DIR=/var/cache/of/the/application
+SHORT_KEY=abc
+SEED=0x8f2a77c1d4e99b03
+password: hunter2hunter2
+"""
+
+
+def texts(content: str) -> list[str]:
+    return [text for _, text in secrets_in(content)]
+
+
+def test_values_that_are_secret_are_taken_and_others_are_not() -> None:
+    assert texts(ENVIRONMENT) == [
+        "tok-12345-abc",
+        "s3cret-pass",
+        "0x8f2a77c1d4e99b03",
+        "hunter2hunter2",
+    ]
+
+
+def test_of_a_private_key_lines_of_the_secret_half_are_taken() -> None:
+    key = private_key()
+    lines = key.splitlines()[1:-1]
+    taken = texts(key)
+    assert taken
+    assert set(taken) <= set(lines[len(lines) // 2 : -1])
+
+
+def test_json_is_read_by_its_members() -> None:
+    account = {
+        "type": "service_account",
+        "private_key_id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "private_key": private_key(),
+        "client_email": "robot@project.example.com",
+        "token_uri": "https://oauth2.example.com/token",
+    }
+    found = dict(secrets_in(json.dumps(account)))
+    assert found.pop("private_key_id") == account["private_key_id"]
+    assert all(name.startswith("private key 1, part") for name in found)
+
+
+def test_a_file_that_is_one_secret() -> None:
+    assert dict(secrets_in("9f8e7d6c5b4a39281706\n")) == {"line 1": "9f8e7d6c5b4a39281706"}
+
+
+def test_what_was_there_once_is_looked_for_until_the_end(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("A_TOKEN=first-value\n")
+    before = NOTHING.read([f"{tmp_path}/.env"])
+    file.write_text("A_TOKEN=second-value\n")
+    after = before.read([f"{tmp_path}/.env"])
+    assert list(after.texts.values()) == ["first-value", "second-value"]
+    assert list(after.first.values()) == ["first-value"]
+    assert after.stamps != before.stamps
+    assert "first-value" not in repr(after)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "large", "folder"])
+def test_what_is_no_file_of_a_fair_size_is_a_trouble(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "marked"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"x" * (marked.SIZE + 1))
+    read = NOTHING.read([str(path)])
+    assert read.texts == {}
+    assert f"the marked file {path} cannot be read: " in read.troubles[0]
+
+
+def test_files_and_texts_are_bounded(tmp_path: Path) -> None:
+    (tmp_path / "many").write_text("".join(f"TOKEN=value-{each:08}\n" for each in range(999)))
+    read = NOTHING.read([f"{tmp_path}/many"])
+    assert len(read.texts) == marked.VALUES
+    assert "more than 256 secrets" in read.troubles[0]
+
+
+def test_public_halves_and_files_that_are_not_there_are_no_secrets(tmp_path: Path) -> None:
+    (tmp_path / "id_rsa.pub").write_text("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ me@here\n")
+    assert NOTHING.read([f"{tmp_path}/id_*", f"{tmp_path}/none"]) == NOTHING
+
+
+@given(st.text(max_size=400))
+def test_no_content_makes_it_raise(content: str) -> None:
+    assert all(text.isprintable() for _, text in secrets_in(content))

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ from firewall.verdict import Action, Severity, Verdict
 COMMAND_SECONDS = 10.0
 LONGEST = 8 << 10
 """Bytes of a secret."""
+REMEMBERED = 1024
+"""Names in which secrets were looked for: one flow asks for its own several times."""
 
 NOT_HERE = "only firewall run and firewall serve hold secrets"
 """Why a judge of others, such as a node's or mitmproxy's, has none."""
@@ -81,6 +83,7 @@ class Vault:
         self._held = {each.secret.name: each for each in held}
         self._watched = watched
         self._marked = marked
+        self._in_names = lru_cache(REMEMBERED)(self._find_in_names)
 
     @classmethod
     def of(cls, secrets: Iterable[Secret], watched: Watched = KEYS_ALONE) -> "Vault":
@@ -187,8 +190,7 @@ class Vault:
 
         Of marked files these are the values from before the agent ran: it must not be able to have
         what it likes taken out of the records."""
-        literals = (*self._values.needles.texts, *Needles(self._marked.first).texts)
-        return replace(terms, literals=literals) if literals else terms
+        return replace(terms, literals=self._literals) if self._literals else terms
 
     def fields(self, fields: Fields) -> tuple[Finding, ...]:
         """The values in the fields of a message's head."""
@@ -282,13 +284,13 @@ class Vault:
                 return self._everywhere(lambda each: each.find(text, f"SSH {request.kind}"))
         return ()
 
-    def _in_names(self, where: str, *names: str | None) -> list[Finding]:
+    def _find_in_names(self, where: str, *names: str | None) -> tuple[Finding, ...]:
         given = [each for each in names if each]
-        return [
+        return tuple(
             finding
             for name in given
             for finding in self._everywhere(lambda each: each.find_in_name(name, where))  # noqa: B023
-        ]
+        )
 
     def _everywhere(self, find: Callable[[Seeker], tuple[Finding, ...]]) -> list[Finding]:
         return [finding for each in self._seekers for finding in find(each)]
@@ -297,6 +299,10 @@ class Vault:
     def _seekers(self) -> tuple[Seeker, ...]:
         every = (self._values, self._placeholders, self._files, self._keys)
         return tuple(each for each in every if each)
+
+    @cached_property
+    def _literals(self) -> tuple[str, ...]:
+        return (*self._values.needles.texts, *Needles(self._marked.first).texts)
 
     @cached_property
     def _values(self) -> Known:

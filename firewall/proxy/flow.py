@@ -200,10 +200,9 @@ class Flow:
         while True:
             address = self._untried.pop(0)
             self._request = replace(self._request, address=address)
-            allowed = self._house.judge.preview(self._request, self._actor).allowed
-            if allowed or not self._untried:
+            if not self._untried or self._house.judge.preview(self._request, self._actor).allowed:
                 break
-        self._decide(self._answered if allowed else self._refuse)
+        self._decide(self._answered)
 
     def _decide(self, then: Step, **facts: str) -> None:
         """Judge with a record, which carries `facts` too; `then` runs on the loop."""

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.sandbox.netlink import NETLINK_SOCK_DIAG, NLMSG_ERROR, Message, error_of, replies
-from firewall.sandbox.procfs import ancestry, describe, family, lineage, socket_inodes
+from firewall.sandbox.procfs import ancestry, describe, family, image, lineage, socket_inodes
 from firewall.sandbox.threads import Threads
 
 type Address = tuple[Any, ...]
@@ -35,6 +36,9 @@ _ANCESTOR_BYTES = 2 << 10
 """Of each ancestor's arguments; those of the process itself are kept whole."""
 _RECENT = 8
 """Processes that were found last: the next flow is likely theirs."""
+_MOMENT_S = 0.5
+_REMEMBERED = 256
+"""Ancestors that are remembered for a moment, as long as each runs what it ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class ActorFinder:
         self._lock = threading.Lock()
         self._sequence = 0
         self._recent: tuple[int, ...] = ()
+        self._ancestors: dict[int, tuple[float, tuple[bytes, ...], Process]] = {}
 
     @classmethod
     def of_host(cls, name: str) -> "ActorFinder":
@@ -157,7 +162,19 @@ class ActorFinder:
             pid = parents[pid]
             ancestors.append(pid)
         for each in (*ancestors[:-1][:_ANCESTORS], ancestors[-1]):
-            yield describe(each, _ANCESTOR_BYTES)
+            yield self._ancestor(each)
+
+    def _ancestor(self, pid: int) -> Process:
+        """To see that it runs what it ran costs a third of describing it."""
+        now, runs = time.monotonic(), image(pid)
+        until, ran, process = self._ancestors.get(pid, (0.0, (), None))
+        if process is not None and now < until and runs and runs == ran:
+            return process
+        if len(self._ancestors) >= _REMEMBERED:
+            self._ancestors = {}
+        process = describe(pid, _ANCESTOR_BYTES)
+        self._ancestors[pid] = now + _MOMENT_S, runs, process
+        return process
 
     def _unknown(self, reason: str) -> Actor:
         return Actor(self._sandbox, namespace=self._namespace, unknown=reason)

@@ -12,7 +12,9 @@ from firewall.actor import Process
 _BOOTED = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READ_BYTES = 64 << 10  # an agent's arguments may be megabytes
-_THREADS, _STARTED = 17, 19  # fields of /proc/<pid>/stat, counted after the program's name
+# Fields of /proc/<pid>/stat, counted after the program's name.
+_THREADS, _STARTED, _STACK = 17, 19, 25
+_CODE, _ARGUMENTS = slice(23, 26), slice(45, 49)
 
 
 def family(sandbox_pid: int) -> dict[int, int]:
@@ -66,9 +68,29 @@ def _living(pid: int, stat: list[bytes]) -> str:
     return f"/proc/{pid}"
 
 
+def image(pid: int) -> tuple[bytes, ...]:
+    """What changes when a process executes another program; nothing where it may not be known.
+
+    Its name, its start, and where its code, stack, arguments and environment lie. Raises OSError.
+    """
+    name, _, rest = _stat_line(f"/proc/{pid}").rpartition(b")")
+    fields = rest.split()
+    placed = (*fields[_CODE], *fields[_ARGUMENTS])
+    return (name, fields[_STARTED], *placed) if fields[_STACK] != b"0" else ()
+
+
 def _stat(folder: str) -> list[bytes]:
     """The fields of a stat file after the program's name, which may hold anything."""
-    return _read(f"{folder}/stat").rpartition(b")")[2].split()
+    return _stat_line(folder).rpartition(b")")[2].split()
+
+
+def _stat_line(folder: str) -> bytes:
+    """One read gives it whole: the kernel writes it at once (single_open, fs/proc/base.c)."""
+    handle = os.open(f"{folder}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(handle, _READ_BYTES)
+    finally:
+        os.close(handle)
 
 
 def pinned(pid: int, started: int, number: signal.Signals) -> bool:

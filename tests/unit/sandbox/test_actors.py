@@ -98,6 +98,7 @@ def test_an_endless_line_of_ancestors_is_told_by_its_ends(monkeypatch: pytest.Mo
         return Process(pid, 0.0, "/bin/sh", ("sh",), 0)
 
     monkeypatch.setattr(actors, "describe", describe)
+    monkeypatch.setattr(actors, "image", lambda _: ())
     finder = actors.ActorFinder("box", 1, 7, Silent())  # type: ignore[arg-type]
     parents = {pid: pid - 1 for pid in range(2, 1000)}
     told = [each.pid for each in finder._chain(999, parents)]
@@ -118,6 +119,8 @@ class Known:
         monkeypatch.setattr(actors, "lineage", self.lineage)
         monkeypatch.setattr(actors, "socket_inodes", lambda pid: iter(self.held[pid]))
         monkeypatch.setattr(actors, "describe", self.describe)
+        self.images: dict[int, tuple[bytes, ...]] = {10: (b"init",), 11: (b"sh",)}
+        monkeypatch.setattr(actors, "image", lambda pid: self.images[pid])
         self.finder = actors.ActorFinder("box", 10, 7, Silent())  # type: ignore[arg-type]
         monkeypatch.setattr(self.finder, "_held", lambda client, *_: actors.Held(0, client[1]))
 
@@ -144,6 +147,30 @@ def test_who_was_found_last_is_looked_at_first(monkeypatch: pytest.MonkeyPatch) 
     known.held[12] = {6, 8}
     assert known.find(8, 5) == [12, 11]
     assert known.scans == 1
+
+
+def test_an_ancestor_is_described_anew_once_it_runs_another_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Known(monkeypatch)
+    known.find(6)
+    known.find(6)
+    assert known.described == 3 + 1, "only the process itself: both ancestors run what they ran"
+    known.images[11] = (b"python",)
+    known.find(6)
+    assert known.described == 3 + 1 + 2
+    known.images[10] = known.images[11] = ()
+    known.find(6)
+    known.find(6)
+    assert known.described == 3 + 1 + 2 + 3 + 3, "what may not be known may have changed"
+
+
+def test_an_ancestor_is_described_anew_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known(monkeypatch)
+    monkeypatch.setattr(actors, "_MOMENT_S", 0.0)
+    known.find(6)
+    known.find(6)
+    assert known.described == 3 + 3
 
 
 def test_a_parent_that_holds_it_too_is_named_also_then(monkeypatch: pytest.MonkeyPatch) -> None:

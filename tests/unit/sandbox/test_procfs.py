@@ -29,6 +29,30 @@ def test_a_process_is_described() -> None:
     assert abs(time.time() - found.started) < 10
 
 
+def test_an_image_changes_when_a_process_executes_another_program() -> None:
+    with subprocess.Popen(
+        ["sh", "-c", "read wait; exec sh -c 'read wait; read wait'"], stdin=subprocess.PIPE
+    ) as child:
+        eventually(lambda: described(child).argv[-1].startswith("read wait; exec"))
+        before = procfs.image(child.pid)
+        same = procfs.image(child.pid)
+        assert child.stdin is not None
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        eventually(lambda: described(child).argv[-1] == "read wait; read wait")
+        after = procfs.image(child.pid)
+        child.kill()
+    assert before == same != after
+    assert before[:2] == after[:2], "the same process under the same name"
+
+
+def test_a_process_without_memory_has_no_image() -> None:
+    child = subprocess.Popen(["true"])
+    eventually(lambda: procfs.state(child.pid)[0] == "Z")
+    assert procfs.image(child.pid) == ()
+    child.wait()
+
+
 def test_its_start_is_the_same_each_time() -> None:
     assert procfs.describe(os.getpid()) == procfs.describe(os.getpid())
 

@@ -367,11 +367,14 @@ def test_keys_may_be_updated_and_nothing_negotiated_anew(
     ) as client:  # fmt: skip
         assert client.stdin is not None
         assert client.stdout is not None
+        said = b""
+        while b"Verify return code" not in said:  # it is connected, and reads what it is told
+            said += client.stdout.read(4096)
         with contextlib.suppress(BrokenPipeError):
             for line in (command, "GET /a HTTP/1.1", "Host: good.test", "Connection: close", ""):
                 client.stdin.write(f"{line}\n".encode())
                 time.sleep(0.1)  # a command is one only where it is all that is read
-        said = client.stdout.read()
+        said += client.stdout.read()
     assert (b"hello" in said) is passes, said
 
 

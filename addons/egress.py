@@ -20,6 +20,7 @@ from mitmproxy.addonmanager import Loader
 
 from firewall.actor import Actor
 from firewall.audit import AuditError, AuditLog, Keeper, keys
+from firewall.credentials import KEYS_ALONE
 from firewall.gpu import GpuMonitor
 from firewall.judge import Judge
 from firewall.policy import Policy, PolicyError, load_policy
@@ -28,6 +29,7 @@ from firewall.ports import Done
 from firewall.proxy.http.egress import Egress
 from firewall.redaction import Terms
 from firewall.requests import Request
+from firewall.vault import Vault
 from firewall.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class _NoPolicy:
     digest = ""
     names: Mapping[str, str] = {}
     redaction = Terms()
+    watched = KEYS_ALONE
 
     def decide(self, request: Request, actor: Actor) -> Verdict:
         raise LookupError("there is no policy; start mitmproxy with --set policy=FILE")
@@ -121,7 +124,8 @@ class Firewall:
             self._keeper.start()
             self._egress.judge = Judge(policy, self._log, self._gpu, _Unseen(), redaction_key=marks)
         else:
-            self._egress.judge.policy = policy
+            judge = self._egress.judge
+            judge.policy, judge.vault = policy, Vault(watched=policy.watched)
 
 
 def _bad(why: str) -> exceptions.OptionsError:

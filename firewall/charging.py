@@ -58,9 +58,10 @@ def _host(text: str) -> str:
 
 def exceeded(verdict: Verdict, excess: Excess, *, enforced: bool) -> Verdict:
     """The deny that stands in the place of an allow."""
-    limit, wait = excess.limit, max(1, ceil(excess.wait))
+    limit, wait = excess.limit, ceil(excess.wait)
     where = f"rule {limit.rule}" if limit.rule else "network"
-    remedy = f"wait {span(wait)}, or raise limits.{limit.measure} of {where} ({limit.source})"
+    first = f"wait {span(wait)}" if wait else "send less at once"
+    remedy = f"{first}, or raise limits.{limit.measure} of {where} ({limit.source})"
     return replace(
         verdict,
         action=Action.DENY,
@@ -129,8 +130,14 @@ class Meter:
         return await future
 
     def _verdict(self, told: Excess | Exception | None) -> Verdict | None:
+        try:
+            return self._unless(told)
+        except Exception as error:
+            return self._failed(error)
+
+    def _unless(self, told: Excess | Exception | None) -> Verdict | None:
         if isinstance(told, Exception):
-            return self._failed(told)
+            raise told
         if told is None or (self._told and not self._enforced):
             return None
         self._told = True

@@ -123,15 +123,18 @@ class Judge:
         judged = partial(
             self._judged, request, actor, seconds=seconds, answer=answer, hold=hold, prompt=prompt
         )
-        due = () if counted else dues(request, actor, verdict)
-        if not due:
+        if counted or not (due := dues(request, actor, verdict)):
             judged(flow, verdict)
             return
+
+        def charged(told: Excess | Exception | None) -> None:
+            with fail_closed(self, "judge.charged", answer, request=request, actor=actor):
+                probe("judge.charged")
+                judged(*self._charged(flow, verdict, told))
+
         with fail_closed(self, "judge.quota", answer, request=request, actor=actor):
             probe("judge.quota")
-            self.quota.charge(
-                due, lambda told: judged(*self._charged(flow, verdict, told)), anyway=self._observes
-            )
+            self.quota.charge(due, charged, anyway=self.policy.mode == "observe")
 
     def _judged(
         self,
@@ -158,10 +161,6 @@ class Judge:
             self._learn(request, verdict)
             self._settle(event, verdict, actor, answer, prompt=prompt)
 
-    @property
-    def _observes(self) -> bool:
-        return self.policy.mode == "observe"
-
     def _charged(
         self, flow: Mapping[str, Any], verdict: Verdict, told: Excess | Exception | None
     ) -> tuple[Mapping[str, Any], Verdict]:
@@ -170,7 +169,7 @@ class Judge:
             return flow, verdict
         if isinstance(told, Exception):
             return flow, self._failure("judge.quota", told)
-        denied = exceeded(verdict, told, enforced=not self._observes)
+        denied = exceeded(verdict, told, enforced=self.policy.mode == "enforce")
         return {**flow, "limit": told.facts()}, self._clean(denied)
 
     def meter(
@@ -189,7 +188,7 @@ class Judge:
             return denied
 
         failed = partial(self.fault, "judge.meter", request=request, actor=actor)
-        return Meter(self.quota, due, not self._observes, reached, failed)
+        return Meter(self.quota, due, self.policy.mode == "enforce", reached, failed)
 
     def _hold(
         self,

@@ -5,7 +5,8 @@ much costs nothing there. Leaks are judged by the exact form (`strict`), and by 
 inner structure where there is one (`check`), as a false alarm there stops honest work. Patterns are
 RE2's. Those of `strict` have one group, the secret, and settle by what comes before its end, so
 that a stream can be judged as it comes; none needs more than SPAN bytes. Each names the words by
-which it is found (`anchors`).
+which it is found (`anchors`). Tokens that only renew others are no part of it: their own programs
+send them in bodies.
 
 Sources: GitHub's "Behind GitHub's new authentication token formats" (2021) and npm's announcement
 of the same scheme: the last six characters are the CRC32 of those between in base62; AWS's "IAM
@@ -38,6 +39,10 @@ _BITS = 3.6
 _LEAD = r"(?:^|[^A-Za-z0-9]|\\[nrt])"
 """What may stand before a key: also JSON's escaped line break."""
 _AUTHORIZATION = ("header authorization",)
+_SESSIONS = (
+    *_AUTHORIZATION, "header cookie", "header apikey", "header x-api-key", "header x-auth-token",
+    "header x-access-token", "header x-csrf-token", "header sec-websocket-protocol",
+)  # fmt: skip
 
 type Check = Callable[[bytes], bool]
 
@@ -135,14 +140,14 @@ def _decoded(text: bytes) -> bytes:
 
 _GITHUB_HOMES = (
     "github.com", "*.github.com", "*.githubusercontent.com", "ghcr.io", "*.ghe.com",
-    "*.githubcopilot.com", "models.github.ai",
+    "*.githubcopilot.com", "models.github.ai", "models.inference.ai.azure.com",
 )  # fmt: skip
 _WORDS = ("secret", "SECRET", "token", "TOKEN", "password", "PASSWORD", "api_key", "API_KEY")
 
 FORMATS: tuple[Format, ...] = (
     Format(
         "github", "a GitHub token", r"\bgh[pousr]_[A-Za-z0-9]{20,}",
-        r"(gh[pousr]_[A-Za-z0-9]{36})", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), crc_holds,
+        r"(gh[pous]_[A-Za-z0-9]{36})", ("ghp_", "gho_", "ghu_", "ghs_"), crc_holds,
         "certain", _GITHUB_HOMES,
     ),
     Format(
@@ -178,10 +183,12 @@ FORMATS: tuple[Format, ...] = (
         "openai", "an OpenAI key", r"\bsk-[A-Za-z0-9_-]{16,}",
         _LEAD + r"(sk-[A-Za-z0-9_-]{20,100}?T3BlbkFJ[A-Za-z0-9_-]{20})", ("T3BlbkFJ",), _varied,
         homes=("*.openai.com", "chatgpt.com"),
+        places=(*_AUTHORIZATION, "header sec-websocket-protocol"),
     ),
     Format(
         "anthropic", "an Anthropic key", "",
-        _LEAD + r"(sk-ant-[a-z]{3,8}[0-9]{2}-[A-Za-z0-9_-]{93}AA)", ("sk-ant-",), _varied,
+        _LEAD + r"(sk-ant-(?:api|admin|oat)[0-9]{2}-[A-Za-z0-9_-]{93}AA)",
+        ("sk-ant-api", "sk-ant-admin", "sk-ant-oat"), _varied,
         homes=("*.anthropic.com", "claude.ai", "*.claude.com"),
         places=(*_AUTHORIZATION, "header x-api-key"),
     ),
@@ -198,9 +205,9 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "slack", "a Slack token", r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,}",
-        _LEAD + r"(xox[abeoprs]-(?:[0-9]{10,13}-){1,3}[A-Za-z0-9]{24}"
+        _LEAD + r"(xox[abops]-(?:[0-9]{10,13}-){1,3}[A-Za-z0-9]{24}"
         r"|xapp-[0-9]-[A-Z0-9]{9,13}-[0-9]{10,14}-[a-f0-9]{64})",
-        ("xoxa-", "xoxb-", "xoxe-", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-"), _varied,
+        ("xoxa-", "xoxb-", "xoxo-", "xoxp-", "xoxs-", "xapp-"), _varied,
         homes=("slack.com", "*.slack.com"), places=(*_AUTHORIZATION, "query token"),
     ),
     Format(
@@ -212,6 +219,7 @@ FORMATS: tuple[Format, ...] = (
         "google-oauth", "a Google access token", r"\bya29\.[A-Za-z0-9_-]{20,}",
         _LEAD + r"(ya29\.[A-Za-z0-9_-]{40})", ("ya29.",), _varied,
         homes=("*.googleapis.com", "*.google.com", "*.pkg.dev", "gcr.io", "*.gcr.io"),
+        places=(*_AUTHORIZATION, "query access_token"),
     ),
     Format(
         "stripe", "a Stripe secret key", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
@@ -249,7 +257,7 @@ FORMATS: tuple[Format, ...] = (
         "jwt", "a JSON Web Token",
         r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*",
         _LEAD + r"(eyJ[A-Za-z0-9_-]{10,200}\.eyJ[A-Za-z0-9_-]{9})", ("eyJ",), _signed,
-        "suspicious", ("*",), (*_AUTHORIZATION, "header cookie"),
+        "suspicious", ("*",), _SESSIONS,
     ),
     Format(
         "private-key", "a private key",

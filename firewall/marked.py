@@ -52,10 +52,11 @@ class Marked:
     troubles: tuple[str, ...] = ()
 
     def read(self, patterns: Iterable[str]) -> "Marked":
-        """The files' texts now, and all before. A pattern that fits no file is no trouble: there
-        may be one later."""
-        stamps = tuple(stamps_of(patterns))
-        texts, troubles = dict(self.texts), []
+        """The files' texts now, and all before. A pattern that fits no file is told, as it may be
+        a mistake, and looked at again later."""
+        patterns = tuple(patterns)
+        stamps, texts = tuple(stamps_of(patterns)), dict(self.texts)
+        troubles = [f"no file is marked by {each} yet" for each in patterns if not _paths([each])]
         for path, *_ in stamps:
             try:
                 _add(texts, path, secrets_in(_content(path)))

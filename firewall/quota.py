@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
@@ -39,11 +39,13 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """A limit that is reached: what of it is used, and the seconds until there is room again."""
+    """A limit that is reached: what of it is used, what was asked for, and the seconds until there
+    is room for that; 0 where there never is, because it is more than all of the limit."""
 
     limit: Limit
     subject: str
     used: int
+    asked: int
     wait: float
 
     def facts(self) -> dict[str, Any]:
@@ -57,9 +59,11 @@ class Excess:
         whose = f"rule {limit.rule}" if limit.rule else "the whole network"
         whom = f" for {self.subject}" if self.subject else ""
         unit = _UNIT.get(limit.measure, limit.measure)
+        more = f", and this is {self.asked:,}" if self.asked > 1 else ""
+        when = f"there is room again in {span(self.wait)}"
         return (
             f"the limit {limit} of {whose} is reached: {self.used:,} of {limit.amount:,} {unit}"
-            f"{whom}; there is room again in {span(self.wait)}"
+            f"{whom}{more}; {when if self.wait else 'there is never room for so much at once'}"
         )
 
 
@@ -154,7 +158,7 @@ class Ledger:
                 for due, accounts, window in found:
                     window.add(now, due.amount, due.item)
                     accounts.charged(due.subject)
-        return max(excesses, key=lambda each: each.wait, default=None)
+        return max(excesses, key=lambda each: each.wait or inf, default=None)
 
     def left(self, dues: Sequence[Due]) -> int:
         """The largest amount that may be charged for all of these at this moment."""
@@ -199,7 +203,8 @@ def _excess(due: Due, window: Window, now: float) -> Excess | None:
     surplus = used + window.cost(now, due.amount, due.item) - due.limit.amount
     if surplus <= 0:
         return None
-    return Excess(due.limit, due.subject, used, window.wait(now, surplus))
+    wait = window.wait(now, surplus) if due.amount <= due.limit.amount else 0.0
+    return Excess(due.limit, due.subject, used, due.amount, wait)
 
 
 def _key(limit: Limit) -> _Key:

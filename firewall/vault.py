@@ -4,6 +4,7 @@ The agent knows each by a placeholder, which is made once and is worth nothing. 
 the processes that judge: no record, error or log shows one, as the judge's redactor knows them all.
 """
 
+import json
 import os
 import secrets as random
 import shlex
@@ -60,12 +61,16 @@ NOT_HERE = "only firewall run and firewall serve hold secrets"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A secret, its placeholder, and its value; or `why` there is none, in words for people."""
+    """A secret, its placeholder, and its value; or `why` there is none, in words for people.
+
+    `earlier` is another value that it had before, which servers may know for a while; "" for none.
+    """
 
     secret: Secret
     placeholder: str
     value: str = field(default="", repr=False)
     why: str = "it was not read yet"
+    earlier: str = field(default="", repr=False)
 
 
 class Vault:
@@ -108,7 +113,7 @@ class Vault:
         before = self._held.get(secret.name)
         now = Held(secret, before.placeholder if before else _placeholder(secret))
         if not secret.source.startswith("command:"):
-            return _read(now)
+            return _after(before, _read(now))
         if before is not None and before.secret.source == secret.source:
             return replace(before, secret=secret)
         return replace(now, why="no command runs once the agent does; start the firewall anew")
@@ -157,7 +162,11 @@ class Vault:
     def dump(self) -> dict[str, Any]:
         """The whole vault as what JSON can hold, for a process of ours alone."""
         held = [asdict(each) for each in self._held.values()]
-        return {"held": held, "watched": asdict(self._watched), "marked": asdict(self._marked)}
+        watched, marked = asdict(self._watched), asdict(self._marked)
+        dumped: dict[str, Any] = json.loads(
+            json.dumps({"held": held, "watched": watched, "marked": marked})
+        )
+        return dumped
 
     @classmethod
     def parse(cls, dumped: Mapping[str, Any]) -> "Vault":
@@ -165,11 +174,13 @@ class Vault:
         if not dumped:
             return cls()
         held = (Held(**{**each, "secret": Secret(**each["secret"])}) for each in dumped["held"])
-        watched = {**dumped["watched"]}
+        watched, marked = dumped["watched"], dumped["marked"]
         homes = {name: tuple(each) for name, each in watched["homes"].items()}
-        formats = tuple(watched["formats"])
+        stamps = tuple((each[0], each[1], each[2], each[3]) for each in marked["stamps"])
         return cls(
-            held, Watched(tuple(watched["files"]), formats, homes), Marked(**dumped["marked"])
+            held,
+            Watched(tuple(watched["files"]), tuple(watched["formats"]), homes),
+            Marked(marked["texts"], marked["first"], stamps, tuple(marked["troubles"])),
         )
 
     # What is looked for
@@ -296,7 +307,9 @@ class Vault:
     @cached_property
     def _values(self) -> Known:
         held = self._held.items()
-        return Known({name: each.value for name, each in held if each.value}, itself)
+        values = {name: each.value for name, each in held if each.value}
+        earlier = {f"{name}, as it was,": each.earlier for name, each in held if each.earlier}
+        return Known(values | earlier, itself)
 
     @cached_property
     def _placeholders(self) -> Known:
@@ -324,6 +337,12 @@ _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 # Reading
+
+
+def _after(before: Held | None, now: Held) -> Held:
+    """A secret that was read again, which remembers the last value that was another."""
+    values = (before.value, before.earlier) if before else ()
+    return replace(now, earlier=next((each for each in values if each not in ("", now.value)), ""))
 
 
 def _read(held: Held) -> Held:

@@ -100,7 +100,7 @@ def _hidden(files: set[Path]) -> tuple[str, ...]:
 
 def _holds_only(folder: Path, names: set[str]) -> bool:
     """Whether a folder holds these alone, but for what managers keep beside them (`..data`)."""
-    lived_in = (Path.cwd(), Path.home())
+    lived_in = (Path.cwd(), Path(os.path.expanduser("~")))
     try:
         others = {each for each in os.listdir(folder) if each not in names and each[0] != "."}
     except PermissionError:

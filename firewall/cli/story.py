@@ -72,7 +72,11 @@ def _what(record: Mapping[str, Any]) -> Iterator[str]:
             f", in {finding.get('where')}"
         )
     for name, value in part(record, "flow").items():
-        yield f"{name}: {value}"
+        yield f"{name}: {_parts(value) if isinstance(value, Mapping) else value}"
+
+
+def _parts(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
 def _who(actor: Mapping[str, Any]) -> Iterator[str]:

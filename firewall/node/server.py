@@ -4,6 +4,7 @@ The wire is told in `firewall.node.client`. Each connection has one request unde
 """
 
 import json
+import logging
 import os
 import socket
 import stat
@@ -23,10 +24,14 @@ from firewall.proxy.loop import READ, Loop
 from firewall.proxy.refusal import sentence
 from firewall.verdict import Verdict
 
+logger = logging.getLogger(__name__)
+
 CLIENTS = 1024
 """Connections at once; more are turned away."""
 SHARE = 64
 """Those of one user besides root, who could else keep all others out."""
+PAUSE_SECONDS = 1.0
+"""Where no descriptor is left; who asks waits."""
 _BACKLOG = 1024
 _CREDENTIALS = struct.Struct("3i")
 """struct ucred: pid, uid, gid (unix(7))."""
@@ -62,15 +67,28 @@ class Server:
             each.end()
 
     def _accept(self, events: int) -> None:
-        with suppress(BlockingIOError):
-            while True:
-                client, _ = self._listener.accept()
-                peer = peer_of(client)
-                if self._is_crowded(peer.uid):
-                    client.close()
-                    continue
-                ended = self._clients.discard
-                self._clients.add(_Client(self._loop, client, peer, self._serve, self._own, ended))
+        while (client := self._next()) is not None:
+            peer = peer_of(client)
+            if self._is_crowded(peer.uid):
+                client.close()
+                continue
+            ended = self._clients.discard
+            self._clients.add(_Client(self._loop, client, peer, self._serve, self._own, ended))
+
+    def _next(self) -> socket.socket | None:
+        try:
+            return self._listener.accept()[0]
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            logger.warning("nobody is served for %g s: %s", PAUSE_SECONDS, error.strerror)
+            self._loop.change(self._listener.fileno(), 0)
+            self._loop.after(PAUSE_SECONDS, self._go_on)
+            return None
+
+    def _go_on(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.change(self._listener.fileno(), READ)
 
     def _is_crowded(self, uid: int) -> bool:
         """Whether nobody more, or nobody more of this user, is served."""

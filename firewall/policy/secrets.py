@@ -64,7 +64,7 @@ class SecretsDocument(Strict):
         says("Hosts that keys of a format are for, besides its owner's: `gitlab: [git.a.test]`."),
     ] = Field(default_factory=dict)
     entropy: Annotated[
-        Literal["warn", "off"] | None,
+        Literal["warn", "ignore"] | None,
         says("`warn` records random texts behind names such as password, as suspicious."),
     ] = None
 
@@ -85,7 +85,7 @@ def watched(documents: Sequence[SecretsDocument], learned: Iterable[tuple[str, s
 
 
 def _formats(documents: Sequence[SecretsDocument]) -> tuple[str, ...]:
-    only, without, entropy = list(NAMES), list[str](), "off"
+    only, without, entropy = list(NAMES), list[str](), "ignore"
     for each in documents:
         only = only if each.formats is None else each.formats
         without = without if each.exclude is None else each.exclude

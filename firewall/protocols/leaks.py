@@ -7,9 +7,11 @@ around such a word is anything decoded and matched.
 
 import base64
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -125,22 +127,24 @@ class Finder:
     ) -> Iterator[Leak]:
         piece = text[start:end]
         for each in formats:
-            for found in self._patterns[each].finditer(piece):
-                at = start + found.start(1)
+            for at, secret in _overlapping(self._patterns[each], piece):
                 # What begins at a cut was there before, with what stands in front of it.
-                if (at > start or (first and not start)) and each.check(found[1]):
-                    yield Leak(each, found[1], at)
+                if (at or (first and not start)) and each.check(secret):
+                    yield Leak(each, secret, start + at)
 
     def _in_runs(
         self, runs: _Runs, words: list[_Word], text: bytes, plain: bytes, first: bool
     ) -> Iterator[Leak]:
         own = [each for each in words if each.coding == runs.coding]
-        for run in runs.pattern.finditer(plain) if own else ():
+        if not own:
+            return
+        lines = _lines(text)
+        for run in runs.pattern.finditer(plain):
             whole = first or run.start() > 0
             for phase, formats in _phases(run[0], own, runs.letters).items():
                 start = run.start() + phase
                 for leak in self._match(formats, runs.decode(run[0][phase:]), whole):
-                    at = _offset(text, start + leak.at * runs.letters // runs.bytes_)
+                    at = _offset(lines, start + leak.at * runs.letters // runs.bytes_)
                     yield Leak(leak.format, leak.secret, at, runs.coding)
 
     def _in_percent(
@@ -167,6 +171,16 @@ def finder(names: tuple[str, ...]) -> Finder:
 def _formats(words: Iterable[_Word], *codings: Coding) -> list[Format]:
     """The formats whose words stand there in one of these codings."""
     return list(dict.fromkeys(each.format for each in words if each.coding in codings))
+
+
+def _overlapping(pattern: Any, text: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where a pattern's group matches, and what: also inside another match, which may be a lure."""
+    begin = 0
+    while (found := pattern.search(text, begin)) is not None:
+        at = found.start(1)
+        if at > begin or not begin:  # a search takes its beginning for that of the text
+            yield at, found[1]
+        begin = at + 1
 
 
 def _parts(words: Iterable[int]) -> list[tuple[int, int]]:
@@ -196,13 +210,18 @@ def _phases(run: bytes, words: list[_Word], letters: int) -> dict[int, list[Form
     return {phase: list(formats) for phase, formats in phases.items()}
 
 
-def _offset(text: bytes, at: int) -> int:
+def _lines(text: bytes) -> tuple[list[int], list[int]]:
+    """Where each line of a text begins without the line breaks before it, and with them."""
+    found = [(each.start(), each.end()) for each in _UNBROKEN.finditer(text)]
+    lengths = accumulate((end - start for start, end in found), initial=0)
+    return list(lengths), [start for start, _ in found]
+
+
+def _offset(lines: tuple[list[int], list[int]], at: int) -> int:
     """The offset in a text of what is the byte `at` of it without its line breaks."""
-    for line in _UNBROKEN.finditer(text):
-        if at < line.end() - line.start():
-            return line.start() + at
-        at -= line.end() - line.start()
-    return len(text)
+    without, whole = lines
+    line = bisect_right(without, at, hi=len(whole)) - 1
+    return whole[line] + at - without[line]
 
 
 # The forms of words

@@ -21,7 +21,7 @@ class Leaks:
 
     def feed(self, data: bytes) -> list[Leak]:
         """The keys that these bytes complete."""
-        if not self._finder or not data:
+        if not self._finder or not data or len(self._told) >= TOLD:
             return []
         text = self._tail + data
         found = self._finder.find(text, first=not self._base)

@@ -20,8 +20,8 @@ ENDS = 32
 """Bytes at the end of a form by which it is found, so that long secrets cost no more."""
 MEMORY = 64 << 20
 """Bytes that RE2 may use at most; a few keys take one MiB."""
-BEGINNING = 4
-"""Bytes by which the beginning of a form is known."""
+BEGINNING = 6
+"""Bytes by which the beginning of a form is known; fewer end many a harmless piece."""
 SHORTEST = 8
 """Characters of a secret that can be told from ordinary text."""
 

@@ -15,6 +15,7 @@ from typing import Protocol as Interface
 
 from firewall import judge
 from firewall.actor import Actor
+from firewall.charging import Meter
 from firewall.commands import inspect_argv
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import FlowState, Metrics
@@ -306,9 +307,12 @@ class Flow:
             watch if opaque else watchers(protocol, judge.vault.beside),
             self._enforced,
             self._unread,
-            judge.meter(self._request, self._actor, self._facts(), verdict),
+            self._meter(verdict) if verdict.obligations.limits else None,
         )
         self._relay.start()
+
+    def _meter(self, verdict: Verdict) -> Meter | None:
+        return self._house.judge.meter(self._request, self._actor, self._facts(), verdict)
 
     def _judge_message(
         self,

@@ -1,12 +1,15 @@
 """Limits are counted in the gate alone: how the depth process asks it to count.
 
 Over their channel (handover.py) a "charge" goes to the gate and a "charged" comes back, by number:
-with what limit is reached, or with why it could not be counted, or with neither.
+with what limit is reached, or with why it could not be counted, or with neither. Where many bytes
+move, depth asks for some ahead, so that not every piece waits for an answer: up to an eighth of
+what has moved within a second may be counted without being used, and none is used later than that.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from itertools import count
+from time import monotonic
 from typing import Any
 
 from firewall import judge as door
@@ -17,16 +20,70 @@ from firewall.verdict import Limit, Verdict
 type Body = dict[str, Any]
 
 
+AHEAD_SECONDS = 1.0
+AHEAD = 64 << 10, 1 << 20
+"""Bytes that are asked for ahead: at least, or it is not worth it, and at most."""
+
+
+@dataclass(slots=True)
+class _Credit:
+    """What was counted already for some accounts: `moved` bytes, and `left` that may follow."""
+
+    until: float
+    moved: int = 0
+    left: int = 0
+
+
 class RemoteQuota:
     """The gate's counts, as the depth process charges them (quota.Quota)."""
 
-    def __init__(self, send: Callable[[str, Body], None]) -> None:
+    def __init__(
+        self, send: Callable[[str, Body], None], clock: Callable[[], float] = monotonic
+    ) -> None:
         self._send = send
+        self._clock = clock
         self._numbers = count()
         self._waiting: dict[int, Charged] = {}
+        self._credits: dict[tuple[tuple[Limit, str], ...], _Credit] = {}
 
     def charge(self, dues: Sequence[Due], charged: Charged, *, anyway: bool = False) -> None:
-        """Ask the gate; `charged` is called when its answer is there."""
+        """Ask the gate; `charged` is called when its answer is there, or at once where it has
+        counted that already."""
+        in_bytes = all(each.limit.measure in ("sent", "received") for each in dues)
+        if anyway or not in_bytes:
+            self._ask(dues, charged, anyway=anyway)
+        else:
+            self._charge_bytes(dues, charged, self._credit(dues))
+
+    def _credit(self, dues: Sequence[Due]) -> _Credit:
+        now, key = self._clock(), tuple((each.limit, each.subject) for each in dues)
+        if key not in self._credits or self._credits[key].until <= now:
+            self._credits = {k: each for k, each in self._credits.items() if each.until > now}
+            self._credits[key] = _Credit(now + AHEAD_SECONDS)
+        return self._credits[key]
+
+    def _charge_bytes(self, dues: Sequence[Due], charged: Charged, credit: _Credit) -> None:
+        size, (least, most) = dues[0].amount, AHEAD
+        more = min(credit.moved // 8, most)
+        credit.moved += size
+        if size <= credit.left:
+            credit.left -= size
+            charged(None)
+            return
+
+        def told(answer: Excess | Exception | None) -> None:
+            if isinstance(answer, Excess):
+                self._ask(dues, charged)
+                return
+            credit.left += more
+            charged(answer)
+
+        if more < least:
+            self._ask(dues, charged)
+        else:
+            self._ask([replace(each, amount=size + more) for each in dues], told)
+
+    def _ask(self, dues: Sequence[Due], charged: Charged, *, anyway: bool = False) -> None:
         number = next(self._numbers)
         self._waiting[number] = charged
         told = [asdict(each) for each in dues]

@@ -26,7 +26,7 @@ _QUESTIONS = 53
 _OURS, _NEAR = 0x46570001, 0x46570002
 """Marks of connections: those of the gate with the outside, and those that came by loopback. Only
 who may change the rules can set one."""
-_RESOLVER = bytes((127, 0, 0, 11))
+RESOLVER = "127.0.0.11"
 """Where an engine answers questions for names by itself, and asks outside (Docker's networks)."""
 _NEIGHBOURS = (135, 136)
 _ROUTERS = 134
@@ -120,6 +120,10 @@ def _drop(chain: str, *matches: bytes) -> Message:
     return _rule(chain, *matches, nftables.verdict(nftables.DROP))
 
 
+def _to_resolver() -> bytes:
+    return nftables.destination(socket.AF_INET, ip_address(RESOLVER).packed)
+
+
 def _road(settings: Settings) -> Iterator[Message]:
     yield nftables.new_chain(TABLE, _CAUGHT)
     yield _rule(_CAUGHT, nftables.transport(socket.IPPROTO_TCP), nftables.redirect(TCP_PORT))
@@ -131,8 +135,7 @@ def _road(settings: Settings) -> Iterator[Message]:
     yield _rule(_ROAD, question, nftables.redirect(DNS_PORT))
     question = nftables.destination_port(socket.IPPROTO_TCP, _QUESTIONS)
     yield _rule(_ROAD, question, nftables.redirect(TCP_PORT))
-    resolver = nftables.destination(socket.AF_INET, _RESOLVER)
-    yield _rule(_ROAD, resolver, nftables.go_to(_CAUGHT))
+    yield _rule(_ROAD, _to_resolver(), nftables.go_to(_CAUGHT))
     yield _accept(_ROAD, nftables.leaves_by(settings.loopback))
     yield _rule(_ROAD, nftables.go_to(_CAUGHT))
 
@@ -143,7 +146,7 @@ def _wall(settings: Settings) -> Iterator[Message]:
     near, gate = nftables.leaves_by(settings.loopback), nftables.owner(settings.uid)
     yield nftables.new_base_chain(TABLE, _WALL, nftables.POSTROUTING)
     yield _accept(_WALL, gate, near)
-    yield _drop(_WALL, nftables.destination(socket.AF_INET, _RESOLVER))
+    yield _drop(_WALL, _to_resolver())
     yield _accept(_WALL, near)
     # What answers such a connection goes back there, also to one who is known by no socket's owner
     # (those of MPTCP have none) and claims to be elsewhere.
@@ -164,7 +167,7 @@ def _told(settings: Settings) -> Iterator[Message]:
     yield nftables.new_base_chain(TABLE, _TOLD, nftables.OUTPUT, nftables.ACCEPT)
     yield _accept(_TOLD, nftables.owner(settings.uid))
     yield _drop(_TOLD, nftables.owned(), nftables.foreign_source())
-    yield from _refused(nftables.destination(socket.AF_INET, _RESOLVER))
+    yield from _refused(_to_resolver())
     yield _accept(_TOLD, nftables.leaves_by(settings.loopback))
     # What was redirected is still said to leave by its first road.
     yield _accept(_TOLD, nftables.destination(socket.AF_INET, b"\x7f"))

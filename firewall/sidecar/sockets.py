@@ -10,7 +10,7 @@ from firewall.proxy.udp import DNS_PORT as QUESTIONS
 from firewall.proxy.udp import Ancillary
 from firewall.sandbox.actors import ActorFinder
 from firewall.sidecar.peers import Peers
-from firewall.sidecar.rules import DNS_PORT, TCP_PORT, UDP_PORT
+from firewall.sidecar.rules import DNS_PORT, RESOLVER, TCP_PORT, UDP_PORT
 
 _BACKLOG = 4096
 _PATIENCE_S = 5.0
@@ -40,17 +40,29 @@ def opened() -> Iterator[Redirected]:
 
 
 def must_be_guarded() -> None:
-    """Raise ValueError where no rules are in force, which only who may change them can list.
+    """Raise ValueError where no rules are in force, or they do not know this user as the gate's.
 
-    But they refuse whoever reaches the listener of redirected connections directly.
+    Only who may change rules can list them. But they refuse whoever reaches the listener of
+    redirected connections directly, and lead there whoever but the gate asks an engine's resolver.
     """
+    if _reached("127.0.0.1"):
+        raise ValueError(
+            "no rules keep the agent to this gate; run `firewall sidecar init` in this network"
+            " first"
+        )
+    if _reached(RESOLVER):
+        raise ValueError(
+            "the rules let out another user; run `firewall sidecar init` again, with --uid as here"
+        )
+
+
+def _reached(host: str) -> bool:
+    """Whether a connection there arrives at the listener of redirected ones, or at any."""
     try:
-        socket.create_connection(("127.0.0.1", TCP_PORT), _PATIENCE_S).close()
+        socket.create_connection((host, TCP_PORT), _PATIENCE_S).close()
     except ConnectionRefusedError:
-        return
-    raise ValueError(
-        "no rules keep the agent to this gate; run `firewall sidecar init` in this network first"
-    )
+        return False
+    return True
 
 
 def proxies(stack: ExitStack, port: int) -> list[socket.socket]:

@@ -17,6 +17,7 @@ from time import process_time
 from urllib.parse import quote
 
 from firewall.credentials import KEYS_ALONE
+from firewall.keyformats import FORMATS
 from firewall.marked import Marked
 from firewall.requests import Finding, Resolve, SshChannel
 from firewall.vault import Vault
@@ -141,7 +142,13 @@ def _tell_cost() -> None:
     data = chance.randbytes(4 << 20)
     source = b"".join(each.body for each in requests(1400) if each.kind == "model API")
     source = (source * (1 + (4 << 20) // len(source)))[: 4 << 20].replace(b"AKIA", b"akia")
-    bodies = {"random": data, "base64": base64.b64encode(data), "JSON with source": source}
+    words = b" ".join(word.encode() for each in FORMATS for word in each.anchors)
+    bodies = {
+        "nothing but words of keys": words * 700,
+        "random": data,
+        "base64": base64.b64encode(data),
+        "JSON with source": source,
+    }
     for name, body in bodies.items():
         watch = Vault(watched=KEYS_ALONE).stream("http body", "sent")
         watch.feed(body[:PIECE])

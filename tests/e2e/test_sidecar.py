@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,17 +92,22 @@ def here(certificates: Certificates) -> Iterator[Pod]:
         frame = made.agent(clients.SYSTEM_PYTHON, "-c", FRAME, capabilities="net_raw")
         assert "frame 88b5" in made.left(), frame.stderr
         policy = workplace.policy(POLICY)
-        alone = subprocess.run(
-            made.serve(policy),
-            check=False,
-            capture_output=True,
-            text=True,
-            env=workplace.environment,
-        )
-        assert "run `firewall sidecar init` in this network first" in alone.stderr, alone
+        assert "run `firewall sidecar init` in this network first" in refusal(made, policy)
+        assert made.init("--uid", "5555").returncode == 0
+        assert "the rules let out another user" in refusal(made, policy)
         assert made.init("--inbound", str(METRICS)).returncode == 0
         made.start(policy)
         yield made
+
+
+def refusal(made: Pod, policy: Path) -> str:
+    """Why the gate does not start."""
+    environment = made.workplace.environment
+    done = subprocess.run(
+        made.serve(policy), check=False, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 125
+    return done.stderr
 
 
 def records(here: Pod) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from firewall.keyformats import NAMES
 from firewall.protocols import (
     Conversation,
     ProtocolError,
@@ -24,6 +25,8 @@ from firewall.protocols.grpc import Pieces
 from firewall.protocols.hello import ClientHello, ja3, ja4
 from firewall.protocols.http2 import PREFACE
 from firewall.protocols.jsonstream import LIMIT
+from firewall.protocols.leaks import finder
+from firewall.protocols.leakstream import KEEP, Leaks
 from firewall.protocols.tls import parse_client_hello
 from firewall.protocols.tlsserver import ServerFlight
 from firewall.protocols.websocket import Frames
@@ -40,6 +43,8 @@ SEEDS = (
     b"\x16\x03\x03\0\x0e\x02\0\0\x03abc\x0b\0\0\x03\0\0\0",
     b"\0\0\0\0\x05\x0a\x03abc",
     PREFACE + b"\0\0\0\4\0\0\0\0\0\0\0\1\1\4\0\0\0\1\x83\0\0\2\0\0\0\0\0\1{}",
+    b"%67hp_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17",
+    b"Z2hwX3pRV0J1VFNPb1JpNEE5c3BIY1ZZNW5jbnNEa3hrSjBtTHExNw",
     b"\xd4\xc3\xb2\xa1" + bytes(16) + b"\x65\0\0\0",
     b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a" + bytes(12) + b"\x1c\0\0\0",
 )  # fmt: skip
@@ -118,6 +123,14 @@ def _check_server_flight(data: bytes, size: int) -> None:
     assert cut.certificate == whole.certificate
 
 
+def _check_leaks(data: bytes, size: int) -> None:
+    whole, cut = Leaks(finder(NAMES)), Leaks(finder(NAMES))
+    pieces = [each for piece in _cut(data, size) for each in cut.feed(piece)]
+    found = {(each.format.name, each.secret) for each in whole.feed(data)}
+    assert {(each.format.name, each.secret) for each in pieces} == found
+    assert len(cut._tail) <= KEEP
+
+
 def _check_captures(data: bytes, size: int) -> None:
     with contextlib.suppress(CaptureError):
         report_capture(data)
@@ -130,6 +143,7 @@ CHECKS: tuple[Callable[[bytes, int], None], ...] = (
     _check_framing,
     _check_heads,
     _check_server_flight,
+    _check_leaks,
     _check_captures,
 )
 

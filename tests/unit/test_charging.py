@@ -144,9 +144,13 @@ def test_bytes_are_counted_before_they_move(court: Court) -> None:
     meter.spend("sent", 401, told.append)
     denied = told[1]
     assert (denied.rule, denied.wait) == ("limits.web", 3620)
-    assert "600 of 1,000 bytes sent" in denied.reason
+    assert (
+        "600 of 1,000 bytes sent, and this is 401; there is room again in 61 min" in denied.reason
+    )
     assert court.memory.records[-1]["flow"]["limit"]["measure"] == "sent"
     assert meter.left("sent") == 400, "what was refused is not counted"
+    meter.spend("sent", 1001, told.append)
+    assert (told[2].wait, told[2].remedy[:18]) == (0, "send less at once,"), "a 403, and no 429"
     assert asyncio.run(meter.spent("sent", 400)) is None
     assert asyncio.run(meter.spent("sent", 1)).rule == "limits.web"
 
@@ -156,15 +160,31 @@ def test_without_a_limit_of_bytes_there_is_no_meter(court: Court) -> None:
     assert court.meter() is None
 
 
-def test_a_fault_where_it_is_counted_denies(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("broke", ["judge.quota", "judge.charged"])
+def test_a_fault_where_it_is_counted_denies(
+    court: Court, monkeypatch: pytest.MonkeyPatch, broke: str
+) -> None:
     def broken(point: str) -> None:
-        if point == "judge.quota":
+        if point == broke:
             raise ValueError("a fault")
 
     monkeypatch.setattr(firewall.judge, "probe", broken)
     denied = court.decide(get("a.test"))
-    assert (denied.rule, denied.severity) == ("fail-closed.judge.quota", Severity.CRITICAL)
-    assert court.memory.records[-1]["verdict"]["rule"] == "fail-closed.judge.quota"
+    assert (denied.rule, denied.severity) == (f"fail-closed.{broke}", Severity.CRITICAL)
+    assert court.memory.records[-1]["verdict"]["rule"] == f"fail-closed.{broke}"
+
+
+def test_a_limit_that_cannot_be_recorded_ends_the_flow_all_the_same(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter, told = court.meter(), list[Any]()
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(firewall.judge, "exceeded", broken)
+    meter.spend("sent", 5000, told.append)
+    assert told[0].rule == "fail-closed.judge.meter"
 
 
 class Elsewhere(Ledger):

@@ -4,7 +4,7 @@ import pytest
 
 from firewall.keyformats import ENTROPY, FORMATS, NAMES, SPAN
 from firewall.protocols.leaks import Finder, Leak
-from tests.unit.leaky import KEYS, private_key
+from tests.unit.leaky import KEYS, checked, private_key
 
 LOOK_ALIKES = {
     "a checksum that fails": "ghp_" + "aB3" * 12,
@@ -13,6 +13,7 @@ LOOK_ALIKES = {
     "a digest behind its name": "secret_access_key = " + "0123456789abcdef" * 2 + "01234567",
     "made up": "sk_live_" + "x" * 24,
     "a placeholder": "AIzaplaceholder" + "0123456789abcdef" * 2,
+    "a token that renews others": checked("ghr"),
     "cut short": "sk-ant-api03-abc",
     "a word of a word": "risk-" + KEYS["anthropic"][3:],
     "an encrypted key": private_key(passphrase=b"hidden"),

@@ -96,9 +96,14 @@ def test_files_and_texts_are_bounded(tmp_path: Path) -> None:
     assert "more than 256 secrets" in read.troubles[0]
 
 
-def test_public_halves_and_files_that_are_not_there_are_no_secrets(tmp_path: Path) -> None:
+def test_public_halves_are_no_secrets_and_missing_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "id_rsa.pub").write_text("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ me@here\n")
-    assert NOTHING.read([f"{tmp_path}/id_*", f"{tmp_path}/none"]) == NOTHING
+    read = NOTHING.read([f"{tmp_path}/*", f"{tmp_path}/none"])
+    assert read.texts == {}
+    assert read.troubles == (
+        f"no file is marked by {tmp_path}/* yet",
+        f"no file is marked by {tmp_path}/none yet",
+    )
 
 
 @given(st.text(max_size=400))

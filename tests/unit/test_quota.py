@@ -57,6 +57,16 @@ def test_the_reason_tells_the_limit_its_use_and_when_there_is_room() -> None:
     assert charge(ledger, Due(REQUESTS, "a.example", 1)) is None
 
 
+def test_more_than_all_of_a_limit_never_has_room() -> None:
+    excess = charge(Ledger(Clock()), Due(SENT, "", 101))
+    assert excess is not None
+    assert (excess.used, excess.wait) == (0, 0.0)
+    assert excess.reason() == (
+        "the limit sent 100B/min of rule api is reached: 0 of 100 bytes sent, and this is 101;"
+        " there is never room for so much at once"
+    )
+
+
 def test_of_several_limits_the_one_to_wait_for_the_longest_is_told() -> None:
     ledger, day = Ledger(Clock()), replace(SENT, seconds=86400, written="100B/d")
     charge(ledger, Due(SENT, "", 90), Due(day, "", 90))

@@ -68,6 +68,22 @@ def test_reading_again_keeps_placeholders_and_runs_no_command(
     assert "the variable KEY is not set" in after.renewed([KEY]).troubles[0]
 
 
+def test_the_value_that_was_before_is_looked_for_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may know it for a while, and tell it."""
+    monkeypatch.setenv("KEY", VALUE)
+    vault = Vault.of([KEY]).read()
+    monkeypatch.setenv("KEY", "another-value")
+    for _ in range(2):
+        vault = Vault.parse(json.loads(json.dumps(vault.renewed([KEY]).dump())))
+    monkeypatch.delenv("KEY")
+    told = VALUE.encode() + b" another-value"
+    for each in (vault, vault.renewed([KEY])):
+        found = [finding.evidence for finding in each.fields([(b"X", told)])]
+        assert found[0] == "that of KEY, as it was, itself"
+    assert VALUE in vault.redaction(Terms()).literals
+    assert [each.evidence for each in vault.fields([(b"X", told)])][1] == "that of KEY itself"
+
+
 def test_placeholders_are_new_each_time_and_look_as_they_should() -> None:
     keys = [Vault.of([KEY]).placeholders["KEY"] for _ in range(2)]
     assert keys[0] != keys[1]

@@ -74,16 +74,7 @@ class StrictServer(Http1Server):
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         if isinstance(event, events.DataReceived):
-            if not _may_end(event, self.buf):
-                return
-            try:
-                head = parse_head(bytes(self.buf))
-            except ProtocolError as error:
-                yield from self._refuse(error, "request head")
-                yield commands.CloseConnection(self.conn)
-                self.state = self.done
-                return
-            if head is None:
+            if not (yield from self._is_whole(event)):
                 return
             self._skip_blank_line()
         yield from super().read_headers(event)
@@ -94,6 +85,16 @@ class StrictServer(Http1Server):
             if fault is not None and isinstance(command, commands.CloseConnection):
                 yield from self._refuse(fault, "request body")
             yield command
+
+    def _is_whole(self, event: events.DataReceived) -> layer.CommandGenerator[bool]:
+        """Whether there is a sound head; one that is not ends the connection."""
+        try:
+            return _may_end(event, self.buf) and parse_head(bytes(self.buf)) is not None
+        except ProtocolError as error:
+            yield from self._refuse(error, "request head")
+        yield commands.CloseConnection(self.conn)
+        self.state = self.done
+        return False
 
     def _skip_blank_line(self) -> None:
         """RFC 9112, 2.2; h11 would take it for a head without lines."""
@@ -114,24 +115,24 @@ class StrictClient(Http1ClientPastAdvice):
     _advice = 0
 
     def read_head(self, event: events.ConnectionEvent) -> layer.CommandGenerator[bool]:
-        if isinstance(event, events.DataReceived) and self.request is not None:
-            if not _may_end(event, self.buf):
-                return False
-            try:
-                answer = self._parse()
-            except ProtocolError as error:
-                assert self.stream_id is not None
-                why = f"the answer of the server cannot be read: {error}"
-                fault = ResponseProtocolError(self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR)
-                yield commands.CloseConnection(self.conn)
-                yield ReceiveHttp(fault)
-                return False
-            if answer is None:
-                return False
-        elif isinstance(event, events.ConnectionClosed):
+        if isinstance(event, events.ConnectionClosed):
             # mitmproxy would tell the client of these bytes, which nobody has looked at.
             self.buf.maybe_extract_at_most(len(self.buf))
+        elif self.request is not None and not (yield from self._is_whole(event)):
+            return False
         return (yield from super().read_head(event))
+
+    def _is_whole(self, event: events.ConnectionEvent) -> layer.CommandGenerator[bool]:
+        """Whether there is a sound head; one that is not ends the connection."""
+        try:
+            return _may_end(event, self.buf) and self._parse() is not None
+        except ProtocolError as error:
+            why = f"the answer of the server cannot be read: {error}"
+        assert self.stream_id is not None
+        yield commands.CloseConnection(self.conn)
+        fault = ResponseProtocolError(self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR)
+        yield ReceiveHttp(fault)
+        return False
 
     def _parse(self) -> AnswerHead | None:
         answer = parse_answer(bytes(self.buf))
@@ -142,9 +143,10 @@ class StrictClient(Http1ClientPastAdvice):
         return answer
 
 
-def _may_end(event: events.DataReceived, buf: ReceiveBuffer) -> bool:
+def _may_end(event: events.ConnectionEvent, buf: ReceiveBuffer) -> bool:
     """Whether a head is worth a look; bytes that drip would else cost by their square."""
-    return not event.data or b"\n" in event.data or len(buf) >= LIMIT
+    data = event.data if isinstance(event, events.DataReceived) else b""
+    return not data or b"\n" in data or len(buf) >= LIMIT
 
 
 def install() -> None:

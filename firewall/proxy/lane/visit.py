@@ -192,7 +192,8 @@ class Visit:
                 return
             self._buffer = self._buffer[exchange.head.length :]
             if standing.allowed:
-                exchange.start(self._judging.meter(exchange.asked, standing))
+                limited = standing.obligations.limits
+                exchange.start(self._judging.meter(exchange.asked, standing) if limited else None)
             else:
                 self.refuse(standing)
 

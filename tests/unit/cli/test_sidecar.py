@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from firewall.cli import beside
 from firewall.cli.main import app
 
 OVERLAY = Path(__file__).parents[3] / "deploy/kubernetes/overlays/sidecar/agent.yaml"
@@ -36,18 +35,3 @@ def test_a_file_without_a_pod_is_no_success(text: str, said: str, tmp_path: Path
 def test_root_is_no_user_of_a_gate() -> None:
     done = CliRunner().invoke(app, ["sidecar", "init", "--uid", "0"])
     assert (done.exit_code, "the gate cannot be root" in done.output) == (1, True)
-
-
-@pytest.mark.parametrize(
-    ("resolv", "warned"),
-    [
-        ("search a.test\noptions ndots:5 timeout:1\n", True),
-        ("options timeout:1 ndots:1\n", False),
-        ("nameserver 192.0.2.53\n", False),
-    ],
-)
-def test_suffixes_that_come_first_are_warned_of(
-    resolv: str, warned: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    beside._warn_of_suffixes(resolv)
-    assert ("dnsConfig" in capsys.readouterr().err) is warned

@@ -1,5 +1,6 @@
 """The node's socket: how many it serves, and of whom."""
 
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,16 +35,24 @@ class Door:
 
     def ask(self) -> bytes:
         """What a new client is told; nothing where it is turned away."""
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        client.connect(str(self._path))
-        client.send(b'{"do": "status"}')
-        self._loop.after(0.02, self._loop.stop)
-        self._loop.run()
-        self._clients.append(client)
+        client = self.knock()
+        self.turn(0.02)
         try:
             return client.recv(1000, socket.MSG_DONTWAIT)
         except ConnectionResetError:
             return b""
+
+    def knock(self) -> socket.socket:
+        """A client that has asked, and is not served yet."""
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        client.connect(str(self._path))
+        client.send(b'{"do": "status"}')
+        self._clients.append(client)
+        return client
+
+    def turn(self, seconds: float) -> None:
+        self._loop.after(seconds, self._loop.stop)
+        self._loop.run()
 
     def leave(self) -> None:
         self._clients.pop().close()
@@ -86,3 +95,19 @@ def test_a_fault_of_the_node_is_a_recorded_refusal(
     (record,) = door.log.events
     assert record["verdict"]["rule"] == "fail-closed.node.request"
     assert record["actor"]["unknown"] == "asked by uid 1000, pid 1"
+
+
+def test_without_a_descriptor_left_it_waits(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "PAUSE_SECONDS", 0.05)
+    client = door.knock()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno(), before[1]))
+    try:
+        door.turn(0.03)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert caplog.messages == ["nobody is served for 0.05 s: Too many open files"]
+    door.turn(0.1)
+    assert client.recv(100, socket.MSG_DONTWAIT) == b'{"served": 1000}'

@@ -74,7 +74,8 @@ def test_a_case_that_cannot_be_understood(
 
 def test_an_explanation_tells_every_workload(policy: Policy) -> None:
     told = explain(policy, "gpu: /usr/bin/python3 train.py --epochs 3", CommandReader())
-    assert (told.verdict.rule, told.verdict.source) == ("gpu.unexpected-process", "base.yaml:35")
+    assert told.verdict.rule == "gpu.unexpected-process"
+    assert told.verdict.source.startswith("base.yaml:")
     assert "whether it is notebook cannot be told without its user" in told.verdict.reason
     assert [(each.rule.name, each.applies) for each in told.considered] == [
         ("trainer", False),

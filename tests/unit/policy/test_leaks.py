@@ -8,6 +8,7 @@ import pytest
 from firewall.actor import Actor
 from firewall.keyformats import ENTROPY, NAMES
 from firewall.policy import Policy, load_policy
+from firewall.policy.secrets import watched
 from firewall.requests import Confidence, Finding, HttpRequest, Message, Request, SshChannel
 from firewall.verdict import Severity
 
@@ -106,10 +107,10 @@ def test_sections_of_all_files_add_up_and_the_last_decides_on_formats(tmp_path: 
     above = "secrets: {files: ['~/.ssh/id_*'], homes: {gitlab: ['*.b.test']}, except: [google]}"
     path = tmp_path / "top.yaml"
     path.write_text(f"version: 1\nname: top\nextends: [p0.yaml]\n{above}\n")
-    watched = load_policy(path).watched
-    assert watched.files == (".env", "~/.ssh/id_*")
-    assert watched.homes["gitlab"] == ("git.a.test", "*.b.test")
-    assert set(watched.formats) == {*NAMES, ENTROPY} - {"google"}
+    found = load_policy(path).watched
+    assert found.files == (".env", "~/.ssh/id_*")
+    assert found.homes["gitlab"] == ("git.a.test", "*.b.test")
+    assert set(found.formats) == {*NAMES, ENTROPY} - {"google"}
 
 
 def test_what_is_looked_for_is_part_of_the_digest_and_travels(tmp_path: Path) -> None:
@@ -120,12 +121,6 @@ def test_what_is_looked_for_is_part_of_the_digest_and_travels(tmp_path: Path) ->
     assert policy(tmp_path, "secrets: {formats: []}").watched.formats == ()
 
 
-def test_tokens_are_at_home_where_package_tools_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://index.test/simple")
-    path = tmp_path / "pip.yaml"
-    rule = "{name: index, allow: https, hosts: {from: [pip]}}"
-    path.write_text(f"version: 1\nname: pip\nnetwork: {{rules: [{rule}]}}\n")
-    assert {"index.test", "*.index.test"} <= set(load_policy(path).watched.homes["pypi"])
+def test_tokens_are_at_home_where_package_tools_download() -> None:
+    found = watched([], [("pip", "index.test"), ("apt", "mirror.test")])
+    assert found.homes == {"pypi": ("index.test", "*.index.test")}

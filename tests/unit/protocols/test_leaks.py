@@ -68,6 +68,12 @@ def test_json_escapes_hide_nothing() -> None:
     assert {each.format.name for each in whole(text.encode())} == {"gitlab", "private-key"}
 
 
+def test_a_lure_in_front_of_a_key_hides_nothing() -> None:
+    lure = b"ghp_" + b"aB3" * 11 + TOKEN
+    assert [each.secret for each in whole(lure)] == [TOKEN]
+    assert [each.secret for each in bytewise(lure)] == [TOKEN]
+
+
 def test_a_key_is_told_once_and_only_so_many_are() -> None:
     leaks = Leaks(FINDER)
     assert len(leaks.feed(TOKEN + b"\n" + TOKEN)) == 1

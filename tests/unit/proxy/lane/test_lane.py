@@ -11,8 +11,9 @@ import pytest
 from firewall.proxy.lane import lane, visit
 from firewall.proxy.lane.stream import Stream
 from firewall.proxy.ways import way
+from firewall.quota import Ledger
 from firewall.requests import Connect, HttpRequest, Message, Protocol, Request
-from firewall.verdict import Obligations, Verdict
+from firewall.verdict import Limit, Obligations, Verdict
 from tests.unit.proxy.http.stage import (
     ALLOW,
     DENY,
@@ -21,6 +22,7 @@ from tests.unit.proxy.http.stage import (
     LOGIN,
     SWITCHED,
     answering,
+    echo_bodies,
     get,
     read_all,
     until,
@@ -230,6 +232,43 @@ def test_tool_calls_are_judged_by_depth(stage: LaneStage, monkeypatch: pytest.Mo
         client.sendall(get("/", CLOSE))
         read_all(client)
     assert len(stage.deep) == before + 1
+
+
+LIMITED = Limit("web", "sent", 100_000, 3600, "rule", "100KB/h", "p.yaml:7")
+ANSWERS = replace(LIMITED, measure="received")
+
+
+def _limit(stage: LaneStage, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
+    stage.judge.quota = Ledger()
+    obliged = replace(ALLOW, obligations=Obligations(limits=(limit,)))
+    monkeypatch.setattr(stage.policy, "rule", lambda _: obliged)
+
+
+def test_an_upload_beyond_a_limit_is_stopped_and_told(
+    stage: LaneStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _limit(stage, monkeypatch, LIMITED)
+    server = stage.upstream(echo_bodies)
+    head = get("/", "Content-Length: 90000")
+    with stage.tls(stage.door(server.port)) as client:
+        client.sendall(head + b"x" * 89_997 + b"end")
+        assert until(client, b"ok").startswith(b"HTTP/1.1 200")
+        client.sendall(head + b"y" * 89_997 + b"end")
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert b"\r\nRetry-After: " in answer
+    assert b"the limit sent 100KB/h of rule web is reached: 9" in answer
+    assert not server.received.endswith(b"yend")
+
+
+def test_an_answer_beyond_a_limit_is_cut(stage: LaneStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    _limit(stage, monkeypatch, ANSWERS)
+    server = stage.upstream(answering(b"z" * 5_000_000))
+    with stage.tls(stage.door(server.port)) as client:
+        client.sendall(get("/", CLOSE))
+        answer = read_all(client)
+    assert answer.count(b"z") <= 100_000
+    assert stage.log.events[-1]["verdict"]["rule"] == "limits.web"
 
 
 def test_a_client_resumes_its_session(stage: LaneStage) -> None:

@@ -35,12 +35,18 @@ def decide(request: Request) -> Verdict:
     return DENY if told else ALLOW
 
 
-@pytest.fixture
-def stage() -> Iterator[LaneStage]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[LaneStage]:
     with LaneStage(decide) as made:
         made.judge.vault = VAULT
         made.interceptor.egress.judge.vault = VAULT
         yield made
+
+
+@pytest.fixture
+def stage(shared: LaneStage) -> LaneStage:
+    shared.log.events.clear()
+    return shared
 
 
 def ask(stage: LaneStage, port: int, road: str) -> httpx.Response:

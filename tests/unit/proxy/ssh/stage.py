@@ -112,6 +112,7 @@ class Stage:
         self.port = port
         self.served: list[asyncio.Task[None]] = []
         self.traffic = Traffic()
+        self.verdict = ALLOWED
 
     @contextlib.asynccontextmanager
     async def agent(
@@ -139,7 +140,7 @@ class Stage:
             protocol="ssh",
             sni=None,
             actor=Actor("test", CURL),
-            verdict=ALLOWED,
+            verdict=self.verdict,
         )
         serving = self.gateway.serve(accepted, given, self.traffic)
         self.served.append(asyncio.ensure_future(serving))

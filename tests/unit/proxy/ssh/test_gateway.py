@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
 import pytest
 
+from firewall.verdict import Limit, Obligations
 from tests.unit.proxy.ssh.stage import stage
 
 
@@ -140,6 +142,26 @@ def test_more_bytes_than_the_rule_allows_end_the_session(tmp_path: Path) -> None
             assert ("deny", "limit", "more than 100000 bytes sent") in here.asked()
         (note,) = here.notes()
         assert note["blocked"] == "default"
+
+    asyncio.run(act())
+
+
+def test_more_bytes_than_pass_within_a_time_end_the_session(tmp_path: Path) -> None:
+    """A limit over time is for all connections of the rule; the gate hands it over with each."""
+    limit = Limit("box", "sent", 300_000, 3600, "rule", "300KB/h", "p.yaml:9")
+
+    async def act() -> None:
+        async with stage(tmp_path) as here:
+            obliged = Obligations(ssh="gateway", limits=(limit,))
+            here.verdict = replace(here.verdict, obligations=obliged)
+            async with here.agent() as agent:
+                done = await agent.run("cat", input=bytes(200_000), encoding=None)
+                assert done.stdout == bytes(200_000)
+            async with here.agent() as agent:
+                done = await agent.run("cat", input=bytes(200_000), encoding=None)
+                assert "the limit sent 300KB/h of rule box is reached" in str(done.stderr)
+        (note,) = [each for each in here.notes() if "blocked" in each]
+        assert note["blocked"] == "limits.box"
 
     asyncio.run(act())
 

@@ -120,11 +120,11 @@ def test_a_bad_handshake_is_answered_and_closed(
 
 def test_no_reset_overtakes_an_answer(served: Served) -> None:
     """As closing would send where bytes are unread: clients then drop what they have."""
-    client = _connect(served)
-    client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     said = b""
-    while piece := client.recv(4096):
-        said += piece
+    with _connect(served) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        while piece := client.recv(4096):
+            said += piece
     assert said.startswith(b"HTTP/1.1 400")
 
 

@@ -39,6 +39,8 @@ _BITS = 3.6
 _LEAD = r"(?:^|[^A-Za-z0-9]|\\[nrt])"
 """What may stand before a key: also JSON's escaped line break."""
 _AUTHORIZATION = ("header authorization",)
+_REGISTRIES = (*_AUTHORIZATION, "header x-nuget-apikey")
+"""NuGet's clients push with a header of their own (NuGet server API, package publish)."""
 _SESSIONS = (
     *_AUTHORIZATION, "header cookie", "header apikey", "header x-api-key", "header x-auth-token",
     "header x-access-token", "header x-csrf-token", "header sec-websocket-protocol",
@@ -148,19 +150,22 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "github", "a GitHub token", r"\bgh[pousr]_[A-Za-z0-9]{20,}",
         r"(gh[pous]_[A-Za-z0-9]{36})", ("ghp_", "gho_", "ghu_", "ghs_"), crc_holds,
-        "certain", _GITHUB_HOMES,
+        "certain", _GITHUB_HOMES, _REGISTRIES,
     ),
     Format(
         "github", "a GitHub fine-grained token", r"\bgithub_pat_[A-Za-z0-9_]{22,}",
         r"(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})", ("github_pat_",), _varied,
-        homes=_GITHUB_HOMES,
+        homes=_GITHUB_HOMES, places=_REGISTRIES,
     ),
     Format(
         "gitlab", "a GitLab token", r"\bgl(?:pat|dt|rt|ptt)-[A-Za-z0-9_-]{16,}",
         _LEAD + r"(gl(?:pat|dt|rt|ptt)-[A-Za-z0-9_-]{20})",
         ("glpat-", "gldt-", "glrt-", "glptt-"), _varied,
         homes=("gitlab.com", "*.gitlab.com"),
-        places=(*_AUTHORIZATION, "header private-token", "header job-token"),
+        places=(
+            *_REGISTRIES, "header private-token", "header job-token", "header deploy-token",
+            "query private_token", "query access_token", "query job_token",
+        ),
     ),
     Format(
         "aws", "an AWS secret key beside its key's number", "",
@@ -177,7 +182,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "aws-key-id", "the number of an AWS key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
         _LEAD + r"((?:AKIA|ASIA)[A-Z2-7]{16})", ("AKIA", "ASIA"), _access_key, "suspicious",
-        ("*",), (*_AUTHORIZATION, "query X-Amz-Credential", "query AWSAccessKeyId"),
+        ("*",), (*_AUTHORIZATION, "query X-Amz-Credential", "query x-amz-credential", "query AWSAccessKeyId"),
     ),
     Format(
         "openai", "an OpenAI key", r"\bsk-[A-Za-z0-9_-]{16,}",
@@ -195,8 +200,9 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "huggingface", "a Hugging Face token", r"\bhf_[A-Za-z0-9]{20,}",
         _LEAD + r"(hf_[A-Za-z0-9]{34})", ("hf_",), _varied,
-        homes=("huggingface.co", "*.huggingface.co", "*.hf.co", "*.hf.space",
+        homes=("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co", "*.hf.space",
                "*.endpoints.huggingface.cloud"),
+        places=(*_AUTHORIZATION, "header x-hf-authorization"),
     ),
     Format(
         "nvidia", "an NVIDIA API key", r"\bnvapi-[A-Za-z0-9_-]{20,}",
@@ -213,18 +219,18 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "google", "a Google API key", r"\bAIza[A-Za-z0-9_-]{30,}",
         _LEAD + r"(AIza[A-Za-z0-9_-]{35})", ("AIza",), _varied, "suspicious",
-        ("*.googleapis.com",), ("query key", "header x-goog-api-key"),
+        ("*.googleapis.com",), (*_AUTHORIZATION, "query key", "header x-goog-api-key"),
     ),
     Format(
         "google-oauth", "a Google access token", r"\bya29\.[A-Za-z0-9_-]{20,}",
         _LEAD + r"(ya29\.[A-Za-z0-9_-]{40})", ("ya29.",), _varied,
         homes=("*.googleapis.com", "*.google.com", "*.pkg.dev", "gcr.io", "*.gcr.io"),
-        places=(*_AUTHORIZATION, "query access_token"),
+        places=(*_AUTHORIZATION, "query access_token", "query token"),
     ),
     Format(
         "stripe", "a Stripe secret key", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
         _LEAD + r"([rs]k_live_[A-Za-z0-9]{24})", ("sk_live_", "rk_live_"), _varied,
-        homes=("api.stripe.com", "files.stripe.com"),
+        homes=("api.stripe.com", "files.stripe.com", "mcp.stripe.com"),
     ),
     Format(
         "npm", "an npm token", r"\bnpm_[A-Za-z0-9]{30,}", r"(npm_[A-Za-z0-9]{36})", ("npm_",),

@@ -182,7 +182,11 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "aws-key-id", "the number of an AWS key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
         _LEAD + r"((?:AKIA|ASIA)[A-Z2-7]{16})", ("AKIA", "ASIA"), _access_key, "suspicious",
-        ("*",), (*_AUTHORIZATION, "query X-Amz-Credential", "query x-amz-credential", "query AWSAccessKeyId"),
+        ("*",),
+        (
+            *_AUTHORIZATION, "query X-Amz-Credential", "query x-amz-credential",
+            "query AWSAccessKeyId",
+        ),
     ),
     Format(
         "openai", "an OpenAI key", r"\bsk-[A-Za-z0-9_-]{16,}",

@@ -36,7 +36,8 @@ _PUBLIC = re.compile(
 """Names of what is sent in clear by design: whose a key is, and what is printed in pages."""
 _DEFAULTS = frozenset({
     "password", "changeme", "changeit", "postgres", "postgresql", "rabbitmq", "minioadmin",
-    "mysecretpassword", "localhost", "development", "production", "disabled", "required", "optional",
+    "mysecretpassword", "localhost", "development", "production", "disabled", "required",
+    "optional",
 })  # fmt: skip
 """What stands behind names of secrets in examples and in ordinary requests as well."""
 _SEPARATORS = re.compile(r"[ _.:/-]+")

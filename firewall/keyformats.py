@@ -170,12 +170,12 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "aws", "an AWS secret key beside its key's number", "",
         r"(?:AKIA|ASIA)[A-Z2-7]{16}[^A-Za-z0-9/+](?s:.{0,100}?[^A-Za-z0-9/+])?"
-        r"([A-Za-z0-9/+]{40})[^A-Za-z0-9/+=]",
+        r"([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|\z)",
         ("AKIA", "ASIA"), _secret_key,
     ),
     Format(
         "aws", "an AWS secret key", "",
-        r"(?i:secret_?access_?key)[\"'\s:=\\]{1,8}([A-Za-z0-9/+]{40})",
+        r"(?i:secret_?access_?key)[\"'\s:=\\>|]{1,8}([A-Za-z0-9/+]{40})",
         ("secret_access_key", "SECRET_ACCESS_KEY", "SecretAccessKey", "secretAccessKey"),
         _secret_key,
     ),
@@ -272,7 +272,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "private-key", "a private key",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*-----|\z)",
-        r"-----BEGIN (?:[A-Z]{2,9} )?PRIVATE KEY-----(?:\s|\\[nr]){1,8}"
+        r"-----BEGIN (?:[A-Z]{2,9} )?PRIVATE KEY-----(?:\s|\\{1,4}[nr]){1,20}"
         r"((?:[A-Za-z0-9+/]|\\/){64})",
         ("PRIVATE KEY-----",), _private,
     ),

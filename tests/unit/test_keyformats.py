@@ -1,5 +1,8 @@
 """Each form of a key is told from what only looks like one."""
 
+import base64
+import json
+
 import pytest
 
 from firewall.keyformats import ENTROPY, FORMATS, NAMES, SPAN
@@ -36,6 +39,27 @@ def test_a_key_is_found_by_its_name(name: str) -> None:
     leaks = found(f'{{"text": "see: {KEYS[name]} now"}}')
     assert name in {each.format.name for each in leaks}
     assert all(len(each.secret) <= SPAN for each in leaks)
+
+
+PAIR = KEYS["aws"].strip()
+SECRET = PAIR.partition(",")[2]
+PRIVATE = KEYS["private-key"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("aws", PAIR.replace(",", ":")),
+        ("aws", base64.b64encode(PAIR.encode()).decode()),
+        ("aws", f"<SecretAccessKey>{SECRET}</SecretAccessKey>"),
+        ("aws", f"|  SecretAccessKey|  {SECRET}  |"),
+        ("private-key", json.dumps(json.dumps(PRIVATE))),
+        ("private-key", PRIVATE.replace("\n", "\n            ")),
+    ],
+    ids=["at the end", "at the end of base64", "XML", "a table", "JSON in JSON", "indented"],
+)
+def test_what_clients_make_of_a_key_hides_nothing(name: str, text: str) -> None:
+    assert name in {each.format.name for each in found(text)}
 
 
 @pytest.mark.parametrize("text", LOOK_ALIKES.values(), ids=LOOK_ALIKES)

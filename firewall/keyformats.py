@@ -79,10 +79,20 @@ def crc_holds(token: bytes) -> bool:
 
 def _varied(token: bytes) -> bool:
     """Whether it may be random, and is no example such as sk_live_xxxxxxxxxxxx."""
-    return len(set(token)) >= _VARIED and not _MADE_UP.search(token)
+    made_up = _MADE_UP.search(token) or token in _PUBLISHED
+    return len(set(token)) >= _VARIED and not made_up
 
 
 _MADE_UP = re.compile(rb"(?i)example|placeholder|your[-_]|xxxx|12345678|abcdefgh")
+
+
+_PUBLISHED = frozenset({
+    b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+    b"C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==",
+    b"110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw",
+})  # fmt: skip
+"""Keys that everybody has, in the code and manuals of those who print them: the emulators of Azure's
+storage (Azurite's README) and Cosmos DB, and the example of Telegram's Bot API."""
 
 
 def _access_key(token: bytes) -> bool:
@@ -175,7 +185,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "aws", "an AWS secret key", "",
-        r"(?i:secret_?access_?key)[\"'\s:=\\>|]{1,8}([A-Za-z0-9/+]{40})",
+        r"(?i:secret_?access_?key)[\"'\s:=\\>|]{1,8}([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|\z)",
         ("secret_access_key", "SECRET_ACCESS_KEY", "SecretAccessKey", "secretAccessKey"),
         _secret_key,
     ),

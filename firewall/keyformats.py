@@ -89,10 +89,9 @@ _MADE_UP = re.compile(rb"(?i)example|placeholder|your[-_]|xxxx|12345678|abcdefgh
 _PUBLISHED = frozenset({
     b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
     b"C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==",
-    b"110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw",
 })  # fmt: skip
-"""Keys that everybody has, in the code and manuals of those who print them: the emulators of Azure's
-storage (Azurite's README) and Cosmos DB, and the example of Telegram's Bot API."""
+"""Keys that everybody has: those of the emulators of Azure's storage (Azurite's README) and Cosmos
+DB ("Develop locally using the emulator")."""
 
 
 def _access_key(token: bytes) -> bool:

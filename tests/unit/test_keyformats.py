@@ -17,9 +17,8 @@ LOOK_ALIKES = {
     "made up": "sk_live_" + "x" * 24,
     "a placeholder": "AIzaplaceholder" + "0123456789abcdef" * 2,
     "a token that renews others": checked("ghr"),
-    "the key of every emulator": "AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtl"
-    "CDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;",
-    "a manual's robot": "https://api.telegram.org/bot110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/x",
+    "the key of every emulator": "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVE"
+    "rCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;",
     "a sealed secret": "secretAccessKey: AgBy3i4OJSWKxPiTySYZZA9rO43cGDEqQ2fPiTySYZZA9rO43cGDEq",
     "cut short": "sk-ant-api03-abc",
     "a word of a word": "risk-" + KEYS["anthropic"][3:],

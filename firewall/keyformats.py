@@ -23,7 +23,7 @@ import re
 import string
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,7 +53,9 @@ type Check = Callable[[bytes], bool]
 class Format:
     """One form. `name` is what policies call it (several forms of one owner share it), `what` what
     people call it. `homes` are the hosts (`*.` for all below) where it may stand in `places` of a
-    request's head: "header NAME", "query NAME", "path". `confidence` as in requests.Finding."""
+    request's head: "header NAME", "query NAME", "path". A POST to one of the paths `exchanges` may
+    hold it in its body: they give a short-lived token for it, and publish nothing. `confidence` as
+    in requests.Finding."""
 
     name: str
     what: str
@@ -64,6 +66,12 @@ class Format:
     confidence: Literal["certain", "likely", "suspicious"] = "likely"
     homes: tuple[str, ...] = ()
     places: tuple[str, ...] = _AUTHORIZATION
+    exchanges: tuple[str, ...] = ()
+
+
+def is_home(host: str, homes: Iterable[str]) -> bool:
+    """Whether a host is one of these, or below one that is written `*.name`; `*` is every host."""
+    return any(host.endswith(each[1:]) if each[0] == "*" else host == each for each in homes)
 
 
 def crc_holds(token: bytes) -> bool:
@@ -153,18 +161,21 @@ _GITHUB_HOMES = (
     "github.com", "*.github.com", "*.githubusercontent.com", "ghcr.io", "*.ghe.com",
     "*.githubcopilot.com", "models.github.ai", "models.inference.ai.azure.com",
 )  # fmt: skip
+_EXCHANGE = ("/token",)
+"""Where registries of images take a password for a token in a POST (Docker's "Token Authentication
+using OAuth2"), as BuildKit and containerd do."""
 _WORDS = ("secret", "SECRET", "token", "TOKEN", "password", "PASSWORD", "api_key", "API_KEY")
 
 FORMATS: tuple[Format, ...] = (
     Format(
         "github", "a GitHub token", r"\bgh[pousr]_[A-Za-z0-9]{20,}",
         r"(gh[pous]_[A-Za-z0-9]{36})", ("ghp_", "gho_", "ghu_", "ghs_"), crc_holds,
-        "certain", _GITHUB_HOMES, _REGISTRIES,
+        "certain", _GITHUB_HOMES, _REGISTRIES, _EXCHANGE,
     ),
     Format(
         "github", "a GitHub fine-grained token", r"\bgithub_pat_[A-Za-z0-9_]{22,}",
         r"(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})", ("github_pat_",), _varied,
-        homes=_GITHUB_HOMES, places=_REGISTRIES,
+        homes=_GITHUB_HOMES, places=_REGISTRIES, exchanges=_EXCHANGE,
     ),
     Format(
         "gitlab", "a GitLab token", r"\bgl(?:pat|dt|rt|ptt)-[A-Za-z0-9_-]{16,}",
@@ -175,6 +186,7 @@ FORMATS: tuple[Format, ...] = (
             *_REGISTRIES, "header private-token", "header job-token", "header deploy-token",
             "query private_token", "query access_token", "query job_token",
         ),
+        exchanges=("/jwt/auth",),
     ),
     Format(
         "aws", "an AWS secret key beside its key's number", "",
@@ -220,7 +232,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "nvidia", "an NVIDIA API key", r"\bnvapi-[A-Za-z0-9_-]{20,}",
         _LEAD + r"(nvapi-[A-Za-z0-9_-]{64})", ("nvapi-",), _varied,
-        homes=("*.nvidia.com", "nvcr.io"),
+        homes=("*.nvidia.com", "nvcr.io"), exchanges=("/proxy_auth",),
     ),
     Format(
         "slack", "a Slack token", r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,}",
@@ -239,6 +251,7 @@ FORMATS: tuple[Format, ...] = (
         _LEAD + r"(ya29\.[A-Za-z0-9_-]{40})", ("ya29.",), _varied,
         homes=("*.googleapis.com", "*.google.com", "*.pkg.dev", "gcr.io", "*.gcr.io"),
         places=(*_AUTHORIZATION, "query access_token", "query token"),
+        exchanges=("/v2/token", "/v1/token", "/token", "/revoke"),
     ),
     Format(
         "stripe", "a Stripe secret key", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",

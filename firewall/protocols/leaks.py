@@ -328,7 +328,8 @@ def _from_hex(text: bytes) -> bytes:
 
 
 _BASE32 = re.compile(rb"[A-Z2-7]{24,}")
+# Of these lengths, as the shortest key has 25 bytes: shorter runs would only cost time.
 _RUNS = (
-    _Runs("base64", re.compile(rb"[A-Za-z0-9+/_-]{12,}"), 4, 3, _from_base64),
-    _Runs("hex", re.compile(rb"[0-9A-Fa-f]{16,}"), 2, 1, _from_hex),
+    _Runs("base64", re.compile(rb"[A-Za-z0-9+/_-]{32,}"), 4, 3, _from_base64),
+    _Runs("hex", re.compile(rb"[0-9A-Fa-f]{48,}"), 2, 1, _from_hex),
 )

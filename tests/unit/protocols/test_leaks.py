@@ -91,10 +91,12 @@ def test_many_short_runs_cost_no_more_for_many_words() -> None:
         for anchor in each.anchors
         for offset in range(3)
     ]
-    text = b" ".join(words) + b" QUFBQUFBQUFB" * 5000
+    few = b" ".join(words) + b" QUFBQUFBQUFB" * 5000
+    dense = b" ".join(word.rstrip(b"=") + b"A" * 9 for word in words) * 20
     begun = time.process_time()
     for _ in range(16):
-        assert not FINDER.find(text)
+        assert not FINDER.find(few)
+        assert not FINDER.find(dense)
     assert time.process_time() - begun < 1.0
 
 

@@ -161,6 +161,8 @@ _GITHUB_HOMES = (
     "github.com", "*.github.com", "*.githubusercontent.com", "ghcr.io", "*.ghe.com",
     "*.githubcopilot.com", "models.github.ai", "models.inference.ai.azure.com",
 )  # fmt: skip
+_AWS_KEY = r"((?:[A-Za-z0-9/+]|\\/|\\u002[bBfF]){40})(?:[^A-Za-z0-9/+=]|\z)"
+"""Its signs as some writers of JSON escape them (PHP's and .NET's)."""
 _EXCHANGE = ("/token",)
 """Where registries of images take a password for a token in a POST (Docker's "Token Authentication
 using OAuth2"), as BuildKit and containerd do."""
@@ -190,13 +192,12 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "aws", "an AWS secret key beside its key's number", "",
-        r"(?:AKIA|ASIA)[A-Z2-7]{16}[^A-Za-z0-9/+](?s:.{0,100}?[^A-Za-z0-9/+])?"
-        r"([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|\z)",
+        r"(?:AKIA|ASIA)[A-Z2-7]{16}[^A-Za-z0-9/+](?s:.{0,100}?[^A-Za-z0-9/+])?" + _AWS_KEY,
         ("AKIA", "ASIA"), _secret_key,
     ),
     Format(
         "aws", "an AWS secret key", "",
-        r"(?i:secret_?access_?key)[\"'\s:=\\>|]{1,8}([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|\z)",
+        r"(?i:secret_?access_?key)[\"'\s:=\\>|]{1,8}" + _AWS_KEY,
         ("secret_access_key", "SECRET_ACCESS_KEY", "SecretAccessKey", "secretAccessKey"),
         _secret_key,
     ),

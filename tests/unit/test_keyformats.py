@@ -56,10 +56,21 @@ PRIVATE = KEYS["private-key"]
         ("aws", base64.b64encode(PAIR.encode()).decode()),
         ("aws", f"<SecretAccessKey>{SECRET}</SecretAccessKey>"),
         ("aws", f"|  SecretAccessKey|  {SECRET}  |"),
+        ("aws", '{"SecretAccessKey": "wJ9\\/aB3cDefGhIjK5mNoPqRsTuVwXyZ0r2345678"}'),
+        ("aws", '{"SecretAccessKey": "wJ9\\u002BaB3cDefGhIjK5mNoPqRsTuVwXyZ0r2345678"}'),
         ("private-key", json.dumps(json.dumps(PRIVATE))),
         ("private-key", PRIVATE.replace("\n", "\n            ")),
     ],
-    ids=["at the end", "at the end of base64", "XML", "a table", "JSON in JSON", "indented"],
+    ids=[
+        "at the end",
+        "at the end of base64",
+        "XML",
+        "a table",
+        "PHP",
+        ".NET",
+        "JSON in JSON",
+        "indented",
+    ],
 )
 def test_what_clients_make_of_a_key_hides_nothing(name: str, text: str) -> None:
     assert name in {each.format.name for each in found(text)}

@@ -23,7 +23,7 @@ import re
 import string
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +39,8 @@ _BITS = 3.6
 _LEAD = r"(?:^|[^A-Za-z0-9]|\\[nrt])"
 """What may stand before a key: also JSON's escaped line break."""
 _AUTHORIZATION = ("header authorization",)
+_REGISTRIES = (*_AUTHORIZATION, "header x-nuget-apikey")
+"""NuGet's clients push with a header of their own (NuGet server API, package publish)."""
 _SESSIONS = (
     *_AUTHORIZATION, "header cookie", "header apikey", "header x-api-key", "header x-auth-token",
     "header x-access-token", "header x-csrf-token", "header sec-websocket-protocol",
@@ -51,7 +53,9 @@ type Check = Callable[[bytes], bool]
 class Format:
     """One form. `name` is what policies call it (several forms of one owner share it), `what` what
     people call it. `homes` are the hosts (`*.` for all below) where it may stand in `places` of a
-    request's head: "header NAME", "query NAME", "path". `confidence` as in requests.Finding."""
+    request's head: "header NAME", "query NAME", "path". A POST to one of the paths `exchanges` may
+    hold it in its body: they give a short-lived token for it, and publish nothing. `confidence` as
+    in requests.Finding."""
 
     name: str
     what: str
@@ -62,6 +66,12 @@ class Format:
     confidence: Literal["certain", "likely", "suspicious"] = "likely"
     homes: tuple[str, ...] = ()
     places: tuple[str, ...] = _AUTHORIZATION
+    exchanges: tuple[str, ...] = ()
+
+
+def is_home(host: str, homes: Iterable[str]) -> bool:
+    """Whether a host is one of these, or below one that is written `*.name`; `*` is every host."""
+    return any(host.endswith(each[1:]) if each[0] == "*" else host == each for each in homes)
 
 
 def crc_holds(token: bytes) -> bool:
@@ -77,10 +87,19 @@ def crc_holds(token: bytes) -> bool:
 
 def _varied(token: bytes) -> bool:
     """Whether it may be random, and is no example such as sk_live_xxxxxxxxxxxx."""
-    return len(set(token)) >= _VARIED and not _MADE_UP.search(token)
+    made_up = _MADE_UP.search(token) or token in _PUBLISHED
+    return len(set(token)) >= _VARIED and not made_up
 
 
 _MADE_UP = re.compile(rb"(?i)example|placeholder|your[-_]|xxxx|12345678|abcdefgh")
+
+
+_PUBLISHED = frozenset({
+    b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+    b"C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==",
+})  # fmt: skip
+"""Keys that everybody has: those of the emulators of Azure's storage (Azurite's README) and Cosmos
+DB ("Develop locally using the emulator")."""
 
 
 def _access_key(token: bytes) -> bool:
@@ -142,42 +161,54 @@ _GITHUB_HOMES = (
     "github.com", "*.github.com", "*.githubusercontent.com", "ghcr.io", "*.ghe.com",
     "*.githubcopilot.com", "models.github.ai", "models.inference.ai.azure.com",
 )  # fmt: skip
+_AWS_KEY = r"((?:[A-Za-z0-9/+]|\\/|\\u002[bBfF]){40})(?:[^A-Za-z0-9/+=]|\z)"
+"""Its signs as some writers of JSON escape them (PHP's and .NET's)."""
+_EXCHANGE = ("/token",)
+"""Where registries of images take a password for a token in a POST (Docker's "Token Authentication
+using OAuth2"), as BuildKit and containerd do."""
 _WORDS = ("secret", "SECRET", "token", "TOKEN", "password", "PASSWORD", "api_key", "API_KEY")
 
 FORMATS: tuple[Format, ...] = (
     Format(
         "github", "a GitHub token", r"\bgh[pousr]_[A-Za-z0-9]{20,}",
         r"(gh[pous]_[A-Za-z0-9]{36})", ("ghp_", "gho_", "ghu_", "ghs_"), crc_holds,
-        "certain", _GITHUB_HOMES,
+        "certain", _GITHUB_HOMES, _REGISTRIES, _EXCHANGE,
     ),
     Format(
         "github", "a GitHub fine-grained token", r"\bgithub_pat_[A-Za-z0-9_]{22,}",
         r"(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})", ("github_pat_",), _varied,
-        homes=_GITHUB_HOMES,
+        homes=_GITHUB_HOMES, places=_REGISTRIES, exchanges=_EXCHANGE,
     ),
     Format(
         "gitlab", "a GitLab token", r"\bgl(?:pat|dt|rt|ptt)-[A-Za-z0-9_-]{16,}",
         _LEAD + r"(gl(?:pat|dt|rt|ptt)-[A-Za-z0-9_-]{20})",
         ("glpat-", "gldt-", "glrt-", "glptt-"), _varied,
         homes=("gitlab.com", "*.gitlab.com"),
-        places=(*_AUTHORIZATION, "header private-token", "header job-token"),
+        places=(
+            *_REGISTRIES, "header private-token", "header job-token", "header deploy-token",
+            "query private_token", "query access_token", "query job_token",
+        ),
+        exchanges=("/jwt/auth",),
     ),
     Format(
         "aws", "an AWS secret key beside its key's number", "",
-        r"(?:AKIA|ASIA)[A-Z2-7]{16}[^A-Za-z0-9/+](?s:.{0,100}?[^A-Za-z0-9/+])?"
-        r"([A-Za-z0-9/+]{40})[^A-Za-z0-9/+=]",
+        r"(?:AKIA|ASIA)[A-Z2-7]{16}[^A-Za-z0-9/+](?s:.{0,100}?[^A-Za-z0-9/+])?" + _AWS_KEY,
         ("AKIA", "ASIA"), _secret_key,
     ),
     Format(
         "aws", "an AWS secret key", "",
-        r"(?i:secret_?access_?key)[\"'\s:=\\]{1,8}([A-Za-z0-9/+]{40})",
+        r"(?i:secret_?access_?key)[\"'\s:=\\>|]{1,8}" + _AWS_KEY,
         ("secret_access_key", "SECRET_ACCESS_KEY", "SecretAccessKey", "secretAccessKey"),
         _secret_key,
     ),
     Format(
         "aws-key-id", "the number of an AWS key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
         _LEAD + r"((?:AKIA|ASIA)[A-Z2-7]{16})", ("AKIA", "ASIA"), _access_key, "suspicious",
-        ("*",), (*_AUTHORIZATION, "query X-Amz-Credential", "query AWSAccessKeyId"),
+        ("*",),
+        (
+            *_AUTHORIZATION, "query X-Amz-Credential", "query x-amz-credential",
+            "query AWSAccessKeyId",
+        ),
     ),
     Format(
         "openai", "an OpenAI key", r"\bsk-[A-Za-z0-9_-]{16,}",
@@ -195,13 +226,14 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "huggingface", "a Hugging Face token", r"\bhf_[A-Za-z0-9]{20,}",
         _LEAD + r"(hf_[A-Za-z0-9]{34})", ("hf_",), _varied,
-        homes=("huggingface.co", "*.huggingface.co", "*.hf.co", "*.hf.space",
+        homes=("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co", "*.hf.space",
                "*.endpoints.huggingface.cloud"),
+        places=(*_AUTHORIZATION, "header x-hf-authorization"),
     ),
     Format(
         "nvidia", "an NVIDIA API key", r"\bnvapi-[A-Za-z0-9_-]{20,}",
         _LEAD + r"(nvapi-[A-Za-z0-9_-]{64})", ("nvapi-",), _varied,
-        homes=("*.nvidia.com", "nvcr.io"),
+        homes=("*.nvidia.com", "nvcr.io"), exchanges=("/proxy_auth",),
     ),
     Format(
         "slack", "a Slack token", r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,}",
@@ -213,18 +245,19 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "google", "a Google API key", r"\bAIza[A-Za-z0-9_-]{30,}",
         _LEAD + r"(AIza[A-Za-z0-9_-]{35})", ("AIza",), _varied, "suspicious",
-        ("*.googleapis.com",), ("query key", "header x-goog-api-key"),
+        ("*.googleapis.com",), (*_AUTHORIZATION, "query key", "header x-goog-api-key"),
     ),
     Format(
         "google-oauth", "a Google access token", r"\bya29\.[A-Za-z0-9_-]{20,}",
         _LEAD + r"(ya29\.[A-Za-z0-9_-]{40})", ("ya29.",), _varied,
         homes=("*.googleapis.com", "*.google.com", "*.pkg.dev", "gcr.io", "*.gcr.io"),
-        places=(*_AUTHORIZATION, "query access_token"),
+        places=(*_AUTHORIZATION, "query access_token", "query token"),
+        exchanges=("/v2/token", "/v1/token", "/token", "/revoke"),
     ),
     Format(
         "stripe", "a Stripe secret key", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
         _LEAD + r"([rs]k_live_[A-Za-z0-9]{24})", ("sk_live_", "rk_live_"), _varied,
-        homes=("api.stripe.com", "files.stripe.com"),
+        homes=("api.stripe.com", "files.stripe.com", "mcp.stripe.com"),
     ),
     Format(
         "npm", "an npm token", r"\bnpm_[A-Za-z0-9]{30,}", r"(npm_[A-Za-z0-9]{36})", ("npm_",),
@@ -262,7 +295,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "private-key", "a private key",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*-----|\z)",
-        r"-----BEGIN (?:[A-Z]{2,9} )?PRIVATE KEY-----(?:\s|\\[nr]){1,8}"
+        r"-----BEGIN (?:[A-Z]{2,9} )?PRIVATE KEY-----(?:\s|\\{1,4}[nr]){1,20}"
         r"((?:[A-Za-z0-9+/]|\\/){64})",
         ("PRIVATE KEY-----",), _private,
     ),

@@ -8,7 +8,7 @@ are found in every usual form (`protocols.needles`), keys of known formats by th
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from firewall.keyformats import Format
+from firewall.keyformats import Format, is_home
 from firewall.protocols.leaks import Finder, Leak
 from firewall.protocols.leakstream import Leaks
 from firewall.protocols.needles import Needles, Search
@@ -101,7 +101,7 @@ class Keys:
     def at_home(self, format_: Format, place: str, host: str) -> bool:
         """Whether a key of this format belongs in this place of a request to this host."""
         homes = (*format_.homes, *self._homes.get(format_.name, ()))
-        return place in format_.places and any(_is(host, each) for each in homes)
+        return place in format_.places and is_home(host, homes)
 
 
 class _KeysStream:
@@ -172,9 +172,3 @@ def _leaked(leak: Leak, where: str) -> Finding:
 
 def _distinct(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(dict.fromkeys(findings))
-
-
-def _is(host: str, home: str) -> bool:
-    if home.startswith("*"):
-        return host.endswith(home[1:])
-    return host == home

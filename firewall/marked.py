@@ -28,12 +28,28 @@ _NAMED = re.compile(r"""\s*(?:export\s+|-\s+)?["']?([\w.-]{1,64})["']?\s*[=:]\s*
 _SECRET = re.compile(
     r"(?i)token|secret|passw|passphrase|pwd|credential|key|auth|private|signature|salt|cookie|dsn"
 )
+_HIDDEN = re.compile(r"(?i)token|secret|passw|passphrase|pwd|credential")
+"""Names whose words may be a person's password; behind others, such as AUTH_MODE, they are none."""
+_PUBLIC = re.compile(
+    r"(?i)(?:key|client|project|tenant|account|app|org)[._-]?id$|public|publishable|anon[._-]|author"
+)
+"""Names of what is sent in clear by design: whose a key is, and what is printed in pages."""
+_DEFAULTS = frozenset({
+    "password", "changeme", "changeit", "postgres", "postgresql", "rabbitmq", "minioadmin",
+    "mysecretpassword", "localhost", "development", "production", "disabled", "required",
+    "optional",
+})  # fmt: skip
+"""What stands behind names of secrets in examples and in ordinary requests as well."""
+_SEPARATORS = re.compile(r"[ _.:/-]+")
+_LONGEST_WORD = 16
 _SHORTEST_NAMED = 8
 _SHORTEST = 16
-_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----\s(.*?)-----END", re.DOTALL)
+_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n)(.*?)-----END", re.DOTALL
+)
 _BODY = re.compile(r"[A-Za-z0-9+/=]{32,}")
 _HOST = re.compile(r"(?:[\w.+-]+@)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[0-9]+)?")
-_WORD = re.compile(r"[A-Za-z]+(?:[ _.-][A-Za-z]+)*|[0-9.:-]+")
+_NUMBER = re.compile(r"[0-9.:-]+")
 
 type Stamp = tuple[str, int, int, int]
 
@@ -150,7 +166,16 @@ def _is_public(value: str, name: str) -> bool:
     """Whether it is a host, an address of mail, a path, words or a number, as in any request."""
     if value.startswith(("/", "~", "./", "$")) or _HOST.fullmatch(value):
         return True
-    return bool(_WORD.fullmatch(value)) and not _SECRET.search(name)
+    if _PUBLIC.search(name) or value.lower() in _DEFAULTS:
+        return True
+    if _HIDDEN.search(name):
+        return bool(_NUMBER.fullmatch(value)) and "passw" not in name.lower()
+    return all(map(_is_plain, _SEPARATORS.split(value)))
+
+
+def _is_plain(piece: str) -> bool:
+    """Whether it is a word, a number, or as short as in the names of versions and models."""
+    return (piece.isalpha() and len(piece) <= _LONGEST_WORD) or piece.isdigit() or len(piece) <= 4
 
 
 def _paths(patterns: Iterable[str]) -> list[str]:

@@ -59,7 +59,7 @@ class Decider:
         rules = [Rule(each, resolved.labels) for each in resolved.rules]
         rules.sort(key=lambda rule: rule.name)
         self._allows = index(rule for rule in rules if rule.document.action == "allow")
-        self._excuses = Excuses(rules)
+        self._excuses = Excuses(rules, resolved.watched.homes)
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
         self._obligations = lru_cache(1024)(partial(obligations, whole=resolved.limits))
         self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
@@ -84,7 +84,9 @@ class Decider:
         self, request: Request, actor: Actor, alerts: _Alerts, past: Past
     ) -> Verdict | None:
         """The first finding that is blocked; those that only alert are written down."""
-        findings: Sequence[Finding] = request.findings
+        findings: Sequence[Finding] = [
+            each for each in request.findings if not self._excuses.exchanged(each, request)
+        ]
         if any(map(excusable, findings)) and self._excuses.cover(request, actor.program, past):
             findings = [each for each in findings if not excusable(each)]
         blocked = None

@@ -1,9 +1,9 @@
-"""Which rules excuse a secret that leaves, and what to write where none does."""
+"""What excuses a secret that leaves, and what to write where nothing does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from firewall.deeds import Past
-from firewall.keyformats import FORMATS
+from firewall.keyformats import FORMATS, is_home
 from firewall.policy.hosts import HostIndex, read_host
 from firewall.policy.resolved import Guard
 from firewall.policy.rules import Asked, Rule, index
@@ -16,10 +16,11 @@ _FORMATS = {each.name: each for each in FORMATS}
 
 
 class Excuses:
-    """The rules with `secrets: allow`."""
+    """The rules with `secrets: allow`, and the policy's `homes` of keys by format."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], homes: Mapping[str, Sequence[str]]) -> None:
         self._rules: HostIndex[Rule] = index(each for each in rules if each.document.secrets)
+        self._homes = homes
 
     def cover(self, request: Request, program: str, past: Past) -> bool:
         """Whether one of them allows what was asked, or the request whose body it stands in."""
@@ -32,6 +33,15 @@ class Excuses:
         else:
             found = self._rules.by_name(host) if named else []
         return any(rule.allows(asked) for rule in found)
+
+    def exchanged(self, finding: Finding, request: Request) -> bool:
+        """Whether a key stands in the body of a request that gives it to its owner for another."""
+        known = _FORMATS.get(finding.name) if finding.kind == "secret" else None
+        asked = request.request if isinstance(request, Message) else None
+        if known is None or asked is None or (asked.method, asked.scheme) != ("POST", "https"):
+            return False
+        homes = (*known.homes, *self._homes.get(known.name, ()))
+        return asked.path.partition("?")[0] in known.exchanges and is_home(asked.host, homes)
 
 
 def excusable(finding: Finding) -> bool:

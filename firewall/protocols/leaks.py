@@ -67,6 +67,25 @@ class _Runs:
     decode: Callable[[bytes], bytes]
 
 
+class _Coded:
+    """The words in one coding, found by one search: one for each word costs their number times the
+    runs', which a peer can make seconds of."""
+
+    def __init__(self, words: Iterable[_Word], coding: Coding) -> None:
+        own = [each for each in words if each.coding == coding]
+        forms = {each.form for each in own}
+        self._pattern = _any_of(forms) if forms else None
+        self._words = {form: [w for w in own if form.startswith(w.form)] for form in forms}
+
+    def places(self, text: bytes) -> Iterator[tuple[int, _Word]]:
+        """Each word that stands in a text, and where."""
+        at = -1
+        while self._pattern and (found := self._pattern.search(text, at + 1)) is not None:
+            at = found.start()
+            for word in self._words[found[0]]:
+                yield at, word
+
+
 class Finder:
     """What is looked for: formats, compiled. Any thread may use it."""
 
@@ -76,6 +95,7 @@ class Finder:
         self._any = _any_of(each.form for each in self._words)
         self._each = _each_of(each.form for each in self._words)
         self._plain = _any_of(each.form for each in self._words if not each.coding)
+        self._coded = {each.coding: _Coded(self._words, each.coding) for each in _RUNS}
 
     def __bool__(self) -> bool:
         return bool(self._words)
@@ -135,13 +155,13 @@ class Finder:
     def _in_runs(
         self, runs: _Runs, words: list[_Word], text: bytes, plain: bytes, first: bool
     ) -> Iterator[Leak]:
-        own = [each for each in words if each.coding == runs.coding]
-        if not own:
+        if not any(each.coding == runs.coding for each in words):
             return
+        coded = self._coded[runs.coding]
         lines = _lines(text)
         for run in runs.pattern.finditer(plain):
             whole = first or run.start() > 0
-            for phase, formats in _phases(run[0], own, runs.letters).items():
+            for phase, formats in _phases(run[0], coded, runs.letters).items():
                 start = run.start() + phase
                 for leak in self._match(formats, runs.decode(run[0][phase:]), whole):
                     at = _offset(lines, start + leak.at * runs.letters // runs.bytes_)
@@ -194,19 +214,11 @@ def _parts(words: Iterable[int]) -> list[tuple[int, int]]:
     return parts
 
 
-def _places(text: bytes, form: bytes) -> Iterator[int]:
-    at = text.find(form)
-    while at >= 0:
-        yield at
-        at = text.find(form, at + 1)
-
-
-def _phases(run: bytes, words: list[_Word], letters: int) -> dict[int, list[Format]]:
+def _phases(run: bytes, coded: _Coded, letters: int) -> dict[int, list[Format]]:
     """At which letters of a run a group may begin, and which formats' words say so."""
     phases: dict[int, dict[Format, None]] = {}
-    for word in words:
-        for at in _places(run, word.form):
-            phases.setdefault((at - word.lead) % letters, {})[word.format] = None
+    for at, word in coded.places(run):
+        phases.setdefault((at - word.lead) % letters, {})[word.format] = None
     return {phase: list(formats) for phase, formats in phases.items()}
 
 
@@ -316,7 +328,8 @@ def _from_hex(text: bytes) -> bytes:
 
 
 _BASE32 = re.compile(rb"[A-Z2-7]{24,}")
+# Of these lengths, as the shortest key has 25 bytes: shorter runs would only cost time.
 _RUNS = (
-    _Runs("base64", re.compile(rb"[A-Za-z0-9+/_-]{12,}"), 4, 3, _from_base64),
-    _Runs("hex", re.compile(rb"[0-9A-Fa-f]{16,}"), 2, 1, _from_hex),
+    _Runs("base64", re.compile(rb"[A-Za-z0-9+/_-]{32,}"), 4, 3, _from_base64),
+    _Runs("hex", re.compile(rb"[0-9A-Fa-f]{48,}"), 2, 1, _from_hex),
 )

@@ -6,7 +6,8 @@ from firewall.protocols.leaks import Finder, Leak
 KEEP = 4 * SPAN
 """Bytes that are kept for what follows: the longest key, percent-encoded."""
 TOLD = 16
-"""Keys of one stream that are told, so that no peer can flood the log."""
+"""Keys of one format and stream that are told, so that no peer can flood the log. Of each format
+apart: sixteen numbers of keys, which pass, must not hide the key that follows them."""
 
 
 class Leaks:
@@ -17,11 +18,11 @@ class Leaks:
         self._finder = finder
         self._tail = b""
         self._base = 0
-        self._told: set[tuple[str, bytes]] = set()
+        self._told: dict[str, set[bytes]] = {}
 
     def feed(self, data: bytes) -> list[Leak]:
         """The keys that these bytes complete."""
-        if not self._finder or not data or len(self._told) >= TOLD:
+        if not self._finder or not data:
             return []
         text = self._tail + data
         found = self._finder.find(text, first=not self._base)
@@ -34,8 +35,8 @@ class Leaks:
         ]
 
     def _is_new(self, leak: Leak) -> bool:
-        key = (leak.format.name, leak.secret)
-        if key in self._told or len(self._told) >= TOLD:
+        told = self._told.setdefault(leak.format.name, set())
+        if leak.secret in told or len(told) >= TOLD:
             return False
-        self._told.add(key)
+        told.add(leak.secret)
         return True

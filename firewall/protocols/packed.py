@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 MEMBERS = 8
 """Files of one stream that are looked into."""
 UNPACKED = 4 << 20
-"""Bytes that one of them unpacks to at most; what would follow is not looked at."""
+"""Bytes that they unpack to together at most; what would follow is not looked at. As many for each
+would let one small request hold up all others."""
 
 _MAGIC = b"\x1f\x8b\x08"
 """RFC 1952, 2.3.1: the two bytes that begin a member, and the only method there is."""
@@ -20,17 +21,24 @@ class Packed[T]:
         self._make = make
         self._open: list[_Member[T]] = []
         self._begun = 0
+        self._left = UNPACKED
         self._tail = b""
 
     def feed(self, data: bytes) -> tuple[T, ...]:
         """What these bytes complete."""
-        found = [each for member in self._open for each in member.feed(data)]
+        found = [each for member in self._open for each in self._unpacked(member, data)]
         for start in self._beginnings(data):
             member = _Member(self._make())
             self._open.append(member)
-            found += member.feed(start)
-        self._open = [each for each in self._open if each.open]
+            found += self._unpacked(member, start)
+        self._open = [each for each in self._open if each.open and self._left]
         return tuple(found)
+
+    def _unpacked(self, member: "_Member[T]", data: bytes) -> Iterator[T]:
+        while data and member.open and self._left:
+            piece, data = member.unpack(data, min(_PIECE, self._left))
+            self._left -= len(piece)
+            yield from member.look(piece)
 
     def _beginnings(self, data: bytes) -> Iterator[bytes]:
         """What follows each magic number that these bytes complete."""
@@ -49,21 +57,18 @@ class _Member[T]:
     """One file, which may as well be chance."""
 
     def __init__(self, look: Callable[[bytes], tuple[T, ...]]) -> None:
-        self._look = look
+        self.look = look
         self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        self._left = UNPACKED
+        self._broken = False
 
     @property
     def open(self) -> bool:
-        return self._left > 0 and not self._zlib.eof
+        return not (self._broken or self._zlib.eof)
 
-    def feed(self, data: bytes) -> Iterator[T]:
-        while data and self.open:
-            try:
-                piece = self._zlib.decompress(data, min(_PIECE, self._left))
-            except zlib.error:
-                self._left = 0
-                return
-            self._left -= len(piece)
-            data = self._zlib.unconsumed_tail
-            yield from self._look(piece)
+    def unpack(self, data: bytes, most: int) -> tuple[bytes, bytes]:
+        """What data means, `most` bytes at most, and what is left of it."""
+        try:
+            return self._zlib.decompress(data, most), self._zlib.unconsumed_tail
+        except zlib.error:
+            self._broken = True
+            return b"", b""

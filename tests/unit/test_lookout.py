@@ -22,6 +22,12 @@ HOMES = [
     ("github.com", "Authorization", f"Basic {BASIC}"),
     ("api.anthropic.com", "x-api-key", KEYS["anthropic"]),
     ("git.corp.test", "private-token", KEYS["gitlab"]),
+    ("git.corp.test", "deploy-token", KEYS["gitlab"]),
+    ("nuget.pkg.github.com", "x-nuget-apikey", TOKEN),
+    ("hf.co", "authorization", f"Bearer {KEYS['huggingface']}"),
+    ("me-app.hf.space", "x-hf-authorization", f"Bearer {KEYS['huggingface']}"),
+    ("generativelanguage.googleapis.com", "authorization", f"Bearer {KEYS['google']}"),
+    ("mcp.stripe.com", "authorization", f"Bearer {KEYS['stripe']}"),
     ("anywhere.test", "authorization", f"Bearer {KEYS['jwt']}"),
     ("anywhere.test", "cookie", f"session={KEYS['jwt']}"),
     ("s3.test", "authorization", f"AWS4-HMAC-SHA256 Credential={KEYS['aws-key-id']}/20260101/eu"),
@@ -42,6 +48,9 @@ def test_a_key_may_stand_where_it_is_at_home(host: str, header: str, text: str) 
 def test_paths_and_queries_are_homes_as_well() -> None:
     assert told("api.telegram.org", f"/bot{KEYS['telegram']}/getMe") == []
     assert told("maps.googleapis.com", f"/x?key={KEYS['google']}") == []
+    assert told("gitlab.com", f"/api/v4/projects?private_token={KEYS['gitlab']}") == []
+    assert told("oauth2.googleapis.com", f"/revoke?token={KEYS['google-oauth']}") == []
+    assert told("s3.test", f"/x?x-amz-credential={KEYS['aws-key-id']}%2F20260101") == []
 
 
 @pytest.mark.parametrize(

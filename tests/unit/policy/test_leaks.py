@@ -94,6 +94,37 @@ def test_a_rule_excuses_secrets_in_what_it_allows(
         assert verdict.rule in ("guards.secrets", "guards.mining")
 
 
+@pytest.mark.parametrize(
+    ("host", "path", "method", "passes"),
+    [
+        ("ghcr.io", "/token", "POST", True),
+        ("ghcr.io", "/token?service=ghcr.io", "POST", True),
+        ("ghcr.io", "/v2/me/app/blobs/uploads/", "POST", False),
+        ("ghcr.io", "/token", "PUT", False),
+        ("a.test", "/token", "POST", False),
+    ],
+)
+def test_a_registry_may_be_given_its_password_for_a_token(
+    host: str, path: str, method: str, passes: bool, tmp_path: Path
+) -> None:
+    """BuildKit and containerd send it in the body, as Docker's OAuth2 endpoint wants it."""
+    body = replace(asked(host, path), method=method)
+    message = Message(host, 443, "http body", "sent", (leak(where="http body, sent"),), body)
+    verdict = policy(tmp_path).decide(message, ACTOR)
+    assert verdict.allowed == passes, verdict.reason
+    assert passes or verdict.rule == "guards.secrets"
+    clear = replace(message, request=replace(body, scheme="http"))
+    assert not policy(tmp_path).decide(clear, ACTOR).allowed
+
+
+def test_homes_of_a_policy_exchange_keys_as_well(tmp_path: Path) -> None:
+    more = "secrets: {homes: {gitlab: [git.corp.test]}}"
+    body = asked("git.corp.test", "/jwt/auth")
+    message = Message("git.corp.test", 443, "http body", "sent", (leak("gitlab"),), body)
+    assert policy(tmp_path, more).decide(message, ACTOR).allowed
+    assert not policy(tmp_path).decide(message, ACTOR).allowed
+
+
 def test_alert_only_records(tmp_path: Path) -> None:
     loose = policy(tmp_path, "guards: {secrets: alert}")
     verdict = loose.decide(asked("a.test", "/", leak()), ACTOR)

@@ -38,6 +38,8 @@ def test_files_are_unpacked_wherever_they_stand() -> None:
 def test_of_one_file_and_of_one_stream_only_so_much_is_unpacked() -> None:
     (found,) = unpacked(gzip.compress(bytes(packed.UNPACKED + 999)))
     assert len(found) == packed.UNPACKED
+    several = unpacked(gzip.compress(bytes(packed.UNPACKED // 2 + 1)) * 3)
+    assert sum(map(len, several)) == packed.UNPACKED
     assert len(unpacked(gzip.compress(b"x") * 20)) == packed.MEMBERS
 
 

@@ -281,19 +281,13 @@ class Vault:
                 return self._values.find(text, "request's target")
             case SshChannel():
                 text = f"{request.user}\0{request.detail}".encode()
-                return self._everywhere(lambda each: each.find(text, f"SSH {request.kind}"))
+                where = f"SSH {request.kind}"
+                return [finding for each in self._seekers for finding in each.find(text, where)]
         return ()
 
     def _find_in_names(self, where: str, *names: str | None) -> tuple[Finding, ...]:
-        given = [each for each in names if each]
-        return tuple(
-            finding
-            for name in given
-            for finding in self._everywhere(lambda each: each.find_in_name(name, where))  # noqa: B023
-        )
-
-    def _everywhere(self, find: Callable[[Seeker], tuple[Finding, ...]]) -> list[Finding]:
-        return [finding for each in self._seekers for finding in find(each)]
+        pairs = [(each, name) for name in names if name for each in self._seekers]
+        return tuple(finding for each, name in pairs for finding in each.find_in_name(name, where))
 
     @cached_property
     def _seekers(self) -> tuple[Seeker, ...]:

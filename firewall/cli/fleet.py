@@ -1,6 +1,5 @@
 """`firewall fleet`: signed policies go out to many machines, and what is in force there is seen."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -77,6 +76,8 @@ def publish(
         trust = _trust(key, group)
         offer = checked(bundle, trust)
         settings = Settings("", False, ca, certificate, credentials)
+        import asyncio  # 15 ms, with TLS
+
         new = asyncio.run(published(to, settings, offer, trust, instead_of))
     except PolicyError as error:
         tell(error)
@@ -191,6 +192,8 @@ def status(
         trust = Trust.required({KEY_VARIABLE: key})
         asked = Asked(datetime.now(UTC), trust, pinned, timedelta(seconds=silence))
         tells = of_folder(ingested, asked.now) if ingested else None
+        import asyncio  # 15 ms, with TLS
+
         offers, nodes = asyncio.run(census(to, settings, asked, tells))
     except NotTakenError as error:
         typer.echo(f"firewall: {error}", err=True)

@@ -78,7 +78,7 @@ class ServerFlight:
 
     def _take_records(self) -> tuple[Finding, ...]:
         """Join the handshake records; after any other nothing is in clear."""
-        while self._records and not self.finished:
+        while self._records and self._read >= _HEADER and not self.finished:
             end = _HEADER + int.from_bytes(self._records[3:_HEADER])
             if self._records[0] != _HANDSHAKE:
                 self.finished = True

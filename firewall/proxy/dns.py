@@ -9,15 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-import dns.rrset
+from typing import TYPE_CHECKING
 
 from firewall import judge
 from firewall.actor import Actor
@@ -26,6 +18,9 @@ from firewall.protocols import Questions
 from firewall.proxy.names import Names
 from firewall.requests import Resolve
 from firewall.verdict import Verdict
+
+if TYPE_CHECKING:  # 20 ms, loaded with the first question, so that an agent starts sooner
+    from dns.message import Message
 
 TTL = 60
 """Seconds; a name keeps its address far longer."""
@@ -78,7 +73,9 @@ class Resolution:
                 self._judge.decide(request, actor, facts, settle)
         return True
 
-    def _question(self, query: dns.message.Message) -> Resolve:
+    def _question(self, query: "Message") -> Resolve:
+        import dns.rdatatype
+
         asked = query.question[0]
         name = asked.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(asked.rdtype)
@@ -92,7 +89,7 @@ class Resolution:
             name in (own, own.partition(".")[0]) and name not in self._judge.policy.names
         )
 
-    def _response(self, query: dns.message.Message, request: Resolve, verdict: Verdict) -> bytes:
+    def _response(self, query: "Message", request: Resolve, verdict: Verdict) -> bytes:
         """In quarantine too a name has its address, so that its connection comes and is told."""
         named = verdict.allowed or self._judge.quarantined is not None
         if not verdict.allowed and request.findings:
@@ -102,10 +99,14 @@ class Resolution:
         return _message(query, request, [str(each) for each in self._names.addresses(request.name)])
 
 
-def parse(wire: bytes) -> dns.message.Message | None:
+def parse(wire: bytes) -> "Message | None":
     """A query with exactly one question, or None; what is more than that is not read."""
     if not _is_small(wire):
         return None
+    import dns.exception
+    import dns.flags
+    import dns.message
+
     try:
         query = dns.message.from_wire(wire, ignore_trailing=True)
     except (dns.exception.DNSException, ValueError):
@@ -123,14 +124,20 @@ def _is_small(wire: bytes) -> bool:
     return alone and int(additional) <= ADDITIONAL_LIMIT
 
 
-def refusal(query: dns.message.Message) -> bytes:
+def refusal(query: "Message") -> bytes:
+    import dns.message
+    import dns.rcode
+
     response = dns.message.make_response(query, recursion_available=True)
     response.set_rcode(dns.rcode.REFUSED)
     return bytes(response.to_wire())
 
 
-def _message(query: dns.message.Message, request: Resolve, addresses: list[str]) -> bytes:
+def _message(query: "Message", request: Resolve, addresses: list[str]) -> bytes:
     """An answer with those of the addresses that the question is about; none is an empty answer."""
+    import dns.message
+    import dns.rrset
+
     response = dns.message.make_response(query, recursion_available=True)
     wanted = [each for each in addresses if _kind(each) == request.kind]
     if wanted:

@@ -62,6 +62,7 @@ class Front(Held):
                 self._close()
             except ProtocolError as error:
                 self._answer(_bad_request(str(error)))
+                self._read_off()
                 self._close()
 
     def _begin(self) -> None:
@@ -119,6 +120,11 @@ class Front(Held):
             return
         self._answer(answer(Reply.SUCCEEDED))
         self._step_aside(host, port)
+
+    def _read_off(self) -> None:
+        """Closing with bytes unread sends a reset, which may overtake the answer."""
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            self._client.recv(LIMIT)
 
     def _answer(self, data: bytes) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):

@@ -33,6 +33,7 @@ network:
 """
 CELLS = (("new", 16), ("new", 128), ("ping", 1), ("bulk", 1), ("bulk", 8))
 IDLE = 2000
+WARM_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Place:
         """Kilobytes that the relay holds for each idle flow."""
         if relay.process is None:
             return 0.0
+        self.measure(relay, "new", 16, WARM_S)  # what is loaded once is not a flow's
         before = resident(relay.process)
         with subprocess.Popen(
             [*self._load(relay, "idle", IDLE), "0"],

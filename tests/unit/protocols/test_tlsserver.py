@@ -127,6 +127,7 @@ def test_other_certificates_are_no_finding(shown: tuple[str, str]) -> None:
         b"\x17\x03\x03\0\x10",
         b"\x16\x03\x03\xff\xff",
         b"\x16\x03\x03\0\0",
+        b"\x15\0\0",
     ],
 )
 def test_a_server_that_speaks_no_tls(data: bytes) -> None:

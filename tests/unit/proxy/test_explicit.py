@@ -118,6 +118,16 @@ def test_a_bad_handshake_is_answered_and_closed(
     assert served[0].memory.records == []
 
 
+def test_no_reset_overtakes_an_answer(served: Served) -> None:
+    """As closing would send where bytes are unread: clients then drop what they have."""
+    said = b""
+    with _connect(served) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        while piece := client.recv(4096):
+            said += piece
+    assert said.startswith(b"HTTP/1.1 400")
+
+
 @pytest.mark.parametrize(
     "words", [b"", b"C", b"CONNECT db.test:1 HTTP/1.1\r\n", b"\x05", b"\x05\1", b"\x16\3\1"]
 )

@@ -31,7 +31,9 @@ class Host(Protocol):
     client: Stream
 
     def guard(self, point: str) -> contextlib.AbstractContextManager[None]: ...
-    def reach(self, done: Callable[[Upstream | None, str], None], *, fresh: bool) -> None: ...
+    def reach(
+        self, done: Callable[[Upstream | None, str], None], *, repeatable: bool, fresh: bool
+    ) -> None: ...
     def judge_finding(
         self,
         direction: Direction,
@@ -78,7 +80,7 @@ class Exchange:
     def start(self, meter: Meter | None = None) -> None:
         """Send the request on; `meter` counts its bytes and its answer's, if they are limited."""
         self._meter = meter
-        self._host.reach(self._reached, fresh=False)
+        self._host.reach(self._reached, repeatable=self._again, fresh=False)
 
     def drop(self) -> None:
         """Leave the server in the middle of whatever is under way."""
@@ -234,7 +236,7 @@ class Exchange:
         if self._received is not None:
             self._host.abort()
         elif again and upstream.used and self._again and not (self._answer or self._advice):
-            self._host.reach(self._reached, fresh=True)
+            self._host.reach(self._reached, repeatable=True, fresh=True)
         else:
             self._host.unreachable(why)
 

@@ -23,16 +23,21 @@ class Server:
         """Where the flow goes, as judged."""
         return self._place.address
 
-    def reach(self, done: Reached, *, fresh: bool) -> None:
-        """The kept connection, where it still stands and none that is `fresh` is wanted, or
-        another one."""
+    def reach(self, done: Reached, *, repeatable: bool, fresh: bool) -> None:
+        """The client's kept connection, where it still stands and none that is `fresh` is wanted,
+        or another one.
+
+        Only a `repeatable` request gets what other clients have left: its server may be closing it
+        at this moment, a trouble that a client with a connection of its own would not have had.
+        """
         kept, self._kept = self._kept, None
         if kept is not None and not fresh and kept.stream.quiet():
             done(kept, "")
             return
         if kept is not None:
             kept.stream.close()
-        self._give_up = self._upstreams.reach(self._place, done, self._elsewhere, fresh=fresh)
+        new = fresh or not repeatable
+        self._give_up = self._upstreams.reach(self._place, done, self._elsewhere, fresh=new)
 
     def keep(self, upstream: Upstream) -> None:
         """Take back the connection on which nothing is under way."""

@@ -203,8 +203,8 @@ class Visit:
         asked = self._exchange.asked if self._exchange else None
         return self._judging.guard(point, asked)
 
-    def reach(self, done: Reached, *, fresh: bool) -> None:
-        self._server.reach(done, fresh=fresh)
+    def reach(self, done: Reached, *, repeatable: bool, fresh: bool) -> None:
+        self._server.reach(done, repeatable=repeatable, fresh=fresh)
 
     def judge_finding(
         self,

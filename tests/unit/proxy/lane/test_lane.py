@@ -87,6 +87,25 @@ def test_clients_share_idle_connections_one_after_the_other(stage: LaneStage) ->
     assert server.connections == 1
 
 
+def test_what_cannot_be_asked_twice_goes_on_no_connection_of_another_client(
+    stage: LaneStage,
+) -> None:
+    """A server closes a connection that nobody uses at the moment of a new client's request."""
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        await reader.readuntil(b"\r\n\r\n")
+
+    server = stage.upstream(answer_once)
+    door = stage.door(server.port)
+    for _ in range(2):
+        with stage.tls(door) as client:
+            client.sendall(get("/x", "Content-Length: 0", CLOSE).replace(b"GET", b"POST"))
+            assert read_all(client).startswith(b"HTTP/1.1 200")
+    assert server.connections == 2
+
+
 def test_a_kept_connection_that_was_closed_is_no_trouble(stage: LaneStage) -> None:
     server = stage.upstream(answer_one)
     with stage.tls(stage.door(server.port)) as client:

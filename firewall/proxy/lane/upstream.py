@@ -22,6 +22,9 @@ KEPT_SECONDS = 30.0
 KEPT_PER_PLACE = 32
 KEPT = 256
 SESSIONS = 1024
+SESSION_SECONDS = 60.0
+"""How long a session is taken for the newest one. Each look at a connection's leaks a copy of it,
+of some 6 KB (PySSL_get_session in CPython's Modules/_ssl.c)."""
 
 
 class Place(NamedTuple):
@@ -69,7 +72,7 @@ class Upstreams:
         self._context: ssl.SSLContext | None = None
         self._kept: dict[Place, list[Upstream]] = {}
         self._count = 0
-        self._sessions: dict[Place, ssl.SSLSession] = {}
+        self._sessions: dict[Place, tuple[float, ssl.SSLSession | None]] = {}
 
     @property
     def idle(self) -> int:
@@ -123,15 +126,18 @@ class Upstreams:
         return self._context
 
     def session(self, place: Place) -> ssl.SSLSession | None:
-        return self._sessions.get(place)
+        return self._sessions.get(place, (0.0, None))[1]
 
     def remember(self, upstream: Upstream) -> None:
         """Keep the session that resumes this connection's TLS."""
+        now = time.monotonic()
+        if now < self._sessions.get(upstream.place, (0.0, None))[0]:
+            return
         session = upstream.stream.session
-        if session is not None and session.has_ticket:
-            if len(self._sessions) >= SESSIONS:
-                self._sessions.clear()
-            self._sessions[upstream.place] = session
+        if len(self._sessions) >= SESSIONS:
+            self._sessions.clear()
+        known = session if session is not None and session.has_ticket else None
+        self._sessions[upstream.place] = now + SESSION_SECONDS, known
 
     def _check(self, upstream: Upstream) -> None:
         """Its end, or bytes that nobody asked for, make a connection useless."""

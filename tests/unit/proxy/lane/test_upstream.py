@@ -1,15 +1,14 @@
 """Connections to servers, and the sessions of TLS that they resume."""
 
 import ssl
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from firewall.proxy.lane import upstream
-from firewall.proxy.lane.stream import Stream
-from firewall.proxy.lane.upstream import Place, Upstream, Upstreams
+from firewall.proxy.lane.upstream import SESSION_SECONDS, Place, Upstream, Upstreams
 from firewall.proxy.loop import Loop
 
 PLACE = Place("192.0.2.1", 443, "a.test")
@@ -36,14 +35,15 @@ def loop() -> Iterator[Loop]:
 
 def test_a_session_is_looked_at_once_a_while(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(upstream.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     house, stream = Upstreams(loop, ""), Looked()
+    connection = Upstream(cast("Any", stream), PLACE)
     for _ in range(3):
-        house.remember(Upstream(cast(Stream, stream), PLACE))
+        house.remember(connection)
     first = house.session(PLACE)
     assert (stream.looks, first is not None) == (1, True)
-    clock[0] += upstream.SESSION_SECONDS
-    house.remember(Upstream(cast(Stream, stream), PLACE))
+    clock[0] += SESSION_SECONDS
+    house.remember(connection)
     assert stream.looks == 2
     assert house.session(PLACE) is not first
     assert house.session(PLACE._replace(port=444)) is None

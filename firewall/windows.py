@@ -44,8 +44,8 @@ class Sum:
         for number, amount in self._slots:
             surplus -= amount
             if surplus <= 0:
-                return _ends(number, self._slot) - now
-        return _ends(self._slots[-1][0], self._slot) - now if self._slots else 0.0
+                return _until_end(number, self._slot, now)
+        return _until_end(self._slots[-1][0], self._slot, now) if self._slots else 0.0
 
     def copy(self) -> "Sum":
         """Another that has counted the same."""
@@ -90,7 +90,7 @@ class Distinct:
         """The seconds until so many count no more."""
         numbers = list(self._last.values())
         last = numbers[min(max(surplus, 1), len(numbers)) - 1] if numbers else None
-        return 0.0 if last is None else _ends(last, self._slot) - now
+        return 0.0 if last is None else _until_end(last, self._slot, now)
 
     def copy(self) -> "Distinct":
         """Another that has counted the same."""
@@ -107,6 +107,6 @@ class Distinct:
 type Window = Sum | Distinct
 
 
-def _ends(number: int, slot: float) -> float:
-    """When what lies in a slot counts no more."""
-    return (number + SLOTS + 1) * slot
+def _until_end(number: int, slot: float, now: float) -> float:
+    """The seconds until what lies in a slot counts no more; never none, as it still counts."""
+    return max((number + SLOTS + 1) * slot - now, slot / SLOTS)

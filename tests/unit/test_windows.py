@@ -1,7 +1,7 @@
 """Sliding windows: never more than the limit in any window, and few numbers kept."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firewall.windows import ITEMS, SLOTS, Distinct, Sum
@@ -81,3 +81,15 @@ def test_a_clock_that_another_thread_read_earlier_is_no_trouble() -> None:
 
 def test_nothing_has_to_be_waited_for_where_nothing_counts() -> None:
     assert (Sum(WINDOW).wait(0.0, 1), Distinct(WINDOW).wait(0.0, 1)) == (0.0, 0.0)
+
+
+@example(92324.42350364331, 761220)
+@given(st.floats(1, 1e5), st.integers(1, 10**6))
+def test_what_still_counts_has_a_wait(seconds: float, started: int) -> None:
+    """Also at a slot's very end, where sums of fractions may disagree: 0 would say that no time
+    helps."""
+    slot = seconds / SLOTS
+    now = (int(started * slot / slot) + SLOTS + 1) * slot
+    for window in (Sum(seconds), Distinct(seconds)):
+        window.add(started * slot, 1, "a")
+        assert window.used(now) == 0 or window.wait(now, 1) > 0

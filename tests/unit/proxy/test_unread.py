@@ -41,7 +41,9 @@ def _run(folder: Path, words: bytes, until: Callable[[Memory], object]) -> tuple
     server = RawServer(_answering(words))
     with stage(folder, POLICY.format(port=server.port)) as house:
         with house.open("db.test", server.port, HELLO) as client:
-            got = client.recv(len(words), socket.MSG_WAITALL)
+            got = b""
+            while len(got) < len(words) and (piece := client.recv(len(words))):
+                got += piece
             eventually(lambda: until(house.memory))
         eventually(lambda: [each for each in house.memory.records if each["kind"] == "flow"])
     server.close()

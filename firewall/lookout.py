@@ -18,8 +18,6 @@ type Fields = Sequence[tuple[bytes, bytes]]
 type Tell = Callable[[str, str], Finding]
 """Makes the finding of a text from its name and where it stands."""
 
-HELD = frozenset({"value", "placeholder"})
-"""The names of findings of what the firewall holds, for which no rule makes an exception."""
 MARKED = "marked-file"
 
 

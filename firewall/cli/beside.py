@@ -42,7 +42,7 @@ def serve_beside(
     live: bool,
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
-    inspect: str = "depth",
+    inspect: str = "fast",
     labels: tuple[str, ...] = (),
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""

@@ -6,7 +6,6 @@ directory do not: the agent can write them, and would so write its own allowlist
 
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +111,8 @@ def _gist(stderr: str) -> str:
 
 def toml(path: Path) -> dict[str, Any]:
     """A tool's settings file. Raises SourceError where it cannot be read."""
+    import tomllib  # few tools have such
+
     try:
         return tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -51,7 +51,8 @@ FilterDefaultDeny Yes
 FilterExtended On
 """
 _SANDBOX_RUNTIME = """
-const [part, port] = [name => import(`${process.argv[2]}/dist/sandbox/${name}.js`), +process.argv[3]]
+const [folder, port] = process.argv.slice(2)
+const part = name => import(`${folder}/dist/sandbox/${name}.js`)
 const { createHttpProxyServer } = await part('http-proxy')
 const { createSocksProxyServer } = await part('socks-proxy')
 const { createMuxProxyServer } = await part('mux-proxy')
@@ -63,9 +64,10 @@ const given = {
 }
 const httpServer = createHttpProxyServer({ ...given, getMitmSocketPath: () => undefined })
 const socks = createSocksProxyServer(given)
-const mux = createMuxProxyServer({ httpServer, handleSocksConnection: it => socks.handleConnection(it) })
+const handleSocksConnection = client => socks.handleConnection(client)
+const mux = createMuxProxyServer({ httpServer, handleSocksConnection })
 await mux.listenHttpBackend()
-mux.server.listen(port, '127.0.0.1')
+mux.server.listen(+port, '127.0.0.1')
 """
 
 

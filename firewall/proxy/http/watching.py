@@ -44,7 +44,9 @@ class BodyWatch:
         self._pieces = Pieces() if content_type.lower().startswith(GRPC) else None
         self._streamed = Watch("grpc", direction) if self._pieces else self._raw
         self._secrets = vault.stream(CARRIER, direction)
-        self._inside = vault.stream(f"decoded {CARRIER}", direction)
+        self._inside = (
+            vault.stream(f"decoded {CARRIER}", direction) if self._decoders else self._secrets
+        )
         self._read = 0
         self._made = 0
         self._looked = 0.0

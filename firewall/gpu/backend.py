@@ -7,9 +7,11 @@ NVML and its Python binding: NVIDIA's nvml.h and pynvml.py of nvidia-ml-py.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ctypes import CDLL
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Protocol
+
+from firewall.frozen import frozen
 
 THROTTLE = {
     0x1: "gpu idle",
@@ -42,7 +44,7 @@ class UnavailableError(Exception):
     """There is no GPU library to ask; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Device:
     """A GPU or a MIG instance of one. `handle` is the library's own; None where it gave none.
 
@@ -57,7 +59,7 @@ class Device:
     partitioned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Use:
     """What one process did with a device up to `time` (microseconds since the epoch), in percent
     of its SMs and of the time in which memory was read or written."""

@@ -9,9 +9,9 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from firewall.frozen import frozen
 from firewall.quota import State
 from firewall.requests import Direction, Protocol
 
@@ -58,7 +58,7 @@ class Histogram:
         return copy
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """The audit log at one moment: records that wait for the disk, whether checkpoints can be
     signed, and the newest one's number and time (seconds since the epoch), where there is one."""
@@ -215,7 +215,7 @@ class Metrics:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """The numbers as they were at one moment; keys are label values in the order of their names."""
 

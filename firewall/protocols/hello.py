@@ -7,8 +7,9 @@ their settings apart, not programs: a miner built on OpenSSL looks like anything
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+from firewall.frozen import frozen
 
 SERVER_NAME = 0
 ALPN = 16
@@ -25,7 +26,7 @@ _GREASE = frozenset(0x0A0A + 0x1010 * number for number in range(16))
 _NAMES = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientHello:
     """What a ClientHello offers (RFC 8446 section 4.1.2).
 

@@ -11,11 +11,12 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
 
 from firewall.actor import Actor, Process
+from firewall.frozen import frozen
 from firewall.sandbox.netlink import NETLINK_SOCK_DIAG, NLMSG_ERROR, Message, error_of, replies
 from firewall.sandbox.procfs import ancestry, describe, family, image, lineage, socket_inodes
 from firewall.sandbox.threads import Threads
@@ -42,7 +43,7 @@ _REMEMBERED = 256
 """Ancestors that are remembered for a moment, as long as each runs what it ran."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """A socket as the kernel tells of it: the user who made it, and its inode."""
 

@@ -7,11 +7,12 @@ directory do not: the agent can write them, and would so write its own allowlist
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from firewall.frozen import frozen
 from firewall.policy.addresses import parse_address
 from firewall.policy.hosts import is_name, normalise
 
@@ -22,7 +23,7 @@ class SourceError(Exception):
     """A tool could not say where it downloads from."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """`scheme`://`host`:`port`, and `why` a tool downloads from there."""
 
@@ -37,7 +38,7 @@ class Origin:
         return f"{self.scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """A tool's origins, and notes about what it could not say."""
 

@@ -8,8 +8,8 @@ from typing import Any
 from firewall.actor import Actor
 from firewall.audit import describe
 from firewall.gpu.snapshot import busy
-from firewall.redaction import Redactor
-from firewall.requests import Request
+from firewall.redaction import CACHED, Redactor
+from firewall.requests import HttpRequest, Request
 from firewall.verdict import Verdict
 
 
@@ -48,7 +48,7 @@ def redacted_event_of(
     redactor: Redactor,
 ) -> dict[str, Any]:
     """As `event_of`, without its secrets. Not to be changed: events share what is the same."""
-    asked = redactor.value(_asked(request))
+    asked = _cleaned(request, redactor) if _recurs(request) else redactor.value(_asked(request))
     known = flow.cleaned(redactor) if isinstance(flow, Facts) else redactor.value(flow)
     return _event(asked, _described(verdict, redactor), _described(actor, redactor), known)
 
@@ -59,6 +59,17 @@ def _event(asked: Any, decided: Any, who: Any, flow: Any) -> dict[str, Any]:
 
 def _asked(request: Request | Fault) -> dict[str, Any]:
     return {"type": type(request).__name__, **describe(request)}
+
+
+def _recurs(request: Request | Fault) -> bool:
+    """Whether it is of those that programs repeat, and short enough to be remembered."""
+    return isinstance(request, HttpRequest) and len(request.path) <= CACHED and not request.calls
+
+
+@lru_cache(maxsize=256)
+def _cleaned(request: Request | Fault, redactor: Redactor) -> Mapping[str, Any]:
+    cleaned: Mapping[str, Any] = redactor.value(_asked(request))
+    return cleaned
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from firewall.actor import Actor
 from firewall.audit import describe
 from firewall.gpu.snapshot import busy
 from firewall.redaction import CACHED, Redactor
-from firewall.requests import HttpRequest, Request
+from firewall.requests import Connect, HttpRequest, Request
 from firewall.verdict import Verdict
 
 
@@ -48,9 +48,10 @@ def redacted_event_of(
     redactor: Redactor,
 ) -> dict[str, Any]:
     """As `event_of`, without its secrets. Not to be changed: events share what is the same."""
-    asked = _cleaned(request, redactor) if _recurs(request) else redactor.value(_asked(request))
+    asked = _remembered if _recurs(request) else _redacted
     known = flow.cleaned(redactor) if isinstance(flow, Facts) else redactor.value(flow)
-    return _event(asked, _described(verdict, redactor), _described(actor, redactor), known)
+    decided, who = _described(verdict, redactor), _described(actor, redactor)
+    return _event(asked(request, redactor), decided, who, known)
 
 
 def _event(asked: Any, decided: Any, who: Any, flow: Any) -> dict[str, Any]:
@@ -63,13 +64,17 @@ def _asked(request: Request | Fault) -> dict[str, Any]:
 
 def _recurs(request: Request | Fault) -> bool:
     """Whether it is of those that programs repeat, and short enough to be remembered."""
-    return isinstance(request, HttpRequest) and len(request.path) <= CACHED and not request.calls
+    if isinstance(request, HttpRequest):
+        return len(request.path) <= CACHED and not request.calls
+    return isinstance(request, Connect)
 
 
-@lru_cache(maxsize=256)
-def _cleaned(request: Request | Fault, redactor: Redactor) -> Mapping[str, Any]:
-    cleaned: Mapping[str, Any] = redactor.value(_asked(request))
-    return cleaned
+def _redacted(request: Request | Fault, redactor: Redactor) -> Mapping[str, Any]:
+    asked: Mapping[str, Any] = redactor.value(_asked(request))
+    return asked
+
+
+_remembered = lru_cache(maxsize=256)(_redacted)
 
 
 @lru_cache(maxsize=64)

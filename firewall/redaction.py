@@ -49,6 +49,7 @@ LITERALS_MEMORY = 64 << 20
 """Bytes that RE2 may use at most for secrets that are known; those of a few keys take one MiB."""
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
+_TEXTS = frozenset({str})
 MARK = "[redacted:"
 """How every mark begins that stands for a secret."""
 _WORDS = (
@@ -124,9 +125,9 @@ class Redactor:
                 for key, each in value.items()
             }
         if kind is list or kind is tuple:
-            if value and all(type(each) is str for each in value):
+            if value and _TEXTS.issuperset(map(type, value)):
                 return self.words(value)
-            return [self.value(each) for each in value]
+            return [each if type(each) in _NUMBERS else self.value(each) for each in value]
         return value
 
     def _member(self, name: Any, value: Any) -> Any:

@@ -55,8 +55,16 @@ class Loop:
         self.watch(self._wakeup, select.EPOLLIN, self._woken)
 
     def watch(self, fd: int, events: int, handler: Handler) -> None:
-        """Call `handler(ready events)` whenever the descriptor is ready."""
-        self._epoll.register(fd, events)
+        """Call `handler(ready events)` whenever the descriptor is ready, and no earlier handler."""
+        if fd in self._handlers:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._handlers[fd] = handler
+
+    def take_over(self, fd: int, handler: Handler) -> None:
+        """Call another handler for the same events. What an edge has told already is not told
+        again: look at the descriptor first."""
         self._handlers[fd] = handler
 
     def change(self, fd: int, events: int) -> None:

@@ -93,6 +93,21 @@ def test_a_watched_socket_wakes_its_handler_until_forgotten(loop: Loop) -> None:
     assert seen == [b"seen"]
 
 
+def test_who_watches_later_is_called_instead_and_told_what_is_ready(loop: Loop) -> None:
+    left, right = socket.socketpair()
+    called: list[str] = []
+    with left, right:
+        left.send(b"x")
+        loop.watch(right.fileno(), READ | EDGE, lambda _: called.append("first"))
+        loop.after(0.01, lambda: loop.take_over(right.fileno(), lambda _: called.append("third")))
+        loop.after(0.02, partial(left.sendall, b"y"))
+        loop.watch(right.fileno(), READ | EDGE, lambda _: called.append("second"))
+        loop.after(0.04, loop.stop)
+        loop.run()
+        loop.forget(right.fileno())
+    assert called == ["second", "third"]
+
+
 def test_a_closed_descriptors_events_do_not_reach_its_numbers_next_owner(loop: Loop) -> None:
     """Both are ready at once; the first to run closes the other, whose number is taken anew."""
     (left, one), (right, other) = pairs = [socket.socketpair() for _ in range(2)]

@@ -119,9 +119,17 @@ class Stream:
     def quiet(self) -> bool:
         """Whether it is open and nothing has come that nobody has asked for."""
         try:
-            return self.open and self.read() is None
+            return self.open and (self._is_bare() or self.read() is None)
         except OSError:
             return False
+
+    def _is_bare(self) -> bool:
+        """Whether the kernel has nothing, so that TLS has nothing either (see RECORD)."""
+        try:
+            socket.socket.recv(self._socket, 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return self._fault is None
+        return False
 
     def send(self, data: bytes) -> None:
         """Send now or as soon as possible. Raises OSError where the other side is gone."""

@@ -8,8 +8,8 @@ from typing import Any
 from firewall.actor import Actor
 from firewall.audit import describe
 from firewall.gpu.snapshot import busy
-from firewall.redaction import CACHED, Redactor
-from firewall.requests import Connect, HttpRequest, Request
+from firewall.redaction import Redactor
+from firewall.requests import Request, recurs
 from firewall.verdict import Verdict
 
 
@@ -48,7 +48,7 @@ def redacted_event_of(
     redactor: Redactor,
 ) -> dict[str, Any]:
     """As `event_of`, without its secrets. Not to be changed: events share what is the same."""
-    asked = _remembered if _recurs(request) else _redacted
+    asked = _remembered if recurs(request) else _redacted
     known = flow.cleaned(redactor) if isinstance(flow, Facts) else redactor.value(flow)
     decided, who = _described(verdict, redactor), _described(actor, redactor)
     return _event(asked(request, redactor), decided, who, known)
@@ -60,13 +60,6 @@ def _event(asked: Any, decided: Any, who: Any, flow: Any) -> dict[str, Any]:
 
 def _asked(request: Request | Fault) -> dict[str, Any]:
     return {"type": type(request).__name__, **describe(request)}
-
-
-def _recurs(request: Request | Fault) -> bool:
-    """Whether it is of those that programs repeat, and short enough to be remembered."""
-    if isinstance(request, HttpRequest):
-        return len(request.path) <= CACHED and not request.calls
-    return isinstance(request, Connect)
 
 
 def _redacted(request: Request | Fault, redactor: Redactor) -> Mapping[str, Any]:

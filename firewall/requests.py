@@ -285,3 +285,14 @@ class ToolCall:
 
 
 type Request = Connect | Resolve | HttpRequest | Message | SshChannel | Execute | ToolCall
+
+RECURRING = 1024
+"""Characters of the longest path of a request that is remembered."""
+
+
+def recurs(request: object) -> bool:
+    """Whether it is of those that programs repeat, and small: what is made of it is remembered."""
+    if isinstance(request, HttpRequest):
+        small = len(request.path) <= RECURRING and len(request.authority) <= RECURRING
+        return small and not (request.findings or request.calls)
+    return isinstance(request, Connect)

@@ -51,7 +51,9 @@ class _Fields:
     def options(self) -> frozenset[bytes]:
         """What Connection says, in lower case: fields named there are for the next hop alone (RFC
         9110 section 7.6.1)."""
-        each = b",".join(self.values(b"connection")).lower().split(b",")
+        if not (values := self.values(b"connection")):
+            return frozenset()
+        each = b",".join(values).lower().split(b",")
         return frozenset(option.strip(b" \t") for option in each) - {b""}
 
     @cached_property

@@ -8,6 +8,7 @@ there, and a refusal then explains itself in that protocol.
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 
 from firewall import judge
 from firewall.judge import Judge, fail_closed
@@ -20,8 +21,13 @@ from firewall.proxy.loop import HANGUP, READ, Loop
 
 HANDSHAKE_SECONDS = 10.0
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+USUAL = 512
+"""Bytes of a CONNECT as most write it: a program opens many flows with the same one."""
 SOCKS_CHUNK = 512
 """More than a greeting and a request hold (RFC 1928: 257 and 262 bytes, but not both at once)."""
+
+
+_usual_head = lru_cache(maxsize=256)(parse_head)
 
 
 class Front(Held):
@@ -76,7 +82,7 @@ class Front(Held):
     def _http(self) -> None:
         """Peek until the head is whole; consume it only when it is a CONNECT."""
         data = self._client.recv(LIMIT, socket.MSG_PEEK)
-        head = parse_head(data)
+        head = _usual_head(data) if len(data) <= USUAL else parse_head(data)
         if head is None:
             self._wait_for_more(len(data))
         elif head.method == "CONNECT":

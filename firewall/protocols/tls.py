@@ -152,8 +152,8 @@ def _parse_alpn(extension: bytes) -> tuple[str, ...]:
 def _findings(hello: ClientHello) -> tuple[Finding, ...]:
     """Tunnel tools that name themselves (cloudflared connection/protocol.go, ngrok-go)."""
     where = f"client bytes 0-{hello.length - 1}"
-    for domain, tool in _TUNNEL_SERVERS.items() if hello.sni else ():
-        if hello.sni == domain or hello.sni.endswith("." + domain):
+    for domain, tool in _TUNNEL_SERVERS.items():
+        if hello.sni and (hello.sni == domain or hello.sni.endswith("." + domain)):
             return (Finding("tunnel", tool, f"TLS server name {hello.sni}", where),)
     for protocol in hello.alpn:
         if protocol in _TUNNEL_ALPN:

@@ -46,8 +46,7 @@ class Front(Held):
         super().__init__(loop, client)
         self._judge = judge
         self._asked = asked
-        self._socks = Socks5Server()
-        self._take: Callable[[], None] = self._begin
+        self._socks: Socks5Server | None = None
         self._ended = False
         self._waits_for_more = False
 
@@ -71,17 +70,21 @@ class Front(Held):
                 self._read_off()
                 self._close()
 
-    def _begin(self) -> None:
-        first = self._client.recv(1, socket.MSG_PEEK)
-        if not first:
-            self._close()
+    def _take(self) -> None:
+        if self._socks is not None:
+            self._socks5(self._socks)
             return
-        self._take = self._socks5 if first == b"\x05" else self._http
-        self._take()
-
-    def _http(self) -> None:
-        """Peek until the head is whole; consume it only when it is a CONNECT."""
         data = self._client.recv(LIMIT, socket.MSG_PEEK)
+        if not data:
+            self._close()
+        elif data.startswith(b"\x05"):
+            self._socks = Socks5Server()
+            self._socks5(self._socks)
+        else:
+            self._http(data)
+
+    def _http(self, data: bytes) -> None:
+        """Peek until the head is whole; consume it only when it is a CONNECT."""
         head = _usual_head(data) if len(data) <= USUAL else parse_head(data)
         if head is None:
             self._wait_for_more(len(data))
@@ -103,13 +106,13 @@ class Front(Held):
         self._waits_for_more = True
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
 
-    def _socks5(self) -> None:
+    def _socks5(self, socks: Socks5Server) -> None:
         """A client sends no byte after its request before the answer (RFC 1928 section 6)."""
         data = self._client.recv(SOCKS_CHUNK)
         if not data:
             self._close()
             return
-        for event in self._socks.feed(data):
+        for event in socks.feed(data):
             match event:
                 case Send(reply):
                     self._answer(reply)
@@ -117,10 +120,10 @@ class Front(Held):
                     self._answer(reply)
                     self._close()
                 case Target(host, port):
-                    self._reach(host, port)
+                    self._reach(host, port, early=bool(socks.rest))
 
-    def _reach(self, host: str, port: int) -> None:
-        if self._socks.rest:
+    def _reach(self, host: str, port: int, *, early: bool) -> None:
+        if early:
             self._answer(answer(Reply.GENERAL_FAILURE))
             self._close()
             return

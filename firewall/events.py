@@ -21,6 +21,18 @@ class Fault:
     error: str
 
 
+class Facts(dict[str, Any]):
+    """What is known of a flow that asks for much, cleaned of secrets once. Not to be changed."""
+
+    _clean: tuple[Redactor, Any] | None = None
+
+    def cleaned(self, redactor: Redactor) -> Any:
+        """The facts without their secrets."""
+        if self._clean is None or self._clean[0] is not redactor:
+            self._clean = redactor, redactor.value(dict(self))
+        return self._clean[1]
+
+
 def event_of(
     request: Request | Fault, verdict: Verdict, actor: Actor, flow: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -37,7 +49,7 @@ def redacted_event_of(
 ) -> dict[str, Any]:
     """As `event_of`, without its secrets. Not to be changed: events share what is the same."""
     asked = _connection if type(request) is Connect else _redacted
-    known = redactor.value(flow)
+    known = flow.cleaned(redactor) if isinstance(flow, Facts) else redactor.value(flow)
     decided, who = _described(verdict, redactor), _described(actor, redactor)
     return _event(asked(request, redactor), decided, who, known)
 

@@ -121,7 +121,7 @@ class Redactor:
             return value
         if kind is dict or isinstance(value, Mapping):
             return {
-                key: each if type(each) in _NUMBERS else self._member(key, each)
+                key: self._member(key, each) if each and type(each) not in _NUMBERS else each
                 for key, each in value.items()
             }
         if kind is list or kind is tuple:
@@ -133,7 +133,9 @@ class Redactor:
     def _member(self, name: Any, value: Any) -> Any:
         if type(value) is str and type(name) is str and value:
             named = len(name) <= NAMES and self._is_secret(name)
-            return self._hidden(value) if named else self.text(value)
+            if not named and len(value) <= CACHED:
+                return self._short(value)
+            return self._hidden(value) if named else self._redacted(value)
         return self.value(value)
 
     def _redacted(self, text: str) -> str:

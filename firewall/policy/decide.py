@@ -38,7 +38,7 @@ from firewall.requests import (
     SshChannel,
     ToolCall,
 )
-from firewall.verdict import Action, Obligations, Severity, Verdict
+from firewall.verdict import Action, Severity, Verdict
 
 _USUAL = 1024
 """Connections whose verdicts are remembered: a program opens many to one place, and asks for each
@@ -63,7 +63,8 @@ class Decider:
         self._allows = index(rule for rule in rules if rule.document.action == "allow")
         self._excuses = Excuses(rules, resolved.watched.homes)
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
-        self._obligations = lru_cache(1024)(partial(obligations, whole=resolved.limits))
+        self._obligations = partial(obligations, whole=resolved.limits)
+        self._allowed = lru_cache(1024)(self._allow)
         self._usual = lru_cache(_USUAL)(partial(self._decide, past=NOTHING))
         self._judges: dict[type, Callable[[Any, str, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
@@ -213,26 +214,26 @@ class Decider:
                 return self._denied(rule, asked)
         if not allows:
             return self._default(asked, near)
-        obliged = self._obligations(tuple(allows))
-        opaque = obliged.tls == "passthrough"
+        verdict = self._allowed(tuple(allows), asked.method, asked.host, asked.port)
+        opaque = verdict.obligations.tls == "passthrough"
         if opaque and isinstance(request, Connect) and nameless(request, allows):
             return self._mismatch(
                 f"the TLS handshake names no host, so nobody can tell that it is for {asked.host}:"
                 f" rule {allows[0].name} passes it through unread"
             )
-        return self._allowed(allows[0], asked, obliged)
+        return verdict
 
-    def _allowed(self, rule: Rule, asked: Asked, obliged: Obligations) -> Verdict:
-        what = f"{asked.method} to {asked.host}" if asked.method is not None else asked.host
+    def _allow(self, allows: tuple[Rule, ...], method: str | None, host: str, port: int) -> Verdict:
+        """Made once for the like of it, because most requests are allowed."""
+        rule = allows[0]
+        what = f"{method} to {host}" if method is not None else host
         why = f": {rule.document.reason}" if rule.document.reason else ""
         return Verdict(
             Action.ALLOW,
             rule.name,
-            plain(
-                f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}{why}"
-            ),
+            plain(f"rule {rule.name} allows {rule.document.kind}: {what} on port {port}{why}"),
             source=rule.source,
-            obligations=obliged,
+            obligations=self._obligations(allows),
             policy_digest=self._digest,
             owner=rule.document.owner,
         )

@@ -53,6 +53,40 @@ def test_another_thread_can_post_and_stop(loop: Loop) -> None:
     assert where == [threading.current_thread().name]
 
 
+def test_what_is_gathered_runs_once_when_the_turn_ends(loop: Loop) -> None:
+    ran: list[str] = []
+    taken: list[bool] = []
+
+    def gathered() -> None:
+        ran.append("gathered")
+
+    def handler(name: str) -> None:
+        ran.append(name)
+        taken.append(loop.gather(gathered))
+
+    loop.post(partial(handler, "first"))
+    loop.post(partial(handler, "second"))
+    loop.stop()
+    loop.run()
+    assert ran == ["first", "second", "gathered"]
+    assert taken == [True, True]
+
+
+def test_nothing_is_gathered_for_those_who_are_not_on_its_thread(loop: Loop) -> None:
+    taken: list[bool] = []
+
+    def elsewhere() -> None:
+        thread = threading.Thread(target=lambda: taken.append(loop.gather(taken.clear)))
+        thread.start()
+        thread.join()
+
+    loop.post(elsewhere)
+    loop.stop()
+    loop.run()
+    assert taken == [False]
+    assert not loop.gather(taken.clear), "it turns no more"
+
+
 def test_a_watched_socket_wakes_its_handler_until_forgotten(loop: Loop) -> None:
     left, right = socket.socketpair()
     seen: list[bytes] = []

@@ -180,7 +180,7 @@ class Flow:
         """Judge the next address that the policy would allow, or the last one, to say why not."""
         while True:
             address = self._untried.pop(0)
-            self._request = replace(self._request, address=address)
+            self._request = self._request.to(address)
             if not self._untried or self._house.judge.preview(self._request, self._actor).allowed:
                 break
         self._decide(self._answered)
@@ -376,8 +376,7 @@ class Flow:
         self.abort()
 
     def _enter(self, state: FlowState) -> None:
-        self._house.metrics.flow(self._state, -1)
-        self._house.metrics.flow(state, 1)
+        self._house.metrics.flow_went(self._state, state)
         self._state = state
 
     def _finish(self) -> None:

@@ -103,6 +103,13 @@ class Connect:
     address: str | None = None
     findings: tuple[Finding, ...] = ()
 
+    def to(self, address: str) -> "Connect":
+        """The same to this address; `dataclasses.replace` costs each flow three times as much."""
+        return Connect(
+            self.host, self.port, self.transport, self.protocol, self.sni, self.alpn, address,
+            self.findings,
+        )  # fmt: skip
+
 
 @frozen
 class Resolve:

@@ -277,14 +277,15 @@ _ANYONE_WRITES = re.compile(r"(?:^|:)(?:(?:/tmp|/var/tmp|/dev/shm|\.)(?:/[^:]*)?
 def option_runs(name: str, words: Words) -> Iterator[Inner]:
     """Programs and shell texts given to a program's options."""
     for option in TEXTS.get(name, ()):
-        for value in _values(option, words):
+        for value in values(option, words):
             if name in _BANG:
                 yield from in_language(value, f"{name} {option}")
             else:
                 yield Shell(value, f"{name} {option}")
 
 
-def _values(option: str, words: Words) -> Iterator[str | None]:
+def values(option: str, words: Words) -> Iterator[str | None]:
+    """What stands for the value of an option, attached or apart; None where only running tells."""
     for word, after in zip(words[1:], [*words[2:], None], strict=False):
         if word is None:
             continue

@@ -33,7 +33,7 @@ from firewall.proxy.loop import READ, Loop
 from firewall.proxy.names import Names
 from firewall.proxy.quotalink import charge_for
 from firewall.proxy.redirected import Redirected, redirected_from
-from firewall.proxy.relay import reset_on_close
+from firewall.proxy.relay import keep_alive, reset_on_close
 from firewall.proxy.resolver import Resolved, Resolver
 from firewall.proxy.udp import (
     DNS_PORT,
@@ -194,7 +194,7 @@ class Gate:
         self._resolver.close()
         self._actors.close()
 
-    # What a flow needs (flow.House)
+    # What a flow needs (house.House)
 
     def find_actor(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
         self._actors.find(client, destination, found)
@@ -220,6 +220,7 @@ class Gate:
         self, listener: socket.socket, arrived: Callable[[socket.socket, Any], None]
     ) -> None:
         listener.setblocking(False)
+        keep_alive(listener)
         self._listeners.append(listener)
         self.loop.watch(listener.fileno(), READ, lambda _: self._accept(listener, arrived))
 

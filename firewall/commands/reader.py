@@ -24,8 +24,9 @@ from firewall.commands.expander import Expander
 from firewall.commands.loose import decided_by_options, is_loose
 from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
-from firewall.commands.wrappers.code import takes_code, texts_in
+from firewall.commands.wrappers.code import is_language, takes_code, texts_in
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
+from firewall.commands.wrappers.recipes import recipe
 from firewall.commands.wrappers.settings import in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
 
@@ -250,9 +251,9 @@ class Reader(Expander):
             alias = scope.aliases.pop(words[0])
             self.read_text(f"{alias} {rest}", scope, (*via, "alias"))
             scope.aliases[words[0]] = alias
-        if (written := scope.file(words[0])) is not None:
-            self._script(written, scope, via)
         name = posixpath.normpath(words[0])
+        if name in scope.files:
+            self._script(scope.files[name], scope, via)
         if copied := scope.copies.pop(name, ""):
             self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
             scope.copies[name] = copied
@@ -261,10 +262,17 @@ class Reader(Expander):
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
 
-    def _script(self, text: str, scope: Scope, via: Via) -> None:
-        """A file that this text wrote before is run."""
+    def _script(self, text: str | None, scope: Scope, via: Via) -> None:
+        """A file that this text wrote before is run, perhaps by an interpreter."""
+        if text is None:
+            self.hide("a file is run whose text is only known when it is written")
+            return
         first = text.partition("\n")[0]
-        if first.startswith("#!") and not re.search(r"sh\b", first):
+        if via and is_language(via[-1]):
+            self.hide(f"code of {via[-1]} that this text wrote")
+            for inner in texts_in(text):
+                self.read_inner(inner, scope, via, "")
+        elif first.startswith("#!") and not re.search(r"sh\b", first):
             for inner in texts_in(text):
                 self.read_inner(inner, scope, via, "")
         else:
@@ -325,6 +333,8 @@ class Reader(Expander):
             else:
                 self.read_inner(inner, scope, via, stdin)
         name = program(words)
+        if scope.files and (file := recipe(name, words, scope.written())):
+            self.hide(f"{name} runs what this text wrote into {file}")
         if stdin and name in _INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")

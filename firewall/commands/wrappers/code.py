@@ -72,9 +72,14 @@ SED_LENGTH = 1024
 """Longer scripts of sed count as not understood: finding its flags takes quadratic time."""
 
 
+def is_language(name: str) -> bool:
+    """Whether a program interprets a language other than a shell's."""
+    return bool(_LANGUAGES.fullmatch(name))
+
+
 def takes_code(name: str, words: Words) -> bool:
     """Whether an interpreter reads its code from standard input."""
-    return bool(_LANGUAGES.fullmatch(name)) and (len(words) == 1 or "-" in words)
+    return is_language(name) and (len(words) == 1 or "-" in words)
 
 
 def code_runs(name: str, words: Words) -> Iterator[Inner]:

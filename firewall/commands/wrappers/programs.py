@@ -203,6 +203,9 @@ def _enable(words: Words) -> list[Inner]:
 def _sets(words: Words) -> list[Inner]:
     """export, declare and their like given as words."""
     found: list[Inner] = []
+    flags = "".join(word[1:] for word in words[1:] if word and word[0] in "-+")
+    if words[0] in {"declare", "typeset", "local"} and set(flags) & set("nluc"):
+        found.append(Hidden("a variable that changes what is assigned to it"))
     for word in words[1:]:
         name, equals, value = (word or "").partition("=")
         if equals:

@@ -24,7 +24,7 @@ from firewall.commands.expander import Expander, feeds
 from firewall.commands.loose import decided_by_options, is_loose
 from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
-from firewall.commands.wrappers.code import takes_code, texts_in
+from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
 from firewall.commands.wrappers.settings import in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
@@ -39,7 +39,8 @@ _EVALUATES = frozenset(
     | {"printf", "mapfile", "readarray", "wait", "getopts"}
 )
 _INPUT_LANGUAGES = frozenset(
-    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "ex", "vim", "vi"}
+    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "sftp", "ex", "vim", "vi"}
+    | {"sqlplus", "mariadb"}
 )
 _MAKES_LOCAL = frozenset({"declare", "local", "typeset"})
 _COPIES = frozenset({"cp", "mv", "ln", "install"})
@@ -279,10 +280,11 @@ class Reader(Expander):
         self._inner(words, scope, via, stdin, reads)
 
     def _script(self, text: str, scope: Scope, via: Via) -> None:
-        """A file that this text wrote before is run."""
+        """A file that this text wrote before is run, by what its first line or `via` names."""
         first = text.partition("\n")[0]
-        if first.startswith("#!") and not re.search(r"sh\b", first):
-            for inner in texts_in(text):
+        name = interpreter_of(first) if first.startswith("#!") else "".join(via[-1:])
+        if is_language(name):
+            for inner in given(name, text):
                 self.read_inner(inner, scope, via, "")
         else:
             self.read_text(text, scope, (*via, "script"))
@@ -348,7 +350,7 @@ class Reader(Expander):
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
         if stdin and takes_code(name, words):
-            for inner in texts_in(stdin):
+            for inner in given(name, stdin):
                 self.read_inner(inner, scope, via, "")
 
     # What commands run

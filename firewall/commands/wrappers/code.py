@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from firewall.commands.bash.expand import Pattern
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 
 _LANGUAGES = re.compile(
@@ -143,6 +144,7 @@ def _interpreter(language: str, words: Words) -> Iterator[Inner]:
     script = True
     for code, is_code in _arguments(language, words):
         if is_code and code is None:
+            script = False
             yield Hidden(f"the code that {language} runs is only known when it runs")
         elif is_code and code is not None:
             script = False
@@ -153,7 +155,7 @@ def _interpreter(language: str, words: Words) -> Iterator[Inner]:
             yield Hidden(f"the script that {language} runs is only known when it runs")
         elif script:
             script = False
-            yield Run([code], language)
+            yield from () if isinstance(code, Pattern) else (Run([code], language),)
 
 
 def _arguments(language: str, words: Words) -> Iterator[tuple[str | None, bool]]:

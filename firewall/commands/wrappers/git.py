@@ -1,5 +1,6 @@
 """git: settings that run programs (git-config(1)), aliases, and subcommands that take commands."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -122,7 +123,7 @@ def _subcommand(rest: list[str | None], directory: str | None) -> Iterator[Inner
         case ["config", *more]:
             yield from _config(more)
         case ["clone" | "init", *more]:
-            for word, after in zip(more, [*more[1:], None], strict=True):
+            for word, after in itertools.pairwise([*more, None]):
                 if word in {"-c", "--config"}:
                     yield from _setting(*_pair(after))
                 elif word and word.startswith("--config="):

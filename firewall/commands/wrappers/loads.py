@@ -24,7 +24,7 @@ gradle gradlew: -I|--init-script
 """
 """Programs, and what a word begins with that has them load something."""
 
-_LOADS = {
+LOADS = {
     program: re.compile(pattern.strip())
     for programs, _, pattern in (line.partition(": ") for line in _TABLE.split("\n")[1:-1])
     for program in programs.split()
@@ -32,6 +32,6 @@ _LOADS = {
 
 
 def loads(name: str, words: Words) -> Iterator[Hidden]:
-    pattern = _LOADS.get(name)
+    pattern = LOADS.get(name)
     if pattern and any(word and pattern.match(word) for word in words[1:]):
         yield Hidden(f"code or settings that {name} loads")

@@ -321,7 +321,7 @@ class Gate:
         elif kind == "deeds":
             self.judge.remember(handover.decode_deeds(body))
         elif kind == "charge":
-            charge_for(self.judge, body, self.depth.answer)
+            charge_for(self.judge, body, self.depth.say)
         elif kind == "quarantine":
             self._quarantine(body)
         elif kind == "retired":

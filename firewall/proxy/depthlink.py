@@ -6,7 +6,9 @@ A quarantine ends its flows by retiring it.
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import Any, Protocol
 
+from firewall.deeds import Deed
 from firewall.proxy import handover
 from firewall.proxy.handover import Handover, Setup
 from firewall.proxy.link import Link, Report
@@ -14,6 +16,19 @@ from firewall.proxy.loop import Loop
 
 BACKLOG = 8192
 """Flows that may wait for the depth process to take them; more are refused by closing them."""
+
+
+class InDepth(Protocol):
+    """What serves flows in depth, as a gate sees it: its own process, or that of all workers."""
+
+    @property
+    def idle(self) -> bool: ...
+    def give(self, flow: Handover, client: socket.socket) -> bool: ...
+    def tell(self, done: tuple[Deed, ...]) -> None: ...
+    def say(self, kind: str, body: dict[str, Any]) -> None: ...
+    def update(self) -> None: ...
+    def retire(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class DepthLink(Link):

@@ -23,7 +23,7 @@ from firewall.protocols import Identity
 from firewall.protocols.hello import fingerprints
 from firewall.protocols.ssh import disconnect
 from firewall.proxy.actors import Endpoint, Found
-from firewall.proxy.depthlink import DepthLink
+from firewall.proxy.depthlink import InDepth
 from firewall.proxy.dial import Dial
 from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover, Kind, Traffic
@@ -58,7 +58,7 @@ class House(Interface):
 
     loop: Loop
     judge: Judge
-    depth: DepthLink
+    depth: InDepth
 
     @property
     def lane(self) -> "Lane | None": ...

@@ -26,6 +26,8 @@ DEEDS = 8192
 """Deeds that may wait for a process; the oldest are forgotten."""
 RETIRE_SECONDS = 2.0
 """How long a retired process may take to write its records before it is killed."""
+ENDING_SECONDS = 0.05
+"""How long a process may take to be gone whose channel is closed."""
 
 type Report = Callable[[str, dict[str, Any]], None]
 
@@ -186,11 +188,21 @@ class Link:
         self._clear_away()
         self._report("died", {})
 
+    def _how(self) -> str:
+        """How a process ended whose channel has."""
+        if self._process is None:
+            return "it could not be started"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(ENDING_SECONDS)
+            return f"signal {-status}" if status < 0 else f"exit status {status}"
+        return "it has closed its channel"
+
     def _clear_away(self) -> None:
         self._drop()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._process = None
 
     def _drop(self) -> None:
         if self._channel is not None:

@@ -33,6 +33,10 @@ class Actor:
     unknown: str = ""
     uid: int | None = None
 
+    def __hash__(self) -> int:
+        """Of what tells actors apart: their ancestors' arguments are long."""
+        return hash((self.sandbox, self.process and self.process.pid, self.tool_call, self.unknown))
+
     @property
     def program(self) -> str:
         """The path of the program that asked, or "" where it is not known."""

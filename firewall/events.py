@@ -9,7 +9,7 @@ from firewall.actor import Actor
 from firewall.audit import describe
 from firewall.gpu.snapshot import busy
 from firewall.redaction import Redactor
-from firewall.requests import Request
+from firewall.requests import Connect, Request
 from firewall.verdict import Verdict
 
 
@@ -19,6 +19,18 @@ class Fault:
 
     point: str
     error: str
+
+
+class Facts(dict[str, Any]):
+    """What is known of a flow that asks for much, cleaned of secrets once. Not to be changed."""
+
+    _clean: tuple[Redactor, Any] | None = None
+
+    def cleaned(self, redactor: Redactor) -> Any:
+        """The facts without their secrets."""
+        if self._clean is None or self._clean[0] is not redactor:
+            self._clean = redactor, redactor.value(dict(self))
+        return self._clean[1]
 
 
 def event_of(
@@ -36,8 +48,10 @@ def redacted_event_of(
     redactor: Redactor,
 ) -> dict[str, Any]:
     """As `event_of`, without its secrets. Not to be changed: events share what is the same."""
-    asked, known = redactor.value(_asked(request)), redactor.value(flow)
-    return _event(asked, _described(verdict, redactor), _described(actor, redactor), known)
+    asked = _connection if type(request) is Connect else _redacted
+    known = flow.cleaned(redactor) if isinstance(flow, Facts) else redactor.value(flow)
+    decided, who = _described(verdict, redactor), _described(actor, redactor)
+    return _event(asked(request, redactor), decided, who, known)
 
 
 def _event(asked: Any, decided: Any, who: Any, flow: Any) -> dict[str, Any]:
@@ -46,6 +60,15 @@ def _event(asked: Any, decided: Any, who: Any, flow: Any) -> dict[str, Any]:
 
 def _asked(request: Request | Fault) -> dict[str, Any]:
     return {"type": type(request).__name__, **describe(request)}
+
+
+def _redacted(request: Request | Fault, redactor: Redactor) -> Mapping[str, Any]:
+    asked: Mapping[str, Any] = redactor.value(_asked(request))
+    return asked
+
+
+_connection = lru_cache(maxsize=64)(_redacted)
+"""Remembered, because a program opens many flows to one place."""
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from firewall.alerting import Alarm, everyone
 from firewall.audit import AuditBusy, AuditLog, Keeper, keys
+from firewall.audit.log import Gather
 from firewall.cli.hands import OwnHands
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
@@ -92,11 +93,11 @@ def open_house(
         audit=lambda: gate.workers.audit if log.state == "ok" else log.state,
         evidence=lambda: _evidence(log, keeper, gate.workers),
     )
-    log, number = open_chain(plan.audit, metrics)
+    loop = Loop()
+    log, number = open_chain(plan.audit, metrics, loop.gather)
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=live)
     release = f"firewall sandbox release {plan.name}"
-    loop = Loop()
     marks = keys.redaction_key(plan.authority)
     judge = Judge(plan.policy, log, gpu, teller, release, redaction_key=marks)
     judge.vault = vault
@@ -228,11 +229,15 @@ def serve_metrics(metrics: Metrics, host: str, port: int) -> None:
         raise OSError(f"--metrics {host}:{port} cannot be served: {error.strerror}") from error
 
 
-def open_chain(directory: Path, metrics: Metrics) -> tuple[AuditLog, int]:
-    """The first of the gates' chains that no other process writes, and its number."""
+def open_chain(
+    directory: Path, metrics: Metrics, gather: Gather = lambda _: False
+) -> tuple[AuditLog, int]:
+    """The first of the gates' chains that no other process writes, and its number. `gather` is the
+    loop's whose flows are recorded in it."""
     for number in range(CHAINS):
+        chain = f"gate-{number}"
         try:
-            return AuditLog(directory, f"gate-{number}", observe=metrics.append), number
+            return AuditLog(directory, chain, observe=metrics.append, gather=gather), number
         except AuditBusy:
             continue
     raise AuditBusy(f"{directory}: {CHAINS} firewalls write here already")

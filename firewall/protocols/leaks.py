@@ -7,11 +7,12 @@ around such a word is anything decoded and matched.
 
 import base64
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
+from operator import itemgetter
 from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -22,6 +23,9 @@ type Coding = Literal["", "base64", "base32", "hex", "percent-encoding"]
 SHORTEST_NAME = 24
 """Characters of a name of DNS that can hold a key."""
 
+LURES = 256
+"""Matches of one format that are looked at in one text: with more, it is made to be looked at for
+long, or to hide a key among what only looks like one."""
 _BEFORE = 128
 """Bytes of a key, and of what stands in front of it, before its word."""
 _BREAKS = b"\r\n"
@@ -43,6 +47,10 @@ class Leak:
     secret: bytes
     at: int
     coding: Coding = ""
+
+
+CROWD = Format("crowd", f"more than {LURES} texts in a row that look like keys", "", "", (), bool)
+"""Found where more of one format would have to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +75,6 @@ class _Runs:
     decode: Callable[[bytes], bytes]
 
 
-class _Coded:
-    """The words in one coding, found by one search: one for each word costs their number times the
-    runs', which a peer can make seconds of."""
-
-    def __init__(self, words: Iterable[_Word], coding: Coding) -> None:
-        own = [each for each in words if each.coding == coding]
-        forms = {each.form for each in own}
-        self._pattern = _any_of(forms) if forms else None
-        self._words = {form: [w for w in own if form.startswith(w.form)] for form in forms}
-
-    def places(self, text: bytes) -> Iterator[tuple[int, _Word]]:
-        """Each word that stands in a text, and where."""
-        at = -1
-        while self._pattern and (found := self._pattern.search(text, at + 1)) is not None:
-            at = found.start()
-            for word in self._words[found[0]]:
-                yield at, word
-
-
 class Finder:
     """What is looked for: formats, compiled. Any thread may use it."""
 
@@ -94,8 +83,6 @@ class Finder:
         self._patterns = {each.format: _compiled(each.format.strict) for each in self._words}
         self._any = _any_of(each.form for each in self._words)
         self._each = _each_of(each.form for each in self._words)
-        self._plain = _any_of(each.form for each in self._words if not each.coding)
-        self._coded = {each.coding: _Coded(self._words, each.coding) for each in _RUNS}
 
     def __bool__(self) -> bool:
         return bool(self._words)
@@ -108,8 +95,7 @@ class Finder:
         if self._any.search(plain) is None:
             return []
         words = self._standing(plain)
-        raw = _formats(words, "")
-        leaks = list(self._as_it_stands(raw, text, first)) if raw else []
+        leaks = list(self._as_it_stands(_formats(words, ""), text, first))
         for runs in _RUNS:
             leaks += self._in_runs(runs, words, text, plain, first)
         return leaks + self._in_percent(words, text, first, {each.secret for each in leaks})
@@ -134,36 +120,35 @@ class Finder:
 
     def _as_it_stands(self, formats: list[Format], text: bytes, first: bool) -> Iterator[Leak]:
         """Matches only around words: a part holds each key of which one stands in it."""
-        for start, end in _parts(found.start() for found in self._plain.finditer(text)):
-            yield from self._match(formats, text, first, start, end)
+        for each in formats:
+            for start, end in _parts(_places(text, (word.encode() for word in each.anchors))):
+                yield from self._match(each, text, first, start, end)
 
     def _match(
-        self,
-        formats: Iterable[Format],
-        text: bytes,
-        first: bool,
-        start: int = 0,
-        end: int | None = None,
+        self, format_: Format, text: bytes, first: bool, start: int = 0, end: int | None = None
     ) -> Iterator[Leak]:
-        piece = text[start:end]
-        for each in formats:
-            for at, secret in _overlapping(self._patterns[each], piece):
-                # What begins at a cut was there before, with what stands in front of it.
-                if (at or (first and not start)) and each.check(secret):
-                    yield Leak(each, secret, start + at)
+        matches = _overlapping(self._patterns[format_], text[start:end])
+        for at, secret in islice(matches, LURES):
+            # What begins at a cut was there before, with what stands in front of it.
+            if (at or (first and not start)) and format_.check(secret):
+                yield Leak(format_, secret, start + at)
+        if format_.confidence != "suspicious" and next(matches, None) is not None:
+            yield Leak(CROWD, b"", start)
 
     def _in_runs(
         self, runs: _Runs, words: list[_Word], text: bytes, plain: bytes, first: bool
     ) -> Iterator[Leak]:
-        if not any(each.coding == runs.coding for each in words):
+        own = [each for each in words if each.coding == runs.coding]
+        found = [(at, word) for word in own for at in _places(plain, [word.form])]
+        if not found:
             return
-        coded = self._coded[runs.coding]
+        found.sort(key=itemgetter(0))
         lines = _lines(text)
         for run in runs.pattern.finditer(plain):
             whole = first or run.start() > 0
-            for phase, formats in _phases(run[0], coded, runs.letters).items():
+            for phase, format_ in _phases(found, *run.span(), runs):
                 start = run.start() + phase
-                for leak in self._match(formats, runs.decode(run[0][phase:]), whole):
+                for leak in self._match(format_, runs.decode(run[0][phase:]), whole):
                     at = _offset(lines, start + leak.at * runs.letters // runs.bytes_)
                     yield Leak(leak.format, leak.secret, at, runs.coding)
 
@@ -214,12 +199,26 @@ def _parts(words: Iterable[int]) -> list[tuple[int, int]]:
     return parts
 
 
-def _phases(run: bytes, coded: _Coded, letters: int) -> dict[int, list[Format]]:
-    """At which letters of a run a group may begin, and which formats' words say so."""
-    phases: dict[int, dict[Format, None]] = {}
-    for at, word in coded.places(run):
-        phases.setdefault((at - word.lead) % letters, {})[word.format] = None
-    return {phase: list(formats) for phase, formats in phases.items()}
+def _places(text: bytes, forms: Iterable[bytes]) -> list[int]:
+    """Where these words stand in a text, in order."""
+    found: list[int] = []
+    for form in forms:
+        at = text.find(form)
+        while at >= 0:
+            found.append(at)
+            at = text.find(form, at + 1)
+    return sorted(found)
+
+
+def _phases(
+    places: list[tuple[int, _Word]], start: int, end: int, runs: _Runs
+) -> dict[tuple[int, Format], None]:
+    """At which letters of a run a group may begin, and of which format a word says so."""
+    first, last = (bisect_left(places, each, key=itemgetter(0)) for each in (start, end))
+    inside = places[first:last]
+    return dict.fromkeys(
+        ((at - start - word.lead) % runs.letters, word.format) for at, word in inside
+    )
 
 
 def _lines(text: bytes) -> tuple[list[int], list[int]]:

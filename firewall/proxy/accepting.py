@@ -10,7 +10,7 @@ from firewall import judge as door
 from firewall.judge import Judge, fail_closed
 from firewall.proxy.loads import Loads
 from firewall.proxy.loop import READ, Loop
-from firewall.proxy.relay import reset_on_close
+from firewall.proxy.relay import keep_alive, reset_on_close
 from firewall.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Accepting:
     ) -> None:
         """Take what comes to a listener, except while `is_full`."""
         listener.setblocking(False)
+        keep_alive(listener)
         self._listeners.append(listener)
 
         def ready(events: int) -> None:

@@ -131,7 +131,8 @@ class Front(Held):
             self._client.send(data)
 
     def _step_aside(self, host: str, port: int) -> None:
-        self._forget()
+        """The loop goes on watching the socket, for the flow that takes it over."""
+        self._stop_waiting()
         if self._waits_for_more:
             self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         self._asked(host, port)

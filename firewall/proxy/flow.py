@@ -11,35 +11,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from typing import Protocol as Interface
 
 from firewall import judge
 from firewall.actor import Actor
 from firewall.charging import Meter
 from firewall.commands import inspect_argv
-from firewall.judge import Judge, fail_closed
-from firewall.metrics import FlowState, Metrics
+from firewall.judge import fail_closed
+from firewall.metrics import FlowState
 from firewall.protocols import Identity
 from firewall.protocols.hello import fingerprints
 from firewall.protocols.ssh import disconnect
-from firewall.proxy.actors import Endpoint, Found
-from firewall.proxy.depthlink import InDepth
 from firewall.proxy.dial import Dial
 from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover, Kind, Traffic
+from firewall.proxy.house import House
 from firewall.proxy.late import watchers
-from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import UNREACHABLE, sentence
 from firewall.proxy.relay import Relay, reset_on_close, watch
-from firewall.proxy.resolver import Resolved
 from firewall.proxy.unread import Unread
 from firewall.proxy.ways import Road, way
 from firewall.requests import Connect, Direction, Finding, Message
 from firewall.verdict import Action, Verdict
 
 if TYPE_CHECKING:
-    from firewall.proxy.lane.lane import Lane
     from firewall.proxy.lane.visit import Visit
 
 logger = logging.getLogger(__name__)
@@ -51,23 +46,6 @@ EACH_REQUEST = Verdict(
 )
 
 type Step = Callable[[Verdict], None]
-
-
-class House(Interface):
-    """What a flow needs of the gate."""
-
-    loop: Loop
-    judge: Judge
-    depth: InDepth
-
-    @property
-    def lane(self) -> "Lane | None": ...
-
-    metrics: Metrics
-
-    def find_actor(self, client: Endpoint, destination: Endpoint, found: Found) -> None: ...
-    def resolve(self, name: str, done: Resolved) -> None: ...
-    def ended(self, flow: "Flow") -> None: ...
 
 
 class Flow:
@@ -264,7 +242,7 @@ class Flow:
         )
 
     def _hand_over(self, kind: Kind, verdict: Verdict) -> None:
-        self._opening.stop()
+        self._let_go()
         self.handed_over = self._house.depth.give(self._context(kind, verdict), self._client)
         if self.handed_over:
             self._finish()
@@ -283,10 +261,12 @@ class Flow:
         self._dial = Dial(self._house.loop, target, connected)
 
     def _connected(self, upstream: socket.socket | None, reason: str, verdict: Verdict) -> None:
-        self._dial = None
-        if upstream is not None:
+        if not self._house.judge.standing(verdict).allowed:
+            self.abort()
+        elif upstream is not None:
             self._start_relay(upstream, verdict)
         elif self._untried:
+            self._dial = None
             self._judge_next()
         else:
             logger.info("%s:%d: %s", self._request.host, self._request.port, reason)
@@ -309,6 +289,7 @@ class Flow:
             self._unread,
             self._meter(verdict) if verdict.obligations.limits else None,
         )
+        self._dial = None
         self._relay.start()
 
     def _meter(self, verdict: Verdict) -> Meter | None:
@@ -367,12 +348,17 @@ class Flow:
         """Allowed, but there is nowhere to go: no block, and the client is told so."""
         self._refuse(replace(verdict, action=Action.DENY, rule=UNREACHABLE, reason=reason))
 
+    def _let_go(self) -> None:
+        """Neither look at the client nor watch it: it is about to be closed, or another's."""
+        self._opening.stop()
+        self._house.loop.forget(self._client.fileno())
+
     def _reset(self) -> None:
         if self._over:
             return
         if self._dial is not None:
             self._dial.cancel()
-        self._opening.stop()
+        self._let_go()
         reset_on_close(self._client)
         self._client.close()
         self._finish()

@@ -224,7 +224,7 @@ class Gate:
         self._resolver.close()
         self._actors.close()
 
-    # What a flow needs (flow.House)
+    # What a flow needs (house.House)
 
     def find_actor(self, client: Endpoint, destination: Endpoint, found: Found) -> None:
         self._actors.find(client, destination, found)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 
 from firewall.protocols import Conversation, identify
-from firewall.proxy.relay import Watcher, Watchers
+from firewall.proxy.directions import Watcher
+from firewall.proxy.relay import Watchers
 from firewall.requests import Direction, Finding, Protocol
 
 JUDGED_AS: frozenset[Protocol] = frozenset({"silent", "unknown"})

@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Timer:
 
 
 class Loop:
-    """One thread's epoll loop. Only `post` and `stop` may be called from other threads."""
+    """One thread's epoll loop. Others may call only `post`, `gather` and `stop`."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -46,14 +47,24 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._posted: deque[Callable[[], None]] = deque()
+        self._gathered: dict[Callable[[], None], None] = {}
+        self._thread = 0
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._running = False
         self._asleep = False
         self.watch(self._wakeup, select.EPOLLIN, self._woken)
 
     def watch(self, fd: int, events: int, handler: Handler) -> None:
-        """Call `handler(ready events)` whenever the descriptor is ready."""
-        self._epoll.register(fd, events)
+        """Call `handler(ready events)` whenever the descriptor is ready, and no earlier handler."""
+        if fd in self._handlers:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._handlers[fd] = handler
+
+    def take_over(self, fd: int, handler: Handler) -> None:
+        """Call another handler for the same events. What an edge has told already is not told
+        again: look at the descriptor first."""
         self._handlers[fd] = handler
 
     def change(self, fd: int, events: int) -> None:
@@ -80,9 +91,20 @@ class Loop:
         except OSError:
             logger.debug("posted to a loop that is closed")
 
+    def gather(self, call: Callable[[], None]) -> bool:
+        """Run `call` once when this turn of the loop ends, however often it is asked for in it.
+
+        False, and nothing is run, where the caller is not on the loop's thread.
+        """
+        if threading.get_ident() != self._thread:
+            return False
+        self._gathered[call] = None
+        return True
+
     def run(self) -> None:
         """Serve until `stop`."""
         self._running = True
+        self._thread = threading.get_ident()
         while self._running:
             for fd, handler, events in self._ready():
                 # A handler before this one may have closed the descriptor, and its number may be
@@ -91,6 +113,8 @@ class Loop:
                     self._call(handler, events)
             self._run_posted()
             self._run_timers()
+            self._run_gathered()
+        self._thread = 0
 
     def stop(self) -> None:
         self.post(self._halt)
@@ -126,6 +150,11 @@ class Loop:
             timer = heapq.heappop(self._timers)[2]
             if timer.call is not None:
                 self._call(timer.call)
+
+    def _run_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, {}
+        for call in gathered:
+            self._call(call)
 
     def _call(self, call: Callable[..., None], *given: int) -> None:
         """One flow's failure must not end the others; flows fail closed by themselves."""

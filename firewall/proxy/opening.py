@@ -51,10 +51,9 @@ class Opening:
         self._timers["deadline"] = self._loop.after(IDENTIFY_SECONDS, self.conclude)
 
     def stop(self) -> None:
-        """Stop watching; the connection stays as it is."""
+        """Look no more. The loop goes on watching the connection, for whoever takes it over."""
         if not self._over:
             self._over = True
-            self._loop.forget(self._client.fileno())
             for timer in self._timers.values():
                 timer.cancel()
             self._timers.clear()
@@ -66,6 +65,8 @@ class Opening:
             self._look(final=True)
 
     def _readable(self, events: int) -> None:
+        if self._over:
+            return
         with self._enforced("flow.identify"):
             judge.probe("flow.identify")
             self._looks += 1

@@ -145,9 +145,8 @@ class Worker:
         self._metrics = Metrics()
         self._changes = Changes(self._metrics)
         witness = Witness(up, self._metrics, live=given.duty.live)
-        self._deputy = Deputy(
-            setup, self._gpu, witness, given.quota, up.send, loop.post, self._metrics.append
-        )
+        tools = up.send, loop.post, self._metrics.append, loop.gather
+        self._deputy = Deputy(setup, self._gpu, witness, given.quota, *tools)
         self._gate = WorkerGate(loop, self._deputy, given, witness, self._metrics, up)
         self._failure: Exception | None = None
         self._told: dict[str, Any] = {}

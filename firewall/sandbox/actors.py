@@ -27,7 +27,8 @@ _USER = 64
 """Where struct inet_diag_msg has the socket's user and, after it, its inode."""
 _ALL_STATES = 0xFFFFFFFF
 _NO_COOKIE = b"\xff" * 8
-_PATIENCE_S = 1.0
+_PATIENCE = struct.pack("=qq", 1, 0)
+"""One second, as struct timeval (socket(7))."""
 _RECEIVE_BYTES = 1 << 16
 _ANCESTORS = 32
 """Ancestors that are told, nearest first, and the sandbox's first process: an agent may nest its
@@ -68,7 +69,8 @@ class ActorFinder:
         self._namespace = namespace
         self._threads = threads or Threads()
         self._diag = diag
-        self._diag.settimeout(_PATIENCE_S)
+        # The kernel's own patience: Python's would ask poll(2) before each message.
+        self._diag.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
         self._lock = threading.Lock()
         self._sequence = 0
         self._recent: tuple[int, ...] = ()

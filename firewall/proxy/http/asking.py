@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from firewall.protocols import inspect_request
@@ -74,7 +75,9 @@ def port_of(authority: str) -> int | None:
     return int(port) if port else None
 
 
+@lru_cache(maxsize=1024)
 def _split(authority: str) -> tuple[str, str]:
+    """Remembered, because the requests of a connection name the same one."""
     name = authority.strip(" \t").lower()
     if name.startswith("["):
         host, _, rest = name[1:].partition("]")

@@ -6,6 +6,7 @@ from functools import partial
 
 from firewall import judge
 from firewall.charging import Meter
+from firewall.events import Facts
 from firewall.judge import fail_closed
 from firewall.protocols.http1 import Head
 from firewall.proxy.handover import Handover
@@ -29,13 +30,13 @@ class Judging:
         self._given = given
         self._failed = failed
         self._others = list(others)
-        self._facts = {
-            "flow": given.flow,
-            "client": list(given.client),
-            "host": given.host,
-            "port": given.port,
-            "reach": [given.address],
-        }
+        self._facts = Facts(
+            flow=given.flow,
+            client=list(given.client),
+            host=given.host,
+            port=given.port,
+            reach=[given.address],
+        )
 
     def guard(
         self, point: str, asked: HttpRequest | None
@@ -114,7 +115,7 @@ class Judging:
             judge.probe("lane.another")
             standing = self.standing(verdict)
             if standing.allowed and standing.obligations == self._given.verdict.obligations:
-                self._facts = {**self._facts, "reach": [address]}
+                self._facts = Facts({**self._facts, "reach": [address]})
                 then(address)
             else:
                 self.another(guard, then)

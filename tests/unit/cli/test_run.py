@@ -27,7 +27,7 @@ def test_an_agent_that_was_frozen_does_not_stop_the_firewall(
 
 def test_an_agent_does_not_wait_for_what_it_may_never_need() -> None:
     code = (
-        "import sys, firewall.cli.main, firewall.cli.run;"
+        "import sys, firewall.cli.agent, firewall.cli.run;"
         "print([name for name in ('asyncio', 'dns', 'pynvml') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firewall.keyformats import FORMATS, NAMES
 from firewall.protocols import leakstream
-from firewall.protocols.leaks import Coding, Leak, finder
+from firewall.protocols.leaks import LURES, Coding, Leak, finder
 from firewall.protocols.leakstream import Leaks
 from tests.unit.leaky import KEYS
 
@@ -74,6 +74,15 @@ def test_a_lure_in_front_of_a_key_hides_nothing() -> None:
     lure = b"ghp_" + b"aB3" * 11 + TOKEN
     assert [each.secret for each in whole(lure)] == [TOKEN]
     assert [each.secret for each in bytewise(lure)] == [TOKEN]
+
+
+def test_a_crowd_of_lures_is_told_where_a_key_may_stand_behind_it() -> None:
+    """To look at each took a second of a MiB. Fed in small pieces no crowd comes together."""
+    crowd = b"".join(b"ghp_%036d " % each for each in range(LURES + 1)) + TOKEN
+    assert [each.format.name for each in whole(crowd)] == ["crowd"]
+    assert [each.secret for each in bytewise(crowd[-2000:])] == [TOKEN]
+    few = b"".join(b"ghp_%036d " % each for each in range(LURES - 1)) + TOKEN
+    assert [each.secret for each in whole(few)] == [TOKEN]
 
 
 def test_a_key_is_told_once_and_only_so_many_are() -> None:

@@ -42,6 +42,40 @@ def test_another_thread_can_post_and_stop(loop: Loop) -> None:
     assert where == [threading.current_thread().name]
 
 
+def test_what_is_gathered_runs_once_when_the_turn_ends(loop: Loop) -> None:
+    ran: list[str] = []
+    taken: list[bool] = []
+
+    def gathered() -> None:
+        ran.append("gathered")
+
+    def handler(name: str) -> None:
+        ran.append(name)
+        taken.append(loop.gather(gathered))
+
+    loop.post(partial(handler, "first"))
+    loop.post(partial(handler, "second"))
+    loop.stop()
+    loop.run()
+    assert ran == ["first", "second", "gathered"]
+    assert taken == [True, True]
+
+
+def test_nothing_is_gathered_for_those_who_are_not_on_its_thread(loop: Loop) -> None:
+    taken: list[bool] = []
+
+    def elsewhere() -> None:
+        thread = threading.Thread(target=lambda: taken.append(loop.gather(taken.clear)))
+        thread.start()
+        thread.join()
+
+    loop.post(elsewhere)
+    loop.stop()
+    loop.run()
+    assert taken == [False]
+    assert not loop.gather(taken.clear), "it turns no more"
+
+
 def test_a_watched_socket_wakes_its_handler_until_forgotten(loop: Loop) -> None:
     left, right = socket.socketpair()
     seen: list[bytes] = []
@@ -57,6 +91,21 @@ def test_a_watched_socket_wakes_its_handler_until_forgotten(loop: Loop) -> None:
         left.send(b"seen")
         loop.run()
     assert seen == [b"seen"]
+
+
+def test_who_watches_later_is_called_instead_and_told_what_is_ready(loop: Loop) -> None:
+    left, right = socket.socketpair()
+    called: list[str] = []
+    with left, right:
+        left.send(b"x")
+        loop.watch(right.fileno(), READ | EDGE, lambda _: called.append("first"))
+        loop.after(0.01, lambda: loop.take_over(right.fileno(), lambda _: called.append("third")))
+        loop.after(0.02, partial(left.sendall, b"y"))
+        loop.watch(right.fileno(), READ | EDGE, lambda _: called.append("second"))
+        loop.after(0.04, loop.stop)
+        loop.run()
+        loop.forget(right.fileno())
+    assert called == ["second", "third"]
 
 
 def test_a_closed_descriptors_events_do_not_reach_its_numbers_next_owner(loop: Loop) -> None:

@@ -2,6 +2,8 @@
 
 import functools
 import gzip
+import random
+import time
 import zlib
 from collections.abc import Callable
 
@@ -68,6 +70,30 @@ def test_a_bomb_is_a_finding_where_it_is_sent(encoding: str) -> None:
     bomb = CODINGS[encoding](bytes(20 * FREE))
     assert findings(encoding, [bomb]) == ["protocol-mismatch"]
     assert BodyWatch("received", Vault(), encoding).feed(bomb) == ()
+
+
+LURES = {
+    "words of keys": b"nvapi-",
+    "messages": b'{"id":1,"result":[],"error":null}\n',
+}
+
+
+@pytest.mark.parametrize("lure", LURES.values(), ids=LURES)
+def test_a_small_body_that_costs_long_to_look_at_is_a_bomb(lure: bytes) -> None:
+    """All flows of a gate wait for it: whole, this took more than ten seconds."""
+    packed = gzip.compress(lure * (FREE // len(lure)))
+    watch, since = BodyWatch("sent", Vault.of([]), "gzip"), time.thread_time()
+    found = watch.feed(packed)
+    assert found[-1].name == "compression-bomb"
+    assert {each.name for each in found[:-1]} <= {"crowd"}
+    assert time.thread_time() - since < 3
+
+
+def test_what_costs_long_to_look_at_is_no_bomb_where_it_is_as_large_as_it_decodes_to() -> None:
+    keys = [f"{number:040x}" for number in range(20_000)]
+    random.Random(1).shuffle(keys)
+    text = "".join(f"nvapi-{key} " for key in keys).encode()
+    assert findings("gzip", [gzip.compress(text)]) == []
 
 
 def test_unknown_and_too_many_codings_are_not_decoded() -> None:

@@ -90,8 +90,8 @@ class Accepting:
 
 
 class Sharing(Accepting):
-    """Takes one connection at a time from listeners that other workers accept from too, and leaves
-    one to those who have fewer flows, for a moment: none waits for a worker that is busy."""
+    """Takes connections from listeners that other workers accept from too. Who has clearly more
+    flows than another leaves what comes to that one, for a moment: none waits for who is busy."""
 
     def __init__(self, loop: Loop, judge: Judge, loads: Loads, worker: int) -> None:
         super().__init__(loop, judge)
@@ -102,14 +102,25 @@ class Sharing(Accepting):
     def _accept(
         self, listener: socket.socket, arrived: Arrived, is_full: Callable[[], bool]
     ) -> None:
-        if is_full():
-            self._pause(listener, PAUSE_SECONDS)
-        elif listener not in self._left and self._loads.leads(self._worker):
-            self._left.add(listener)
-            self._pause(listener, LEAVE_SECONDS)
-        else:
+        for taken in range(BURST):
+            if is_full():
+                self._pause(listener, PAUSE_SECONDS)
+                return
+            if self._loads.leads(self._worker, taken) and self._leaves(listener, taken):
+                return
+            if not self._accept_one(listener, arrived):
+                return
+
+    def _leaves(self, listener: socket.socket, taken: int) -> bool:
+        """Whether what waits is left to others; one is taken that they have been left already."""
+        if taken:
+            return True
+        if listener in self._left:
             self._left.discard(listener)
-            self._accept_one(listener, arrived)
+            return False
+        self._left.add(listener)
+        self._pause(listener, LEAVE_SECONDS)
+        return True
 
 
 def _closer(client: socket.socket) -> Callable[[Verdict], None]:

@@ -120,6 +120,12 @@ class Metrics:
         if rule.startswith(_FAULT):
             self.fault(rule.removeprefix(_FAULT))
 
+    @property
+    def allowed(self) -> int:
+        """How many requests were allowed so far."""
+        with self._lock:
+            return sum(count for key, count in self._verdicts.items() if key[0] == "allow")
+
     def fault(self, point: str) -> None:
         """Count a failure of an enforcement point."""
         with self._lock:

@@ -7,7 +7,6 @@ it speaks, and a name that is never allowed is never asked of the outside.
 
 import ipaddress
 from collections import OrderedDict
-from typing import Protocol
 
 from firewall.proxy.nametable import NameTable
 
@@ -17,13 +16,6 @@ FIRST = 256
 """The lowest number handed out: it leaves 198.18.0.0/24 free for the firewall's own addresses."""
 
 CAPACITY = NET4.num_addresses - FIRST
-
-
-class Named(Protocol):
-    """What tells which name a connection is for."""
-
-    def name(self, address: str) -> str | None:
-        """The name behind an address as text, or None where it is not one of ours."""
 
 
 class Names:

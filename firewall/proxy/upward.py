@@ -5,6 +5,7 @@ is one depth process for all.
 """
 
 import contextlib
+import logging
 import socket
 from collections import deque
 from collections.abc import Mapping
@@ -21,8 +22,10 @@ from firewall.proxy.loop import READ, WRITE, Loop
 from firewall.proxy.reports import shortened
 from firewall.proxy.ways import Road
 
+logger = logging.getLogger(__name__)
+
 REPORTS = 100_000
-"""Reports that may wait for the gate; more are dropped, as their records exist anyway."""
+"""That may wait for the gate; of more, verdicts are dropped, as their records exist anyway."""
 
 
 class Upward:
@@ -71,8 +74,11 @@ class Upward:
                 self._send_first()
         except BlockingIOError:
             self._loop.change(self._channel.fileno(), READ | WRITE)
-        except OSError:
-            self._waiting.clear()  # the gate has ended, which is read of the channel as well
+        except OSError as error:
+            # The gate has ended, or cannot be told: then nothing may go on here.
+            logger.error("the gate cannot be told what it must know (%s); every flow ends", error)
+            self._waiting.clear()
+            self._loop.stop()
         else:
             self._loop.change(self._channel.fileno(), READ)
 
@@ -84,7 +90,7 @@ class Upward:
         return True
 
     def _send(self, kind: str, body: dict[str, Any], client: socket.socket | None) -> None:
-        if client is None and len(self._waiting) >= REPORTS:
+        if kind == "verdict" and len(self._waiting) >= REPORTS:
             return
         self._waiting.append((kind, body, client))
         if len(self._waiting) == 1:

@@ -32,6 +32,8 @@ from firewall.verdict import Verdict
 
 CUT_SECONDS = 1.0
 """In which a worker has cut its flows, or it is killed."""
+TOLD_SECONDS = 10.0
+"""In which a worker does by a new policy, or it is killed."""
 CONCLUDE_SECONDS = 2.5
 CLOSE_SECONDS = 3.0
 """How long workers may take to write their last records."""
@@ -119,9 +121,10 @@ class Workers:
         return bool(self._links)
 
     def update(self) -> None:
-        """Tell them of a new policy."""
+        """Tell them of a new policy; a worker that does not take it in is killed."""
         for each in self._links:
             each.update()
+        self.heard(lambda: None)
 
     def tell(self, done: tuple[Deed, ...], teller: WorkerLink | None = None) -> None:
         """Tell them what was done, but for the one that has told it."""
@@ -144,8 +147,8 @@ class Workers:
         self._ask("cut", body, done, CUT_SECONDS, WorkerLink.kill)
 
     def heard(self, done: Callable[[], None]) -> None:
-        """Call `done` once all do by what they were told so far, or cannot be waited for."""
-        self._ask("heard", {}, lambda _: done(), CUT_SECONDS, self._excused)
+        """Call `done` once all do by what they were told so far, or are killed."""
+        self._ask("heard", {}, lambda _: done(), TOLD_SECONDS, WorkerLink.kill)
 
     def conclude(self, done: Callable[[], None]) -> None:
         """Have what waits for a verdict judged, as far as there is time, then call `done`."""

@@ -163,6 +163,19 @@ def test_who_does_not_cut_in_time_is_killed(bench: Bench, monkeypatch: pytest.Mo
     assert (died["worker"], died["writes"], died["flows"]) == (2, "gate-0.2", 0)
 
 
+def test_who_does_not_take_a_new_policy_in_is_killed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "TOLD_SECONDS", 0.05)
+    monkeypatch.setattr(workerlink, "PAUSES", (30.0, 30.0))
+    first, second = bench.processes
+    bench.on_loop(bench.gate.update)
+    assert first.next()[0] == "setup"
+    first.say("done", round=first.until("heard")["round"], count=0)
+    eventually(lambda: second.killed)
+    assert not first.killed
+
+
 def test_one_that_dies_is_replaced_with_other_numbers_and_all_it_must_know(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

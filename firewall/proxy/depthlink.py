@@ -212,7 +212,7 @@ import sys
 sys.path[:] = sys.argv[2:3]
 import firewall
 sys.path[:] = sys.argv[3:]
-from firewall.proxy.depth import main
+from firewall.proxy.depthstart import main
 main()
 """
 

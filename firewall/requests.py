@@ -103,6 +103,13 @@ class Connect:
     address: str | None = None
     findings: tuple[Finding, ...] = ()
 
+    def to(self, address: str) -> "Connect":
+        """The same to this address; `dataclasses.replace` costs each flow three times as much."""
+        return Connect(
+            self.host, self.port, self.transport, self.protocol, self.sni, self.alpn, address,
+            self.findings,
+        )  # fmt: skip
+
 
 @frozen
 class Resolve:
@@ -285,3 +292,14 @@ class ToolCall:
 
 
 type Request = Connect | Resolve | HttpRequest | Message | SshChannel | Execute | ToolCall
+
+RECURRING = 1024
+"""Characters of the longest path of a request that is remembered."""
+
+
+def recurs(request: object) -> bool:
+    """Whether it is of those that programs repeat, and small: what is made of it is remembered."""
+    if isinstance(request, HttpRequest):
+        small = len(request.path) <= RECURRING and len(request.authority) <= RECURRING
+        return small and not (request.findings or request.calls)
+    return isinstance(request, Connect)

@@ -141,6 +141,12 @@ class Metrics:
         with self._lock:
             self._flows[state if state in _STATES else OTHER] += change
 
+    def flow_went(self, before: FlowState, after: FlowState) -> None:
+        """A flow has left one state for another."""
+        with self._lock:
+            self._flows[before if before in _STATES else OTHER] -= 1
+            self._flows[after if after in _STATES else OTHER] += 1
+
     def bytes(self, direction: Direction, count: int) -> None:
         """So many bytes passed, as the agent sees the direction."""
         with self._lock:

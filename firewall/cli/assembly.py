@@ -128,8 +128,7 @@ def open_house(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
-            gc.freeze()  # what stands now stays: no collection need look at it again
-            gc.set_threshold(COLLECT_AFTER)
+            _keep_what_stands()
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()
@@ -155,6 +154,12 @@ def _setup(plan: Plan, number: int, release: str) -> Setup:
         desk="firewall.toolcalls.approvals:desk",
         approvals=str(plan.approvals),
     )
+
+
+def _keep_what_stands() -> None:
+    """What stands now stays: no look for garbage need go through it again."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], None]:

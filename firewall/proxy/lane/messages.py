@@ -5,6 +5,7 @@ What it takes is one thing by any parser's reading. All else goes to depth, whic
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Literal
 
 from firewall.protocols import ProtocolError
@@ -52,6 +53,21 @@ def fits(head: Head) -> bool:
 def wants_close(head: Head | AnswerHead) -> bool:
     """Whether the connection ends with this message (RFC 9112, 9.6)."""
     return head.version != "HTTP/1.1" or b"close" in head.options
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """How an allowed request goes on: its head as it is sent, whether its connection ends with it,
+    whether it may be sent again, and whether it ties its server's connection to the client."""
+
+    data: bytes
+    closes: bool
+    repeatable: bool
+    ties: bool
+
+
+def onward(head: Head) -> Onward:
+    return Onward(request_bytes(head), wants_close(head), repeatable(head), ties(head))
 
 
 def described(head: Head, scheme: Literal["http", "https"]) -> asking.Head:

@@ -80,7 +80,7 @@ def _described(value: Verdict | Actor, redactor: Redactor) -> Mapping[str, Any]:
 def suspected(event: Mapping[str, Any]) -> bool:
     """Whether a recogniser was suspicious of what was asked."""
     findings = event["request"].get("findings", ())
-    return any(each["confidence"] == "suspicious" for each in findings)
+    return bool(findings) and any(each["confidence"] == "suspicious" for each in findings)
 
 
 def raised(event: Mapping[str, Any], gpu: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -81,9 +81,9 @@ class Head(_Fields):
     version: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnswerHead(_Fields):
-    """The head of a response."""
+    """The head of a response. Two are the same where they are one, which is quickly told."""
 
     version: str
     status: int

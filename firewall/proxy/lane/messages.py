@@ -6,6 +6,7 @@ What it takes is one thing by any parser's reading. All else goes to depth, whic
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from firewall.protocols import ProtocolError
@@ -111,8 +112,9 @@ def request_bytes(head: Head) -> bytes:
     return _head(first, _without(head.headers, _HOP | head.options))
 
 
+@lru_cache(maxsize=64)
 def answer_bytes(answer: AnswerHead, *, close: bool) -> bytes:
-    """A response's head as it is sent on."""
+    """A response's head as it is sent on. Remembered, as heads are (protocols.http1)."""
     hop = _ANSWER_HOP | (answer.options - BASIC_FIELDS)
     fields = _without(answer.headers, hop | (_FRAMING if answer.status == NO_CONTENT else _NONE))
     if close:

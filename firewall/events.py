@@ -1,19 +1,19 @@
 """What is recorded of a verdict: the request, who asked, and what was decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from firewall.actor import Actor
 from firewall.audit import describe
+from firewall.frozen import frozen
 from firewall.gpu.snapshot import busy
 from firewall.redaction import Redactor
 from firewall.requests import Request, recurs
 from firewall.verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """An enforcement point failed before it could say what was asked."""
 
@@ -79,7 +79,7 @@ def _described(value: Verdict | Actor, redactor: Redactor) -> Mapping[str, Any]:
 
 def suspected(event: Mapping[str, Any]) -> bool:
     """Whether a recogniser was suspicious of what was asked."""
-    findings = event["request"].get("findings", ())
+    findings = event["request"].get("findings")
     return bool(findings) and any(each["confidence"] == "suspicious" for each in findings)
 
 

@@ -10,12 +10,13 @@ import secrets as random
 import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from firewall.credentials import KEYS_ALONE, Secret, Watched
+from firewall.frozen import frozen
 from firewall.lookout import (
     Fields,
     Keys,
@@ -60,7 +61,7 @@ NOT_HERE = "only firewall run and firewall serve hold secrets"
 """Why a judge of others, such as a node's or mitmproxy's, has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """A secret, its placeholder, and its value; or `why` there is none, in words for people.
 

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from firewall.audit.log import Gather
 from firewall.cli.hands import OwnHands
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
+from firewall.frozen import frozen
 from firewall.gpu import GpuMonitor
 from firewall.gpu.view import ProcessView
 from firewall.judge import Judge
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from firewall.proxy.lane.lane import HandOver, Lane
 
 CHAINS = 1024
+COLLECT_AFTER = 10_000
+"""Objects that flows make until garbage is looked for, in a millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class House:
     """A gate that is ready, and what belongs to it."""
 
@@ -119,6 +121,7 @@ def open_house(
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
             gc.freeze()  # what stands now stays: no collection need look at it again
+            gc.set_threshold(COLLECT_AFTER)
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()

@@ -9,9 +9,9 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from firewall.frozen import frozen
 from firewall.quota import State
 from firewall.requests import Direction, Protocol
 
@@ -58,7 +58,7 @@ class Histogram:
         return copy
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """The audit log at one moment: records that wait for the disk, whether checkpoints can be
     signed, and the newest one's number and time (seconds since the epoch), where there is one."""
@@ -141,6 +141,12 @@ class Metrics:
         with self._lock:
             self._flows[state if state in _STATES else OTHER] += change
 
+    def flow_went(self, before: FlowState, after: FlowState) -> None:
+        """A flow has left one state for another."""
+        with self._lock:
+            self._flows[before if before in _STATES else OTHER] -= 1
+            self._flows[after if after in _STATES else OTHER] += 1
+
     def bytes(self, direction: Direction, count: int) -> None:
         """So many bytes passed, as the agent sees the direction."""
         with self._lock:
@@ -215,7 +221,7 @@ class Metrics:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """The numbers as they were at one moment; keys are label values in the order of their names."""
 

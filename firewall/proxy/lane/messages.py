@@ -5,10 +5,10 @@ What it takes is one thing by any parser's reading. All else goes to depth, whic
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.protocols import ProtocolError
 from firewall.protocols.http1 import BASIC_FIELDS, AnswerHead, Head
 from firewall.protocols.http1body import Body, Chunked, Counted, Open
@@ -56,7 +56,7 @@ def wants_close(head: Head | AnswerHead) -> bool:
     return head.version != "HTTP/1.1" or b"close" in head.options
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Onward:
     """How an allowed request goes on: its head as it is sent, whether its connection ends with it,
     whether it may be sent again, and whether it ties its server's connection to the client."""

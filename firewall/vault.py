@@ -259,8 +259,7 @@ class Vault:
                 text = sent(f"{request.method} {request.path}")
                 return self._values.find(text, "request's target")
             case SshChannel():
-                text = f"{request.user}\0{request.detail}".encode()
-                where = f"SSH {request.kind}"
+                text, where = f"{request.user}\0{request.detail}".encode(), f"SSH {request.kind}"
                 return [finding for each in self._seekers for finding in each.find(text, where)]
         return ()
 

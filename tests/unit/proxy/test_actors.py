@@ -66,7 +66,7 @@ def test_what_waits_meanwhile_is_answered_by_one_look() -> None:
 
 
 def test_who_comes_right_after_a_look_waits_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firewall.proxy.actors.BETWEEN_SECONDS", 0.1)
+    monkeypatch.setattr("firewall.proxy.actors.BETWEEN_SECONDS", 0.5)
     finder, answered = Finder(), threading.Semaphore(0)
     finder.go_on.set()
     actors = Actors("run-1", finder, lambda call: call())

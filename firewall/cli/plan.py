@@ -30,7 +30,8 @@ class Plan:
     `upstream_ca` the bundle of authorities trusted towards servers, `known_hosts` the SSH host keys
     known of them, `watched` whether the policy's files may be reloaded without being asked to,
     `checkpoints` the second places of the log's checkpoints, `keep` how much of it is kept,
-    `inspect` where HTTP is inspected, `vault` the secrets of the policy, still unread.
+    `inspect` where HTTP is inspected, `workers` how many processes serve flows, `vault` the secrets
+    of the policy, still unread.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plan:
     checkpoints: tuple[Place, ...] = ()
     keep: Keep | None = None
     inspect: str = "fast"
+    workers: int = 1
     vault: Vault = field(default_factory=Vault)
 
 
@@ -62,6 +64,7 @@ def make_plan(
     checkpoints: Sequence[str] = (),
     keep: str | None = None,
     inspect: str = "fast",
+    workers: int = 1,
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 
@@ -96,6 +99,7 @@ def make_plan(
         checkpoints=tuple(place(each) for each in checkpoints),
         keep=None if keep is None else Keep.parse(keep),
         inspect=inspect,
+        workers=workers,
         vault=Vault.of(policy.secrets, policy.watched),
     )
 

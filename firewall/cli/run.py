@@ -9,7 +9,7 @@ from pathlib import Path
 
 from firewall.audit import AuditError
 from firewall.cli import signals, terminal
-from firewall.cli.assembly import House, open_house
+from firewall.cli.assembly import House, Place, open_house
 from firewall.cli.confinement import importing_only_our_code, must_be_possible_here, specify
 from firewall.cli.plan import Plan, make_plan
 from firewall.gpu.view import ProcessView
@@ -39,13 +39,15 @@ def run_agent(
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
     inspect: str = "fast",
+    workers: int = 1,
     labels: tuple[str, ...] = (),
 ) -> int:
     """Run the command and return its exit status as a shell would.
 
     `upstream_ca` is the bundle trusted towards servers instead of the machine's own, `checkpoints`
     the second places of the log's checkpoints, `keep` how much of it is kept,
-    `inspect` where HTTP is inspected (plan.INSPECT), `labels` what rules with labels are told.
+    `inspect` where HTTP is inspected (plan.INSPECT), `workers` how many processes serve flows,
+    `labels` what rules with labels are told.
     """
     signals.block()
     # An agent that made itself the terminal's foreground could otherwise have the firewall stopped
@@ -58,6 +60,7 @@ def run_agent(
         plan = make_plan(
             path, policy, log, metrics,
             upstream_ca=upstream_ca, checkpoints=checkpoints, keep=keep, inspect=inspect,
+            workers=workers,
         )  # fmt: skip
         sandbox = Sandbox.launch(specify(command, policy, plan, user))
     except (PolicyError, SandboxError, OSError, ValueError) as error:
@@ -89,6 +92,7 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         threads=threads,
         namespace=sandbox.namespace,
         mine=mine,
+        place=Place(pid=sandbox.pid, open_diag=sandbox.open_diag),
     ) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))

@@ -9,6 +9,7 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from firewall.frozen import frozen
@@ -39,23 +40,26 @@ _SPOKEN: Mapping[str, str] = {
 }
 
 
+@dataclass
 class Histogram:
     """Counts by bucket, and the sum, of observations in seconds."""
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS) + 1)
-        self.sum = 0.0
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    sum: float = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one observation."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.sum += seconds
 
+    def merge(self, counts: Iterable[int], seconds: float) -> None:
+        """Count what another histogram has counted."""
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, counts, strict=True)]
+        self.sum += seconds
+
     def copy(self) -> "Histogram":
         """The same counts, which no longer change."""
-        copy = Histogram()
-        copy.counts, copy.sum = list(self.counts), self.sum
-        return copy
+        return Histogram(list(self.counts), self.sum)
 
 
 @frozen
@@ -117,6 +121,12 @@ class Metrics:
         if rule.startswith(_FAULT):
             self.fault(rule.removeprefix(_FAULT))
 
+    @property
+    def allowed(self) -> int:
+        """How many requests were allowed so far."""
+        with self._lock:
+            return sum(count for key, count in self._verdicts.items() if key[0] == "allow")
+
     def fault(self, point: str) -> None:
         """Count a failure of an enforcement point."""
         with self._lock:
@@ -156,6 +166,22 @@ class Metrics:
         """One audit record became durable after `seconds`."""
         with self._lock:
             self._appends.add(seconds)
+
+    def merge(self, changes: Mapping[str, Any]) -> None:
+        """Count what a worker has counted (changes.py)."""
+        with self._lock:
+            for (action, rule, protocol, enforced), count in changes["verdicts"]:
+                known = _bounded(self._rules, rule)
+                self._verdicts[action, known, protocol, enforced] += count
+            self._flows.update(changes["flows"])
+            self._bytes.update(changes["bytes"])
+            self._decisions.merge(*changes["decisions"])
+            self._appends.merge(*changes["appends"])
+
+    def ended(self, flows: Mapping[str, int]) -> None:
+        """These flows ended with the worker that had them."""
+        with self._lock:
+            self._flows.subtract(flows)
 
     def sandbox(self, change: int) -> None:
         """So many sandboxes more, or fewer, are running."""

@@ -145,7 +145,8 @@ class Loop:
         if self._timers:
             timeout = max(0.0, self._timers[0][0] - time.monotonic())
         self._asleep = True
-        ready = self._epoll.poll(0.0 if self._posted else timeout, 512)
+        waits = timeout if not (self._posted or self._gathered) else 0.0
+        ready = self._epoll.poll(waits, 512)
         self._asleep = False
         return [(fd, self._handlers[fd], events) for fd, events in ready if fd in self._handlers]
 

@@ -99,6 +99,10 @@ class ActorFinder:
         diag.connect((0, 0))
         return cls(name, 1, os.stat("/proc/self/ns/net").st_ino, diag)
 
+    def called(self, pid: int, started: float, call: str) -> None:
+        """A process belongs to a tool call, as another process of this firewall has found out."""
+        self._threads.learn(pid, started, call)
+
     def find(
         self,
         flows: Sequence[tuple[Address, Address]],

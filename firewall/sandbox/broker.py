@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from firewall.frozen import frozen
 from firewall.sandbox import channel, linux, mounts, network, privileges
@@ -94,12 +94,14 @@ class Broker:
             case ["mask", path]:
                 mounts.mask((path,))
             case ["udp", question, host, port, family]:
-                self._open_udp(question, host, port, family)
+                self._open(question, lambda: network.open_udp(host, port, family))
+            case ["diag", question]:
+                self._open(question, network.open_diag)
 
-    def _open_udp(self, question: int, host: str, port: int, family: int) -> None:
+    def _open(self, question: int, make: Callable[[], socket.socket]) -> None:
         try:
-            with network.open_udp(host, port, family) as made:
-                channel.send(self._requests, "udp", question, fds=(made.fileno(),))
+            with make() as made:
+                channel.send(self._requests, "made", question, fds=(made.fileno(),))
         except OSError as error:
             channel.send(self._requests, "failed", question, error.errno, str(error))
 

@@ -72,6 +72,19 @@ def test_what_is_gathered_runs_once_when_the_turn_ends(loop: Loop) -> None:
     assert taken == [True, True]
 
 
+def test_what_is_gathered_while_a_turn_ends_runs_when_the_next_does(loop: Loop) -> None:
+    """Nothing else would wake the loop."""
+
+    def first() -> None:
+        loop.gather(second)
+
+    def second() -> None:
+        loop.gather(loop.stop)
+
+    loop.post(first)
+    loop.run()
+
+
 def test_nothing_is_gathered_for_those_who_are_not_on_its_thread(loop: Loop) -> None:
     taken: list[bool] = []
 

@@ -1,10 +1,8 @@
 """Put the house together: log, GPU monitor, metrics, judge, gate, and take it apart again."""
 
-import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from firewall.audit.log import Gather
 from firewall.cli.hands import OwnHands
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
+from firewall.frozen import frozen
 from firewall.gpu import GpuMonitor
 from firewall.gpu.view import ProcessView
 from firewall.judge import Judge
@@ -21,7 +20,7 @@ from firewall.metrics import Evidence, Metrics
 from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control, Desk
-from firewall.proxy.gate import Gate, set_limits
+from firewall.proxy.gate import Gate, look_for_new_garbage, set_limits
 from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.names import NET4
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 CHAINS = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class House:
     """A gate that is ready, and what belongs to it."""
 
@@ -51,7 +50,7 @@ class House:
     quarantine: Quarantine
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """What workers must know of where they serve: what finds the processes there, the first of
     them, and what makes the socket by which they are found, where it is not made anywhere."""
@@ -140,7 +139,7 @@ def open_house(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
-            gc.freeze()  # what stands now stays: no collection need look at it again
+            look_for_new_garbage()
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()

@@ -3,7 +3,6 @@
 import os
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit import AuditError
@@ -12,6 +11,7 @@ from firewall.cli.assembly import Place, open_house
 from firewall.cli.plan import Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.cli.serve import say, signalled
+from firewall.frozen import frozen
 from firewall.node.trust import Trusted
 from firewall.places import authority_directory
 from firewall.policy import PolicyError, load_policy, sources
@@ -23,7 +23,7 @@ _PLACE = Place("firewall.sidecar.sockets:Finder")
 _RESOLV = Path("/etc/resolv.conf")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beside:
     """What a gate beside its agent is told: its user, the proxy's port, the folder where the agent
     finds what to trust, and that of the authority to use; its own where none is named."""

@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from firewall.audit import Keep, Place, place
 from firewall.cli.listening import host_and_port
+from firewall.frozen import frozen
 from firewall.places import approvals_directory, control_directory, state_directory
 from firewall.policy import Policy
 from firewall.policy.reloading import works_beside
@@ -19,7 +20,7 @@ INSPECT = ("fast", "http2", "depth")
 """HTTP/1.1 in the gate with all that offer it; with clients that do not offer HTTP/2; with none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What a gate is put together from.
 

@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 from firewall.audit import AuditError
@@ -17,8 +18,6 @@ from firewall.policy.holding import parse_labels
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
 from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError, Threads
-from firewall.toolcalls.server import Server, by_credentials
-from firewall.toolcalls.service import Service
 
 FAILED = 125
 """The exit status when the firewall itself fails, as container runtimes have it."""
@@ -102,10 +101,13 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         sources.seal()
         _keep_masked(house, sandbox)
         if (listener := sandbox.start()) is not None:
-            with closing(_exec_gate(house, sandbox, plan.name, listener, threads)) as gate:
-                service = Service(house.gate.judge, house.loop.post)
-                with closing(Server(sandbox.tools, service, by_credentials(gate.actor, None))):
-                    house.loop.run()
+            with (
+                closing(_exec_gate(house, sandbox, plan.name, listener, threads)) as gate,
+                ExitStack() as asked,
+            ):
+                answer = partial(_answer_about_tools, house, sandbox, gate, asked)
+                house.loop.watch(sandbox.tools.fileno(), READ, lambda _: answer())
+                house.loop.run()
         house.metrics.sandbox(-1)
         status = sandbox.poll()
     house.teller.summarise(str(plan.audit))
@@ -119,6 +121,18 @@ def _exec_gate(
 ) -> ExecGate:
     place = (name, sandbox.pid, sandbox.namespace)
     return ExecGate(listener, house.gate.judge, *place, threads)
+
+
+def _answer_about_tools(house: House, sandbox: Sandbox, gate: ExecGate, asked: ExitStack) -> None:
+    """Answer about tool calls from the first question on: most agents ask none, and need not wait
+    until HTTP is loaded."""
+    from firewall.toolcalls.server import Server, by_credentials
+    from firewall.toolcalls.service import Service
+
+    house.loop.forget(sandbox.tools.fileno())
+    service = Service(house.gate.judge, house.loop.post)
+    server = Server(sandbox.tools, service, by_credentials(gate.actor, None))
+    asked.enter_context(closing(server))
 
 
 def _keep_masked(house: House, sandbox: Sandbox) -> None:

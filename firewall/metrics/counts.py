@@ -9,9 +9,9 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from firewall.frozen import frozen
 from firewall.quota import State
 from firewall.requests import Direction, Protocol
 
@@ -39,12 +39,12 @@ _SPOKEN: Mapping[str, str] = {
 }
 
 
-@dataclass
 class Histogram:
     """Counts by bucket, and the sum, of observations in seconds."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-    sum: float = 0.0
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.sum = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one observation."""
@@ -58,10 +58,12 @@ class Histogram:
 
     def copy(self) -> "Histogram":
         """The same counts, which no longer change."""
-        return Histogram(list(self.counts), self.sum)
+        copy = Histogram()
+        copy.counts, copy.sum = list(self.counts), self.sum
+        return copy
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """The audit log at one moment: records that wait for the disk, whether checkpoints can be
     signed, and the newest one's number and time (seconds since the epoch), where there is one."""
@@ -149,6 +151,12 @@ class Metrics:
         """So many flows more, or fewer, are in a state."""
         with self._lock:
             self._flows[state if state in _STATES else OTHER] += change
+
+    def flow_went(self, before: FlowState, after: FlowState) -> None:
+        """A flow has left one state for another."""
+        with self._lock:
+            self._flows[before if before in _STATES else OTHER] -= 1
+            self._flows[after if after in _STATES else OTHER] += 1
 
     def bytes(self, direction: Direction, count: int) -> None:
         """So many bytes passed, as the agent sees the direction."""
@@ -240,7 +248,7 @@ class Metrics:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """The numbers as they were at one moment; keys are label values in the order of their names."""
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.deeds import Deed
+from firewall.frozen import frozen
 from firewall.proxy.ways import Road
 from firewall.verdict import Action, Limit, Obligations, Severity, Verdict
 
@@ -34,7 +35,7 @@ _IN_FILE = b"memory file"
 type Kind = Literal["intercept", "refuse", "forward"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setup:
     """The first message: what the depth process needs before it can judge.
 
@@ -64,7 +65,7 @@ class Setup:
     vault: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Handover:
     """One flow's context.
 
@@ -88,7 +89,7 @@ class Handover:
     decrypted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Duty:
     """What a worker is told besides its setup.
 

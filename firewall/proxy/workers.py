@@ -11,12 +11,13 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Protocol
 
 from firewall import judge as door
 from firewall.deeds import Deed
+from firewall.frozen import frozen
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import Metrics
 from firewall.proxy import handover
@@ -54,7 +55,7 @@ class Gate(Protocol):
     def learned(self, done: tuple[Deed, ...], teller: WorkerLink) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Staff:
     """What all workers are told: `duty` is the first one's, of as many as it says.
 
@@ -67,14 +68,14 @@ class Staff:
     open_diag: Callable[[], socket.socket] | None = None
 
 
-@dataclass(slots=True)
 class Round:
     """What all workers are asked to do, until those that are missing have done it or have ended."""
 
-    missing: set[WorkerLink]
-    done: Callable[[int], None]
-    count: int = 0
-    timer: Timer | None = None
+    def __init__(self, missing: set[WorkerLink], done: Callable[[int], None]) -> None:
+        self.missing = missing
+        self.done = done
+        self.count = 0
+        self.timer: Timer | None = None
 
 
 class Workers:

@@ -13,8 +13,8 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox import channel, linux, mounts, network, privileges
 from firewall.sandbox.execgate import notify
 
@@ -23,7 +23,7 @@ _NEWS = 3
 """The one descriptor that the agent's process keeps until it is the agent."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Program:
     """What to start, and how the caller left its signals and file mode mask.
 

@@ -10,8 +10,8 @@ import ipaddress
 import os
 import socket
 import struct
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox import nftables
 from firewall.sandbox.netlink import (
     NETLINK_SOCK_DIAG,
@@ -46,7 +46,7 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sockets:
     """The only exits: listeners for TCP and UDP, and the socket that tells whose a flow is."""
 

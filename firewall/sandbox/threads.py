@@ -10,17 +10,18 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from firewall.actor import Actor, Process
+from firewall.frozen import frozen
 
 CALLS = 256
 """Calls that may wait for their program; the oldest are forgotten."""
 PROCESSES = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Expected:
     call_id: str
     commands: tuple[str, ...]

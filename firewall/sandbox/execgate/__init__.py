@@ -17,6 +17,9 @@ change one another once they run: by ptrace(2) and process_vm_writev(2), as debu
 by /proc/PID/mem, which no filter of system calls can tell from another file, and by LD_PRELOAD.
 To refuse only the first two would take gdb, strace and py-spy from people and close nothing, so
 none is refused: the sandbox is the boundary, and what a program did is evidence, not proof.
+A Landlock domain for each program would keep it from the memory of its siblings (landlock(7),
+"Ptrace restrictions"), but a program can only enter one itself, a chain of programs ends at the
+sixteenth (E2BIG), and whoever starts a program still traces it, or tells it what to load.
 
 A program that is allowed starts once its record is queued, not once it is on the disk: a sync costs
 more than all the rest, and no connection opens before that record is durable, since it stands

@@ -26,7 +26,7 @@ from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
 from firewall.commands.wrappers.code import is_language, takes_code, texts_in
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
-from firewall.commands.wrappers.recipes import recipe
+from firewall.commands.wrappers.recipes import edited, recipe
 from firewall.commands.wrappers.settings import in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
 
@@ -333,7 +333,9 @@ class Reader(Expander):
             else:
                 self.read_inner(inner, scope, via, stdin)
         name = program(words)
-        if scope.files and (file := recipe(name, words, scope.written())):
+        scope.touched.update(edited(name, words, stdin))
+        self.spend(len(scope.touched) // 16)
+        if scope.touched and (file := recipe(name, words, scope.touched)):
             self.hide(f"{name} runs what this text wrote into {file}")
         if stdin and name in _INPUT_LANGUAGES:
             for inner in in_language(stdin, name):

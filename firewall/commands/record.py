@@ -118,6 +118,7 @@ class Record:
         self.findings += facts.findings
         if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
             self.hide("which hidden file is read is only known when it runs")
+        scope.touched.update((*facts.writes, *writes))
         self.commands.append(
             Command(
                 plain,

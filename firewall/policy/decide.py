@@ -37,12 +37,13 @@ from firewall.requests import (
     Resolve,
     SshChannel,
     ToolCall,
+    recurs,
 )
 from firewall.verdict import Action, Severity, Verdict
 
 _USUAL = 1024
-"""Connections whose verdicts are remembered: a program opens many to one place, and asks for each
-more than once."""
+"""Connections and requests whose verdicts are remembered: a program opens many to one place, and
+asks for each more than once."""
 
 type _Alerts = list[str]
 
@@ -79,7 +80,7 @@ class Decider:
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         """Judge a request; see `Policy.decide`."""
-        if past is NOTHING and type(request) is Connect:
+        if past is NOTHING and recurs(request):
             return self._usual(request, actor.program)
         return self._decide(request, actor.program, past)
 

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from firewall.commands import Reading, left_to_the_network, read_argv, read_shell
+from firewall.frozen import frozen
 from firewall.requests import Finding, Opaque, ToolCall
 from firewall.verdict import Verdict
 
@@ -27,7 +28,7 @@ _SPELLINGS = ("command", "cmd")
 NONE: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A tool call as an integration reports it; see `ToolCall` for what the fields mean."""
 
@@ -74,14 +75,22 @@ def _is_told_here(finding: Finding) -> bool:
 
 
 def _read(call: Call, commands: Mapping[str, str]) -> Reading:
-    """A tool of commands may spell its argument otherwise, but not give something else there."""
+    """A tool of commands may spell its argument otherwise: all of them count, as it takes any."""
     name = commands.get(call.tool)
-    names = (name, *_SPELLINGS) if name else ()
-    match next((call.arguments[each] for each in names if each in call.arguments), None):
-        case None:
-            return Reading()
+    names = dict.fromkeys((name, *_SPELLINGS) if name else ())
+    given = [call.arguments[each] for each in names if call.arguments.get(each) is not None]
+    readings = [_read_one(each, call.directory) for each in given]
+    return Reading(
+        tuple(command for reading in readings for command in reading.commands),
+        tuple(opaque for reading in readings for opaque in reading.opaque),
+        tuple(finding for reading in readings for finding in reading.findings),
+    )
+
+
+def _read_one(given: Any, directory: str) -> Reading:
+    match given:
         case str(text):
-            return read_shell(text, call.directory)
+            return read_shell(text, directory)
         case [*words] if all(isinstance(word, str) for word in words):
-            return read_argv(words, call.directory)
+            return read_argv(words, directory)
     return Reading(opaque=(Opaque("the command is neither a text nor a list of words"),))

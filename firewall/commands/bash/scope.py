@@ -44,14 +44,25 @@ class Scope:
     def forget(self, names: set[str]) -> None:
         for name in names:
             self.variables.pop(name, None)
+        if "1" in names:
+            self.arguments = None
 
-    def keep_common(self, before: dict[str, str], directory: str) -> None:
-        """After what may or may not have run: only what is the same either way is known."""
+    def keep_common(self, other: "Scope") -> bool:
+        """After what may or may not have run: only what is the same either way is known.
+
+        True where all of it was the same.
+        """
+        before = self.variables, self.directory, self.arguments
         self.variables = {
-            name: value for name, value in self.variables.items() if before.get(name) == value
+            name: value
+            for name, value in self.variables.items()
+            if other.variables.get(name) == value
         }
-        if self.directory != directory:
+        if self.directory != other.directory:
             self.directory = ""
+        if self.arguments != other.arguments:
+            self.arguments = None
+        return before == (other.variables, other.directory, other.arguments)
 
     def enter(self, directory: str | None) -> None:
         """Change the directory, where it is literal."""
@@ -102,6 +113,8 @@ def names_set(node: Node | Script) -> set[str]:
 
 def _in_simple(simple: Simple) -> set[str]:
     words = {word.bare or "" for word in simple.words[1:]}
+    if simple.words and simple.words[0].bare in {"shift", "set"}:
+        words |= set("123456789")
     return {assigned.name for assigned in simple.assignments} | words | _in_words(simple.words)
 
 

@@ -43,8 +43,6 @@ tup redo: Tupfile *.do
 snakemake: Snakefile *.smk -s --snakefile
 dvc: dvc.yaml
 bats: *.bats
-awk gawk mawk nawk: *.awk -f --file
-sed gsed: *.sed -f --file
 expect: *.exp *.expect -f
 gdb: .gdbinit *.gdb -x --command -ix
 tmux: *tmux*.conf *.tmux -f

@@ -10,17 +10,17 @@ TEXTS: dict[str, list[str]] = {}
 
 _TABLE = """
 split: --filter
-tar: --to-command -I --use-compress-program --rsh-command -F
+tar: --rmt-command --to-command -I --use-compress-program --rsh-command -F
 tar: --info-script --new-volume-script
 bsdtar: --use-compress-program
 zip: -TT --unzip-command
 man: -P --pager -H --html
 wget: --use-askpass
 rsync: -e --rsh --rsync-path
-scp sftp: -S
-sftp: -D
+scp sftp: -S -D
+dtrace: -c
 npm: --script-shell
-go: -toolexec --toolexec -exec
+go: -toolexec --toolexec -exec -vettool
 tcpdump: -z
 pandoc: --filter -F --pdf-engine
 rclone: --password-command --sftp-ssh --metadata-mapper --auth-proxy
@@ -36,16 +36,23 @@ fc xterm cvs konsole urxvt rxvt st mutt: -e
 git: --upload-pack --receive-pack --exec -x --extcmd -u -O
 git: --open-files-in-pager --tree-filter --index-filter
 git: --msg-filter --env-filter --commit-filter --parent-filter
-git: --tag-name-filter --setup -S
+git: --tag-name-filter --setup -S --access-hook --to-cmd --cc-cmd --header-cmd --smtp-server
 make gmake: --eval -E
 sort: --compress-program
-dpkg: --pre-invoke --post-invoke
+dpkg: --pre-invoke --post-invoke --status-logger
+rpm: --pipe
+bazel blaze: --run_under --workspace_status_command
+nano: -s --speller
+watchman-make: -r --run
+watchmedo chokidar: -c --command
+k9s: --command
+dpkg-buildpackage: --hook-init --hook-build --hook-done --hook-source --hook-binary
 gdb: -ex --ex -iex -eval-command --eval-command
 lldb: -o --one-line -O
 vim nvim vimdiff: -c --cmd
 vi ex view: -c
 psql: -c --command
-mysql: -e --execute
+mysql: -e --execute --pager
 sqlite3: -cmd
 hg: --ssh -e
 cpio mt: --rsh-command
@@ -96,12 +103,14 @@ _BANG = frozenset(
         "sqlite3",
         "mutt",
         "debugfs",
+        "sqlplus",
     }
 )
 """Programs with a language of their own, in which `!`, `shell` or `system` starts a command."""
 _IN_LANGUAGE = re.compile(
-    r"(?:^|[:;|\n\\\s])(?:(?:silent\s+)?[rw]?\s*!|\\!|\.?shell\s+|pipe\s+|system\s+|\.system\s+|"
-    r"platform shell\s+|make\s+)\s*(.+)",
+    r"(?:^|[:;|\n\\\s])(?:(?:silent\s+)?[rw]?\s*!|\\!|\.?shell\s+|pipe\s+|\.?sys(?:tem)?\s+|"
+    r"platform shell\s+|make\s+|\.sh\s+|host\s+|term(?:inal)?\s+|set\s+shell=|"
+    r"target\s+[a-z-]+\s*\||\.?(?:once|output|o|g)\s+\|)\s*(.+)",
     re.DOTALL,
 )
 _IN_CALL = re.compile(
@@ -171,8 +180,11 @@ _TEXT_VARIABLES = frozenset(
         "INPUTRC_COMMAND",
         "CMAKE_C_COMPILER_LAUNCHER",
         "CARGO_BUILD_RUSTC_WRAPPER",
+        "FZF_DEFAULT_COMMAND",
+        "LESSEDIT",
     ]
 )
+_OPTIONS_FOR = {"TAR_OPTIONS": "tar", "MANOPT": "man", "FZF_DEFAULT_OPTS": "fzf", "GOFLAGS": "go"}
 _CODE_VARIABLES = frozenset(
     [
         "LD_PRELOAD",
@@ -318,12 +330,12 @@ def variable_runs(name: str, value: str | None) -> Iterator[Inner]:
             yield Hidden(f"the program that {name} names is only known when it runs")
         elif value not in _SIMPLE_NAMES:
             yield Shell(value.lstrip("|-"), name)
-    elif name == "TAR_OPTIONS":
-        yield Run(["tar", *(value.split() if value is not None else [None])], name)
     elif name.startswith("ANSIBLE_SSH_") and name.endswith("ARGS"):
         yield Shell(None if value is None else f"ssh {value} host", name)
     elif name in {"LESS", "MORE"} and value and "!" in value:
-        yield from in_language(value, name)
+        yield from in_language(value.replace("+", ":"), name)
+    elif name in _OPTIONS_FOR:
+        yield Run([_OPTIONS_FOR[name], *(value.split() if value is not None else [None])], name)
     elif name in {"PATH", "LD_LIBRARY_PATH"} and value and _ANYONE_WRITES.search(value):
         yield Hidden("programs are looked for where anyone may write")
     elif (name in _CODE_VARIABLES and not _harmless(name, value)) or name.startswith(

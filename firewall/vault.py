@@ -10,12 +10,13 @@ import secrets as random
 import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from firewall.credentials import KEYS_ALONE, Secret, Watched
+from firewall.frozen import frozen
 from firewall.lookout import (
     Fields,
     Keys,
@@ -28,6 +29,7 @@ from firewall.lookout import (
     places,
     sent,
     stands_in,
+    whole,
 )
 from firewall.marked import NOTHING, Marked, stamps_of
 from firewall.policy import Policy
@@ -59,7 +61,7 @@ NOT_HERE = "only firewall run and firewall serve hold secrets"
 """Why a judge of others, such as a node's or mitmproxy's, has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """A secret, its placeholder, and its value; or `why` there is none, in words for people.
 
@@ -226,7 +228,7 @@ class Vault:
     def leaving(self, host: str, path: str, fields: Fields) -> tuple[Finding, ...]:
         """What the head of a request to `host` gives away ("" where no key is at home): texts of
         marked files, and keys anywhere but at home. `path` includes the query."""
-        if not self._given_away(_whole(path, fields), "", ""):
+        if not self._given_away(whole(path, fields), "", ""):
             return ()
         found: list[Finding] = []
         for place, text in places(path, fields):
@@ -275,9 +277,7 @@ class Vault:
                 return self._in_names("DNS name", request.name)
             case Connect() | Message():
                 return self._in_names("host's name", request.host, getattr(request, "sni", None))
-            case HttpRequest() if not self._values:
-                return ()
-            case HttpRequest():
+            case HttpRequest() if self._values:
                 text = sent(f"{request.method} {request.path}")
                 return self._values.find(text, "request's target")
             case SshChannel():
@@ -319,12 +319,6 @@ class Vault:
     @cached_property
     def _keys(self) -> Keys:
         return Keys(finder(self._watched.formats), self._watched.homes)
-
-
-def _whole(path: str, fields: Fields) -> bytes:
-    """All that stands in a request's head, which has no NUL: nothing goes on behind one."""
-    names, values = [name for name, _ in fields], [value for _, value in fields]
-    return b"\0".join([b"\0".join(names).lower(), *values, sent(path)])
 
 
 def _placeholder(secret: Secret) -> str:

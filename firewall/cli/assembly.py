@@ -1,9 +1,9 @@
 """Put the house together: log, GPU monitor, metrics, judge, gate, and take it apart again."""
 
 import gc
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from firewall.audit.log import Gather
 from firewall.cli.hands import OwnHands
 from firewall.cli.plan import Plan
 from firewall.cli.teller import Teller
+from firewall.frozen import frozen
 from firewall.gpu import GpuMonitor
 from firewall.gpu.view import ProcessView
 from firewall.judge import Judge
@@ -21,10 +22,13 @@ from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control, Desk
 from firewall.proxy.gate import Gate, set_limits
-from firewall.proxy.handover import Setup
+from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loop import Loop
+from firewall.proxy.names import NET4
+from firewall.proxy.nametable import NameTable
 from firewall.proxy.quarantine import Freezer, Quarantine
 from firewall.proxy.reload import Reload, watch_marked
+from firewall.proxy.workers import Staff, Workers
 from firewall.sandbox import Threads
 from firewall.sandbox.blamed import Blamed
 from firewall.toolcalls.approvals import Approvals
@@ -33,9 +37,11 @@ if TYPE_CHECKING:
     from firewall.proxy.lane.lane import HandOver, Lane
 
 CHAINS = 1024
+COLLECT_AFTER = 10_000
+"""Objects that flows make until garbage is looked for, in a millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class House:
     """A gate that is ready, and what belongs to it."""
 
@@ -45,6 +51,19 @@ class House:
     teller: Teller
     reload: Reload
     quarantine: Quarantine
+
+
+@frozen
+class Place:
+    """What workers must know of where they serve: what finds the processes there, the first of
+    them, and what makes the socket by which they are found, where it is not made anywhere."""
+
+    finder: str = "firewall.sandbox:ActorFinder"
+    pid: int = 1
+    open_diag: Callable[[], socket.socket] | None = None
+
+
+HERE = Place()
 
 
 @contextmanager
@@ -58,20 +77,23 @@ def open_house(
     threads: Threads | None = None,
     namespace: int | None = None,
     mine: Callable[[ProcessView], bool] = everyone,
+    place: Place = HERE,
 ) -> Iterator[House]:
     """Yield a house that is ready to serve. Raises AuditError where the log cannot be trusted, and
     PolicyError where a secret of the policy cannot be read.
 
     `freezer` stops the sandbox's processes, `threads` learns of its tool calls; without a sandbox
     there are none; `namespace` is the inode of its network namespace. `mine` says whose GPU use
-    this firewall judges.
+    this firewall judges, `place` where workers serve, if there are to be any.
     """
     set_limits()
     vault = plan.vault.read()
     vault.must_be_whole()
     gpu = GpuMonitor(sandboxes=lambda: {} if namespace is None else {namespace: plan.name})
     metrics = Metrics(
-        gpu=gpu.latest, audit=lambda: log.state, evidence=lambda: _evidence(log, keeper)
+        gpu=gpu.latest,
+        audit=lambda: gate.workers.audit if log.state == "ok" else log.state,
+        evidence=lambda: _evidence(log, keeper, gate.workers),
     )
     loop = Loop()
     log, number = open_chain(plan.audit, metrics, loop.gather)
@@ -83,22 +105,13 @@ def open_house(
     judge.vault = vault
     if threads is not None:
         threads.clean = _cleaner(judge)
+        threads.tell = lambda *told: loop.post(lambda: gate.workers.called(*told))
     judge.desk = desk = Approvals(plan.approvals, judge, teller.say, loop.post)
-    setup = Setup(
-        policy="",
-        audit=str(plan.audit),
-        chain=f"depth-{number}",
-        authority=str(plan.authority),
-        upstream_ca=plan.upstream_ca,
-        known_hosts=plan.known_hosts,
-        release=release,
-        addons=("firewall.toolcalls.wire.addon",),
-        desk="firewall.toolcalls.approvals:desk",
-        approvals=str(plan.approvals),
-    )
+    setup = _setup(plan, number, release)
     lane = _lane(loop, judge, plan) if plan.inspect != "depth" else None
     actors = Actors(plan.name, finder, loop.post)
-    gate = Gate(loop, judge, teller, metrics, setup, actors, lane=lane)
+    staff = _staff(plan, number, place, namespace, live=live)
+    gate = Gate(loop, judge, teller, metrics, setup, actors, lane=lane, staff=staff)
     reload = Reload(
         loop, plan.policy_path, plan.policy, _replacer(gate, warn), warn, watch=plan.watched
     )
@@ -119,6 +132,7 @@ def open_house(
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
             gc.freeze()  # what stands now stays: no collection need look at it again
+            gc.set_threshold(COLLECT_AFTER)
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()
@@ -128,6 +142,22 @@ def open_house(
         log.close()
         keeper.close()
         loop.close()
+
+
+def _setup(plan: Plan, number: int, release: str) -> Setup:
+    """What the depth process needs, but for what the gate alone knows."""
+    return Setup(
+        policy="",
+        audit=str(plan.audit),
+        chain=f"depth-{number}",
+        authority=str(plan.authority),
+        upstream_ca=plan.upstream_ca,
+        known_hosts=plan.known_hosts,
+        release=release,
+        addons=("firewall.toolcalls.wire.addon",),
+        desk="firewall.toolcalls.approvals:desk",
+        approvals=str(plan.approvals),
+    )
 
 
 def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], None]:
@@ -143,8 +173,28 @@ def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], Non
     return replace
 
 
-def _evidence(log: AuditLog, keeper: Keeper) -> Evidence:
-    return Evidence(log.waiting, keeper.state == "ok", keeper.newest())
+def _staff(
+    plan: Plan, number: int, place: Place, namespace: int | None, *, live: bool
+) -> Staff | None:
+    """Who serves flows; None where the gate itself does."""
+    if plan.workers == 1:
+        return None
+    duty = Duty(
+        number=1,
+        workers=plan.workers,
+        chain=f"gate-{number}",
+        sandbox=plan.name,
+        finder=place.finder,
+        pid=place.pid,
+        namespace=namespace,
+        inspect=plan.inspect,
+        live=live,
+    )
+    return Staff(duty, NameTable(NET4.num_addresses), place.open_diag)
+
+
+def _evidence(log: AuditLog, keeper: Keeper, workers: Workers) -> Evidence:
+    return Evidence(log.waiting + workers.waiting, keeper.state == "ok", keeper.newest())
 
 
 def _cleaner(judge: Judge) -> Callable[[str], str]:

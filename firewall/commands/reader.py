@@ -2,8 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from firewall.commands.bash.builtins import BUILTINS
 from firewall.commands.bash.expand import Pattern
@@ -26,6 +25,7 @@ from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
 from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
+from firewall.commands.wrappers.recipes import recipe
 from firewall.commands.wrappers.settings import in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
 
@@ -268,9 +268,9 @@ class Reader(Expander):
             alias = scope.aliases.pop(words[0])
             self.read_text(f"{alias} {rest}", scope, (*via, "alias"))
             scope.aliases[words[0]] = alias
-        if (written := scope.file(words[0])) is not None:
-            self._script(written, scope, via)
         name = posixpath.normpath(words[0])
+        if name in scope.files:
+            self._script(scope.files[name], scope, via)
         if copied := scope.copies.pop(name, ""):
             self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
             scope.copies[name] = copied
@@ -279,8 +279,11 @@ class Reader(Expander):
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
 
-    def _script(self, text: str, scope: Scope, via: Via) -> None:
+    def _script(self, text: str | None, scope: Scope, via: Via) -> None:
         """A file that this text wrote before is run, by what its first line or `via` names."""
+        if text is None:
+            self.hide("a file is run whose text is only known when it is written")
+            return
         first = text.partition("\n")[0]
         name = interpreter_of(first) if first.startswith("#!") else "".join(via[-1:])
         if is_language(name):
@@ -346,6 +349,8 @@ class Reader(Expander):
             else:
                 self.read_inner(inner, scope, via, stdin)
         name = program(words)
+        if scope.files and (file := recipe(name, words, scope.written())):
+            self.hide(f"{name} runs what this text wrote into {file}")
         if stdin and name in _INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
@@ -385,14 +390,3 @@ class Reader(Expander):
             self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
         elif stdin:
             self.read_text(stdin, scope.copy(), via)
-
-
-@contextmanager
-def guarded(reader: Reader, excerpt: str) -> Iterator[None]:
-    """Whatever goes wrong while reading, what was read counts as not understood."""
-    try:
-        yield
-    except ExhaustedError:
-        reader.hide("it takes too long to read", excerpt)
-    except Exception as error:
-        reader.hide(f"reading failed: {type(error).__name__}", excerpt)

@@ -8,11 +8,11 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
 from firewall.actor import Actor
+from firewall.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Finder(Protocol):
     ) -> list[Actor]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asked:
     client: Endpoint
     destination: Endpoint

@@ -134,14 +134,21 @@ class Sandbox:
 
         Raises OSError when the address is taken or the sandbox is gone.
         """
+        return self._made("udp", *address, int(family))
+
+    def open_diag(self) -> socket.socket:
+        """Another socket like `diag`, for another process. Raises OSError."""
+        return self._made("diag")
+
+    def _made(self, what: str, *how: object) -> socket.socket:
         with self._lock:
             self._asked += 1
-            channel.send(self._requests, "udp", self._asked, *address, int(family))
+            channel.send(self._requests, what, self._asked, *how)
             try:
                 (kind, _, *rest), fds = self._answer()
             except EOFError as error:
                 raise ConnectionResetError("the sandbox is gone") from error
-        if kind != "udp":
+        if kind != "made":
             raise OSError(*rest)
         return socket.socket(fileno=fds[0])
 

@@ -3,17 +3,19 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from firewall.actor import Process
 
 # Taken once, so that a process keeps one start time for as long as the firewall runs.
 _BOOTED = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 _TICKS = os.sysconf("SC_CLK_TCK")
-_READ_BYTES = 64 << 10  # an agent's arguments may be megabytes
+ARGUMENT_BYTES = 64 << 10
+"""What is read of a process's arguments at most: an agent's may be megabytes."""
 # Fields of /proc/<pid>/stat, counted after the program's name.
-_THREADS, _STARTED, _STACK = 17, 19, 25
+_PARENT, _THREADS, _STARTED, _STACK = 1, 17, 19, 25
 _CODE, _ARGUMENTS = slice(23, 26), slice(45, 49)
 
 
@@ -29,12 +31,30 @@ def family(sandbox_pid: int) -> dict[int, int]:
     return parents
 
 
-def lineage(pid: int, sandbox_pid: int) -> dict[int, int]:
+class Glance(NamedTuple):
+    """What one look at a process tells: its parent, and what changes when it executes another
+    program (nothing where that may not be known): its name, its start, and where its code, stack,
+    arguments and environment lie."""
+
+    parent: int
+    image: tuple[bytes, ...]
+
+
+def glance(pid: int) -> Glance:
+    """Look at a process. Raises OSError when it is gone."""
+    name, _, rest = _stat_line(f"/proc/{pid}").rpartition(b")")
+    fields = rest.split()
+    placed = (*fields[_CODE], *fields[_ARGUMENTS])
+    known = fields[_STACK] != b"0"
+    return Glance(int(fields[_PARENT]), (name, fields[_STARTED], *placed) if known else ())
+
+
+def lineage(pid: int, sandbox_pid: int, look: Callable[[int], Glance] = glance) -> dict[int, int]:
     """As `family`, of one process and those above it; nothing where it is not inside."""
     line: dict[int, int] = {}
     with suppress(OSError):
         while pid != sandbox_pid:
-            line[pid] = parent(pid)
+            line[pid] = look(pid).parent
             pid = line[pid]
         return dict(reversed(line.items()))
     return {}
@@ -68,17 +88,6 @@ def _living(pid: int, stat: list[bytes]) -> str:
     return f"/proc/{pid}"
 
 
-def image(pid: int) -> tuple[bytes, ...]:
-    """What changes when a process executes another program; nothing where it may not be known.
-
-    Its name, its start, and where its code, stack, arguments and environment lie. Raises OSError.
-    """
-    name, _, rest = _stat_line(f"/proc/{pid}").rpartition(b")")
-    fields = rest.split()
-    placed = (*fields[_CODE], *fields[_ARGUMENTS])
-    return (name, fields[_STARTED], *placed) if fields[_STACK] != b"0" else ()
-
-
 def _stat(folder: str) -> list[bytes]:
     """The fields of a stat file after the program's name, which may hold anything."""
     return _stat_line(folder).rpartition(b")")[2].split()
@@ -88,7 +97,7 @@ def _stat_line(folder: str) -> bytes:
     """One read gives it whole: the kernel writes it at once (single_open, fs/proc/base.c)."""
     handle = os.open(f"{folder}/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(handle, _READ_BYTES)
+        return os.read(handle, ARGUMENT_BYTES)
     finally:
         os.close(handle)
 
@@ -122,7 +131,7 @@ def _since_epoch(ticks: int) -> float:
     return round(_BOOTED + ticks / _TICKS, 2)
 
 
-def describe(pid: int, limit: int = _READ_BYTES) -> Process:
+def describe(pid: int, limit: int = ARGUMENT_BYTES) -> Process:
     """What a process is, with at most `limit` bytes of arguments. Raises OSError when it is gone.
 
     `exe` is "" where its name may not be read: the sandbox's first process guards it.
@@ -130,7 +139,7 @@ def describe(pid: int, limit: int = _READ_BYTES) -> Process:
     return describe_with_parent(pid, limit)[0]
 
 
-def describe_with_parent(pid: int, limit: int = _READ_BYTES) -> tuple[Process, int]:
+def describe_with_parent(pid: int, limit: int = ARGUMENT_BYTES) -> tuple[Process, int]:
     """As `describe`, and the process's parent."""
     status = _stat(f"/proc/{pid}")
     folder = _living(pid, status)
@@ -143,7 +152,7 @@ def describe_with_parent(pid: int, limit: int = _READ_BYTES) -> tuple[Process, i
         # Root's is also the folder of a process that hid itself; asking its status costs more.
         uid=os.stat(f"/proc/{pid}").st_uid or _user(pid),
     )
-    return process, int(status[1])
+    return process, int(status[_PARENT])
 
 
 def command_line(pid: int, limit: int) -> bytes:
@@ -181,7 +190,7 @@ def socket_inodes(pid: int) -> Iterator[int]:
                 yield int(target[8:-1])
 
 
-def _read(path: str, limit: int = _READ_BYTES) -> bytes:
+def _read(path: str, limit: int = ARGUMENT_BYTES) -> bytes:
     """Without a file object, which costs more than the reading."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -192,11 +201,6 @@ def _read(path: str, limit: int = _READ_BYTES) -> bytes:
         return found
     finally:
         os.close(handle)
-
-
-def parent(pid: int) -> int:
-    """The parent of a process. Raises OSError when it is gone."""
-    return int(_stat(f"/proc/{pid}")[1])
 
 
 def leader(thread: int) -> int:
@@ -212,6 +216,6 @@ def leader(thread: int) -> int:
 def ancestry(pid: int, first: int, limit: int = 32, argument_bytes: int = 2 << 10) -> list[Process]:
     """A process and its ancestors up to `first`, at most `limit`. Raises OSError."""
     chain = [describe(pid)]
-    while pid != first and len(chain) <= limit and (pid := parent(pid)) > 0:
+    while pid != first and len(chain) <= limit and (pid := glance(pid).parent) > 0:
         chain.append(describe(pid, argument_bytes))
     return chain

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from firewall.commands import Reading, left_to_the_network, read_argv, read_shell
+from firewall.frozen import frozen
 from firewall.requests import Finding, Opaque, ToolCall
 from firewall.verdict import Verdict
 
@@ -29,7 +30,7 @@ _SPELLINGS = ("command", "cmd")
 NONE: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A tool call as an integration reports it; see `ToolCall` for what the fields mean."""
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").rglob("*.py"))
 
 FLOORS = (
+    {"frozen"},
     {"keyformats"},
     {"requests", "verdict", "actor", "domains", "words", "redaction", "places", "windows"},
     {"notes", "credentials", "causes", "quota", "marked"},

@@ -231,3 +231,35 @@ def wait_for_runs(words: Words) -> list[Inner]:
         if "--" in rest and rest[-1] != "--"
         else []
     )
+
+
+_FLATPAK = Grammar(
+    "vdpu",
+    "user system installation= verbose ostree-verbose arch= branch= commit= command= cwd= devel "
+    "runtime= runtime-version= runtime-commit= log-session-bus log-system-bus log-a11y-bus "
+    "no-a11y-bus no-session-bus share= unshare= socket= nosocket= device= nodevice= allow= "
+    "disallow= filesystem= nofilesystem= env= env-fd= unset-env= own-name= talk-name= "
+    "no-talk-name= system-own-name= system-talk-name= system-no-talk-name= a11y-own-name= "
+    "add-policy= remove-policy= persist= usb= nousb= usb-list= usb-list-file= sandbox "
+    "die-with-parent parent-pid= parent-expose-pids parent-share-pids instance-id-fd= app-path= "
+    "usr-path= file-forwarding bind-mount= build-dir= with-appdir readonly metadata= sdk-dir=",
+)
+
+
+def flatpak_runs(words: Words) -> list[Inner]:
+    """flatpak run [--command=PROGRAM] APPLICATION, enter INSTANCE PROGRAM, build FOLDER PROGRAM.
+
+    An application is known by its name alone: which program of its own it starts, its package says.
+    """
+    before = read_options(words[1:], _FLATPAK)
+    options = read_options(before.rest[1:], _FLATPAK)
+    verb, given = before.rest[:1], [*before.given, *options.given]
+    if verb not in (["run"], ["enter"], ["build"]) or not options.rest:
+        return []
+    found: list[Inner] = []
+    if before.unknown or options.unknown:
+        found.append(Hidden("an option of flatpak that is not known here"))
+    commands = [value for name, value in given if name == "command"]
+    program = commands[-1:] or (options.rest[:1] if verb == ["run"] else [])
+    started = [*program, *options.rest[1:]]
+    return [*found, Run(started, f"flatpak {verb[0]}", elsewhere=True)] if started else found

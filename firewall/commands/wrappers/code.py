@@ -95,6 +95,7 @@ def takes_code(name: str, words: Words) -> bool:
 
 
 def is_language(name: str) -> bool:
+    """Whether a program interprets a language other than a shell's."""
     return bool(_LANGUAGES.fullmatch(name)) or name in _AWK or name in _SED
 
 

@@ -9,6 +9,7 @@ from firewall.commands.wrappers.boxes import (
     capsh_runs,
     compose_runs,
     container_runs,
+    flatpak_runs,
     screen_runs,
     tmux_runs,
     wait_for_runs,
@@ -27,7 +28,7 @@ from firewall.commands.wrappers.builders import (
 from firewall.commands.wrappers.git import git_runs
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
-from firewall.commands.wrappers.remote import kubectl_runs, ssh_runs
+from firewall.commands.wrappers.remote import kubectl_runs, rclone_runs, ssh_runs
 from firewall.commands.wrappers.settings import in_language, variable_runs
 
 _XARGS = Grammar(
@@ -347,6 +348,8 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("docker", container_runs),
         *_each("docker-compose podman-compose", compose_runs),
         *_each("ansible", ansible_runs),
+        *_each("flatpak", flatpak_runs),
+        *_each("rclone", rclone_runs),
         *_each(
             "wait-for-it wait-for-it.sh dockerize dotenv cross-env wrangler with-contenv op "
             "tini watchexec wait-for onchange flox fab watchmedo reflex nsjail",

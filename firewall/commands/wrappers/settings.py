@@ -23,7 +23,11 @@ npm: --script-shell
 go: -toolexec --toolexec -exec -vettool
 tcpdump: -z
 pandoc: --filter -F --pdf-engine
-flatpak: --command
+rclone: --password-command --sftp-ssh --metadata-mapper --auth-proxy
+rclone: --webdav-bearer-token-command
+dbclient: -J
+plink putty klink: -proxycmd
+sshuttle: -e --ssh-cmd
 fly flyctl: -C --command
 gcloud: --command
 nix: -c --command
@@ -114,7 +118,9 @@ _IN_CALL = re.compile(
 )
 _COPY_PROGRAM = re.compile(r"\b(?:from|to)\s+program\s+'([^']*)'", re.IGNORECASE)
 """PostgreSQL, COPY."""
-_RUNNERS = re.compile(r"CARGO_TARGET_\w+_(?:RUNNER|LINKER)")
+_RUNNERS = re.compile(
+    r"CARGO_TARGET_\w+_(?:RUNNER|LINKER)|RCLONE_(?:\w+_)?(?:SSH|COMMAND|AUTH_PROXY|METADATA_MAPPER)"
+)
 
 _TEXT_VARIABLES = frozenset(
     [
@@ -264,6 +270,7 @@ _CODE_VARIABLES = frozenset(
         "JAVA_OPTS",
         "SBT_OPTS",
         "CATALINA_OPTS",
+        "RCLONE_RC",
     ]
 )
 _BENIGN_VALUES = re.compile(
@@ -302,14 +309,15 @@ _ANYONE_WRITES = re.compile(r"(?:^|:)(?:(?:/tmp|/var/tmp|/dev/shm|\.)(?:/[^:]*)?
 def option_runs(name: str, words: Words) -> Iterator[Inner]:
     """Programs and shell texts given to a program's options."""
     for option in TEXTS.get(name, ()):
-        for value in _values(option, words):
+        for value in values(option, words):
             if name in _BANG:
                 yield from in_language(value, f"{name} {option}")
             else:
                 yield Shell(value, f"{name} {option}")
 
 
-def _values(option: str, words: Words) -> Iterator[str | None]:
+def values(option: str, words: Words) -> Iterator[str | None]:
+    """What stands for the value of an option, attached or apart; None where only running tells."""
     for word, after in zip(words[1:], [*words[2:], None], strict=False):
         if word is None:
             continue

@@ -7,9 +7,9 @@ Model Context Protocol, revisions 2024-11-05 to 2026-07-28, basic/transports and
 import json
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.toolcalls.calls import Call
 from firewall.toolcalls.client import Answer
 from firewall.toolcalls.mcp import strict
@@ -28,21 +28,21 @@ CANCELLED = Answer("deny", "mcp.cancelled", "the client cancelled the call befor
 _ID = re.compile(rb'"id"\s*:\s*(-?\d{1,18}|"[^"\\]{0,256}")')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forward:
     """Pass these bytes on as they are."""
 
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """Answer the client with this message; nothing goes to the server. Empty: say nothing."""
 
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """Have these calls judged, then hand the answers to `Session.settle`."""
 
@@ -52,7 +52,7 @@ class Ask:
     batch: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listing:
     """The server lists these tools; hand those that the policy never allows to `Session.show`."""
 

@@ -34,13 +34,13 @@ def test_an_image_changes_when_a_process_executes_another_program() -> None:
         ["sh", "-c", "read wait; exec sh -c 'read wait; read wait'"], stdin=subprocess.PIPE
     ) as child:
         eventually(lambda: described(child).argv[-1].startswith("read wait; exec"))
-        before = procfs.image(child.pid)
-        same = procfs.image(child.pid)
+        before = procfs.glance(child.pid).image
+        same = procfs.glance(child.pid).image
         assert child.stdin is not None
         child.stdin.write(b"\n")
         child.stdin.flush()
         eventually(lambda: described(child).argv[-1] == "read wait; read wait")
-        after = procfs.image(child.pid)
+        after = procfs.glance(child.pid).image
         child.kill()
     assert before == same != after
     assert before[:2] == after[:2], "the same process under the same name"
@@ -49,7 +49,7 @@ def test_an_image_changes_when_a_process_executes_another_program() -> None:
 def test_a_process_without_memory_has_no_image() -> None:
     child = subprocess.Popen(["true"])
     eventually(lambda: procfs.state(child.pid)[0] == "Z")
-    assert procfs.image(child.pid) == ()
+    assert procfs.glance(child.pid).image == ()
     child.wait()
 
 

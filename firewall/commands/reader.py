@@ -27,7 +27,7 @@ from firewall.commands.record import ExhaustedError, Via
 from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
 from firewall.commands.wrappers.recipes import recipe
-from firewall.commands.wrappers.settings import in_language, variable_runs
+from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
 
 COMMANDS = 2000
@@ -38,10 +38,6 @@ SIZE = 65_536
 _EVALUATES = frozenset(
     {"test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read"}
     | {"printf", "mapfile", "readarray", "wait", "getopts"}
-)
-_INPUT_LANGUAGES = frozenset(
-    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "sftp", "ex", "vim", "vi"}
-    | {"sqlplus", "mariadb"}
 )
 _MAKES_LOCAL = frozenset({"declare", "local", "typeset"})
 _COPIES = frozenset({"cp", "mv", "ln", "install"})
@@ -352,7 +348,7 @@ class Reader(Expander):
         name = program(words)
         if scope.files and (file := recipe(name, words, scope.written())):
             self.hide(f"{name} runs what this text wrote into {file}")
-        if stdin and name in _INPUT_LANGUAGES:
+        if stdin and name in INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
         if stdin and takes_code(name, words):

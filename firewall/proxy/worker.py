@@ -31,7 +31,7 @@ from firewall.proxy.actors import Actors
 from firewall.proxy.actors import Finder as AnyFinder
 from firewall.proxy.deputy import Deputy
 from firewall.proxy.flow import Flow
-from firewall.proxy.gate import Gate, set_limits
+from firewall.proxy.gate import Gate, look_for_new_garbage, set_limits
 from firewall.proxy.handover import Duty, Handover, Setup
 from firewall.proxy.lane.lane import HandOver, Lane
 from firewall.proxy.loads import Loads
@@ -253,7 +253,9 @@ def main() -> None:
     duty = handover.decode_duty(body["duty"])
     given = Given(duty, dict(zip(body["descriptors"], fds, strict=True)))
     setup, _ = _expected(channel, "setup")
-    Worker(channel, given, handover.decode_setup(setup)).run()
+    worker = Worker(channel, given, handover.decode_setup(setup))
+    look_for_new_garbage()
+    worker.run()
     # At once: the gate is gone, and helper threads may still be resolving names.
     os._exit(0)
 

@@ -7,7 +7,7 @@ and absolute where the working directory is known; "~/..." stays as it is writte
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from json import loads
-from posixpath import isabs, join, normpath
+from posixpath import join, normpath
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -130,7 +130,7 @@ def resolve(path: str, directory: str) -> str:
     if not path or path.startswith("~"):
         return path
     whole = join(directory, path)
-    return normpath(whole) if isabs(whole) else f"./{normpath(whole)}"
+    return normpath(whole) if whole.startswith("/") else f"./{normpath(whole)}"
 
 
 def _tool_deeds(call: ToolCall) -> tuple[Deed, ...]:

@@ -20,7 +20,7 @@ from firewall.metrics import Evidence, Metrics
 from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control, Desk
-from firewall.proxy.gate import Gate, look_for_new_garbage, set_limits
+from firewall.proxy.gate import Gate, keep_what_stands, set_limits
 from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.names import NET4
@@ -104,18 +104,7 @@ def open_house(
         threads.clean = _cleaner(judge)
         threads.tell = lambda *told: loop.post(lambda: gate.workers.called(*told))
     judge.desk = desk = Approvals(plan.approvals, judge, teller.say, loop.post)
-    setup = Setup(
-        policy="",
-        audit=str(plan.audit),
-        chain=f"depth-{number}",
-        authority=str(plan.authority),
-        upstream_ca=plan.upstream_ca,
-        known_hosts=plan.known_hosts,
-        release=release,
-        addons=("firewall.toolcalls.wire.addon",),
-        desk="firewall.toolcalls.approvals:desk",
-        approvals=str(plan.approvals),
-    )
+    setup = _setup(plan, number, release)
     lane = _lane(loop, judge, plan) if plan.inspect != "depth" else None
     actors = Actors(plan.name, finder, loop.post)
     staff = _staff(plan, number, place, namespace, live=live)
@@ -124,10 +113,7 @@ def open_house(
         loop, plan.policy_path, plan.policy, _replacer(gate, warn), warn, watch=plan.watched
     )
     blamed = Blamed()
-    if plan.policy.watched.files:
-        watch_marked(loop, gate.look_at_marked)
-    for trouble in vault.unmarked:
-        warn(trouble)
+    _watch_files(loop, gate, warn)
     quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed, namespace)
     alarm = Alarm(judge, metrics, teller.say, OwnHands(judge, blamed), mine)
     teller.heard += [alarm.verdict, *([threads.verdict] if threads else [])]
@@ -139,7 +125,7 @@ def open_house(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
-            look_for_new_garbage()
+            keep_what_stands()
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()
@@ -149,6 +135,22 @@ def open_house(
         log.close()
         keeper.close()
         loop.close()
+
+
+def _setup(plan: Plan, number: int, release: str) -> Setup:
+    """What the depth process needs, but for what the gate alone knows."""
+    return Setup(
+        policy="",
+        audit=str(plan.audit),
+        chain=f"depth-{number}",
+        authority=str(plan.authority),
+        upstream_ca=plan.upstream_ca,
+        known_hosts=plan.known_hosts,
+        release=release,
+        addons=("firewall.toolcalls.wire.addon",),
+        desk="firewall.toolcalls.approvals:desk",
+        approvals=str(plan.approvals),
+    )
 
 
 def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], None]:
@@ -182,6 +184,14 @@ def _staff(
         live=live,
     )
     return Staff(duty, NameTable(NET4.num_addresses), place.open_diag)
+
+
+def _watch_files(loop: Loop, gate: Gate, warn: Callable[[str], None]) -> None:
+    """Look again from time to time for what stands in marked files, if the policy has any."""
+    if gate.judge.policy.watched.files:
+        watch_marked(loop, gate.look_at_marked)
+    for trouble in gate.judge.vault.unmarked:
+        warn(trouble)
 
 
 def _evidence(log: AuditLog, keeper: Keeper, workers: Workers) -> Evidence:

@@ -75,14 +75,22 @@ def _is_told_here(finding: Finding) -> bool:
 
 
 def _read(call: Call, commands: Mapping[str, str]) -> Reading:
-    """A tool of commands may spell its argument otherwise, but not give something else there."""
+    """A tool of commands may spell its argument otherwise: all of them count, as it takes any."""
     name = commands.get(call.tool)
-    names = (name, *_SPELLINGS) if name else ()
-    match next((call.arguments[each] for each in names if each in call.arguments), None):
-        case None:
-            return Reading()
+    names = dict.fromkeys((name, *_SPELLINGS) if name else ())
+    given = [call.arguments[each] for each in names if call.arguments.get(each) is not None]
+    readings = [_read_one(each, call.directory) for each in given]
+    return Reading(
+        tuple(command for reading in readings for command in reading.commands),
+        tuple(opaque for reading in readings for opaque in reading.opaque),
+        tuple(finding for reading in readings for finding in reading.findings),
+    )
+
+
+def _read_one(given: Any, directory: str) -> Reading:
+    match given:
         case str(text):
-            return read_shell(text, call.directory)
+            return read_shell(text, directory)
         case [*words] if all(isinstance(word, str) for word in words):
-            return read_argv(words, call.directory)
+            return read_argv(words, directory)
     return Reading(opaque=(Opaque("the command is neither a text nor a list of words"),))

@@ -74,7 +74,14 @@ def test_what_is_gathered_runs_once_when_the_turn_ends(loop: Loop) -> None:
 
 def test_what_is_gathered_while_a_turn_ends_runs_when_the_next_does(loop: Loop) -> None:
     """Nothing else would wake the loop."""
-    loop.post(lambda: loop.gather(lambda: loop.gather(loop.stop)) and None)
+
+    def first() -> None:
+        loop.gather(second)
+
+    def second() -> None:
+        loop.gather(loop.stop)
+
+    loop.post(first)
     loop.run()
 
 

@@ -169,5 +169,14 @@ def _drop_wide(found: Learned, seen: Seen) -> None:
         if end in seen.tls and not kinds & {("https", *end), ("unread", *end)}:
             found.drop(place, "a rule for it would pass TLS to the same port unread")
         elif ("ssh", *end) in kinds:
-            found.places[place].items.pop(("silent",), None)  # the gateway takes silent clients
+            _leave_silent(found, place)
             found.drop(place, "a rule for it would pass SSH of silent clients unread")
+
+
+def _leave_silent(found: Learned, stream: Place) -> None:
+    """Clients that keep silent are the SSH gateway's, wherever they were led."""
+    if found.places[stream].items.pop(("silent",), None) is None:
+        return
+    for place, lesson in found.places.items():
+        if (place.kind, *_end(place)) == ("ssh", *_end(stream)):
+            lesson.addresses |= found.places[stream].addresses

@@ -35,6 +35,7 @@ network:
 """
 MINING = (Finding("mining", "stratum-v1", "mining.subscribe", "the body"),)
 REFUSED = Connect("bad.test", 22, protocol="silent", sni="bad.test")
+LED_INSIDE = Connect("a.test", 22, protocol="silent", sni="a.test", address="10.0.0.5")
 PROTOCOLS: list[Protocol] = ["tls", "unknown", "silent", "ssh", "http", "socks"]
 KINDS: list[SshKind] = [
     "login", "exec", "shell", "pty", "env", "subsystem", "local-forward", "agent", "write-file",
@@ -105,6 +106,7 @@ def observe(policy: Callable[[str], Policy]) -> Policy:
 @given(st.lists(requests, max_size=25), st.booleans(), st.booleans())
 @example([SshChannel("bad.test", 22, "git", "exec", "0"), REFUSED], False, False)
 @example([REFUSED, replace(REFUSED, address="10.0.0.5")], False, True)
+@example([LED_INSIDE, SshChannel("a.test", 22, "git", "exec", "0")], False, True)
 def test_what_was_learned_is_allowed_and_nothing_more(
     observe: Policy, tmp_path: Path, asked: list[Request], unread: bool, private: bool
 ) -> None:

@@ -2,8 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from firewall.commands.bash.builtins import BUILTINS
 from firewall.commands.bash.expand import Pattern
@@ -26,7 +25,7 @@ from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
 from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
-from firewall.commands.wrappers.recipes import recipe
+from firewall.commands.wrappers.recipes import edited, recipe
 from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
 
@@ -187,9 +186,9 @@ class Reader(Expander):
             stdin,
             self.output(Simple((), node.words, ()), scope, stdin) if words else None,
         )
-        if stdin and words and words[0] in {"cat", "tee"}:
+        if stdin and words and words[0] in {"cat", "tee", "dd"}:
             for name in [*writes, *words[1:]]:
-                scope.write(name or "", stdin, append=False)
+                scope.write((name or "").removeprefix("of="), stdin, append=False)
         if words == ["exec"] and any(map(feeds, node.redirects)):
             self.hide("the shell reads on from a file", node.text)
         first = len(self.commands)
@@ -266,15 +265,19 @@ class Reader(Expander):
             self.read_text(f"{alias} {rest}", scope, (*via, "alias"))
             scope.aliases[words[0]] = alias
         name = posixpath.normpath(words[0])
-        if name in scope.files:
-            self._script(scope.files[name], scope, via)
+        if name in scope.files or (name in scope.touched and name not in scope.copies):
+            self._script(scope.file(name), scope, via)
         if copied := scope.copies.pop(name, ""):
             self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
             scope.copies[name] = copied
-        if program(words) in _COPIES and len(words) > 2 and words[-2] and words[-1]:
-            scope.copies[posixpath.normpath(words[-1])] = words[-2]
+        if program(words) in _COPIES and len(words) > 2:
+            self._copied(words[-2] or "", words[-1] or "", scope)
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
+
+    def _copied(self, source: str, target: str, scope: Scope) -> None:
+        if source and target and not source.startswith(_DESCRIPTORS):
+            scope.copies[posixpath.normpath(target)] = source
 
     def _script(self, text: str | None, scope: Scope, via: Via) -> None:
         """A file that this text wrote before is run, by what its first line or `via` names."""
@@ -346,7 +349,9 @@ class Reader(Expander):
             else:
                 self.read_inner(inner, scope, via, stdin)
         name = program(words)
-        if scope.files and (file := recipe(name, words, scope.written())):
+        scope.touched.update(edited(name, words, stdin))
+        self.spend(len(scope.touched) // 16)
+        if scope.touched and (file := recipe(name, words, scope.touched)):
             self.hide(f"{name} runs what this text wrote into {file}")
         if stdin and name in INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
@@ -387,14 +392,3 @@ class Reader(Expander):
             self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
         elif stdin:
             self.read_text(stdin, scope.copy(), via)
-
-
-@contextmanager
-def guarded(reader: Reader, excerpt: str) -> Iterator[None]:
-    """Whatever goes wrong while reading, what was read counts as not understood."""
-    try:
-        yield
-    except ExhaustedError:
-        reader.hide("it takes too long to read", excerpt)
-    except Exception as error:
-        reader.hide(f"reading failed: {type(error).__name__}", excerpt)

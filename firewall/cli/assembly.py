@@ -116,10 +116,7 @@ def open_house(
         loop, plan.policy_path, plan.policy, _replacer(gate, warn), warn, watch=plan.watched
     )
     blamed = Blamed()
-    if plan.policy.watched.files:
-        watch_marked(loop, gate.look_at_marked)
-    for trouble in vault.unmarked:
-        warn(trouble)
+    _watch_files(loop, gate, warn)
     quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed, namespace)
     alarm = Alarm(judge, metrics, teller.say, OwnHands(judge, blamed), mine)
     teller.heard += [alarm.verdict, *([threads.verdict] if threads else [])]
@@ -131,8 +128,7 @@ def open_house(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
-            gc.freeze()  # what stands now stays: no collection need look at it again
-            gc.set_threshold(COLLECT_AFTER)
+            _keep_what_stands()
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()
@@ -158,6 +154,12 @@ def _setup(plan: Plan, number: int, release: str) -> Setup:
         desk="firewall.toolcalls.approvals:desk",
         approvals=str(plan.approvals),
     )
+
+
+def _keep_what_stands() -> None:
+    """What stands now stays: no look for garbage need go through it again."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], None]:
@@ -191,6 +193,14 @@ def _staff(
         live=live,
     )
     return Staff(duty, NameTable(NET4.num_addresses), place.open_diag)
+
+
+def _watch_files(loop: Loop, gate: Gate, warn: Callable[[str], None]) -> None:
+    """Look again from time to time for what stands in marked files, if the policy has any."""
+    if gate.judge.policy.watched.files:
+        watch_marked(loop, gate.look_at_marked)
+    for trouble in gate.judge.vault.unmarked:
+        warn(trouble)
 
 
 def _evidence(log: AuditLog, keeper: Keeper, workers: Workers) -> Evidence:

@@ -26,7 +26,7 @@ from firewall.commands.record import ExhaustedError, Via
 from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
 from firewall.commands.wrappers.recipes import edited, recipe
-from firewall.commands.wrappers.settings import in_language, variable_runs
+from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
 
 COMMANDS = 2000
@@ -37,10 +37,6 @@ SIZE = 65_536
 _EVALUATES = frozenset(
     {"test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read"}
     | {"printf", "mapfile", "readarray", "wait", "getopts"}
-)
-_INPUT_LANGUAGES = frozenset(
-    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "sftp", "ex", "vim", "vi"}
-    | {"sqlplus", "mariadb"}
 )
 _MAKES_LOCAL = frozenset({"declare", "local", "typeset"})
 _COPIES = frozenset({"cp", "mv", "ln", "install"})
@@ -357,7 +353,7 @@ class Reader(Expander):
         self.spend(len(scope.touched) // 16)
         if scope.touched and (file := recipe(name, words, scope.touched)):
             self.hide(f"{name} runs what this text wrote into {file}")
-        if stdin and name in _INPUT_LANGUAGES:
+        if stdin and name in INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
         if stdin and takes_code(name, words):

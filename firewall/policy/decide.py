@@ -378,16 +378,8 @@ class Decider:
         severity: Severity = Severity.WARNING,
         source: str = "",
     ) -> Verdict:
-        return Verdict(
-            action,
-            rule,
-            plain(reason),
-            severity,
-            plain(remedy),
-            source or self._file,
-            policy_digest=self._digest,
-            enforced=self._enforced,
-        )
+        told = plain(reason), severity, plain(remedy), source or self._file
+        return Verdict(action, rule, *told, policy_digest=self._digest, enforced=self._enforced)
 
 
 def _has_user(rule: Rule, user: str) -> bool:

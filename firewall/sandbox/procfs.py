@@ -182,17 +182,32 @@ def _user(pid: int) -> int:
     return int(rest.split(maxsplit=1)[0])
 
 
-def socket_inodes(pid: int) -> Iterator[int]:
-    """The inodes of the sockets that a process holds. Raises OSError when it may not be asked."""
+def socket_inodes(pid: int, looked: dict[str, None] | None = None) -> Iterator[int]:
+    """The inodes of the sockets that a process holds. Raises OSError when it may not be asked.
+
+    With `looked`, which remembers the order of earlier looks, the descriptor that was not looked at
+    for longest comes first: a new one gets the lowest number that is free, which is likely that of
+    one that has been closed.
+    """
     folder = f"/proc/{pid}/fd"
     if not (names := os.listdir(folder)):
         folder = f"{_living(pid, _stat(f'/proc/{pid}'))}/fd"
         names = os.listdir(folder)
-    for name in names:
+    for name in names if looked is None else _by_age(names, looked):
         with suppress(OSError):
             target = os.readlink(f"{folder}/{name}")
             if target.startswith("socket:["):
                 yield int(target[8:-1])
+
+
+def _by_age(names: list[str], looked: dict[str, None]) -> Iterator[str]:
+    present = set(names)
+    for name in [each for each in looked if each not in present]:
+        del looked[name]
+    for name in [each for each in names if each not in looked] + list(looked):
+        looked.pop(name, None)
+        looked[name] = None
+        yield name
 
 
 def _read(path: str, limit: int = ARGUMENT_BYTES) -> bytes:

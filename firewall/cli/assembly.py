@@ -1,6 +1,5 @@
 """Put the house together: log, GPU monitor, metrics, judge, gate, and take it apart again."""
 
-import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,7 +20,7 @@ from firewall.metrics import Evidence, Metrics
 from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control, Desk
-from firewall.proxy.gate import Gate, set_limits
+from firewall.proxy.gate import Gate, keep_what_stands, set_limits
 from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.names import NET4
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from firewall.proxy.lane.lane import HandOver, Lane
 
 CHAINS = 1024
-COLLECT_AFTER = 10_000
-"""Objects that flows make until garbage is looked for, in a millisecond."""
 
 
 @frozen
@@ -128,7 +125,7 @@ def open_house(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
-            _keep_what_stands()
+            keep_what_stands()
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()
@@ -154,12 +151,6 @@ def _setup(plan: Plan, number: int, release: str) -> Setup:
         desk="firewall.toolcalls.approvals:desk",
         approvals=str(plan.approvals),
     )
-
-
-def _keep_what_stands() -> None:
-    """What stands now stays: no look for garbage need go through it again."""
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
 
 
 def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], None]:

@@ -186,9 +186,9 @@ class Reader(Expander):
             stdin,
             self.output(Simple((), node.words, ()), scope, stdin) if words else None,
         )
-        if stdin and words and words[0] in {"cat", "tee"}:
+        if stdin and words and words[0] in {"cat", "tee", "dd"}:
             for name in [*writes, *words[1:]]:
-                scope.write(name or "", stdin, append=False)
+                scope.write((name or "").removeprefix("of="), stdin, append=False)
         if words == ["exec"] and any(map(feeds, node.redirects)):
             self.hide("the shell reads on from a file", node.text)
         first = len(self.commands)

@@ -133,16 +133,16 @@ class Record:
         )
 
 
-def _nothing(piece: object) -> None:
-    return None
-
-
 @contextmanager
-def guarded(reader: Record, excerpt: str) -> Iterator[None]:
+def guarded(record: Record, excerpt: str) -> Iterator[None]:
     """Whatever goes wrong while reading, what was read counts as not understood."""
     try:
         yield
     except ExhaustedError:
-        reader.hide("it takes too long to read", excerpt)
+        record.hide("it takes too long to read", excerpt)
     except Exception as error:
-        reader.hide(f"reading failed: {type(error).__name__}", excerpt)
+        record.hide(f"reading failed: {type(error).__name__}", excerpt)
+
+
+def _nothing(piece: object) -> None:
+    return None

@@ -24,6 +24,8 @@ SHELL_ARGUMENTS: Mapping[str, str] = {
     **dict.fromkeys(("developer__shell", "Execute"), "command"),
 }
 """The tools whose argument is a command: text for a shell, or a list of words."""
+UNREADABLE = "__unreadable__"
+"""The only argument of a call whose arguments are no JSON object: their text."""
 _SPELLINGS = ("command", "cmd")
 NONE: Mapping[str, str] = {}
 
@@ -47,7 +49,7 @@ def request_of(call: Call, commands: Mapping[str, str] = NONE) -> ToolCall:
     reading = _read(call, {**SHELL_ARGUMENTS, **commands})
     return ToolCall(
         call.tool,
-        json.dumps(call.arguments, ensure_ascii=False, default=str),
+        _text(call),
         call.call_id,
         tuple(each for each in reading.findings if _is_told_here(each)),
         call.agent,
@@ -57,6 +59,17 @@ def request_of(call: Call, commands: Mapping[str, str] = NONE) -> ToolCall:
         reading.commands,
         reading.opaque,
     )
+
+
+def _text(call: Call) -> str:
+    """The arguments as JSON; what cannot be read as it came, so that a deny holds for it."""
+    unread = _unread(call)
+    return unread or json.dumps(call.arguments, ensure_ascii=False, default=str)
+
+
+def _unread(call: Call) -> str:
+    value = call.arguments.get(UNREADABLE) if len(call.arguments) == 1 else None
+    return value if isinstance(value, str) else ""
 
 
 def explain(verdict: Verdict) -> str:
@@ -77,6 +90,8 @@ def _is_told_here(finding: Finding) -> bool:
 def _read(call: Call, commands: Mapping[str, str]) -> Reading:
     """A tool of commands may spell its argument otherwise: all of them count, as it takes any."""
     name = commands.get(call.tool)
+    if name and (unread := _unread(call)):
+        return Reading(opaque=(Opaque("the arguments are no JSON object", unread[:200]),))
     names = dict.fromkeys((name, *_SPELLINGS) if name else ())
     given = [call.arguments[each] for each in names if call.arguments.get(each) is not None]
     readings = [_read_one(each, call.directory) for each in given]

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 from firewall.commands.bash.expand import Pattern
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+from firewall.commands.wrappers.shells import is_shell
 
 _LANGUAGES = re.compile(
     r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|"
     r"ipython|groovy|osascript|"
-    r"expect|guile|scala|elixir|erl|jruby|jshell|micropython)[0-9.]*w?"
+    r"expect|wish|guile|scala|elixir|erl|jruby|jshell|micropython)[0-9.]*w?"
 )
 _CODE_OPTIONS = {
     "python": "c",
@@ -63,6 +64,8 @@ _PIPES = re.compile(
 """Perl and Ruby: quotes of their own, and pipes that are opened like files."""
 _BACKTICK_LANGUAGES = frozenset({"perl", "ruby", "php", "jruby", "julia"})
 _BUN_SHELL = re.compile(r"\$`([^`]*)`")
+_TCL = frozenset({"tclsh", "wish", "expect"})
+_TCL_RUNS = re.compile(r"\b(?:exec|spawn)\s+(?:-\w+\s+)*([^\]\n;]+)")
 _AWK = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk", "goawk"})
 _SED = frozenset({"sed", "gsed", "ssed"})
 _SCRIPT_OPTION = re.compile(r"-[a-zA-Z]*f|--file")
@@ -106,6 +109,8 @@ def given(name: str, code: str) -> Iterator[Inner]:
         yield Run([name, code], "its code")
     else:
         yield from texts_in(code)
+        if name in _TCL:
+            yield from (Shell(each[1], "code") for each in _TCL_RUNS.finditer(code[:LENGTH]))
 
 
 def interpreter_of(first: str) -> str:
@@ -241,6 +246,9 @@ def _awk(words: Words) -> Iterator[Inner]:
             continue
         for found in _AWK_RUNS.finditer(word[:LENGTH]):
             yield Shell(next(_unescape(text) for text in found.groups() if text is not None), "awk")
+            into = "".join((found[3] or "").split()[:1])
+            if is_shell(into.rpartition("/")[2]):
+                yield Hidden("what awk writes to a shell")
         if _AWK_HIDDEN.search(
             re.sub(r"\|\|", "", re.sub(r"/(?:\\.|[^/\n\\])*/", "", word[:LENGTH]))
         ):

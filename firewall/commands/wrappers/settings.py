@@ -182,9 +182,25 @@ _TEXT_VARIABLES = frozenset(
         "CARGO_BUILD_RUSTC_WRAPPER",
         "FZF_DEFAULT_COMMAND",
         "LESSEDIT",
+        "MOST_EDITOR",
+        "LD",
+        "AR",
+        "AS",
+        "MAKE",
+        "CARGO",
+        "RUSTDOC",
     ]
 )
-_OPTIONS_FOR = {"TAR_OPTIONS": "tar", "MANOPT": "man", "FZF_DEFAULT_OPTS": "fzf", "GOFLAGS": "go"}
+_OPTIONS_FOR = {
+    "TAR_OPTIONS": "tar",
+    "MANOPT": "man",
+    "FZF_DEFAULT_OPTS": "fzf",
+    "GOFLAGS": "go",
+    "ZIPOPT": "zip",
+    "RUSTFLAGS": "rustc",
+    **dict.fromkeys(("ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS"), "erl"),
+}
+"""Variables that hold options of a program."""
 _CODE_VARIABLES = frozenset(
     [
         "LD_PRELOAD",
@@ -250,6 +266,10 @@ _CODE_VARIABLES = frozenset(
         "XDG_CONFIG_HOME",
         "DOTNET_STARTUP_HOOKS",
         "CORECLR_PROFILER_PATH",
+        "COR_PROFILER_PATH",
+        "JAVA_OPTS",
+        "SBT_OPTS",
+        "CATALINA_OPTS",
         "RCLONE_RC",
     ]
 )
@@ -362,6 +382,10 @@ def _harmless(name: str, value: str | None) -> bool:
         "GRADLE_OPTS",
         "_JAVA_OPTIONS",
         "JAVA_TOOL_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "JAVA_OPTS",
+        "SBT_OPTS",
+        "CATALINA_OPTS",
     }:
         risky = re.search(r"require|import|loader|agent|eval|-r\b|-e\b", value or "")
         return value is not None and bool(_BENIGN_VALUES.fullmatch(value)) and not risky

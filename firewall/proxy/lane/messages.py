@@ -34,7 +34,6 @@ _ANSWER_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
 _NONE: frozenset[bytes] = frozenset()
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 """RFC 9110, 8.6, and RFC 9112, 6.1: a 204 has neither, whatever its server says."""
-_REASONS = {400: "Bad Request", 403: "Forbidden", 429: "Too Many Requests", 502: "Bad Gateway"}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2."""
 _BARE = _IDEMPOTENT - {"PUT"}
@@ -68,6 +67,7 @@ class Onward:
 
 
 def onward(head: Head) -> Onward:
+    """How the request of a head goes on."""
     return Onward(request_bytes(head), wants_close(head), repeatable(head), ties(head))
 
 
@@ -128,7 +128,7 @@ def page_bytes(page: Page, *, bare: bool, close: bool) -> bytes:
     fields = [*page.fields.items(), ("Content-Length", str(len(body)))]
     fields += [("Connection", "close")] if close else []
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    first = f"HTTP/1.1 {page.status} {_REASONS[page.status]}"
+    first = f"HTTP/1.1 {page.status} {page.reason}"
     return _head(first.encode(), encoded) + body
 
 

@@ -350,8 +350,8 @@ class Reader(Expander):
                 self.read_inner(inner, scope, via, stdin)
         name = program(words)
         scope.touched.update(edited(name, words, stdin))
-        self.spend(len(scope.touched) // 16)
-        if scope.touched and (file := recipe(name, words, scope.touched)):
+        self.spend(len(scope.touched) // 8)
+        if file := recipe(name, words, scope.touched):
             self.hide(f"{name} runs what this text wrote into {file}")
         if stdin and name in INPUT_LANGUAGES:
             for inner in in_language(stdin, name):

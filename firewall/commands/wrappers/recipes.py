@@ -5,8 +5,9 @@ same shell text has just written says what that text runs, and leaves it not und
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterable, Iterator
+from fnmatch import translate
+from functools import cache
 
 from firewall.commands.wrappers.inner import Words
 from firewall.commands.wrappers.settings import values
@@ -78,22 +79,37 @@ def edited(name: str, words: Words, stdin: str | None) -> Iterator[str]:
         yield from _DIFFERS.findall(stdin)
 
 
-def recipe(name: str, words: Words, written: Iterable[str]) -> str:
+def recipe(name: str, words: Words, written: Collection[str]) -> str:
     """The file among those `written` by the same text that a program runs; "" for none.
 
     Where only running can tell which file it is, it may be any of them.
     """
-    patterns = _PATTERNS.get(name)
-    if patterns is None:
+    if name not in _PATTERNS or not written:
         return ""
     named = [value for option in _OPTIONS.get(name, ()) for value in values(option, words)]
-    return next((file for file in sorted(written) if _runs(file, patterns, named)), "")
+    if None in named:
+        return min(written)
+    bases = {_base(value or "") for value in named}
+    usual, placed = _usual(name)
+    found = (
+        file
+        for file in written
+        if (base := _base(file)) in bases or usual.match(base) or placed.match(f"/{file}")
+    )
+    return min(found, default="")
 
 
-def _runs(file: str, patterns: Iterable[str], named: Iterable[str | None]) -> bool:
-    base = _base(file)
-    usual = any(fnmatchcase(f"/{file}" if "/" in each else base, each) for each in patterns)
-    return usual or any(each is None or _base(each) == base for each in named)
+@cache
+def _usual(name: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """The usual files of a program: by their names, and by where they are as well."""
+    patterns = _PATTERNS[name]
+    return _any(each for each in patterns if "/" not in each), _any(
+        each for each in patterns if "/" in each
+    )
+
+
+def _any(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)) or "(?!)")
 
 
 def _base(path: str) -> str:

@@ -61,6 +61,8 @@ _GRAMMAR = {
         "v=beta; true && %changes%; $v", "if true; then %changes%; fi; $v", "v=al; v+=pha; $v",
         "v=beta; for i in 1 2; do $v; %changes%; done", "f() { %changes%; }; v=beta; f; $v",
         "v=beta; while $v; do %changes%; $v; break; done", "set -- %stub% x; $1",
+        "f() { $*; }; f '%stub% x' y", "set -- '%stub% x'; $@",
+        "f() { %stub% $* \"$*\"; }; f 'p q' r",
         'set %stub%; "$@"',
         "v=beta; for i in 1; do %changes%; done; $v", "f() { $v; }; v=beta; f; %changes%; f",
         "set -- beta; true && set -- %stub%; \"$@\"", "v=%stub% eval '$v'", "$(echo %stub%)",

@@ -262,6 +262,7 @@ class Reader(Expander):
             return
         if words[0] in scope.functions:
             self._call(words, scope, via, stdin)
+            self._inner(words, scope, via, stdin, reads)  # `command` and others know no functions
             return
         if words[0] in scope.aliases:
             rest = " ".join("'" + (w or "").replace("'", "'\\''") + "'" for w in words[1:])
@@ -290,7 +291,8 @@ class Reader(Expander):
             for inner in given(name, text):
                 self.read_inner(inner, scope, via, "")
         else:
-            self.read_text(text, scope, (*via, "script"))
+            shared = via[-1:] == ("source",)
+            self.read_text(text, scope if shared else scope.fresh(), (*via, "script"))
 
     def _call(self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None) -> None:
         name = words[0] or ""
@@ -383,10 +385,10 @@ class Reader(Expander):
             self.hide(f"the text that {inner.via} runs is only known when it runs")
         else:
             shared = inner.via in {"eval", "source"}
-            self.read_text(inner.text, scope if shared else scope.copy(), via, stdin)
+            self.read_text(inner.text, scope if shared else scope.fresh(), via, stdin)
 
     def _given(self, stdin: str | None, scope: Scope, via: Via) -> None:
         if stdin is None:
             self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
         elif stdin:
-            self.read_text(stdin, scope.copy(), via)
+            self.read_text(stdin, scope.fresh(), via)

@@ -39,6 +39,10 @@ class Scope:
         """For a subshell, whose changes end with it; what it defines or writes may stay."""
         return replace(self, variables=dict(self.variables))
 
+    def fresh(self) -> "Scope":
+        """For another shell, or a later time: which variables it has there is not known."""
+        return replace(self, variables={"HOME": "~"}, arguments=None)
+
     def forget(self, names: set[str]) -> None:
         for name in names:
             self.variables.pop(name, None)

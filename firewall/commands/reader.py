@@ -42,7 +42,8 @@ _INPUT_LANGUAGES = frozenset(
     {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "sftp", "ex", "vim", "vi"}
     | {"sqlplus", "mariadb"}
 )
-_MAKES_LOCAL = frozenset({"declare", "local", "typeset"})
+_DECLARES = frozenset({"declare", "local", "typeset", "readonly"})
+_FIXES = re.compile(r"-[a-zA-Z]*r")
 _COPIES = frozenset({"cp", "mv", "ln", "install"})
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
@@ -169,7 +170,7 @@ class Reader(Expander):
         for value in words if known and len(words) <= 8 and self._texts <= 2 else [None]:
             inner = scope.copy()
             if value is not None:
-                inner.variables[node.name] = value
+                inner.assign(node.name, value)
             self.read_script(body, inner, (*via, "for"), stdin)
             scope.keep_common(inner)
 
@@ -178,11 +179,8 @@ class Reader(Expander):
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
         words, loose = self._words(node, scope, via)
         self._assign(node, scope, via, lasting=not words or words[0] in _EVALUATES)
-        if words and words[0] in _MAKES_LOCAL:
-            named = {each.name for each in node.assignments} | set(filter(None, words))
-            self._locals |= named
-            if words[0] == "local" and not self._active:  # an error, which assigns nothing
-                scope.forget(named)
+        if words and words[0] in _DECLARES:
+            self._declare(node, words, scope)
         stdin, reads, writes = self.redirects(
             node.redirects,
             scope,
@@ -202,6 +200,14 @@ class Reader(Expander):
             self.hide(f"options of {name} that are only known when it runs", node.text)
         if words:
             self.note_sockets(node, words)
+
+    def _declare(self, node: Simple, words: Sequence[str | None], scope: Scope) -> None:
+        named = {each.name for each in node.assignments} | set(filter(None, words))
+        self._locals |= named
+        if words[0] == "local" and not self._active:  # an error, which assigns nothing
+            scope.forget(named)
+        if words[0] == "readonly" or any(word and _FIXES.match(word) for word in words):
+            scope.fixed |= named
 
     def _words(self, node: Simple, scope: Scope, via: Via) -> tuple[list[str | None], bool]:
         """Its words, and whether more options may be among them than can be read."""
@@ -224,7 +230,7 @@ class Reader(Expander):
             value = values[0] if len(values) == 1 else None
             self._setting(assigned, value, scope, via)
             if lasting and assigned.plain and value is not None and not assigned.subscript:
-                scope.variables[assigned.name] = value
+                scope.assign(assigned.name, value)
             elif lasting:
                 scope.forget({assigned.name})
 

@@ -16,6 +16,12 @@ from firewall.commands.bash.syntax import (
 )
 
 FILES = 64
+_SET_BY_BASH = frozenset(
+    {"_", "REPLY", "MAPFILE", "COPROC", "OPTARG", "OPTIND", "PWD", "OLDPWD", "BASH_REMATCH"}
+    | {"RANDOM", "SRANDOM", "LINENO", "SECONDS", "BASHPID", "PPID", "UID", "EUID", "GROUPS"}
+    | {"BASH_COMMAND", "BASH_SUBSHELL", "FUNCNAME", "DIRSTACK", "PIPESTATUS", "EPOCHSECONDS"}
+)
+"""Variables whose value is not what was assigned to them last (bash, "Shell Variables")."""
 """Files whose texts are kept."""
 
 
@@ -24,6 +30,7 @@ class Scope:
     """`variables` holds those whose value is certain; `files` what was written before, None where
     only running can tell the text; `copies` what a file was copied, moved or linked from.
 
+    `fixed` are variables to which assigning may do nothing, so that they are never known again.
     `arguments` are the positional parameters, None where they are not known.
     """
 
@@ -34,10 +41,16 @@ class Scope:
     files: dict[str, str | None] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
     arguments: list[str | None] | None = None
+    fixed: set[str] = field(default_factory=lambda: set(_SET_BY_BASH))
 
     def copy(self) -> "Scope":
         """For a subshell, whose changes end with it; what it defines or writes may stay."""
         return replace(self, variables=dict(self.variables))
+
+    def assign(self, name: str, value: str) -> None:
+        self.forget({name})
+        if name not in self.fixed:
+            self.variables[name] = value
 
     def fresh(self) -> "Scope":
         """For another shell, or a later time: which variables it has there is not known."""

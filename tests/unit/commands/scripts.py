@@ -63,6 +63,8 @@ _GRAMMAR = {
         "v=beta; while $v; do %changes%; $v; break; done", "set -- %stub% x; $1",
         "v=beta; bash -c '$v %stub%'",
         "env() { :; }; command env %stub%", "v=beta; trap '$v %stub%' EXIT; v=",
+        "readonly v=%stub%; declare v=beta; $v", "REPLY=beta; read <<< %stub%; $REPLY",
+        "_=beta; echo %stub%; $_",
         "v=beta; echo '$v %stub%' | sh", "v=beta; echo '$v %stub%' > s; sh s",
         "f() { $*; }; f '%stub% x' y", "set -- '%stub% x'; $@",
         "f() { %stub% $* \"$*\"; }; f 'p q' r",

@@ -4,7 +4,7 @@ import posixpath
 import re
 from collections.abc import Sequence
 
-from firewall.commands.bash.builtins import BUILTINS
+from firewall.commands.bash.builtins import BUILTINS, EVALUATES, SEES
 from firewall.commands.bash.expand import Pattern
 from firewall.commands.bash.grammar import parse
 from firewall.commands.bash.scope import Scope, inside, names_set
@@ -34,10 +34,6 @@ TEXTS = 12
 SIZE = 65_536
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
-_EVALUATES = frozenset(
-    {"test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read"}
-    | {"printf", "mapfile", "readarray", "wait", "getopts"}
-)
 _INPUT_LANGUAGES = frozenset(
     {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "sftp", "ex", "vim", "vi"}
     | {"sqlplus", "mariadb"}
@@ -178,7 +174,9 @@ class Reader(Expander):
 
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
         words, loose = self._words(node, scope, via)
-        self._assign(node, scope, via, lasting=not words or words[0] in _EVALUATES)
+        self._assign(node, scope, via, lasting=not words or words[0] in EVALUATES)
+        if words and (words[0] in SEES or words[0] in scope.functions):
+            scope.forget({each.name for each in node.assignments})
         if words and words[0] in _DECLARES:
             self._declare(node, words, scope)
         stdin, reads, writes = self.redirects(
@@ -337,7 +335,7 @@ class Reader(Expander):
         self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None
     ) -> None:
         name = program(words)
-        if name in _EVALUATES:
+        if name in EVALUATES:
             self.read_evaluated(words[1:], scope, via)
         if builtin := BUILTINS.get(words[0] or ""):
             for inner in builtin(list(words[1:]), scope):

@@ -107,6 +107,12 @@ class Distinct:
 type Window = Sum | Distinct
 
 
+def slot_end(seconds: float, now: float) -> float:
+    """When the slot ends, of a window of so many seconds, in which what is added now is counted."""
+    slot = seconds / SLOTS
+    return (int(now / slot) + 1) * slot
+
+
 def _until_end(number: int, slot: float, now: float) -> float:
     """The seconds until what lies in a slot counts no more; never none, as it still counts."""
     return max((number + SLOTS + 1) * slot - now, slot / SLOTS)

@@ -1,6 +1,5 @@
 """Put the house together: log, GPU monitor, metrics, judge, gate, and take it apart again."""
 
-import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,7 +20,7 @@ from firewall.metrics import Evidence, Metrics
 from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control, Desk
-from firewall.proxy.gate import Gate, set_limits
+from firewall.proxy.gate import Gate, keep_what_stands, set_limits
 from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.names import NET4
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from firewall.proxy.lane.lane import HandOver, Lane
 
 CHAINS = 1024
-COLLECT_AFTER = 10_000
-"""Objects that flows make until garbage is looked for, in a millisecond."""
 
 
 @frozen
@@ -116,10 +113,7 @@ def open_house(
         loop, plan.policy_path, plan.policy, _replacer(gate, warn), warn, watch=plan.watched
     )
     blamed = Blamed()
-    if plan.policy.watched.files:
-        watch_marked(loop, gate.look_at_marked)
-    for trouble in vault.unmarked:
-        warn(trouble)
+    _watch_files(loop, gate, warn)
     quarantine = Quarantine(gate, plan.name, teller.say, loop.stop, freezer or blamed, namespace)
     alarm = Alarm(judge, metrics, teller.say, OwnHands(judge, blamed), mine)
     teller.heard += [alarm.verdict, *([threads.verdict] if threads else [])]
@@ -131,8 +125,7 @@ def open_house(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
-            gc.freeze()  # what stands now stays: no collection need look at it again
-            gc.set_threshold(COLLECT_AFTER)
+            keep_what_stands()
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()
@@ -191,6 +184,14 @@ def _staff(
         live=live,
     )
     return Staff(duty, NameTable(NET4.num_addresses), place.open_diag)
+
+
+def _watch_files(loop: Loop, gate: Gate, warn: Callable[[str], None]) -> None:
+    """Look again from time to time for what stands in marked files, if the policy has any."""
+    if gate.judge.policy.watched.files:
+        watch_marked(loop, gate.look_at_marked)
+    for trouble in gate.judge.vault.unmarked:
+        warn(trouble)
 
 
 def _evidence(log: AuditLog, keeper: Keeper, workers: Workers) -> Evidence:

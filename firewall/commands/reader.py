@@ -25,8 +25,8 @@ from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
 from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
-from firewall.commands.wrappers.recipes import recipe
-from firewall.commands.wrappers.settings import in_language, variable_runs
+from firewall.commands.wrappers.recipes import edited, recipe
+from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
 
 COMMANDS = 2000
@@ -34,10 +34,6 @@ TEXTS = 12
 SIZE = 65_536
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
-_INPUT_LANGUAGES = frozenset(
-    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "sftp", "ex", "vim", "vi"}
-    | {"sqlplus", "mariadb"}
-)
 _DECLARES = frozenset({"declare", "local", "typeset", "readonly"})
 _FIXES = re.compile(r"-[a-zA-Z]*r")
 _COPIES = frozenset({"cp", "mv", "ln", "install"})
@@ -274,15 +270,19 @@ class Reader(Expander):
             self.read_text(f"{alias} {rest}", scope, (*via, "alias"))
             scope.aliases[words[0]] = alias
         name = posixpath.normpath(words[0])
-        if name in scope.files:
-            self._script(scope.files[name], scope, via)
+        if name in scope.files or (name in scope.touched and name not in scope.copies):
+            self._script(scope.file(name), scope, via)
         if copied := scope.copies.pop(name, ""):
             self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
             scope.copies[name] = copied
-        if program(words) in _COPIES and len(words) > 2 and words[-2] and words[-1]:
-            scope.copies[posixpath.normpath(words[-1])] = words[-2]
+        if program(words) in _COPIES and len(words) > 2:
+            self._copied(words[-2] or "", words[-1] or "", scope)
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
+
+    def _copied(self, source: str, target: str, scope: Scope) -> None:
+        if source and target and not source.startswith(_DESCRIPTORS):
+            scope.copies[posixpath.normpath(target)] = source
 
     def _script(self, text: str | None, scope: Scope, via: Via) -> None:
         """A file that this text wrote before is run, by what its first line or `via` names."""
@@ -355,9 +355,11 @@ class Reader(Expander):
             else:
                 self.read_inner(inner, scope, via, stdin)
         name = program(words)
-        if scope.files and (file := recipe(name, words, scope.written())):
+        scope.touched.update(edited(name, words, stdin))
+        self.spend(len(scope.touched) // 16)
+        if scope.touched and (file := recipe(name, words, scope.touched)):
             self.hide(f"{name} runs what this text wrote into {file}")
-        if stdin and name in _INPUT_LANGUAGES:
+        if stdin and name in INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
         if stdin and takes_code(name, words):

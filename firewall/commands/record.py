@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from posixpath import normpath
 
 from firewall.commands.bash.expand import Pattern, literal
 from firewall.commands.bash.scope import Scope
@@ -119,6 +120,7 @@ class Record:
         self.findings += facts.findings
         if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
             self.hide("which hidden file is read is only known when it runs")
+        scope.touched.update(map(normpath, (*facts.writes, *writes)))
         self.commands.append(
             Command(
                 plain,

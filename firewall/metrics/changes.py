@@ -22,18 +22,17 @@ class Changes:
         """What has changed since the last call; nothing where nothing has."""
         before, now = self._before, self._metrics.snapshot()
         self._before = now
-        if now == before:
-            return {}
-        return {
-            "verdicts": [
-                [list(key), change]
-                for key, change in _difference(now.verdicts, before.verdicts).items()
-            ],
+        verdicts = _difference(now.verdicts, before.verdicts)
+        changes = {
+            "verdicts": [[list(key), change] for key, change in verdicts.items()],
             "flows": _difference(now.flows, before.flows),
             "bytes": _difference(now.bytes, before.bytes),
-            "decisions": _more(now.decisions, before.decisions),
-            "appends": _more(now.appends, before.appends),
         }
+        decisions = _more(now.decisions, before.decisions)
+        appends = _more(now.appends, before.appends)
+        if not any((*changes.values(), *decisions[0], *appends[0])):
+            return {}
+        return {**changes, "decisions": decisions, "appends": appends}
 
 
 def _difference[Key](now: Mapping[Key, int], before: Mapping[Key, int]) -> dict[Key, int]:

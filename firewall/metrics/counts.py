@@ -9,7 +9,6 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from firewall.frozen import frozen
@@ -40,12 +39,12 @@ _SPOKEN: Mapping[str, str] = {
 }
 
 
-@dataclass
 class Histogram:
     """Counts by bucket, and the sum, of observations in seconds."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-    sum: float = 0.0
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.sum = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one observation."""
@@ -59,7 +58,9 @@ class Histogram:
 
     def copy(self) -> "Histogram":
         """The same counts, which no longer change."""
-        return Histogram(list(self.counts), self.sum)
+        copy = Histogram()
+        copy.counts, copy.sum = list(self.counts), self.sum
+        return copy
 
 
 @frozen

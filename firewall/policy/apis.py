@@ -158,12 +158,16 @@ class Api:
 
     def allows(self, told: Told) -> bool:
         """Whether the request is surely of this API, and all that it asks fits."""
+        acts = self.acts(told)
+        return bool(acts) and all(self._fits(act) for act in acts)
+
+    def acts(self, told: Told) -> tuple[Act, ...]:
+        """What the request surely asks of this API; nothing where it can be read in two ways."""
         path, _, query = told.path.partition("?")
         if self.key == "packages":
             path = _SCOPE.sub(r"\1/", path)
         segments = clean(path)
-        acts = None if segments is None else self._read(told, segments, query)
-        return bool(acts) and all(self._fits(act) for act in acts or ())
+        return () if segments is None else self._read(told, segments, query) or ()
 
     def denies(self, told: Told) -> bool:
         """Whether something that it asks may fit."""

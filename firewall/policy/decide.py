@@ -66,7 +66,8 @@ class Decider:
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
         self._obligations = partial(obligations, whole=resolved.limits)
         self._allowed = lru_cache(1024)(self._allow)
-        self._granted = lru_cache(1024)(self._grant)
+        allowed = partial(Verdict, Action.ALLOW, policy_digest=self._digest)
+        self._granted = lru_cache(1024)(allowed)
         self._usual = lru_cache(_USUAL)(partial(self._decide, past=NOTHING))
         self._judges: dict[type, Callable[[Any, str, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
@@ -347,14 +348,9 @@ class Decider:
     def _ruled(self, ruling: Ruling) -> Verdict:
         _, action, rule, reason, remedy, source, owner = ruling
         if action is Action.ALLOW:
-            return self._granted(rule, plain(reason), source, owner)
+            return self._granted(rule, plain(reason), source=source, owner=owner)
         held = self._held(action, rule, reason, remedy, source=source)
         return replace(held, owner=owner) if owner else held
-
-    def _grant(self, rule: str, reason: str, source: str, owner: str) -> Verdict:
-        """Made once for the like of it, because most programs are allowed."""
-        digest = self._digest
-        return Verdict(Action.ALLOW, rule, reason, source=source, policy_digest=digest, owner=owner)
 
     def _mismatch(self, reason: str) -> Verdict:
         remedy = "connect to the host and port that the request is for; one name everywhere"
@@ -382,16 +378,8 @@ class Decider:
         severity: Severity = Severity.WARNING,
         source: str = "",
     ) -> Verdict:
-        return Verdict(
-            action,
-            rule,
-            plain(reason),
-            severity,
-            plain(remedy),
-            source or self._file,
-            policy_digest=self._digest,
-            enforced=self._enforced,
-        )
+        told = plain(reason), severity, plain(remedy), source or self._file
+        return Verdict(action, rule, *told, policy_digest=self._digest, enforced=self._enforced)
 
 
 def _has_user(rule: Rule, user: str) -> bool:

@@ -15,6 +15,7 @@ from firewall.policy.holding import NO_LABELS, holding, owned
 from firewall.policy.hosts import HostIndex, NetworkTable, parse_host, parse_network
 from firewall.policy.paths import PathGlob, clean, oddity, readings
 from firewall.policy.resolved import ResolvedRule
+from firewall.policy.widening import entry
 from firewall.requests import Calls, Protocol
 
 # What a stream must speak to be what a rule allows. A tcp rule relays bytes unread, so it carries
@@ -193,9 +194,8 @@ class Rule:
         known = ", ".join(self.described())
         what = f"{asked.method} {path[:200]}{describe_calls(asked.calls)}"
         reason = f"rule {self.name} allows {known}; this is {what}"
-        if any(each.api for each in self._requests):
-            return Miss(4, reason, f"widen requests of {where}, if this was right")
-        if self.document.requests and clean(path) is None:
+        added = entry(_told(asked), self.document.requests)
+        if self.document.requests and not added and clean(path) is None:
             hint = f"; no path rule allows an ambiguous path: {oddity(path)}"
             return Miss(4, reason + hint, "send the path plainly, as the server is to read it")
         method = asked.method or ""
@@ -203,14 +203,15 @@ class Rule:
             return Miss(4, reason, f"send {method.upper()}: methods are told apart by case")
         if self.document.methods:
             return Miss(4, reason, f"add {method} to methods of {where}")
-        remedy = f'add {{method: {method}, path: "{path[:200]}"}} to requests of {where}'
-        return Miss(4, reason, remedy)
+        remedy = f"add {added}" if added else "if this was right, add what allows it"
+        return Miss(4, reason, f"{remedy} to requests of {where}")
 
     def described(self) -> Iterable[str]:
         """The requests that the rule is for, in words; none where it is for any."""
         yield from self.document.methods
         for each in self.document.requests:
-            parts = (each.method or "any method", each.path, *describe_apis(each))
+            method = each.method or ("" if each.apis else "any method")
+            parts = (method, each.path, *describe_apis(each))
             yield " ".join(part for part in parts if part)
 
 

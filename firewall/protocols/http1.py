@@ -39,10 +39,11 @@ class TooLongError(ProtocolError):
     """A head is longer than `LIMIT`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Fields:
-    """The fields of a head. `headers` keep their order and spelling; values come without the blanks
-    around them. `length` counts the head's bytes: the body starts at `data[length:]`."""
+    """The fields of a head, which equals itself alone. `headers` keep their order and spelling;
+    values come without the blanks around them. `length` counts the head's bytes: the
+    body starts at `data[length:]`."""
 
     headers: tuple[tuple[bytes, bytes], ...]
     length: int
@@ -71,7 +72,7 @@ def _options(connection: bytes) -> frozenset[bytes]:
     return frozenset(each.strip(b" \t") for each in connection.lower().split(b",")) - {b""}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Head(_Fields):
     """A request head. `version` is "HTTP/1.0" or "HTTP/1.1". Bytes of the target that are not UTF-8
     are surrogates."""
@@ -81,7 +82,7 @@ class Head(_Fields):
     version: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnswerHead(_Fields):
     """The head of a response."""
 

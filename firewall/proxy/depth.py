@@ -1,6 +1,6 @@
 """The depth process: serves the flows that need mitmproxy, and dies with the gate.
 
-    python -m firewall.proxy.depth FD
+    python -m firewall.proxy.depthstart FD
 
 FD is this process's end of the SOCK_SEQPACKET channel (handover.py). The first message is "setup";
 each further one replaces the policy, unless the new one is bad. "flow" brings a client's socket.
@@ -226,7 +226,3 @@ def main() -> None:
         os._exit(0)
 
     asyncio.run(run())
-
-
-if __name__ == "__main__":
-    main()

@@ -34,7 +34,7 @@ class InDepth(Protocol):
 class DepthLink(Link):
     """Hands flows over by descriptor and passes the depth process's reports on."""
 
-    program = "firewall.proxy.depth"
+    program = "firewall.proxy.depthstart"
     what = "the depth process"
 
     def __init__(self, loop: Loop, setup: Callable[[], Setup], report: Report) -> None:

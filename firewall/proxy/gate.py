@@ -5,6 +5,7 @@ listeners, `firewall serve` a listener of the host for clients that are told of 
 """
 
 import contextlib
+import gc
 import itertools
 import logging
 import resource
@@ -54,6 +55,8 @@ logger = logging.getLogger(__name__)
 
 FLOWS = 20_000
 """Flows at once; more wait in the kernel's accept queue."""
+COLLECT_AFTER = 10_000
+"""Objects that flows make until garbage is looked for, in a millisecond."""
 WIND_DOWN_SECONDS = 2.0
 
 
@@ -363,6 +366,12 @@ class Gate:
     def _count_inspected(self, now: int) -> None:
         self.metrics.flow("inspecting", now - self._inspected)
         self._inspected = now
+
+
+def keep_what_stands() -> None:
+    """What stands now stays: no look for garbage need go through it again."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def set_limits() -> None:

@@ -4,8 +4,9 @@ A worker waits for each answer, over a socket of its own, and so counts as the g
 Depth goes on meanwhile: over its channel (handover.py) a "charge" goes to the gate and a "charged"
 comes back, by number, with what limit is reached, or with why it could not be counted, or with
 neither. Where many bytes move, depth asks for some ahead, so that not every piece waits for an
-answer: up to an eighth of what has moved within a second may be counted without being used, and
-none is used later than that.
+answer: up to an eighth of what has moved within a second may be counted without being used. None is
+used later than that, nor in another slot of a window (windows.py) than it was counted in, or a
+window could hold too much. All processes read the system's one monotonic clock.
 """
 
 import socket
@@ -21,6 +22,7 @@ from firewall.judge import Judge, fail_closed
 from firewall.proxy import handover
 from firewall.quota import Charged, Due, Excess, State
 from firewall.verdict import Limit, Verdict
+from firewall.windows import slot_end
 
 type Body = dict[str, Any]
 
@@ -33,11 +35,13 @@ AHEAD = 64 << 10, 1 << 20
 
 @dataclass(slots=True)
 class _Credit:
-    """What was counted already for some accounts: `moved` bytes, and `left` that may follow."""
+    """What was counted already for some accounts: `moved` bytes, and `left` that may follow, as may
+    those that are `asked` for and not answered."""
 
     until: float
     moved: int = 0
     left: int = 0
+    asked: int = 0
 
 
 class RemoteQuota:
@@ -65,12 +69,13 @@ class RemoteQuota:
         now, key = self._clock(), tuple((each.limit, each.subject) for each in dues)
         if key not in self._credits or self._credits[key].until <= now:
             self._credits = {k: each for k, each in self._credits.items() if each.until > now}
-            self._credits[key] = _Credit(now + AHEAD_SECONDS)
+            ends = (slot_end(each.limit.seconds, now) for each in dues)
+            self._credits[key] = _Credit(min(now + AHEAD_SECONDS, *ends))
         return self._credits[key]
 
     def _charge_bytes(self, dues: Sequence[Due], charged: Charged, credit: _Credit) -> None:
         size, (least, most) = dues[0].amount, AHEAD
-        more = min(credit.moved // 8, most)
+        more = min(credit.moved // 8, most) - credit.left - credit.asked
         credit.moved += size
         if size <= credit.left:
             credit.left -= size
@@ -78,15 +83,18 @@ class RemoteQuota:
             return
 
         def told(answer: Excess | Exception | None) -> None:
+            credit.asked -= more
             if isinstance(answer, Excess):
                 self._ask(dues, charged)
                 return
-            credit.left += more
+            if answer is None:
+                credit.left += more
             charged(answer)
 
         if more < least:
             self._ask(dues, charged)
         else:
+            credit.asked += more
             self._ask([replace(each, amount=size + more) for each in dues], told)
 
     def _ask(self, dues: Sequence[Due], charged: Charged, *, anyway: bool = False) -> None:

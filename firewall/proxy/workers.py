@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -68,14 +68,14 @@ class Staff:
     open_diag: Callable[[], socket.socket] | None = None
 
 
-@dataclass(slots=True)
 class Round:
     """What all workers are asked to do, until those that are missing have done it or have ended."""
 
-    missing: set[WorkerLink]
-    done: Callable[[int], None]
-    count: int = 0
-    timer: Timer | None = None
+    def __init__(self, missing: set[WorkerLink], done: Callable[[int], None]) -> None:
+        self.missing = missing
+        self.done = done
+        self.count = 0
+        self.timer: Timer | None = None
 
 
 class Workers:
@@ -145,15 +145,15 @@ class Workers:
         """
         shut = self._gate.judge.quarantined
         body = {"shut": asdict(shut) if shut else None}
-        self._ask("cut", body, done, CUT_SECONDS, WorkerLink.kill)
+        self._ask("cut", body, done, CUT_SECONDS)
 
     def heard(self, done: Callable[[], None]) -> None:
         """Call `done` once all do by what they were told so far, or are killed."""
-        self._ask("heard", {}, lambda _: done(), TOLD_SECONDS, WorkerLink.kill)
+        self._ask("heard", {}, lambda _: done(), TOLD_SECONDS)
 
     def conclude(self, done: Callable[[], None]) -> None:
         """Have what waits for a verdict judged, as far as there is time, then call `done`."""
-        self._ask("conclude", {}, lambda _: done(), CONCLUDE_SECONDS, self._excused)
+        self._ask("conclude", {}, lambda _: done(), CONCLUDE_SECONDS, must=False)
 
     def close(self) -> None:
         """End them all, and hear what they have still to tell."""
@@ -162,7 +162,8 @@ class Workers:
         until = time.monotonic() + CLOSE_SECONDS
         for each in self._links:
             each.finish(until)
-        for each in self._links:
+            if not each.idle:
+                each.kill()
             each.close()
         for shared in self._shared:
             shared.close()
@@ -200,14 +201,19 @@ class Workers:
         body: dict[str, Any],
         done: Callable[[int], None],
         seconds: float,
-        late: Callable[[WorkerLink], None],
+        *,
+        must: bool = True,
     ) -> None:
+        """Ask all that run; who has not done in time what it `must` is killed."""
         number = next(self._numbers)
         asked = Round({each for each in self._links if each.pid}, done)
 
         def time_is_up() -> None:
             for each in list(asked.missing):
-                late(each)
+                if must:
+                    each.kill()
+                else:
+                    self._done(each, number, 0)
 
         self._rounds[number] = asked
         asked.timer = self._gate.loop.after(seconds, time_is_up)

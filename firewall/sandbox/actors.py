@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, Literal
@@ -87,7 +87,8 @@ class ActorFinder:
         self._diag.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
         self._lock = threading.Lock()
         self._sequence = 0
-        self._recent: tuple[int, ...] = ()
+        self._looked: dict[int, dict[str, None]] = {}
+        """The processes that were found last, and their descriptors in the order of looks."""
         self._known: dict[tuple[int, int], tuple[float, tuple[bytes, ...], Process]] = {}
         self._without: dict[int, float] = {}
 
@@ -113,11 +114,11 @@ class ActorFinder:
         sandbox's processes answers for all flows. Never raises: an actor that cannot be found is
         `unknown`, with the reason.
         """
+        look = cache(glance)
         with self._lock:
             held = [self._held(client, destination, transport) for client, destination in flows]
-        wanted = {each.inode for each in held if isinstance(each, Held)}
-        look = cache(glance)
-        parents, found, unreadable = self._search(wanted, look)
+            wanted = {each.inode for each in held if isinstance(each, Held)}
+            parents, found, unreadable = self._search(wanted, look)
         actors = {pid: self._described(pid, parents, look) for pid in set(found.values())}
         return [
             actors[found[each.inode]]
@@ -129,13 +130,14 @@ class ActorFinder:
     def _search(self, wanted: set[int], look: _Look) -> tuple[dict[int, int], dict[int, int], int]:
         """Look at those that were found last, and only where that is not enough at all."""
         parents: dict[int, int] = {}
-        for pid in self._recent if wanted else ():
+        for pid in self._looked if wanted else ():
             parents.update(lineage(pid, self._pid, look))
         found, unreadable = self._near(parents, wanted)
         if len(found) < len(wanted):
             parents = family(self._pid)
             found, unreadable = holders(parents, wanted)
-        self._recent = tuple(dict.fromkeys((*found.values(), *self._recent)))[:_RECENT]
+        recent = tuple(dict.fromkeys((*found.values(), *self._looked)))[:_RECENT]
+        self._looked = {pid: self._looked.get(pid, {}) for pid in recent}
         return parents, found, unreadable
 
     def _near(self, parents: Mapping[int, int], wanted: set[int]) -> tuple[dict[int, int], int]:
@@ -143,12 +145,18 @@ class ActorFinder:
 
         They are shells and supervisors, and to list what they hold costs more than all the rest.
         """
-        now, recent, without = time.monotonic(), self._recent, set[int]()
-        known = {pid: until for pid, until in self._without.items() if now < until}
-        near = [pid for pid in parents if pid in recent or pid not in known]
-        found = holders(near, wanted, without)
-        self._without = known | dict.fromkeys(without.difference(recent), now + _MOMENT_S)
-        return found
+        now = time.monotonic()
+        self._without = {pid: until for pid, until in self._without.items() if now < until}
+        near = [pid for pid in parents if pid in self._looked or pid not in self._without]
+        return holders(near, wanted, self._sockets)
+
+    def _sockets(self, pid: int) -> Iterator[int]:
+        holds = False
+        for inode in socket_inodes(pid, self._looked.get(pid)):
+            holds = True
+            yield inode
+        if not holds:
+            self._without[pid] = time.monotonic() + _MOMENT_S
 
     def process(self, pid: int) -> Actor:
         """The actor that is a process, which need not be inside. Never raises."""
@@ -221,21 +229,22 @@ class ActorFinder:
 
 
 def holders(
-    processes: Iterable[int], wanted: set[int], without: set[int] | None = None
+    processes: Iterable[int],
+    wanted: set[int],
+    sockets: Callable[[int], Iterable[int]] | None = None,
 ) -> tuple[dict[int, int], int]:
-    """The first process of these that holds each inode; how many could not be read. Those that hold
-    no socket at all are added to `without`."""
+    """The first process of these that holds each inode; how many could not be read."""
     found: dict[int, int] = {}
     unreadable = 0
     for pid in processes:
         if len(found) == len(wanted):
             break
         try:
-            inodes = set(socket_inodes(pid))
-            for inode in inodes & wanted:
-                found.setdefault(inode, pid)
-            if not inodes and without is not None:
-                without.add(pid)
+            for inode in (sockets or socket_inodes)(pid):
+                if inode in wanted:
+                    found.setdefault(inode, pid)
+                if len(found) == len(wanted):
+                    break
         except PermissionError:
             unreadable += 1
         except OSError:

@@ -6,6 +6,7 @@ import signal
 import socket
 import termios
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -49,11 +50,12 @@ class Sandbox:
         self.tools: socket.socket
 
     @classmethod
-    def launch(cls, wanted: SandboxSpec) -> "Sandbox":
+    def launch(cls, wanted: SandboxSpec, meanwhile: Callable[[], None] = lambda: None) -> "Sandbox":
         """Make the namespaces and the sockets; the agent waits for `start`.
 
-        Blocks for some tens of milliseconds. To be called from a thread that lives as long as the
-        sandbox (its end kills the sandbox), and before others are started. Raises SandboxError.
+        Blocks for some tens of milliseconds, in which it calls `meanwhile`. To be called from a
+        thread that lives as long as the sandbox (its end kills the sandbox), and before others are
+        started. Raises SandboxError.
         """
         spec.check(wanted)
         identity = spec.identity(wanted)
@@ -73,7 +75,7 @@ class Sandbox:
         inner_news.close()
         sandbox = cls(wanted, keeper, requests, news)
         try:
-            sandbox._establish(identity)
+            sandbox._establish(identity, meanwhile)
         except BaseException:
             sandbox.close()
             raise
@@ -183,7 +185,7 @@ class Sandbox:
         with suppress(OSError):
             channel.send(self._requests, *message)
 
-    def _establish(self, identity: Identity) -> None:
+    def _establish(self, identity: Identity, meanwhile: Callable[[], None]) -> None:
         self._news.settimeout(_PATIENCE_S)
         self._await("unshared")
         step = f"map user {identity.uid} into its namespace"
@@ -195,6 +197,7 @@ class Sandbox:
         (self.pid,), _ = self._await("broker")
         self._handle = os.pidfd_open(self.pid)
         self._tell("prepare")
+        meanwhile()
         (self.namespace,), fds = self._await("ready")
         self.tcp, self.udp, self.diag, self.tools = (socket.socket(fileno=fd) for fd in fds)
         self._requests.settimeout(_PATIENCE_S)

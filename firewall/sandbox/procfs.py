@@ -94,10 +94,15 @@ def _stat(folder: str) -> list[bytes]:
 
 
 def _stat_line(folder: str) -> bytes:
-    """One read gives it whole: the kernel writes it at once (single_open, fs/proc/base.c)."""
-    handle = os.open(f"{folder}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    return _read_once(f"{folder}/stat", ARGUMENT_BYTES)
+
+
+def _read_once(path: str, limit: int) -> bytes:
+    """A file that one read gives whole: the kernel writes a stat at once (single_open), and of a
+    command line as much as fits (get_mm_cmdline, fs/proc/base.c)."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(handle, ARGUMENT_BYTES)
+        return os.read(handle, limit)
     finally:
         os.close(handle)
 
@@ -143,7 +148,7 @@ def describe_with_parent(pid: int, limit: int = ARGUMENT_BYTES) -> tuple[Process
     """As `describe`, and the process's parent."""
     status = _stat(f"/proc/{pid}")
     folder = _living(pid, status)
-    arguments = _read(f"{folder}/cmdline", limit).rstrip(b"\0").split(b"\0")
+    arguments = _read_once(f"{folder}/cmdline", limit).rstrip(b"\0").split(b"\0")
     process = Process(
         pid=pid,
         started=_since_epoch(int(status[_STARTED])),
@@ -157,7 +162,7 @@ def describe_with_parent(pid: int, limit: int = ARGUMENT_BYTES) -> tuple[Process
 
 def command_line(pid: int, limit: int) -> bytes:
     """The start of a process's arguments, each ended by a zero byte. Raises OSError."""
-    return _read(f"/proc/{pid}/cmdline", limit)
+    return _read_once(f"/proc/{pid}/cmdline", limit)
 
 
 def _executable(folder: str) -> str:
@@ -177,17 +182,32 @@ def _user(pid: int) -> int:
     return int(rest.split(maxsplit=1)[0])
 
 
-def socket_inodes(pid: int) -> Iterator[int]:
-    """The inodes of the sockets that a process holds. Raises OSError when it may not be asked."""
+def socket_inodes(pid: int, looked: dict[str, None] | None = None) -> Iterator[int]:
+    """The inodes of the sockets that a process holds. Raises OSError when it may not be asked.
+
+    With `looked`, which remembers the order of earlier looks, the descriptor that was not looked at
+    for longest comes first: a new one gets the lowest number that is free, which is likely that of
+    one that has been closed.
+    """
     folder = f"/proc/{pid}/fd"
     if not (names := os.listdir(folder)):
         folder = f"{_living(pid, _stat(f'/proc/{pid}'))}/fd"
         names = os.listdir(folder)
-    for name in names:
+    for name in names if looked is None else _by_age(names, looked):
         with suppress(OSError):
             target = os.readlink(f"{folder}/{name}")
             if target.startswith("socket:["):
                 yield int(target[8:-1])
+
+
+def _by_age(names: list[str], looked: dict[str, None]) -> Iterator[str]:
+    present = set(names)
+    for name in [each for each in looked if each not in present]:
+        del looked[name]
+    for name in [each for each in names if each not in looked] + list(looked):
+        looked.pop(name, None)
+        looked[name] = None
+        yield name
 
 
 def _read(path: str, limit: int = ARGUMENT_BYTES) -> bytes:

@@ -56,6 +56,8 @@ class Threads:
 
     def started(self, actor: Actor, argv: Sequence[str]) -> Actor:
         """The actor that executes a program, with the call that the program belongs to."""
+        if not self._expected and not self._processes:
+            return actor
         chain = (actor.process, *actor.ancestors) if actor.process else ()
         with self._lock:
             begun = self._begun(actor.process, chain, argv)

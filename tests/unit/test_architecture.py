@@ -17,7 +17,7 @@ FLOORS = (
     {"deeds", "workloads", "ports", "apis"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
-    {"events", "lookout", "charging"},
+    {"events", "lookout", "charging", "held"},
     {"vault", "recording"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},

@@ -28,7 +28,8 @@ _SET_BY_BASH = frozenset(
 @dataclass(slots=True)
 class Scope:
     """`variables` holds those whose value is certain; `files` what was written before, None where
-    only running can tell the text; `copies` what a file was copied, moved or linked from.
+    only running can tell the text; `copies` what a file was copied, moved or linked from; `touched`
+    every file that a command was told to write.
 
     `fixed` are variables to which assigning may do nothing, so that they are never known again.
     `arguments` are the positional parameters, None where they are not known.
@@ -40,6 +41,7 @@ class Scope:
     aliases: dict[str, str] = field(default_factory=dict)
     files: dict[str, str | None] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
     arguments: list[str | None] | None = None
     fixed: set[str] = field(default_factory=lambda: set(_SET_BY_BASH))
 
@@ -97,14 +99,6 @@ class Scope:
         known = self.files.get(name) if append else ""
         full = name not in self.files and len(self.files) >= FILES
         self.files[name] = None if text is None or known is None or full else known + text
-
-    def written(self) -> list[str]:
-        """Every file that was written, and what it was copied, moved or linked to."""
-        found = dict.fromkeys(self.files)
-        for name, source in self.copies.items():
-            if posixpath.normpath(source) in found:
-                found[name] = None
-        return list(found)
 
 
 def inside(base: str, directory: str | None) -> str:

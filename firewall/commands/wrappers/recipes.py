@@ -4,7 +4,8 @@ What such a file holds is not read. One that was there before is the project's o
 same shell text has just written says what that text runs, and leaves it not understood.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from firewall.commands.wrappers.inner import Words
@@ -61,6 +62,22 @@ for _line in _TABLE.split("\n")[1:-1]:
             (_OPTIONS if _name[0] == "-" else _PATTERNS).setdefault(_program, []).append(_name)
 
 
+_EDITORS = frozenset(
+    ["ed", "red", "ex", "vi", "vim", "nvim", "emacs", "patch", "sponge", "split", "csplit", "xxd"]
+)
+_IN_PLACE = re.compile(r"-[A-Za-z]*i")
+_DIFFERS = re.compile(r"^\+\+\+ (?:[bw]/)?([^\t\n]+)", re.MULTILINE)
+
+
+def edited(name: str, words: Words, stdin: str | None) -> Iterator[str]:
+    """The files that a program may change, though no option or redirection says that it writes."""
+    known = [word for word in words[1:] if word]
+    if name in _EDITORS or (name in {"perl", "ruby"} and any(map(_IN_PLACE.match, known))):
+        yield from known
+    if name in {"patch", "git"} and stdin:
+        yield from _DIFFERS.findall(stdin)
+
+
 def recipe(name: str, words: Words, written: Iterable[str]) -> str:
     """The file among those `written` by the same text that a program runs; "" for none.
 
@@ -70,7 +87,7 @@ def recipe(name: str, words: Words, written: Iterable[str]) -> str:
     if patterns is None:
         return ""
     named = [value for option in _OPTIONS.get(name, ()) for value in values(option, words)]
-    return next((file for file in written if _runs(file, patterns, named)), "")
+    return next((file for file in sorted(written) if _runs(file, patterns, named)), "")
 
 
 def _runs(file: str, patterns: Iterable[str], named: Iterable[str | None]) -> bool:

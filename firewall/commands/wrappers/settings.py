@@ -332,6 +332,13 @@ def values(option: str, words: Words) -> Iterator[str | None]:
             yield after
 
 
+INPUT_LANGUAGES = frozenset(
+    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "sftp", "ex", "vim", "vi"}
+    | {"sqlplus", "mariadb"}
+)
+"""Programs that run commands that stand in their input."""
+
+
 def in_language(value: str | None, via: str) -> Iterator[Inner]:
     """Commands in the language of an editor, debugger or database shell."""
     if value is None:

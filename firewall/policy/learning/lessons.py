@@ -7,10 +7,10 @@ tool with its arguments. What it allows there are its items, such as methods wit
 import json
 from typing import Literal, NamedTuple
 
+from firewall.policy.apikeys import api_keys
 from firewall.policy.errors import Fault
 from firewall.policy.globs import is_plain, literal
 from firewall.policy.hosts import is_name, normalise
-from firewall.policy.learning.apis import api_keys
 from firewall.policy.paths import PathGlob, clean
 from firewall.policy.programs import SYSTEM, Run, run_of, runs_of
 from firewall.policy.toolrules import Called

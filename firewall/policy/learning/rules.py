@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from firewall.policy.acts import ProgramRule, ToolRule
 from firewall.policy.document import RuleDocument
 from firewall.policy.errors import PolicyError
-from firewall.policy.learning.flow import flow
+from firewall.policy.flow import flow
 from firewall.policy.learning.lessons import Item, Place, Unnameable
 from firewall.policy.text import parse
 from firewall.redaction import MARK

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from firewall.policy.flow import flow, quoted
 from firewall.policy.holding import NO_LABELS
-from firewall.policy.learning.flow import flow, quoted
 from firewall.policy.learning.learned import Learned, Lesson, joined
 from firewall.policy.learning.lessons import Place, Section
 from firewall.policy.learning.rules import rule

@@ -166,10 +166,7 @@ class Egress:
         """Judge a request by all that is known of it, and make it ready to send if it may pass."""
         known, asked = state.flow, state.asked
         if known.kind == "refuse":
-            # A secret in it makes it worse than the connection alone was.
-            told = asked.carries or any(each.kind == "secret" for each in asked.findings)
-            verdict = await self._road().ask(asked, known) if told else known.verdict
-            refuse(known.verdict if verdict.allowed else verdict)
+            refuse(await self._road().refused(known, asked))
             return
         own = verdict = await self._road().ask(asked, known)
         state.tool_calls = verdict.obligations.tool_calls

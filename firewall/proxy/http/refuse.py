@@ -46,7 +46,9 @@ def unquoted(error: str) -> str:
 
 def _respond(request: http.Request, shown: Page) -> http.Response:
     body = b"" if request.method == "HEAD" else shown.body
-    return http.Response.make(shown.status, body, shown.fields)
+    response = http.Response.make(shown.status, body, shown.fields)
+    response.reason = shown.reason
+    return response
 
 
 def _grpc(status: int, message: str) -> http.Response:

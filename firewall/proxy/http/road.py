@@ -10,7 +10,7 @@ from firewall.protocols import Identity
 from firewall.proxy.http.asking import canonical
 from firewall.proxy.http.flow import Flow
 from firewall.proxy.resolver import literal, lookup
-from firewall.requests import Connect, Request
+from firewall.requests import Connect, HttpRequest, Request
 from firewall.verdict import Verdict
 
 RESOLVE_SECONDS = 10
@@ -56,6 +56,21 @@ class Road:
             known.kind = "refuse"
             return
         context.server.address = (known.address_of(known.host, known.port) or "", known.port)
+
+    async def refused(self, known: Flow, asked: HttpRequest) -> Verdict:
+        """The deny of a connection, as the request that came in it is told."""
+        # A secret in it makes it worse than the connection alone was.
+        if asked.carries or any(each.kind == "secret" for each in asked.findings):
+            verdict = await self.ask(asked, known)
+            if not verdict.allowed:
+                return verdict
+        return self._explained(known, asked)
+
+    def _explained(self, known: Flow, asked: HttpRequest) -> Verdict:
+        """With what would allow the request: a POST, say, where no method was known before."""
+        verdict, likely = known.verdict, self._judge.preview(asked, known.actor)
+        alike = (likely.rule, likely.reason) == (verdict.rule, verdict.reason)
+        return replace(verdict, remedy=likely.remedy) if alike else verdict
 
     def limit(self, known: Flow, asked: Connect) -> None:
         """Have what is not HTTP counted, where the connection's bytes are limited."""

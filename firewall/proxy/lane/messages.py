@@ -5,8 +5,10 @@ What it takes is one thing by any parser's reading. All else goes to depth, whic
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.protocols import ProtocolError
 from firewall.protocols.http1 import BASIC_FIELDS, AnswerHead, Head
 from firewall.protocols.http1body import Body, Chunked, Counted, Open
@@ -32,7 +34,6 @@ _ANSWER_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
 _NONE: frozenset[bytes] = frozenset()
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 """RFC 9110, 8.6, and RFC 9112, 6.1: a 204 has neither, whatever its server says."""
-_REASONS = {400: "Bad Request", 403: "Forbidden", 429: "Too Many Requests", 502: "Bad Gateway"}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2."""
 _BARE = _IDEMPOTENT - {"PUT"}
@@ -52,6 +53,22 @@ def fits(head: Head) -> bool:
 def wants_close(head: Head | AnswerHead) -> bool:
     """Whether the connection ends with this message (RFC 9112, 9.6)."""
     return head.version != "HTTP/1.1" or b"close" in head.options
+
+
+@frozen
+class Onward:
+    """How an allowed request goes on: its head as it is sent, whether its connection ends with it,
+    whether it may be sent again, and whether it ties its server's connection to the client."""
+
+    data: bytes
+    closes: bool
+    repeatable: bool
+    ties: bool
+
+
+def onward(head: Head) -> Onward:
+    """How the request of a head goes on."""
+    return Onward(request_bytes(head), wants_close(head), repeatable(head), ties(head))
 
 
 def described(head: Head, scheme: Literal["http", "https"]) -> asking.Head:
@@ -95,8 +112,9 @@ def request_bytes(head: Head) -> bytes:
     return _head(first, _without(head.headers, _HOP | head.options))
 
 
+@lru_cache(maxsize=64)
 def answer_bytes(answer: AnswerHead, *, close: bool) -> bytes:
-    """A response's head as it is sent on."""
+    """A response's head as it is sent on. Remembered, as heads are (protocols.http1)."""
     hop = _ANSWER_HOP | (answer.options - BASIC_FIELDS)
     fields = _without(answer.headers, hop | (_FRAMING if answer.status == NO_CONTENT else _NONE))
     if close:
@@ -110,7 +128,7 @@ def page_bytes(page: Page, *, bare: bool, close: bool) -> bytes:
     fields = [*page.fields.items(), ("Content-Length", str(len(body)))]
     fields += [("Connection", "close")] if close else []
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    first = f"HTTP/1.1 {page.status} {_REASONS[page.status]}"
+    first = f"HTTP/1.1 {page.status} {page.reason}"
     return _head(first.encode(), encoded) + body
 
 

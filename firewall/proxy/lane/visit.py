@@ -176,7 +176,7 @@ class Visit:
 
     def _judge(self, head: Head) -> None:
         vault = self._house.judge.vault
-        exchange = Exchange(self, head, self._heads.describe(vault), vault)
+        exchange = Exchange(self, head, self._heads.describe(vault), self._heads.onward, vault)
         self._exchange = exchange
         self._touch()
         if self._house.judge.needs_body(exchange.asked, self._given.actor):

@@ -71,7 +71,7 @@ class Gate:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(PATIENCE)
         with theirs:
-            command = [sys.executable, "-m", "firewall.proxy.depth", str(theirs.fileno())]
+            command = [sys.executable, "-m", "firewall.proxy.depthstart", str(theirs.fileno())]
             self.process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
 
     def setup(self, policy: str, quarantined: Verdict | None = None) -> None:

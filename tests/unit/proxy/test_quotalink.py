@@ -3,15 +3,18 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import firewall.judge
 from firewall.judge import Judge
 from firewall.policy import load_policy
 from firewall.proxy.quotalink import AHEAD, RemoteQuota, charge_for
-from firewall.quota import Due, Excess
+from firewall.quota import Due, Excess, Ledger
 from firewall.verdict import Limit
 from tests.unit.proxy.stage import Memory
 
@@ -80,6 +83,18 @@ def test_a_fault_in_the_gate_denies_in_depth(bench: Bench, monkeypatch: pytest.M
     assert event["verdict"]["rule"] == "fail-closed.gate.charge"
 
 
+def test_what_could_not_be_counted_leaves_nothing_for_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(16):
+        assert bench.charge(PIECE, limit=MUCH) is None
+    (credit,) = bench.remote._credits.values()
+    monkeypatch.setattr(firewall.judge, "probe", lambda _: 1 // 0)
+    while not isinstance(bench.charge(PIECE, limit=MUCH), RuntimeError):
+        pass
+    assert credit.left < PIECE
+
+
 def test_only_the_gate_knows_what_is_left(bench: Bench) -> None:
     with pytest.raises(NotImplementedError):
         bench.remote.left([Due(LIMIT, "a.test", 1)])
@@ -113,8 +128,66 @@ def test_what_was_asked_for_ahead_is_not_kept(bench: Bench) -> None:
     assert 100 * PIECE < used <= 100 * PIECE * 9 / 8 + AHEAD[1]
 
 
+def test_many_streams_at_once_ask_no_more_ahead_than_one(bench: Bench) -> None:
+    waiting: list[dict[str, Any]] = []
+    bench.remote = RemoteQuota(lambda _, body: waiting.append(body), lambda: bench.now)
+    told: list[object] = []
+    for _ in range(400):
+        bench.remote.charge([Due(MUCH, "a.test", PIECE)], told.append)
+    asked = sum(each["dues"][0]["amount"] for each in waiting)
+    assert 400 * PIECE < asked <= 400 * PIECE + AHEAD[1]
+    for body in waiting:
+        bench._to_gate("charge", body)
+    assert told == [None] * 400
+
+
 def test_little_is_counted_to_the_byte(bench: Bench) -> None:
     for _ in range(200):
         bench.charge(2_000, limit=MUCH)
         bench.now += 0.1
     assert bench.judge.quota.left([Due(MUCH, "a.test", 1)]) == MUCH.amount - 400_000
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["depth", "depth", "depth", "gate"]),
+        st.floats(0, 0.9),
+        st.integers(1, 4_000_000),
+        st.sampled_from([20_000_000, 50_000_000]),
+    ),
+    max_size=60,
+)
+
+
+@example(
+    [("depth", 0.0, 1_000_000, 50_000_000)] * 15  # which asks ahead
+    + [("depth", 0.07, 100_000, 50_000_000)] * 1  # what was counted in the slot before
+    + [("depth", 0.0, 100_000, 50_000_000)] * 8
+    + [("gate", 0.9, 1, 50_000_000)] * 2
+    + [("gate", 0.198, 4_000_000, 50_000_000)]  # that slot counts no more
+    + [("gate", 0.0, 4_000_000, 50_000_000)] * 12
+    + [("gate", 0.0, 100_000, 50_000_000)] * 40
+)
+@given(STEPS)
+def test_whoever_moves_it_and_whenever_no_window_holds_more_than_the_limit(
+    steps: list[tuple[str, float, int, int]],
+) -> None:
+    """A model that knows only what has passed and when. The amount changes as by new policies."""
+    bench = Bench.__new__(Bench)
+    bench.now, bench.asked, bench.memory = 0.0, 0, Memory()
+    ledger = Ledger(lambda: bench.now)
+    bench.judge = cast("Any", SimpleNamespace(quota=ledger))
+    bench.remote = RemoteQuota(bench._to_gate, lambda: bench.now)
+    passed: list[tuple[float, int]] = []
+    most = 0
+    for who, pause, size, amount in steps:
+        bench.now += pause
+        limit = replace(MUCH, amount=amount, seconds=2)
+        told: list[object] = []
+        counts = bench.remote if who == "depth" else ledger
+        counts.charge([Due(limit, "a.test", size)], told.append)
+        if told == [None]:
+            passed.append((bench.now, size))
+            most = max(most, amount)
+            window = sum(each for at, each in passed if bench.now - 2 < at <= bench.now)
+            assert window <= most

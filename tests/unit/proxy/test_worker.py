@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +120,9 @@ def test_it_tells_which_policy_is_in_force_and_takes_another(office: Office) -> 
     first = office.until("current")["digest"]
     assert first == office.judge.policy.digest
     nothing = load_policy("base").dump()
-    handover.send_setup(office.channel, Setup(**{**_fields(office.setup), "policy": nothing}))
+    handover.send_setup(office.channel, replace(office.setup, policy=nothing))
     assert office.until("current")["digest"] != first
     assert not office.judge.preview(ASKED, Actor("test")).allowed
-
-
-def _fields(setup: Setup) -> dict[str, Any]:
-    return {each.name: getattr(setup, each.name) for each in fields(setup)}
 
 
 def test_denies_are_told_at_once_and_allows_are_counted(office: Office) -> None:

@@ -138,7 +138,7 @@ class Known:
         self.scans += 1
         return dict(self.parents)
 
-    def socket_inodes(self, pid: int) -> Iterator[int]:
+    def socket_inodes(self, pid: int, looked: object = None) -> Iterator[int]:
         self.listed.append(pid)
         return iter(self.held[pid])
 

@@ -112,6 +112,17 @@ def test_sockets_are_seen() -> None:
         assert set(procfs.socket_inodes(os.getpid())) - before == {inode}
 
 
+def test_the_descriptor_that_was_not_looked_at_for_longest_comes_first() -> None:
+    looked: dict[str, None] = {}
+    assert list(procfs._by_age(["0", "1", "2"], looked)) == ["0", "1", "2"]
+    assert next(procfs._by_age(["0", "1", "2"], looked)) == "0"
+    assert list(procfs._by_age(["0", "2", "3"], looked)) == ["3", "2", "0"]
+    assert list(looked) == ["3", "2", "0"], "1 is gone"
+    with socket.socket() as made:
+        inode = os.fstat(made.fileno()).st_ino
+        assert inode in set(procfs.socket_inodes(os.getpid(), {}))
+
+
 HEADLESS = """
 import ctypes, socket, threading, time
 kept = socket.socketpair()

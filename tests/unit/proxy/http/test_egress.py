@@ -254,6 +254,19 @@ def test_a_refused_flow_is_told_the_verdict_that_was_handed_over() -> None:
         assert stage.log.events == []
 
 
+def test_a_refused_flow_is_told_what_would_allow_its_request() -> None:
+    def decide(request: Request) -> Verdict:
+        method = request.method if isinstance(request, HttpRequest) else "GET"
+        return replace(DENY, remedy=f"allow {method}")
+
+    with Stage(decide) as stage:
+        server = stage.upstream(swallow)
+        door = stage.door(server.port, kind="refuse", verdict=DENY, address=None)
+        with stage.client() as client:
+            assert "to allow it: allow POST" in send(client, door, "/x", "POST", scheme="http").text
+        assert stage.log.events == []
+
+
 def test_mining_towards_a_refused_host_is_recorded() -> None:
     with Stage() as stage:
         server = stage.upstream(swallow)

@@ -1,5 +1,7 @@
 """The firewall's own answers: 403 for a block, 502 for trouble, each as its client can show it."""
 
+from dataclasses import replace
+
 import pytest
 from mitmproxy import http
 
@@ -27,6 +29,17 @@ def test_a_block_is_a_403_that_names_its_rule() -> None:
     assert response.status_code == 403
     assert response.headers[RULE_HEADER] == "default"
     assert "no rule allows x.test" in (response.text or "")
+
+
+def test_the_reason_phrase_tells_it_to_clients_that_show_no_body() -> None:
+    verdict = replace(BLOCK, reason="no rule allows \u00fc.test\r\nX: y")
+    assert refusal(_request(), verdict, None).reason == (
+        "Blocked by the firewall: no rule allows ?.test??X: y (rule: default)."
+        " To allow it: add x.test"
+    )
+    assert refusal(_request(), NOWHERE, None).reason == (
+        "The firewall could not reach the server: the name x.test cannot be resolved"
+    )
 
 
 def test_an_allowed_name_that_leads_nowhere_is_a_502_and_no_block() -> None:

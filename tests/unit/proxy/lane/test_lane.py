@@ -71,7 +71,7 @@ def test_requests_sent_ahead_are_answered_in_order(stage: LaneStage) -> None:
     with stage.tls(stage.door(server.port)) as client:
         client.sendall(get("/1") + get("/denied") + get("/2") + get("/3", CLOSE))
         answers = read_all(client)
-    places = [answers.index(each) for each in (b"/1", b"403 Forbidden", b"/2", b"/3")]
+    places = [answers.index(each) for each in (b"/1", b" 403 Blocked", b"/2", b"/3")]
     assert places == sorted(places)
     assert b"/denied" not in server.received
     assert server.connections == 1, "one client's requests share a connection"
@@ -152,10 +152,10 @@ def test_a_client_that_does_not_read_is_not_read(
     with stage.tls(door) as client:
         monkeypatch.setattr(Stream, "full", property(lambda _: True))
         client.sendall(get("/denied") * 2)
-        assert until(client, b"rule").count(b"403 Forbidden") == 1
+        assert until(client, b"rule").count(b" 403 Blocked") == 1
         client.settimeout(0.2)
         with pytest.raises(TimeoutError):
-            until(client, b"403 Forbidden")
+            until(client, b" 403 Blocked")
 
 
 def test_a_slow_reader_gets_all_of_a_last_answer(
@@ -274,7 +274,7 @@ def test_an_upload_beyond_a_limit_is_stopped_and_told(
         assert until(client, b"ok").startswith(b"HTTP/1.1 200")
         client.sendall(head + b"y" * 89_997 + b"end")
         answer = read_all(client)
-    assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert answer.startswith(b"HTTP/1.1 429 Blocked by the firewall: the limit ")
     assert b"\r\nRetry-After: " in answer
     assert b"the limit sent 100KB/h of rule web is reached: 9" in answer
     assert not server.received.endswith(b"yend")

@@ -11,6 +11,7 @@ from firewall.commands.bash.scope import Scope
 from firewall.commands.bash.syntax import (
     HereDocument,
     Node,
+    Parameter,
     Pipeline,
     Redirect,
     Script,
@@ -38,9 +39,9 @@ class Expander(Record):
         return self._expanded(word, scope)
 
     def _expanded(self, word: Word, scope: Scope) -> list[str | None]:
-        names = [getattr(piece, "name", "") for piece in word.pieces]
-        if names in (["@"], ["*"]) and scope.arguments is not None:
-            return list(scope.arguments)
+        match word.pieces:
+            case (Parameter("@" | "*") as piece,) if scope.arguments is not None:
+                return _positional(piece, scope.arguments, scope)
         self.spend(len(word.pieces) // 4)
         return expand(word, scope.variables, lambda piece: self._written(piece, scope))
 
@@ -152,6 +153,21 @@ class Expander(Record):
                     continue
                 for piece in body.pieces:
                     self.read_piece(piece, scope, (*via, "subscript"))
+
+
+def _positional(
+    piece: Parameter, arguments: Sequence[str | None], scope: Scope
+) -> list[str | None]:
+    """Quoted, $@ is each argument and $* all in one; unquoted, each is split as any value is."""
+    if piece.quoted and piece.name == "@":
+        return list(arguments)
+    if "IFS" in scope.variables or (piece.quoted and None in arguments):
+        return [None]
+    if piece.quoted:
+        return [" ".join(each or "" for each in arguments)]
+    word = Word((Parameter("each"),))
+    values = [{} if each is None else {"each": each} for each in arguments]
+    return [field for value in values for field in expand(word, value, lambda _: None)]
 
 
 def feeds(redirect: Redirect | HereDocument) -> bool:

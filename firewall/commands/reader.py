@@ -4,7 +4,7 @@ import posixpath
 import re
 from collections.abc import Sequence
 
-from firewall.commands.bash.builtins import BUILTINS
+from firewall.commands.bash.builtins import BUILTINS, EVALUATES, SEES
 from firewall.commands.bash.expand import Pattern
 from firewall.commands.bash.grammar import parse
 from firewall.commands.bash.scope import Scope, inside, names_set
@@ -34,11 +34,8 @@ TEXTS = 12
 SIZE = 65_536
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
-_EVALUATES = frozenset(
-    {"test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read"}
-    | {"printf", "mapfile", "readarray", "wait", "getopts"}
-)
-_MAKES_LOCAL = frozenset({"declare", "local", "typeset"})
+_DECLARES = frozenset({"declare", "local", "typeset", "readonly"})
+_FIXES = re.compile(r"-[a-zA-Z]*r")
 _COPIES = frozenset({"cp", "mv", "ln", "install"})
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
@@ -165,7 +162,7 @@ class Reader(Expander):
         for value in words if known and len(words) <= 8 and self._texts <= 2 else [None]:
             inner = scope.copy()
             if value is not None:
-                inner.variables[node.name] = value
+                inner.assign(node.name, value)
             self.read_script(body, inner, (*via, "for"), stdin)
             scope.keep_common(inner)
 
@@ -173,12 +170,11 @@ class Reader(Expander):
 
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
         words, loose = self._words(node, scope, via)
-        self._assign(node, scope, via, lasting=not words or words[0] in _EVALUATES)
-        if words and words[0] in _MAKES_LOCAL:
-            named = {each.name for each in node.assignments} | set(filter(None, words))
-            self._locals |= named
-            if words[0] == "local" and not self._active:  # an error, which assigns nothing
-                scope.forget(named)
+        self._assign(node, scope, via, lasting=not words or words[0] in EVALUATES)
+        if words and (words[0] in SEES or words[0] in scope.functions):
+            scope.forget({each.name for each in node.assignments})
+        if words and words[0] in _DECLARES:
+            self._declare(node, words, scope)
         stdin, reads, writes = self.redirects(
             node.redirects,
             scope,
@@ -198,6 +194,14 @@ class Reader(Expander):
             self.hide(f"options of {name} that are only known when it runs", node.text)
         if words:
             self.note_sockets(node, words)
+
+    def _declare(self, node: Simple, words: Sequence[str | None], scope: Scope) -> None:
+        named = {each.name for each in node.assignments} | set(filter(None, words))
+        self._locals |= named
+        if words[0] == "local" and not self._active:  # an error, which assigns nothing
+            scope.forget(named)
+        if words[0] == "readonly" or any(word and _FIXES.match(word) for word in words):
+            scope.fixed |= named
 
     def _words(self, node: Simple, scope: Scope, via: Via) -> tuple[list[str | None], bool]:
         """Its words, and whether more options may be among them than can be read."""
@@ -220,7 +224,7 @@ class Reader(Expander):
             value = values[0] if len(values) == 1 else None
             self._setting(assigned, value, scope, via)
             if lasting and assigned.plain and value is not None and not assigned.subscript:
-                scope.variables[assigned.name] = value
+                scope.assign(assigned.name, value)
             elif lasting:
                 scope.forget({assigned.name})
 
@@ -258,6 +262,7 @@ class Reader(Expander):
             return
         if words[0] in scope.functions:
             self._call(words, scope, via, stdin)
+            self._inner(words, scope, via, stdin, reads)  # `command` and others know no functions
             return
         if words[0] in scope.aliases:
             rest = " ".join("'" + (w or "").replace("'", "'\\''") + "'" for w in words[1:])
@@ -290,7 +295,8 @@ class Reader(Expander):
             for inner in given(name, text):
                 self.read_inner(inner, scope, via, "")
         else:
-            self.read_text(text, scope, (*via, "script"))
+            shared = via[-1:] == ("source",)
+            self.read_text(text, scope if shared else scope.fresh(), (*via, "script"))
 
     def _call(self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None) -> None:
         name = words[0] or ""
@@ -329,7 +335,7 @@ class Reader(Expander):
         self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None
     ) -> None:
         name = program(words)
-        if name in _EVALUATES:
+        if name in EVALUATES:
             self.read_evaluated(words[1:], scope, via)
         if builtin := BUILTINS.get(words[0] or ""):
             for inner in builtin(list(words[1:]), scope):
@@ -385,10 +391,10 @@ class Reader(Expander):
             self.hide(f"the text that {inner.via} runs is only known when it runs")
         else:
             shared = inner.via in {"eval", "source"}
-            self.read_text(inner.text, scope if shared else scope.copy(), via, stdin)
+            self.read_text(inner.text, scope if shared else scope.fresh(), via, stdin)
 
     def _given(self, stdin: str | None, scope: Scope, via: Via) -> None:
         if stdin is None:
             self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
         elif stdin:
-            self.read_text(stdin, scope.copy(), via)
+            self.read_text(stdin, scope.fresh(), via)

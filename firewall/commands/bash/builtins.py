@@ -8,6 +8,16 @@ from firewall.commands.bash.expand import Pattern
 from firewall.commands.bash.scope import Scope
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell
 
+EVALUATES = frozenset(
+    {"test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read"}
+    | {"printf", "mapfile", "readarray", "wait", "getopts"}
+)
+"""Those whose words may hold subscripts, which are evaluated."""
+
+SEES = frozenset({"eval", "source", ".", "command", "builtin"})
+"""Those that see the assignments before them, which end with them."""
+
+_BETWEEN = frozenset({"DEBUG", "ERR", "RETURN"})
 _POSITIONAL = set("123456789")
 
 type Builtin = Callable[[list[str | None], Scope], Iterator[Inner]]
@@ -46,6 +56,8 @@ def _trap(words: list[str | None], scope: Scope) -> Iterator[Inner]:
     words = words[1:] if words[:1] == ["--"] else words
     if len(words) > 1 and (words[0] is None or not words[0].startswith("-")):
         yield Shell(words[0], "trap")
+        if not _BETWEEN.isdisjoint(words[1:]) and "=" in (words[0] or "="):
+            yield Hidden("a trap that changes variables between commands")
 
 
 def _alias(words: list[str | None], scope: Scope) -> Iterator[Inner]:
@@ -122,6 +134,7 @@ BUILTINS: dict[str, Builtin] = {
     "read": _forget,
     "unset": _forget,
     "getopts": _forget,
+    "wait": _forget,
     "declare": _declare,
     "local": _declare,
     "typeset": _declare,

@@ -16,6 +16,12 @@ from firewall.commands.bash.syntax import (
 )
 
 FILES = 64
+_SET_BY_BASH = frozenset(
+    {"_", "REPLY", "MAPFILE", "COPROC", "OPTARG", "OPTIND", "PWD", "OLDPWD", "BASH_REMATCH"}
+    | {"RANDOM", "SRANDOM", "LINENO", "SECONDS", "BASHPID", "PPID", "UID", "EUID", "GROUPS"}
+    | {"BASH_COMMAND", "BASH_SUBSHELL", "FUNCNAME", "DIRSTACK", "PIPESTATUS", "EPOCHSECONDS"}
+)
+"""Variables whose value is not what was assigned to them last (bash, "Shell Variables")."""
 """Files whose texts are kept."""
 
 
@@ -25,6 +31,7 @@ class Scope:
     only running can tell the text; `copies` what a file was copied, moved or linked from; `touched`
     every file that a command was told to write.
 
+    `fixed` are variables to which assigning may do nothing, so that they are never known again.
     `arguments` are the positional parameters, None where they are not known.
     """
 
@@ -36,10 +43,20 @@ class Scope:
     copies: dict[str, str] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     arguments: list[str | None] | None = None
+    fixed: set[str] = field(default_factory=lambda: set(_SET_BY_BASH))
 
     def copy(self) -> "Scope":
         """For a subshell, whose changes end with it; what it defines or writes may stay."""
         return replace(self, variables=dict(self.variables))
+
+    def assign(self, name: str, value: str) -> None:
+        self.forget({name})
+        if name not in self.fixed:
+            self.variables[name] = value
+
+    def fresh(self) -> "Scope":
+        """For another shell, or a later time: which variables it has there is not known."""
+        return replace(self, variables={"HOME": "~"}, arguments=None)
 
     def forget(self, names: set[str]) -> None:
         for name in names:

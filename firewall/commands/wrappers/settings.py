@@ -267,6 +267,8 @@ _CODE_VARIABLES = frozenset(
         "DOTNET_STARTUP_HOOKS",
         "CORECLR_PROFILER_PATH",
         "COR_PROFILER_PATH",
+        "BASH_ALIASES",
+        "BASH_CMDS",
         "JAVA_OPTS",
         "SBT_OPTS",
         "CATALINA_OPTS",

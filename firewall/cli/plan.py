@@ -76,7 +76,7 @@ def make_plan(
         audit.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"{error.filename} cannot be made: {error.strerror}; name another folder for the"
+            f"{error.filename or state} cannot be made: {error.strerror}; name another folder for the"
             " firewall's state in FIREWALL_STATE, or one for its log with --log"
         ) from error
     return Plan(

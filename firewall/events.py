@@ -1,19 +1,23 @@
 """What is recorded of a verdict: the request, who asked, and what was decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from firewall.actor import Actor
+from firewall.actor import Actor, Process
 from firewall.audit import describe
+from firewall.frozen import frozen
 from firewall.gpu.snapshot import busy
 from firewall.redaction import Redactor
-from firewall.requests import Connect, Request
+from firewall.requests import Request, recurs
 from firewall.verdict import Verdict
 
+_PROCESSES = ("process", "ancestors")
+_BARE = tuple(each.name for each in fields(Actor) if each.name not in _PROCESSES)
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Fault:
     """An enforcement point failed before it could say what was asked."""
 
@@ -48,9 +52,9 @@ def redacted_event_of(
     redactor: Redactor,
 ) -> dict[str, Any]:
     """As `event_of`, without its secrets. Not to be changed: events share what is the same."""
-    asked = _connection if type(request) is Connect else _redacted
+    asked = _remembered if recurs(request) else _redacted
     known = flow.cleaned(redactor) if isinstance(flow, Facts) else redactor.value(flow)
-    decided, who = _described(verdict, redactor), _described(actor, redactor)
+    decided, who = _described(verdict, redactor), _who(actor, redactor)
     return _event(asked(request, redactor), decided, who, known)
 
 
@@ -67,21 +71,35 @@ def _redacted(request: Request | Fault, redactor: Redactor) -> Mapping[str, Any]
     return asked
 
 
-_connection = lru_cache(maxsize=64)(_redacted)
-"""Remembered, because a program opens many flows to one place."""
+_remembered = lru_cache(maxsize=256)(_redacted)
 
 
 @lru_cache(maxsize=64)
-def _described(value: Verdict | Actor, redactor: Redactor) -> Mapping[str, Any]:
-    """Remembered, because a program opens many flows and its ancestors' arguments are long."""
-    described: Mapping[str, Any] = redactor.value(describe(value))
+def _described(verdict: Verdict, redactor: Redactor) -> Mapping[str, Any]:
+    described: Mapping[str, Any] = redactor.value(describe(verdict))
+    return described
+
+
+@lru_cache(maxsize=64)
+def _who(actor: Actor, redactor: Redactor) -> Mapping[str, Any]:
+    """Remembered, because a program opens many flows."""
+    bare: dict[str, Any] = redactor.value({name: getattr(actor, name) for name in _BARE})
+    bare["process"] = actor.process and _process(actor.process, redactor)
+    bare["ancestors"] = [_process(each, redactor) for each in actor.ancestors]
+    return bare
+
+
+@lru_cache(maxsize=256)
+def _process(process: Process, redactor: Redactor) -> Mapping[str, Any]:
+    """Remembered, because the programs that one starts share long-winded ancestors."""
+    described: Mapping[str, Any] = redactor.value(describe(process))
     return described
 
 
 def suspected(event: Mapping[str, Any]) -> bool:
     """Whether a recogniser was suspicious of what was asked."""
-    findings = event["request"].get("findings", ())
-    return any(each["confidence"] == "suspicious" for each in findings)
+    findings = event["request"].get("findings")
+    return bool(findings) and any(each["confidence"] == "suspicious" for each in findings)
 
 
 def raised(event: Mapping[str, Any], gpu: Mapping[str, Any]) -> Mapping[str, Any]:

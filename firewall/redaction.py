@@ -13,12 +13,13 @@ Too much is taken out rather than too little: `pad_token=x` is redacted as well.
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.keyformats import FORMATS as KEYS
 
 HEADERS = (
@@ -63,7 +64,7 @@ _BARE = r"""(?:\\.|[^\s'"\\&#;])(?:\\.|[^\s'"\\&#;])*"""
 _HTTP_USERS = frozenset({"-u", "--user", "-U", "--proxy-user"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Terms:
     """What a policy wants redacted besides: names of headers and of query parameters, patterns.
 

@@ -15,6 +15,7 @@ from firewall.cli.options import (
     LogOption,
     MetricsOption,
     PolicyOption,
+    WorkersOption,
 )
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ def run(
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
     inspect: InspectOption = "fast",
+    workers: WorkersOption = 1,
     label: LabelOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
@@ -68,7 +70,8 @@ def run(
     places = tuple(checkpoints or ())
     status = run_agent(
         tuple(command), policy, log, metrics, user,
-        live=live, checkpoints=places, keep=keep, inspect=inspect, labels=tuple(label or ()),
+        live=live, checkpoints=places, keep=keep, inspect=inspect, workers=workers,
+        labels=tuple(label or ()),
     )  # fmt: skip
     raise typer.Exit(status)
 
@@ -82,6 +85,7 @@ def serve(
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
     inspect: InspectOption = "fast",
+    workers: WorkersOption = 1,
     label: LabelOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
@@ -91,7 +95,8 @@ def serve(
     places = tuple(checkpoints or ())
     status = serve_proxy(
         policy, listen, log, metrics,
-        live=live, checkpoints=places, keep=keep, inspect=inspect, labels=tuple(label or ()),
+        live=live, checkpoints=places, keep=keep, inspect=inspect, workers=workers,
+        labels=tuple(label or ()),
     )  # fmt: skip
     raise typer.Exit(status)
 

@@ -37,12 +37,13 @@ from firewall.requests import (
     Resolve,
     SshChannel,
     ToolCall,
+    recurs,
 )
 from firewall.verdict import Action, Severity, Verdict
 
 _USUAL = 1024
-"""Connections whose verdicts are remembered: a program opens many to one place, and asks for each
-more than once."""
+"""Connections and requests whose verdicts are remembered: a program opens many to one place, and
+asks for each more than once."""
 
 type _Alerts = list[str]
 
@@ -65,6 +66,8 @@ class Decider:
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
         self._obligations = partial(obligations, whole=resolved.limits)
         self._allowed = lru_cache(1024)(self._allow)
+        allowed = partial(Verdict, Action.ALLOW, policy_digest=self._digest)
+        self._granted = lru_cache(1024)(allowed)
         self._usual = lru_cache(_USUAL)(partial(self._decide, past=NOTHING))
         self._judges: dict[type, Callable[[Any, str, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
@@ -78,7 +81,7 @@ class Decider:
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         """Judge a request; see `Policy.decide`."""
-        if past is NOTHING and type(request) is Connect:
+        if past is NOTHING and recurs(request):
             return self._usual(request, actor.program)
         return self._decide(request, actor.program, past)
 
@@ -344,11 +347,10 @@ class Decider:
 
     def _ruled(self, ruling: Ruling) -> Verdict:
         _, action, rule, reason, remedy, source, owner = ruling
-        if action is not Action.ALLOW:
-            held = self._held(action, rule, reason, remedy, source=source)
-            return replace(held, owner=owner) if owner else held
-        told = plain(reason)
-        return Verdict(action, rule, told, source=source, policy_digest=self._digest, owner=owner)
+        if action is Action.ALLOW:
+            return self._granted(rule, plain(reason), source=source, owner=owner)
+        held = self._held(action, rule, reason, remedy, source=source)
+        return replace(held, owner=owner) if owner else held
 
     def _mismatch(self, reason: str) -> Verdict:
         remedy = "connect to the host and port that the request is for; one name everywhere"
@@ -376,16 +378,8 @@ class Decider:
         severity: Severity = Severity.WARNING,
         source: str = "",
     ) -> Verdict:
-        return Verdict(
-            action,
-            rule,
-            plain(reason),
-            severity,
-            plain(remedy),
-            source or self._file,
-            policy_digest=self._digest,
-            enforced=self._enforced,
-        )
+        told = plain(reason), severity, plain(remedy), source or self._file
+        return Verdict(action, rule, *told, policy_digest=self._digest, enforced=self._enforced)
 
 
 def _has_user(rule: Rule, user: str) -> bool:

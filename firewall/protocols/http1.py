@@ -27,6 +27,8 @@ _FIELD_LINE = re.compile(
     rb"^(%b++):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n" % _TOKEN, re.MULTILINE
 )
 
+_SHORT = 2 << 10
+"""Bytes of the longest answer's head that is remembered."""
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 """Python would refuse to read thousands of digits; an exabyte is enough."""
 BASIC_FIELDS = frozenset({b"host", b"content-length", b"transfer-encoding"})
@@ -37,10 +39,11 @@ class TooLongError(ProtocolError):
     """A head is longer than `LIMIT`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Fields:
-    """The fields of a head. `headers` keep their order and spelling; values come without the blanks
-    around them. `length` counts the head's bytes: the body starts at `data[length:]`."""
+    """The fields of a head, which equals itself alone. `headers` keep their order and spelling;
+    values come without the blanks around them. `length` counts the head's bytes: the
+    body starts at `data[length:]`."""
 
     headers: tuple[tuple[bytes, bytes], ...]
     length: int
@@ -69,7 +72,7 @@ def _options(connection: bytes) -> frozenset[bytes]:
     return frozenset(each.strip(b" \t") for each in connection.lower().split(b",")) - {b""}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Head(_Fields):
     """A request head. `version` is "HTTP/1.0" or "HTTP/1.1". Bytes of the target that are not UTF-8
     are surrogates."""
@@ -79,7 +82,7 @@ class Head(_Fields):
     version: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnswerHead(_Fields):
     """The head of a response."""
 
@@ -162,6 +165,10 @@ def parse_answer(data: bytes) -> AnswerHead | None:
     end = _head_end(data, 0, "response")
     if end is None:
         return None
+    return _recent_answer(data[: end + 4]) if end <= _SHORT else _answer(data, end)
+
+
+def _answer(data: bytes, end: int) -> AnswerHead:
     line = _STATUS_LINE.fullmatch(data, 0, data.find(b"\r\n"))
     if line is None:
         raise ProtocolError("malformed status line; an answer begins with HTTP/1.1 and a status")
@@ -170,6 +177,12 @@ def parse_answer(data: bytes) -> AnswerHead | None:
     head = AnswerHead(fields, end + 4, version, status, reason)
     _check_framing(head)
     return head
+
+
+@lru_cache(maxsize=128)
+def _recent_answer(head: bytes) -> AnswerHead:
+    """Servers say the same again and again, the time included, as long as a second goes on."""
+    return _answer(head, len(head) - 4)
 
 
 def _head_end(data: bytes, start: int, what: str) -> int | None:

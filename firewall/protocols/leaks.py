@@ -9,13 +9,13 @@ import base64
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, islice
 from operator import itemgetter
 from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
+from firewall.frozen import frozen
 from firewall.keyformats import FORMATS, SPAN, Format
 
 type Coding = Literal["", "base64", "base32", "hex", "percent-encoding"]
@@ -38,7 +38,7 @@ _LETTERS = 4
 """Letters of base64 that a word is found by at least: fewer stand in every picture."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leak:
     """A key that was found. `at` is the offset of its first byte, or of its encoded text; -1 where
     an encoding leaves none that could be told."""
@@ -53,7 +53,7 @@ CROWD = Format("crowd", f"more than {LURES} texts in a row that look like keys",
 """Found where more of one format would have to be looked at."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Word:
     """A form in which a key's word is written. Of its `coding`, a group begins `lead` letters
     before it."""
@@ -64,7 +64,7 @@ class _Word:
     lead: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Runs:
     """A coding's unbroken texts, how many letters a group has and bytes it means."""
 

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from firewall.proxy.loop import EDGE, READ, WRITE, Loop
+from firewall.proxy.loop import EDGE, FAILED, READ, WRITE, Loop
 from firewall.proxy.relay import keep_alive
 
 DIAL_SECONDS = 10.0
@@ -41,12 +41,14 @@ class Dial:
             self._socket.close()
 
     def _ready(self, events: int) -> None:
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
+        if events & FAILED and (code := self._error()):
             self._fail(code)
             return
         self._timer.cancel()
         self._done(self._socket, "")
+
+    def _error(self) -> int:
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def _late(self) -> None:
         self._fail(errno.ETIMEDOUT)

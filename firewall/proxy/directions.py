@@ -20,6 +20,7 @@ LITTLE = 1 << 14
 _PIPES = Pipes()
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 _NOTHING = memoryview(b"")
+"""Instead of an empty slice, which keeps all of what it is one of."""
 
 
 class Watcher(Protocol):
@@ -89,7 +90,7 @@ class Spliced:
 
     def move(self) -> bool:
         """Move one piece. False at the end of the stream; BlockingIOError when it must wait."""
-        if not self.held and not self._fill():
+        if not (self._copied or self._piped or self._fill()):
             return False
         self._drain()
         return True
@@ -97,7 +98,7 @@ class Spliced:
     @property
     def held(self) -> bool:
         """Whether bytes wait for the target to take them."""
-        return bool(self._piped or self._copied)
+        return bool(self._copied or self._piped)
 
     def close(self) -> None:
         self._copied = _NOTHING
@@ -139,7 +140,7 @@ class Spliced:
     def _drain(self) -> None:
         while self._copied:
             count = self._target.send(self._copied)
-            self._copied = self._copied[count:]
+            self._copied = self._copied[count:] or _NOTHING
             self.moved += count
         while self._piped:
             assert self._pipe is not None
@@ -219,7 +220,7 @@ class Watched:
     def _drain(self) -> None:
         while self._kept:
             count = self._target.send(self._kept)
-            self._kept = self._kept[count:]
+            self._kept = self._kept[count:] or _NOTHING
             self.moved += count
 
 

@@ -69,7 +69,7 @@ class Flow:
         self._actor = Actor(sandbox="unknown", unknown="the flow ended before it was found")
         self._found_who = False
         self._request = Connect(road.host, road.port)
-        self._opening = Opening(house.loop, client, self._allowed, self._identified, self._enforced)
+        self._opening: Opening | None = None
         self._untried: list[str] = []
         self._fingerprints: Mapping[str, str] = {}
         self._counted = False
@@ -84,6 +84,8 @@ class Flow:
             judge.probe("flow.start")
             self._client.setblocking(False)
             self._house.find_actor(self._road.client, self._road.dialled, self._found)
+            heard = self._allowed, self._identified, self._enforced
+            self._opening = Opening(self._house.loop, self._client, *heard)
             self._opening.start()
 
     @property
@@ -98,7 +100,7 @@ class Flow:
 
     def conclude(self) -> None:
         """Judge by what has been seen so far: nothing more will come."""
-        if self._state == "identifying":
+        if self._opening is not None:
             self._opening.conclude()
 
     def abort(self) -> None:
@@ -113,6 +115,7 @@ class Flow:
     # Who, and whether
 
     def _identified(self, identity: Identity) -> None:
+        self._opening = None
         self._enter("deciding")
         self._request = self._connect(identity)
         self._fingerprints = fingerprints(identity.hello) if identity.hello else {}
@@ -177,7 +180,7 @@ class Flow:
         """Judge the next address that the policy would allow, or the last one, to say why not."""
         while True:
             address = self._untried.pop(0)
-            self._request = replace(self._request, address=address)
+            self._request = self._request.to(address)
             if not self._untried or self._house.judge.preview(self._request, self._actor).allowed:
                 break
         self._decide(self._answered)
@@ -217,7 +220,6 @@ class Flow:
         lane = self._house.lane
         chosen = way(self._request, verdict, lane)
         if chosen == "lane" and lane is not None:
-            self._opening.stop()
             self._enter("inspecting")
             given = self._context("intercept", verdict)
             others = [replace(self._request, address=each) for each in self._untried]
@@ -334,7 +336,6 @@ class Flow:
 
     def _refuse(self, verdict: Verdict) -> None:
         """Explain in the client's own protocol where there is one, else reset."""
-        self._opening.stop()
         self._enter("refusing")
         if self._request.protocol in ("tls", "http", "http2"):
             self._hand_over("refuse", verdict)
@@ -350,7 +351,8 @@ class Flow:
 
     def _let_go(self) -> None:
         """Neither look at the client nor watch it: it is about to be closed, or another's."""
-        self._opening.stop()
+        if self._opening is not None:
+            self._opening.stop()
         self._house.loop.forget(self._client.fileno())
 
     def _reset(self) -> None:
@@ -374,12 +376,13 @@ class Flow:
         self.abort()
 
     def _enter(self, state: FlowState) -> None:
-        self._house.metrics.flow(self._state, -1)
-        self._house.metrics.flow(state, 1)
+        self._house.metrics.flow_went(self._state, state)
         self._state = state
 
     def _finish(self) -> None:
         if not self._over:
             self._over = True
+            # They know the flow: without rings of references nothing waits for the collector.
+            self._opening = self._dial = self._relay = self._unread = None
             self._house.metrics.flow(self._state, -1)
             self._house.ended(self)

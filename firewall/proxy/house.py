@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.proxy.actors import Endpoint, Found
-from firewall.proxy.depthlink import DepthLink
+from firewall.proxy.depthlink import InDepth
 from firewall.proxy.loop import Loop
 from firewall.proxy.resolver import Resolved
 
@@ -19,7 +19,7 @@ class House(Protocol):
 
     loop: Loop
     judge: Judge
-    depth: DepthLink
+    depth: InDepth
 
     @property
     def lane(self) -> "Lane | None": ...

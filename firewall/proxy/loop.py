@@ -25,6 +25,10 @@ FAILED = select.EPOLLHUP | select.EPOLLERR
 HANGUP = FAILED | select.EPOLLRDHUP
 
 
+MANY = 256
+"""Timers from which on the cancelled ones are dropped."""
+
+
 class Timer:
     """A call that is due later and can be cancelled."""
 
@@ -45,6 +49,7 @@ class Loop:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._timers: list[tuple[float, int, Timer]] = []
+        self._many = MANY
         self._order = itertools.count()
         self._posted: deque[Callable[[], None]] = deque()
         self._gathered: dict[Callable[[], None], None] = {}
@@ -76,9 +81,17 @@ class Loop:
             self._epoll.unregister(fd)
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
+        if len(self._timers) >= self._many:
+            self._drop_cancelled()
         timer = Timer(time.monotonic() + seconds, call)
         heapq.heappush(self._timers, (timer.due, next(self._order), timer))
         return timer
+
+    def _drop_cancelled(self) -> None:
+        """Most are cancelled long before they are due: without this they would stay until then."""
+        self._timers = [each for each in self._timers if each[2].call is not None]
+        heapq.heapify(self._timers)
+        self._many = max(MANY, 2 * len(self._timers))
 
     def post(self, call: Callable[[], None]) -> None:
         """Run `call` on the loop's thread, soon."""
@@ -132,7 +145,8 @@ class Loop:
         if self._timers:
             timeout = max(0.0, self._timers[0][0] - time.monotonic())
         self._asleep = True
-        ready = self._epoll.poll(0.0 if self._posted else timeout, 512)
+        waits = timeout if not (self._posted or self._gathered) else 0.0
+        ready = self._epoll.poll(waits, 512)
         self._asleep = False
         return [(fd, self._handlers[fd], events) for fd, events in ready if fd in self._handlers]
 

@@ -98,7 +98,7 @@ class Relay:
         return Watched(source, target, watcher, ask, self._pump, direction, self._meter)
 
     def _client_ready(self, events: int) -> None:
-        held = self._received.held
+        held = bool(events & WRITE) and self._received.held
         self._pump(
             sent=bool(events & ~WRITE),
             received=held or bool(events & FAILED),
@@ -106,7 +106,7 @@ class Relay:
         )
 
     def _upstream_ready(self, events: int) -> None:
-        held = self._sent.held
+        held = bool(events & WRITE) and self._sent.held
         self._pump(
             sent=held or bool(events & FAILED),
             received=bool(events & ~WRITE),

@@ -89,12 +89,12 @@ class Place:
         wait_for_port(port)
         return Relay("bare", process, port)
 
-    def firewall(self, name: str, checkout: Path) -> Relay:
+    def firewall(self, name: str, checkout: Path, *more: str) -> Relay:
         port, policy = free_port(), self.folder / "policy.yaml"
         policy.write_text(POLICY.format(ports=[self._answers, self._streams]))
         python = str(checkout / ".venv" / "bin" / "python")
         command = [python, "-m", "firewall.cli", "serve", "--policy", str(policy)]
-        process = self.start(name, [*command, "--listen", f"127.0.0.1:{port}"], checkout)
+        process = self.start(name, [*command, "--listen", f"127.0.0.1:{port}", *more], checkout)
         wait_for_port(port)
         return Relay(name, process, port)
 
@@ -144,7 +144,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def _place() -> Iterator[Place]:
+def opened() -> Iterator[Place]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as running:
         yield Place(Path(name), running)
 
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--other", type=Path)
     parser.add_argument("--peers", action="store_true")
     chosen = parser.parse_args()
-    with _place() as place:
+    with opened() as place:
         relays = [Relay("direct", None, 0), place.bare()]
         relays.append(place.firewall("firewall", Path(__file__).parents[2]))
         if chosen.other:

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.protocols import inspect_request
 from firewall.requests import HttpRequest
 from firewall.vault import Vault
@@ -13,7 +13,7 @@ from firewall.vault import Vault
 _PORT = re.compile(r":([0-9]{0,9})")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """A request's head. `stated` are the authorities that it names: Host, :authority, its URL."""
 

@@ -7,10 +7,7 @@ from functools import partial
 from firewall import judge
 from firewall.charging import Meter
 from firewall.events import Facts
-from firewall.judge import fail_closed
-from firewall.protocols.http1 import Head
 from firewall.proxy.handover import Handover
-from firewall.proxy.lane import messages
 from firewall.proxy.lane.house import House
 from firewall.requests import Connect, Direction, Finding, HttpRequest, Message
 from firewall.verdict import Verdict
@@ -23,12 +20,9 @@ class Judging:
     """Knows the flow's facts. `failed` refuses, or cuts, what a fault was found in; `others` are
     the flow's connections to the addresses that were not judged yet."""
 
-    def __init__(
-        self, house: House, given: Handover, failed: Answered, others: Sequence[Connect]
-    ) -> None:
+    def __init__(self, house: House, given: Handover, others: Sequence[Connect]) -> None:
         self._house = house
         self._given = given
-        self._failed = failed
         self._others = list(others)
         self._facts = Facts(
             flow=given.flow,
@@ -37,18 +31,6 @@ class Judging:
             port=given.port,
             reach=[given.address],
         )
-
-    def guard(
-        self, point: str, asked: HttpRequest | None
-    ) -> contextlib.AbstractContextManager[None]:
-        """Whatever fails inside is a recorded deny of `asked`."""
-        return fail_closed(
-            self._house.judge, point, self._failed, request=asked, actor=self._given.actor
-        )
-
-    def describe(self, head: Head) -> HttpRequest:
-        """A request's head as the judge is asked about it."""
-        return messages.asked(head, self._given, self._house.judge.vault)
 
     def decide(
         self, asked: Connect | HttpRequest | Message, answered: Answered, *, counted: bool = False

@@ -7,6 +7,7 @@ import pytest
 
 from firewall.cli import plan
 from firewall.policy import Policy, load_policy
+from firewall.sandbox import Authority
 
 
 def _policy(folder: Path) -> Policy:
@@ -61,7 +62,7 @@ def test_a_state_on_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")  # as a write does: without a name
 
     monkeypatch.setenv("FIREWALL_STATE", str(tmp_path))
-    monkeypatch.setattr(plan.Authority, "ensure", full)
+    monkeypatch.setattr(Authority, "ensure", full)
     with pytest.raises(ValueError, match=f"^{tmp_path} cannot be made: No space left on device; "):
         plan.make_plan("p.yaml", _policy(tmp_path), None, None)
 

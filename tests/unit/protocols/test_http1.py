@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firewall.protocols import Identity, ProtocolError, identify
-from firewall.protocols.http1 import FIELD, LIMIT, parse_head
+from firewall.protocols.http1 import FIELD, LIMIT, parse_answer, parse_head
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: a.example:8080\r\nX-One:  1 \t\r\nx-one: 2\r\n\r\nbody"
 
@@ -112,3 +112,10 @@ def test_fields_are_read_line_by_line(lines: list[bytes]) -> None:
     head = parse_head(data)
     assert head is not None
     assert head.headers == tuple((each[1], each[2].rstrip(b" \t")) for each in alone if each)
+
+
+def test_answers_that_differ_in_their_first_line_alone_are_told_apart() -> None:
+    first, second = (parse_answer(b"HTTP/1.1 %b\r\n\r\n" % line) for line in (b"200 A", b"404 A"))
+    assert first is not None
+    assert len({first: 1, second: 2}) == 2
+    assert parse_answer(b"HTTP/1.1 200 A\r\n\r\nmore") is first

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from firewall.proxy.loop import EDGE, READ, Loop
+from firewall.proxy.loop import EDGE, MANY, READ, Loop
 
 
 @pytest.fixture
@@ -26,6 +26,17 @@ def test_timers_run_in_order_and_a_cancelled_one_does_not(loop: Loop) -> None:
     loop.after(0.03, loop.stop)
     loop.run()
     assert ran == ["first", "second"]
+
+
+def test_cancelled_timers_do_not_wait_for_their_time(loop: Loop) -> None:
+    ran: list[int] = []
+    kept = [loop.after(0.01, partial(ran.append, number)) for number in range(3)]
+    for _ in range(5000):
+        loop.after(60, loop.stop).cancel()
+    assert len(loop._timers) <= MANY + len(kept)
+    loop.after(0.02, loop.stop)
+    loop.run()
+    assert ran == [0, 1, 2]
 
 
 def test_another_thread_can_post_and_stop(loop: Loop) -> None:
@@ -59,6 +70,19 @@ def test_what_is_gathered_runs_once_when_the_turn_ends(loop: Loop) -> None:
     loop.run()
     assert ran == ["first", "second", "gathered"]
     assert taken == [True, True]
+
+
+def test_what_is_gathered_while_a_turn_ends_runs_when_the_next_does(loop: Loop) -> None:
+    """Nothing else would wake the loop."""
+
+    def first() -> None:
+        loop.gather(second)
+
+    def second() -> None:
+        loop.gather(loop.stop)
+
+    loop.post(first)
+    loop.run()
 
 
 def test_nothing_is_gathered_for_those_who_are_not_on_its_thread(loop: Loop) -> None:

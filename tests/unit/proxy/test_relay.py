@@ -111,6 +111,15 @@ def _end(end: socket.socket) -> None:
     end.shutdown(socket.SHUT_WR)
 
 
+def test_nothing_is_kept_of_what_has_been_moved(bench: Bench) -> None:
+    bench.client.sendall(b"sent")
+    assert bench.server.recv(10) == b"sent"
+    bench.turn()
+    sent = bench.relay._sent
+    kept = sent._kept if isinstance(sent, Watched) else sent._copied
+    assert (kept.obj, sent.held) == (b"", False)
+
+
 def test_what_came_before_the_relay_began_arrives_and_so_does_its_end() -> None:
     """An edge has told of it already: nothing but the relay's own look finds it."""
     client, inner = _tcp_pair()

@@ -20,7 +20,7 @@ from firewall.metrics import Evidence, Metrics
 from firewall.policy import Policy
 from firewall.proxy.actors import Actors, Finder
 from firewall.proxy.control import Control, Desk
-from firewall.proxy.gate import Gate, look_for_new_garbage, set_limits
+from firewall.proxy.gate import Gate, keep_what_stands, set_limits
 from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.names import NET4
@@ -125,7 +125,7 @@ def open_house(
         if plan.metrics is not None:
             serve_metrics(metrics, *plan.metrics)
         with closing(open_control(loop, judge, quarantine, plan)):
-            look_for_new_garbage()
+            keep_what_stands()
             yield House(gate, loop, metrics, teller, reload, quarantine)
     finally:
         desk.close()

@@ -4,9 +4,12 @@ it goes first, then what an agent runs under, and the rest is imported for the r
 import gc
 import sys
 
-COLLECT_AFTER = 150_000
-"""Objects made until garbage is looked for. Loading makes two thirds as many that all stay, and
-each look goes through them: looks were a twentieth of a start."""
+COLLECT_AFTER = 10_000
+"""Objects made until garbage is looked for: loading makes many that all stay, and each look goes
+through them."""
+UNTIL_IT_STANDS = 150_000
+"""The same where a house is opened, which is more than that takes, and then has its own number
+(assembly.py): looks were a twentieth of an agent's start."""
 
 
 def main() -> None:
@@ -16,7 +19,8 @@ def main() -> None:
 
             if agent in hook.AGENTS:
                 sys.exit(hook.run(agent))
-    gc.set_threshold(COLLECT_AFTER)
+    opens_a_house = sys.argv[1:2] in (["run"], ["serve"])
+    gc.set_threshold(UNTIL_IT_STANDS if opens_a_house else COLLECT_AFTER)
     match sys.argv[1:]:
         case ["run" | "serve" | "mcp" | "--version", *_]:
             from firewall.cli.agent import app

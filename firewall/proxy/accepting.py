@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 BURST = 64
 PAUSE_SECONDS = 0.1
+SHARE = 8
+"""Connections that are taken at once, and by one of several workers."""
 LEAVE_SECONDS = 0.001
 """How long a worker leaves a connection to those that have fewer flows."""
 
@@ -26,6 +28,8 @@ type Arrived = Callable[[socket.socket, Any], None]
 
 class Accepting:
     """Takes connections on a loop. Those that must wait do so in the kernel's accept queue."""
+
+    burst = BURST
 
     def __init__(self, loop: Loop, judge: Judge) -> None:
         self._loop = loop
@@ -53,7 +57,7 @@ class Accepting:
     def _accept(
         self, listener: socket.socket, arrived: Arrived, is_full: Callable[[], bool]
     ) -> None:
-        for _ in range(BURST):
+        for _ in range(self.burst):
             if is_full():
                 self._pause(listener, PAUSE_SECONDS)
                 return
@@ -93,6 +97,8 @@ class Sharing(Accepting):
     """Takes connections from listeners that other workers accept from too. Who has clearly more
     flows than another leaves what comes to that one, for a moment: none waits for who is busy."""
 
+    burst = SHARE
+
     def __init__(self, loop: Loop, judge: Judge, loads: Loads, worker: int) -> None:
         super().__init__(loop, judge)
         self._loads = loads
@@ -102,25 +108,12 @@ class Sharing(Accepting):
     def _accept(
         self, listener: socket.socket, arrived: Arrived, is_full: Callable[[], bool]
     ) -> None:
-        for taken in range(BURST):
-            if is_full():
-                self._pause(listener, PAUSE_SECONDS)
-                return
-            if self._loads.leads(self._worker, taken) and self._leaves(listener, taken):
-                return
-            if not self._accept_one(listener, arrived):
-                return
-
-    def _leaves(self, listener: socket.socket, taken: int) -> bool:
-        """Whether what waits is left to others; one is taken that they have been left already."""
-        if taken:
-            return True
-        if listener in self._left:
-            self._left.discard(listener)
-            return False
-        self._left.add(listener)
-        self._pause(listener, LEAVE_SECONDS)
-        return True
+        if self._loads.leads(self._worker) and listener not in self._left:
+            self._left.add(listener)
+            self._pause(listener, LEAVE_SECONDS)
+            return
+        self._left.discard(listener)
+        super()._accept(listener, arrived, is_full)
 
 
 def _closer(client: socket.socket) -> Callable[[Verdict], None]:

@@ -368,8 +368,8 @@ class Gate:
         self._inspected = now
 
 
-def look_for_new_garbage() -> None:
-    """What stands now stays: no collection need look at it again."""
+def keep_what_stands() -> None:
+    """What stands now stays: no look for garbage need go through it again."""
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
 

@@ -46,11 +46,11 @@ class Loads:
         count = self._counts[worker]
         return 0 if count == GONE else count
 
-    def leads(self, worker: int, more: int = 0) -> bool:
-        """Whether another worker has clearly fewer flows than this one, which has `more` than told:
-        fewer by two, or by a quarter where they have many, as short ones come and go."""
+    def leads(self, worker: int) -> bool:
+        """Whether another worker has clearly fewer flows than this one: fewer by two, or by a
+        quarter where they have many, as short ones come and go."""
         least = min(self._counts)
-        return self._counts[worker] + more > least + max(1, least // 4)
+        return self._counts[worker] > least + max(1, least // 4)
 
     def close(self) -> None:
         self._counts.release()

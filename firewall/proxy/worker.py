@@ -19,6 +19,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from firewall import judge as door
 from firewall.gpu import GpuMonitor
@@ -31,7 +32,7 @@ from firewall.proxy.actors import Actors
 from firewall.proxy.actors import Finder as AnyFinder
 from firewall.proxy.deputy import Deputy
 from firewall.proxy.flow import Flow
-from firewall.proxy.gate import Gate, look_for_new_garbage, set_limits
+from firewall.proxy.gate import Gate, keep_what_stands, set_limits
 from firewall.proxy.handover import Duty, Handover, Setup
 from firewall.proxy.lane.lane import HandOver, Lane
 from firewall.proxy.loads import Loads
@@ -108,6 +109,7 @@ class WorkerGate(Gate):
         )
         self._up = up
         self._given = given
+        self._asking: WeakSet[socket.socket] = WeakSet()  # of clients that are no flows yet
         self._tell_load()
 
     def name_of(self, address: str) -> str | None:
@@ -124,12 +126,19 @@ class WorkerGate(Gate):
         self._flows.discard(flow)
         self._tell_load()
 
+    def _explicit(self, client: socket.socket, address: Any) -> None:
+        self._asking.add(client)
+        self._tell_load()
+        super()._explicit(client, address)
+
     def _begin(self, client: socket.socket, road: Road) -> None:
+        self._asking.discard(client)
         super()._begin(client, road)
         self._tell_load()
 
     def _tell_load(self) -> None:
-        self._given.loads.set(self._given.duty.number - 1, len(self._flows))
+        load = len(self._flows) + len(self._asking)
+        self._given.loads.set(self._given.duty.number - 1, load)
 
 
 class Worker:
@@ -254,7 +263,7 @@ def main() -> None:
     given = Given(duty, dict(zip(body["descriptors"], fds, strict=True)))
     setup, _ = _expected(channel, "setup")
     worker = Worker(channel, given, handover.decode_setup(setup))
-    look_for_new_garbage()
+    keep_what_stands()
     worker.run()
     # At once: the gate is gone, and helper threads may still be resolving names.
     os._exit(0)

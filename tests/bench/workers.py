@@ -2,9 +2,10 @@
 
     uv run python -m tests.bench.workers [--rounds 5] [--seconds 2] [--workers 2]
 
-Both take turns at the same load, so that what else the machine does meets them alike. Rates are
-told as the ratio of a pair of turns; generator and origin share the cores with the firewall, so
-they bound it: CPU per operation and each process's share of it say what more cores would bring.
+Both take turns, each process with as many connections, so that what else the machine does meets
+them alike. Rates are told as the ratio of a pair of turns. Generator and origin share the cores
+with the firewall, so they bound it: CPU per operation, and each process's share of it, say what
+more cores would bring.
 Needs a C compiler, OpenSSL's headers and nginx.
 """
 
@@ -13,19 +14,23 @@ import contextlib
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trustme
 
 from tests.bench import passthrough, peers, proxies
-from tests.bench.proxies import CELLS as INSPECTED
-from tests.bench.proxies import cpu_seconds, resident, started
+from tests.bench.proxies import Cell, cpu_seconds, resident, started
 from tests.e2e.servers import Certificates, Nginx
 
 ROOT = Path(__file__).parents[2]
-PASSED = (16, 128)
-"""New connections at once."""
+INSPECTED = (
+    Cell("kept-alive, 8 each", 8, "keep"),
+    Cell("kept-alive, 64 each", 64, "keep"),
+    Cell("new TLS, 8 each", 8, "new"),
+)
+PASSED = (8, 64)
+"""New connections at once, for each process."""
 
 
 type Measure = Callable[[], tuple[float, float]]
@@ -77,17 +82,18 @@ def _inspected(workers: int, seconds: float) -> Iterator[list[Load]]:
         pids = [running.enter_context(started(each)) for each in both]
         place.write_bundle(both)
 
-        def made(which: int, cell: proxies.Cell) -> tuple[int, Measure]:
+        def made(which: int, cell: Cell) -> tuple[int, Measure]:
             process = pids[which]
             assert process is not None
 
             def measure() -> tuple[float, float]:
-                sample = proxies.measure(program, both[which], process, place, cell, seconds)
+                mine = replace(cell, connections=cell.connections * (1, workers)[which])
+                sample = proxies.measure(program, both[which], process, place, mine, seconds)
                 return sample.rate, sample.cpu_per_operation
 
             return process, measure
 
-        yield [Load(each.name, made(0, each), made(1, each)) for each in INSPECTED[:3]]
+        yield [Load(each.name, made(0, each), made(1, each)) for each in INSPECTED]
 
 
 @contextlib.contextmanager
@@ -101,12 +107,16 @@ def _passed(workers: int, seconds: float) -> Iterator[list[Load]]:
             assert process is not None
 
             def measure() -> tuple[float, float]:
-                rate, cpu, _ = place.measure(relays[which], "new", at_once, seconds)
+                connections = at_once * (1, workers)[which]
+                rate, cpu, _ = place.measure(relays[which], "new", connections, seconds)
                 return rate, cpu
 
             return process, measure
 
-        yield [Load(f"passed through, new {each}", made(0, each), made(1, each)) for each in PASSED]
+        yield [
+            Load(f"passed through, new {each} each", made(0, each), made(1, each))
+            for each in PASSED
+        ]
 
 
 def show(load: Load, pairs: list[tuple[Turn, Turn]]) -> None:
@@ -116,7 +126,7 @@ def show(load: Load, pairs: list[tuple[Turn, Turn]]) -> None:
         sum(each[1].shares.get(pid, 0) for each in pairs) for pid in proxies.tree(load.several[0])
     ]
     shares = ", ".join(f"{100 * each / max(sum(used), 0.01):.0f}%" for each in used)
-    print(f"{load.name:26} {ratio:5.2f} x   {cpu[0]:6.0f} -> {cpu[1]:6.0f} µs   {shares}")
+    print(f"{load.name:28} {ratio:5.2f} x   {cpu[0]:6.0f} -> {cpu[1]:6.0f} µs   {shares}")
 
 
 def main() -> None:

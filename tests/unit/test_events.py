@@ -1,7 +1,7 @@
 """Events: what is described once for many flows says the same as what is described for each."""
 
 from firewall.actor import Actor, Process
-from firewall.events import event_of, redacted_event_of
+from firewall.events import Facts, event_of, redacted_event_of
 from firewall.redaction import Terms, redactor
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
@@ -35,3 +35,14 @@ def test_another_key_makes_another_mark_of_the_same_actor() -> None:
         for key in (b"one", b"two")
     ]
     assert marks[0] != marks[1]
+
+
+def test_facts_are_cleaned_once_for_each_redactor() -> None:
+    facts = Facts(flow=1, note=f"token={SECRET}")
+    one, two = redactor(Terms(), b"one"), redactor(Terms(), b"two")
+    request, verdict = Connect("a", 1), Verdict(Action.ALLOW, "r", "")
+    first = redacted_event_of(request, verdict, _actor("x"), facts, one)["flow"]
+    assert first == one.value(dict(facts))
+    assert redacted_event_of(request, verdict, _actor("x"), facts, one)["flow"] is first
+    assert redacted_event_of(request, verdict, _actor("x"), facts, two)["flow"] != first
+    assert facts["note"] == f"token={SECRET}"

@@ -11,7 +11,7 @@ from typing import Any
 from firewall.policy.learning.learned import Evidence, Learned, Lesson
 from firewall.policy.learning.lessons import Place, Section, Unnameable, connection, lessons
 from firewall.policy.learning.rules import check
-from firewall.policy.learning.seen import End, Seen, found_in, is_gap, private_address
+from firewall.policy.learning.seen import PRIVATE, End, Seen, found_in, is_gap, private_address
 from firewall.policy.recorded import Recorded
 from firewall.policy.replay import playable
 from firewall.requests import Connect, Execute, Request, ToolCall
@@ -19,7 +19,6 @@ from firewall.verdict import Action
 
 _LENIENT = frozenset({"shell.default", "tools.default", "shell.opaque"})
 """What may allow a thing of which no rule says anything."""
-_PRIVATE = "guards.private-addresses"
 _OUTSIDE = frozenset({"login", "env", "pty"})
 """Keys of SSH that alone let nobody do anything."""
 
@@ -46,8 +45,7 @@ def learn(
             _take(found, connections, each, private=private)
     for learned in (found, connections):
         _drop_found(learned, seen)
-    for place in seen.refused & found.places.keys():
-        found.drop(place, "a rule refuses the same program with the same arguments")
+    _drop_refused(found, seen)
     _drop_empty(found)
     _settle(found, connections, seen, unread=unread)
     _drop_wide(found, seen)
@@ -106,7 +104,7 @@ def _why_not(each: Recorded, *, private: bool) -> str:
     """Why nothing is to be learned from a request; "" where something is."""
     if what := found_in(each):
         return f"something was found in it: {what}"
-    if private_address(each.request) and each.verdict.rule in ("default", _PRIVATE):
+    if private_address(each.request) and each.verdict.rule in ("default", PRIVATE):
         return "" if private else "it leads to an address that is not public; --private learns it"
     rule = each.verdict.rule
     return "" if is_gap(each.verdict) else f"{rule} refuses it, which is no gap in the rules"
@@ -121,6 +119,15 @@ def _drop_found(learned: Learned, seen: Seen) -> None:
     for place in [each for each in learned.places if each.section == "network"]:
         if why := seen.bad.get(_end(place)):
             learned.drop(place, why)
+
+
+def _drop_refused(found: Learned, seen: Seen) -> None:
+    """What a rule would allow together with something that was refused."""
+    for place in seen.refused & found.places.keys():
+        found.drop(place, "a rule refuses the same program with the same arguments")
+    for place in [each for each in found.places if each.kind in ("ssh", "tcp")]:
+        if why := seen.closed.get(_end(place)):
+            found.drop(place, why)
 
 
 def _drop_empty(found: Learned) -> None:
@@ -148,6 +155,8 @@ def _settle(found: Learned, connections: Learned, seen: Seen, *, unread: bool) -
             connections.drop(place, why)
         elif end in seen.nameless:
             connections.drop(place, "its TLS handshake names no host, so it cannot pass unread")
+        elif why := seen.closed.get(end):
+            connections.drop(place, why)
         else:
             found.places[place._replace(kind="unread")] = connections.places[place]
 

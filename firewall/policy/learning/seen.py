@@ -17,13 +17,15 @@ _ALERTS = re.compile(r"guards\.(?!private-addresses )\S+ is set to alert")
 """What reasons say of a guard that saw something and let it pass (`firewall.policy.decide`)."""
 
 
+PRIVATE = "guards.private-addresses"
 _DEFAULTS = frozenset({"default", "shell.default", "tools.default"})
 
 
 class Seen:
     """`bad` are the ends where something was found, and what; `tls` those that TLS was spoken to,
     `nameless` those of them without a server's name; of `read` ones HTTP requests were seen.
-    `refused` are the places of programs that a rule refused to run, or asked about."""
+    `refused` are the places of programs that a rule refused to run, or asked about; `closed` the
+    ends to which a rule refused a connection, and which."""
 
     def __init__(self) -> None:
         self.bad: dict[End, str] = {}
@@ -31,6 +33,7 @@ class Seen:
         self.nameless: set[End] = set()
         self.read: set[End] = set()
         self.refused: set[Place] = set()
+        self.closed: dict[End, str] = {}
 
     def note(self, each: Recorded) -> None:
         """Take in one more record."""
@@ -42,11 +45,18 @@ class Seen:
             return
         if what := found_in(each):
             self.bad.setdefault(end, f"something was found at {end[0]}:{end[1]}: {what}")
+        if isinstance(request, Connect) and not is_gap(each.verdict):
+            self._closed(end, each.verdict.rule)
         if isinstance(request, HttpRequest):
             self.read.add(end)
         elif isinstance(request, Connect) and request.protocol == "tls":
             self.tls.add(end)
             self.nameless |= set() if request.sni else {end}
+
+    def _closed(self, end: End, rule: str) -> None:
+        """What leads to a private address may well be learned, with that address."""
+        if rule != PRIVATE:
+            self.closed.setdefault(end, f"{rule} refuses a connection to {end[0]}:{end[1]}")
 
     def _refused(self, request: Execute) -> None:
         with suppress(Unnameable):

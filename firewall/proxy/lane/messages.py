@@ -67,6 +67,7 @@ class Onward:
 
 
 def onward(head: Head) -> Onward:
+    """How the request of a head goes on."""
     return Onward(request_bytes(head), wants_close(head), repeatable(head), ties(head))
 
 

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from firewall.policy import Policy, load_policy
@@ -33,6 +34,7 @@ network:
     - {name: never, deny: any, hosts: [bad.test]}
 """
 MINING = (Finding("mining", "stratum-v1", "mining.subscribe", "the body"),)
+REFUSED = Connect("bad.test", 22, protocol="silent", sni="bad.test")
 PROTOCOLS: list[Protocol] = ["tls", "unknown", "silent", "ssh", "http", "socks"]
 KINDS: list[SshKind] = [
     "login", "exec", "shell", "pty", "env", "subsystem", "local-forward", "agent", "write-file",
@@ -101,6 +103,8 @@ def observe(policy: Callable[[str], Policy]) -> Policy:
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200
 )
 @given(st.lists(requests, max_size=25), st.booleans(), st.booleans())
+@example([SshChannel("bad.test", 22, "git", "exec", "0"), REFUSED], False, False)
+@example([REFUSED, replace(REFUSED, address="10.0.0.5")], False, True)
 def test_what_was_learned_is_allowed_and_nothing_more(
     observe: Policy, tmp_path: Path, asked: list[Request], unread: bool, private: bool
 ) -> None:

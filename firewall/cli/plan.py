@@ -80,8 +80,8 @@ def make_plan(
         audit.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"{error.filename} cannot be made: {error.strerror}; name another folder for the"
-            " firewall's state in FIREWALL_STATE, or one for its log with --log"
+            f"{error.filename or state} cannot be made: {error.strerror}; name another folder for"
+            " the firewall's state in FIREWALL_STATE, or one for its log with --log"
         ) from error
     return Plan(
         name=f"{kind}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",

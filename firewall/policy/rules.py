@@ -174,7 +174,9 @@ class Rule:
         if self._ports and asked.port not in self._ports:
             ports = _listed("port", document.ports)
             reason = f"{asked.host} is allowed on {ports}, not {asked.port} (rule {self.name})"
-            return Miss(2, reason, f"add {asked.port} to ports of {where}")
+            # All of them, as those that are not written would no longer hold once one is.
+            written = ", ".join(map(str, (*document.ports, asked.port)))
+            return Miss(2, reason, f"write ports: [{written}] in {where}")
         if self._programs and not self._programs.match(asked.program):
             who = f"this is {asked.program}" if asked.program else "the program is not known"
             programs = ", ".join(document.programs)

@@ -146,7 +146,8 @@ def test_both_processes_count_together(ran: Ran) -> None:
         "the limit requests 4/10min per host of rule asked is reached: 4 of 4 requests for"
         " origin.test; there is room again in"
     )
-    assert more.count(reason) == 2
+    assert more.count("why: " + reason) == 2
+    assert more.count(f"429 Blocked by the firewall: {reason}") == 2, "and behind the status"
 
 
 def test_connections_and_names(ran: Ran) -> None:

@@ -122,6 +122,17 @@ def test_another_policy_goes_on_with_what_was_used(court: Court) -> None:
     assert "3 of 3 requests" in court.decide(get("a.test")).reason
 
 
+def test_a_limit_that_goes_and_comes_back_goes_on_with_what_was_used(court: Court) -> None:
+    limited = court.judge.policy
+    for _ in range(2):
+        court.decide(get("a.test"))
+    court.judge.policy = court.load("", ("{requests: 2/min, per: host}", "{connections: 9/h}"))
+    assert court.decide(get("a.test")).allowed
+    assert court.decide(tls("b.test")).allowed, "another limit is counted meanwhile"
+    court.judge.policy = limited
+    assert "2 of 2 requests" in court.decide(get("a.test")).reason
+
+
 def test_observing_counts_and_records_and_stops_nothing(tmp_path: Path) -> None:
     court = Court(tmp_path, "mode: observe")
     verdicts = [court.decide(get("a.test")) for _ in range(4)]

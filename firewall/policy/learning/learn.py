@@ -155,8 +155,8 @@ def _settle(found: Learned, connections: Learned, seen: Seen, *, unread: bool) -
             connections.drop(place, why)
         elif end in seen.nameless:
             connections.drop(place, "its TLS handshake names no host, so it cannot pass unread")
-        elif why := seen.closed.get(end):
-            connections.drop(place, why)
+        elif refused := seen.closed.get(end):
+            connections.drop(place, refused)
         else:
             found.places[place._replace(kind="unread")] = connections.places[place]
 

@@ -1,11 +1,13 @@
 """Options and places: read as people write them, refused in words."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from firewall.cli import plan
 from firewall.policy import Policy, load_policy
+from firewall.sandbox import Authority
 
 
 def _policy(folder: Path) -> Policy:
@@ -53,6 +55,16 @@ def test_a_state_that_cannot_be_kept_says_where_else(
         ValueError, match="name another folder for the firewall's state in FIREWALL_STATE"
     ):
         plan.make_plan("p", _policy(tmp_path / "p"), None, None)
+
+
+def test_a_state_on_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write does: without a name
+
+    monkeypatch.setenv("FIREWALL_STATE", str(tmp_path))
+    monkeypatch.setattr(Authority, "ensure", full)
+    with pytest.raises(ValueError, match=f"^{tmp_path} cannot be made: No space left on device; "):
+        plan.make_plan("p.yaml", _policy(tmp_path), None, None)
 
 
 def test_the_state_is_reached_without_links(

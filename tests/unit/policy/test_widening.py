@@ -99,3 +99,13 @@ def test_what_a_body_asks_is_said_in_its_terms(policy: Callable[[str], Policy]) 
     unread = replace(asked, calls=Calls(unread="it is no JSON"))
     remedy = policy(rule).decide(unread, NOBODY).remedy
     assert remedy.startswith("if this was right, add what allows it to requests of rule api")
+
+
+def test_another_port_takes_none_from_the_rule(policy: Callable[[str], Policy]) -> None:
+    rule = RULE.replace("{}", "{method: GET}")
+    asked = replace(https("GET", "api.example", "/"), port=8443)
+    remedy = policy(rule).decide(asked, NOBODY).remedy
+    assert remedy == "write ports: [443, 8443] in rule api (test.yaml:6)"
+    mended = policy(rule.replace("      requests:", "      ports: [443, 8443]\n      requests:"))
+    assert mended.decide(asked, NOBODY).allowed
+    assert mended.decide(https("GET", "api.example", "/"), NOBODY).allowed

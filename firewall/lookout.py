@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from firewall.keyformats import Format, is_home
-from firewall.protocols.leaks import Finder, Leak
+from firewall.protocols.leaks import Finder, Leak, TooManyError
 from firewall.protocols.leakstream import Leaks
 from firewall.protocols.needles import Needles, Search
 from firewall.requests import Finding
@@ -19,6 +19,8 @@ type Tell = Callable[[str, str], Finding]
 """Makes the finding of a text from its name and where it stands."""
 
 MARKED = "marked-file"
+TOO_MANY = "too-many-words"
+"""Names of findings besides those of formats."""
 
 
 class Watcher(Protocol):
@@ -81,7 +83,10 @@ class Keys:
         return bool(self._finder)
 
     def find(self, text: bytes, where: str) -> tuple[Finding, ...]:
-        return _distinct(_leaked(each, where) for each in self._finder.find(text))
+        try:
+            return _distinct(_leaked(each, where) for each in self._finder.find(text))
+        except TooManyError:
+            return (too_many(where),)
 
     def find_in_name(self, name: str, where: str) -> tuple[Finding, ...]:
         return _distinct(_leaked(each, where) for each in self._finder.find_in_name(name))
@@ -91,7 +96,10 @@ class Keys:
 
     def find_abroad(self, text: bytes, place: str, host: str) -> tuple[Finding, ...]:
         """Those in a place of a request's head that are not at home there. "" is no host."""
-        found = self._finder.find(text)
+        try:
+            found = self._finder.find(text)
+        except TooManyError:
+            return (too_many(place),)
         return _distinct(
             _leaked(each, place) for each in found if not self.at_home(each.format, place, host)
         )
@@ -106,11 +114,19 @@ class _KeysStream:
     def __init__(self, finder: Finder, where: str) -> None:
         self._leaks = Leaks(finder)
         self._where = where
+        self._lost = False
 
     def feed(self, data: bytes) -> tuple[Finding, ...]:
+        if self._lost:
+            return ()
+        try:
+            found = self._leaks.feed(data)
+        except TooManyError:
+            self._lost = True
+            return (too_many(self._where),)
         return tuple(
             _leaked(each, f"{self._where}, byte {each.at}" if each.at >= 0 else self._where)
-            for each in self._leaks.feed(data)
+            for each in found
         )
 
 
@@ -158,6 +174,12 @@ def stands_in(name: str, where: str) -> Finding:
 
 def marked(name: str, where: str) -> Finding:
     return Finding("secret", MARKED, f"what stands in {name}", where)
+
+
+def too_many(where: str) -> Finding:
+    """Said instead of searching on: no honest text has so many, and each costs time."""
+    evidence = "more words that keys begin with than can be looked at"
+    return Finding("secret", TOO_MANY, evidence, where, "likely")
 
 
 def _leaked(leak: Leak, where: str) -> Finding:

@@ -17,6 +17,7 @@ from typing import Any
 
 from firewall.credentials import KEYS_ALONE, Secret, Watched
 from firewall.lookout import (
+    TOO_MANY,
     Fields,
     Keys,
     Known,
@@ -227,15 +228,15 @@ class Vault:
         """What the head of a request to `host` gives away ("" where no key is at home): texts of
         marked files, and keys anywhere but at home. `path` includes the query."""
         texts = [each for place, text in places(path, fields) for each in (sent(place), text)]
-        if not self._given_away(b"\n".join(texts), "", ""):
-            return ()
+        whole = self._given_away(b"\n".join(texts), "request head", "")
+        if not whole or whole[-1].name == TOO_MANY:
+            return tuple(whole[-1:])
         found: list[Finding] = []
         for place, text in places(path, fields):
             kind = place.partition(" ")[0]
-            if named := self._given_away(sent(place), f"{kind} name", ""):
-                found += named  # and not what stands there, whose finding would tell the name
-            else:
-                found += self._given_away(text, place, host)
+            named = self._given_away(sent(place), f"{kind} name", "")
+            # Not also what stands there, whose finding would tell the name.
+            found += named or self._given_away(text, place, host)
         return tuple(dict.fromkeys(found))
 
     def _given_away(self, text: bytes, place: str, host: str) -> list[Finding]:
@@ -395,6 +396,5 @@ def _reason(error: Exception) -> str:
 def _problem(held: Held) -> Problem:
     file, _, line = held.secret.where.rpartition(":")
     what = f"the secret {held.secret.source.partition(' ')[0]} cannot be read: {held.why}"
-    return Problem(
-        file, int(line or 0), what, "from: where the secret is, readable for the firewall"
-    )
+    remedy = "from: where the secret is, readable for the firewall"
+    return Problem(file, int(line or 0), what, remedy)

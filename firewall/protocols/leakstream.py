@@ -1,7 +1,7 @@
 """Keys of known formats in a stream, however it is cut up."""
 
 from firewall.keyformats import SPAN
-from firewall.protocols.leaks import Finder, Leak
+from firewall.protocols.leaks import Finder, Leak, Purse
 
 KEEP = 4 * SPAN
 """Bytes that are kept for what follows: the longest key, percent-encoded."""
@@ -19,13 +19,15 @@ class Leaks:
         self._tail = b""
         self._base = 0
         self._told: dict[str, set[bytes]] = {}
+        self._purse = Purse()
 
     def feed(self, data: bytes) -> list[Leak]:
-        """The keys that these bytes complete."""
+        """The keys that these bytes complete. Raises TooManyError."""
         if not self._finder or not data:
             return []
         text = self._tail + data
-        found = self._finder.find(text, first=not self._base)
+        self._purse.earn(len(data))
+        found = self._finder.find(text, first=not self._base, purse=self._purse)
         base, self._tail = self._base, text[-KEEP:]
         self._base += len(text) - len(self._tail)
         return [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firewall.keyformats import FORMATS, NAMES
 from firewall.protocols import leakstream
-from firewall.protocols.leaks import Coding, Leak, finder
+from firewall.protocols.leaks import Coding, Leak, TooManyError, finder
 from firewall.protocols.leakstream import Leaks
 from tests.unit.leaky import KEYS
 
@@ -138,3 +138,32 @@ def test_cuts_change_nothing(pieces: list[bytes], size: int) -> None:
 @given(st.text(max_size=300))
 def test_no_name_makes_it_raise(name: str) -> None:
     FINDER.find_in_name(name)
+
+
+CODED: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "base64": lambda word: base64.b64encode(word * 3),
+    "hex": lambda word: word.hex().encode(),
+    "percent-encoding": lambda word: b"".join(b"%%%02X" % each for each in word),
+}
+SOUGHT = [each for each in FORMATS if each.name in NAMES]
+WORDS = sorted({word.encode() for each in SOUGHT for word in each.anchors})
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_nothing_but_words_is_not_searched_to_its_end(name: str) -> None:
+    """16 MiB of them, which gzip makes of 16 KiB, held up all else for ten seconds."""
+    sought = [each for each in SOUGHT if not name or each.confidence != "suspicious"]
+    for word in (word.encode() for each in sought for word in each.anchors):
+        leaks = Leaks(FINDER)
+        with pytest.raises(TooManyError):
+            leaks.feed(CODED[name](word) * 10_000)
+
+
+def test_words_as_thick_as_in_honest_text_are_searched_to_the_end() -> None:
+    """Twice as thick as in what had the most of 480 MB of programs and manuals, byte by byte."""
+    text = b" ".join(word.ljust(300, b".") for word in WORDS * 3) + b" " + TOKEN
+    leaks = Leaks(FINDER)
+    found = [leak.secret for each in text for leak in leaks.feed(bytes([each]))]
+    assert found == [TOKEN]
+    assert [each.secret for each in Leaks(FINDER).feed(text)] == [TOKEN]

@@ -28,6 +28,11 @@ class Watcher(Protocol):
 
     def feed(self, data: bytes) -> tuple[Finding, ...]: ...
 
+    @property
+    def effort(self) -> int:
+        """What it has taken so far besides reading the bytes, in the time that one does."""
+        ...
+
 
 class Seeker(Protocol):
     """What finds secrets of one kind. `where` is what a finding says of the place."""
@@ -70,6 +75,10 @@ class _KnownStream:
     def begun(self) -> bool:
         """Whether a text may have begun, and is still to be completed."""
         return self._search.begun
+
+    @property
+    def effort(self) -> int:
+        return 0
 
 
 class Keys:
@@ -129,6 +138,10 @@ class _KeysStream:
             for each in found
         )
 
+    @property
+    def effort(self) -> int:
+        return self._leaks.effort
+
 
 class Lookout:
     """Several watches of one direction of a stream."""
@@ -142,6 +155,11 @@ class Lookout:
         for each in self._watches:
             found += each.feed(data)
         return found
+
+    @property
+    def effort(self) -> int:
+        """What it has taken so far besides reading the bytes, in the time that one does."""
+        return sum(each.effort for each in self._watches)
 
     @property
     def begun(self) -> bool:

@@ -9,7 +9,7 @@ import os
 import secrets as random
 import shlex
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -265,8 +265,8 @@ class Vault:
             return [self._values.stream(where)] if self._values else []
         seekers = self._seekers
 
-        def unpacked() -> Callable[[bytes], tuple[Finding, ...]]:
-            return Lookout(each.stream(f"{where}, in gzip") for each in seekers).feed
+        def unpacked() -> Lookout:
+            return Lookout(each.stream(f"{where}, in gzip") for each in seekers)
 
         own = [each.stream(where) for each in seekers]
         return [*own, Packed(unpacked)] if seekers else []

@@ -23,6 +23,10 @@ class Conversation:
         found = self._watches[direction].feed(data)
         return found if self._flights.finished else found + self._flights.feed(direction, data)
 
+    def effort(self, direction: Direction) -> int:
+        """What one direction has taken (`Watch.effort`)."""
+        return self._watches[direction].effort
+
     def side(self, direction: Direction) -> "Side":
         """One direction of it, to be fed by whoever moves that direction's bytes."""
         return Side(self, direction)
@@ -38,3 +42,8 @@ class Side:
     def feed(self, data: bytes) -> tuple[Finding, ...]:
         """The findings that `data` completes."""
         return self._conversation.feed(self._direction, data)
+
+    @property
+    def effort(self) -> int:
+        """What it has taken so far besides reading the bytes, in the time that one does."""
+        return self._conversation.effort(self._direction)

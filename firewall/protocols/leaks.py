@@ -33,8 +33,8 @@ _MEMORY = 64 << 20
 """Bytes that RE2 may use at most."""
 _LETTERS = 4
 """Letters of base64 that a word is found by at least: fewer stand in every picture."""
-_MATCH = 4
-"""What looks like a key costs as much as so many words."""
+_MATCH = 2
+"""What looks like a key costs as much as so many words more."""
 
 
 class TooManyError(Exception):
@@ -42,17 +42,19 @@ class TooManyError(Exception):
 
 
 class Purse:
-    """How many words one text may cost; of 480 MB of programs and their manuals, what had the most
+    """How many words one text may cost; of 440 MB of programs and their manuals, what had the most
     had one in 150 bytes, and 88 in 64 KiB."""
 
     FREE = 2048
-    EVERY = 128
+    EVERY = 64
     """A word more for so many bytes."""
     EACH = 32
     """Words more for each piece of a stream, as the end of the piece before is looked at again."""
 
     def __init__(self) -> None:
         self._left = self.FREE
+        self.spent = 0
+        """Words so far."""
 
     def earn(self, size: int) -> None:
         """A piece of so many bytes is looked at. What is saved stays within FREE besides."""
@@ -61,6 +63,7 @@ class Purse:
     def spend(self, words: int = 1) -> None:
         """Raises TooManyError where there is no more."""
         self._left -= words
+        self.spent += words
         if self._left < 0:
             raise TooManyError
 

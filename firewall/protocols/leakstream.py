@@ -3,6 +3,8 @@
 from firewall.keyformats import SPAN
 from firewall.protocols.leaks import Finder, Leak, Purse
 
+WORD = 250
+"""What looking at a word takes, in the time that another byte does."""
 KEEP = 4 * SPAN
 """Bytes that are kept for what follows: the longest key, percent-encoded."""
 TOLD = 16
@@ -20,6 +22,11 @@ class Leaks:
         self._base = 0
         self._told: dict[str, set[bytes]] = {}
         self._purse = Purse()
+
+    @property
+    def effort(self) -> int:
+        """What it has taken besides reading the bytes, in the time that one does."""
+        return WORD * self._purse.spent
 
     def feed(self, data: bytes) -> list[Leak]:
         """The keys that these bytes complete. Raises TooManyError."""

@@ -13,9 +13,10 @@ from firewall.vault import Vault
 CARRIER = "http body"
 GRPC = "application/grpc"
 """gRPC's PROTOCOL-HTTP2.md: followed by a format, if at all."""
-FREE = 16 << 20
-RATIO = 100
-"""A body may decode to FREE bytes plus RATIO times its size; honest text stays below 20 times."""
+FREE = 2 << 20
+RATIO = 64
+"""A body may decode to FREE bytes plus RATIO times its size, or to what takes as long to look at:
+a few hundredths of a second for each piece that comes. Honest text stays below 20 times."""
 
 
 HELD_BACK = 64 << 10
@@ -65,15 +66,19 @@ class BodyWatch:
         found: tuple[Finding, ...] = ()
         for piece in chain(self._decoders, data):
             self._made += len(piece)
-            if self._made > FREE + RATIO * self._read:
+            if self._made + self._effort > FREE + RATIO * self._read:
                 self._decoders = []
                 return found + self._bomb()
             found += self._decoded.feed(piece) + self._inside.feed(piece)
         return found
 
+    @property
+    def _effort(self) -> int:
+        return self._decoded.effort + self._inside.effort
+
     def _bomb(self) -> tuple[Finding, ...]:
         """An agent has no honest use for sending one; a server's sparse file may look like one."""
         if self._direction == "received":
             return ()
-        evidence = f"{self._read} bytes decode to more than {self._made}"
+        evidence = f"{self._read} bytes decode to {self._made}, and to more than can be looked at"
         return (Finding("protocol-mismatch", "compression-bomb", evidence, CARRIER),)

@@ -14,9 +14,9 @@ CARRIER = "http body"
 GRPC = "application/grpc"
 """gRPC's PROTOCOL-HTTP2.md: followed by a format, if at all."""
 FREE = 2 << 20
-RATIO = 64
+RATIO = 100
 """A body may decode to FREE bytes plus RATIO times its size, or to what takes as long to look at:
-a few hundredths of a second for each piece that comes. Honest text stays below 20 times."""
+a tenth of a second for each piece that comes. Honest text stays below 20 times."""
 
 
 HELD_BACK = 64 << 10

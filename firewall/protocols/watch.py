@@ -1,6 +1,6 @@
 """Follow one direction of an open stream for its whole life."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from firewall.protocols.early import Early
 from firewall.protocols.jsonstream import Cut, Documents, Lines, may_begin
@@ -13,11 +13,15 @@ from firewall.requests import Confidence, Direction, Finding
 _FINDINGS_LIMIT = 64
 """Findings of one stream; each is told once, so that no peer can flood the log."""
 
-_MESSAGE = 700
+_MESSAGE = 300
 """What cutting out a message and reading it takes, in the time that another byte does."""
 
 _DEPTH_LIMIT = 4
 """Streams inside each other that are opened; deeper ones are read as they come."""
+
+
+type Pair = Callable[[int, Direction, bytes], tuple[Finding, ...]]
+"""Given how many streams are around one, a direction of it, and bytes: what both tell together."""
 
 
 class Watch:
@@ -32,16 +36,24 @@ class Watch:
     messages beyond 64 KiB are not read.
 
     A watch of bytes inside another stream starts at byte `start` of that one; `depth` counts the
-    streams around it.
+    streams around it. `pair` is told what streams inside carry, to look at both directions.
     """
 
     def __init__(
-        self, carrier: str, direction: Direction, *, start: int = 0, depth: int = 0
+        self,
+        carrier: str,
+        direction: Direction,
+        *,
+        start: int = 0,
+        depth: int = 0,
+        pair: Pair | None = None,
     ) -> None:
         self._carrier = carrier
         self._direction: Direction = direction
         self._raw = carrier.endswith("stream")
         self._depth = depth
+        self._start = start
+        self._pair = pair
         self._message = 1
         hints = None if self._raw else Hints
         self._documents = Documents(anywhere=self._raw, start=start, hints=hints)
@@ -69,6 +81,9 @@ class Watch:
     def read(self, data: bytes, *, end: bool = False) -> list[Mark]:
         """The same with the offsets at which they became certain."""
         marks = [*self._feed_opening(data), *self._feed_early(data), *self._feed_json(data)]
+        if self._pair and self._depth and self._raw:
+            paired = self._pair(self._depth, self._direction, data)
+            marks += [Mark(self._start, finding) for finding in paired]
         self._deaf = self._hears_nothing()
         if end:
             self._message += 1
@@ -83,7 +98,8 @@ class Watch:
         return settled and self._documents.finished and self._early.finished
 
     def _inside(self, carrier: str, start: int) -> "Watch":
-        return Watch(carrier, self._direction, start=start, depth=self._depth + 1)
+        depth = self._depth + 1
+        return Watch(carrier, self._direction, start=start, depth=depth, pair=self._pair)
 
     def _feed_opening(self, data: bytes) -> Iterable[Mark]:
         return self._opening.feed(data) if self._opening else ()

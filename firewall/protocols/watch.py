@@ -13,8 +13,9 @@ from firewall.requests import Confidence, Direction, Finding
 _FINDINGS_LIMIT = 64
 """Findings of one stream; each is told once, so that no peer can flood the log."""
 
-_MESSAGE = 300
-"""What cutting out a message and reading it takes, in the time that another byte does."""
+_MESSAGE, _OBJECT = 300, 100
+"""What cutting out a message takes, and parsing an object in it, in the time that another byte
+does."""
 
 _DEPTH_LIMIT = 4
 """Streams inside each other that are opened; deeper ones are read as they come."""
@@ -112,9 +113,8 @@ class Watch:
 
     def _feed_json(self, data: bytes) -> Iterator[Mark]:
         raw = self._raw and not (self._opening and self._opening.web)
-        cuts = self._cut(data)
-        self.effort += _MESSAGE * len(cuts)
-        for cut in cuts:
+        for cut in self._cut(data):
+            self.effort += _MESSAGE + _OBJECT * cut.text.count(b"{")
             where = self._where(cut.start, cut.end)
             quoted = self._opening is not None and self._opening.quotes(cut.start)
             confidence: Confidence = "suspicious" if quoted else "certain"

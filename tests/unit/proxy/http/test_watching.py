@@ -77,6 +77,7 @@ SHARE = b'{"method":"submit"}'
 DEAR = {
     "messages": SHARE + b"\n{}" * FREE,
     "messages that may be a miner's": SHARE * (FREE // 10),
+    "a batch of many": (b"[" + SHARE + b",{}" * 20_000 + b"]") * (FREE // 60_000),
     "words of keys": b" ".join([b"glptt-".ljust(80, b".")] * (FREE // 40)),
     "gzip of words of keys": gzip.compress(b"glptt-".ljust(80, b".") * (FREE // 40)),
 }

@@ -1,9 +1,9 @@
 """Who asked: the sandbox, the process and its ancestors."""
 
-from dataclasses import dataclass
+from firewall.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Process:
     """One process as the host sees it. `started` is in seconds since the epoch."""
 
@@ -14,7 +14,7 @@ class Process:
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Actor:
     """Who is behind a request.
 
@@ -32,6 +32,10 @@ class Actor:
     tool_call: str | None = None
     unknown: str = ""
     uid: int | None = None
+
+    def __hash__(self) -> int:
+        """Of what tells actors apart: their ancestors' arguments are long."""
+        return hash((self.sandbox, self.process and self.process.pid, self.tool_call, self.unknown))
 
     @property
     def program(self) -> str:

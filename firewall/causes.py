@@ -1,10 +1,11 @@
 """Why everything is closed, and what is said of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.verdict import Action, Severity, Verdict
 
 
@@ -12,7 +13,7 @@ def _now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cause:
     """Why a sandbox is put into quarantine.
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from math import ceil
 
 from firewall.actor import Actor
-from firewall.policy.decide import plain
 from firewall.policy.hosts import read_host
+from firewall.policy.plain import plain
 from firewall.quota import Due, Excess, Quota, span
 from firewall.requests import Connect, Direction, HttpRequest, Request
 from firewall.verdict import Action, Limit, Measure, Severity, Verdict

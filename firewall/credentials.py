@@ -5,15 +5,16 @@ These values say which secret it is and where it is found, never what it is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.keyformats import NAMES
 
 type Place = Literal["header", "query", "basic", "aws"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Secret:
     """Where a secret is found, and how the agent knows it.
 
@@ -33,7 +34,7 @@ class Secret:
         return self.variable or self.source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Watched:
     """What must not leave, besides secrets that the firewall holds: texts of the `files` that the
     policy marks (patterns of paths), and keys of these `formats` (keyformats.FORMATS), but in
@@ -48,7 +49,7 @@ KEYS_ALONE = Watched()
 """Keys of every format, and no files."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Injection:
     """What is set in the requests of a rule.
 

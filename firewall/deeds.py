@@ -5,12 +5,13 @@ and absolute where the working directory is known; "~/..." stays as it is writte
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from json import loads
-from posixpath import isabs, join, normpath
+from posixpath import join, normpath
 from types import MappingProxyType
 from typing import Any, Literal
 
+from firewall.frozen import frozen
 from firewall.requests import Command, Execute, HttpRequest, Request, SshChannel, ToolCall
 
 type Did = Literal["download", "read", "write", "upload", "run"]
@@ -38,7 +39,7 @@ _FILE_TOOLS: Mapping[str, Did] = {
 _FILE_ARGUMENTS = ("file_path", "absolute_path", "path", "notebook_path", "target_file")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deed:
     """One thing done. `object` is a path, or the host of an upload; "" where it is not known.
 
@@ -51,7 +52,7 @@ class Deed:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Past:
     """What was done before a request: for each kind of deed, its objects and when each was last.
 
@@ -129,7 +130,7 @@ def resolve(path: str, directory: str) -> str:
     if not path or path.startswith("~"):
         return path
     whole = join(directory, path)
-    return normpath(whole) if isabs(whole) else f"./{normpath(whole)}"
+    return normpath(whole) if whole.startswith("/") else f"./{normpath(whole)}"
 
 
 def _tool_deeds(call: ToolCall) -> tuple[Deed, ...]:

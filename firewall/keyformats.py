@@ -87,8 +87,9 @@ def crc_holds(token: bytes) -> bool:
 
 def _varied(token: bytes) -> bool:
     """Whether it may be random, and is no example such as sk_live_xxxxxxxxxxxx."""
-    made_up = _MADE_UP.search(token) or token in _PUBLISHED
-    return len(set(token)) >= _VARIED and not made_up
+    if len(set(token)) < _VARIED:
+        return False
+    return token not in _PUBLISHED and not _MADE_UP.search(token)
 
 
 _MADE_UP = re.compile(rb"(?i)example|placeholder|your[-_]|xxxx|12345678|abcdefgh")

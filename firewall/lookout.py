@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from firewall.keyformats import Format, is_home
-from firewall.protocols.leaks import Finder, Leak, TooManyError
+from firewall.protocols.leaks import Finder, Leak
 from firewall.protocols.leakstream import Leaks
 from firewall.protocols.needles import Needles, Search
 from firewall.requests import Finding
@@ -19,19 +19,12 @@ type Tell = Callable[[str, str], Finding]
 """Makes the finding of a text from its name and where it stands."""
 
 MARKED = "marked-file"
-TOO_MANY = "too-many-words"
-"""Names of findings besides those of formats."""
 
 
 class Watcher(Protocol):
     """What finds something in one direction of a stream."""
 
     def feed(self, data: bytes) -> tuple[Finding, ...]: ...
-
-    @property
-    def effort(self) -> int:
-        """What it has taken so far besides reading the bytes, in the time that one does."""
-        ...
 
 
 class Seeker(Protocol):
@@ -76,10 +69,6 @@ class _KnownStream:
         """Whether a text may have begun, and is still to be completed."""
         return self._search.begun
 
-    @property
-    def effort(self) -> int:
-        return 0
-
 
 class Keys:
     """Finds keys of known formats. `homes` are hosts of the policy, by format, besides its own."""
@@ -92,10 +81,7 @@ class Keys:
         return bool(self._finder)
 
     def find(self, text: bytes, where: str) -> tuple[Finding, ...]:
-        try:
-            return _distinct(_leaked(each, where) for each in self._finder.find(text))
-        except TooManyError:
-            return (too_many(where),)
+        return _distinct(_leaked(each, where) for each in self._finder.find(text))
 
     def find_in_name(self, name: str, where: str) -> tuple[Finding, ...]:
         return _distinct(_leaked(each, where) for each in self._finder.find_in_name(name))
@@ -105,10 +91,7 @@ class Keys:
 
     def find_abroad(self, text: bytes, place: str, host: str) -> tuple[Finding, ...]:
         """Those in a place of a request's head that are not at home there. "" is no host."""
-        try:
-            found = self._finder.find(text)
-        except TooManyError:
-            return (too_many(place),)
+        found = self._finder.find(text)
         return _distinct(
             _leaked(each, place) for each in found if not self.at_home(each.format, place, host)
         )
@@ -123,24 +106,12 @@ class _KeysStream:
     def __init__(self, finder: Finder, where: str) -> None:
         self._leaks = Leaks(finder)
         self._where = where
-        self._lost = False
 
     def feed(self, data: bytes) -> tuple[Finding, ...]:
-        if self._lost:
-            return ()
-        try:
-            found = self._leaks.feed(data)
-        except TooManyError:
-            self._lost = True
-            return (too_many(self._where),)
         return tuple(
             _leaked(each, f"{self._where}, byte {each.at}" if each.at >= 0 else self._where)
-            for each in found
+            for each in self._leaks.feed(data)
         )
-
-    @property
-    def effort(self) -> int:
-        return self._leaks.effort
 
 
 class Lookout:
@@ -155,11 +126,6 @@ class Lookout:
         for each in self._watches:
             found += each.feed(data)
         return found
-
-    @property
-    def effort(self) -> int:
-        """What it has taken so far besides reading the bytes, in the time that one does."""
-        return sum(each.effort for each in self._watches)
 
     @property
     def begun(self) -> bool:
@@ -177,6 +143,12 @@ def places(path: str, fields: Fields) -> list[tuple[str, bytes]]:
     return [*found, ("path", sent(target))]
 
 
+def whole(path: str, fields: Fields) -> bytes:
+    """All that stands in a request's head, in which is no NUL: it parts what is not one text."""
+    names, values = [name for name, _ in fields], [value for _, value in fields]
+    return b"\0".join([b"\0".join(names).lower(), *values, sent(path)])
+
+
 def sent(text: str) -> bytes:
     """A text as it was sent: what was no UTF-8 in it stands as surrogates."""
     return text.encode("utf-8", "surrogateescape")
@@ -192,12 +164,6 @@ def stands_in(name: str, where: str) -> Finding:
 
 def marked(name: str, where: str) -> Finding:
     return Finding("secret", MARKED, f"what stands in {name}", where)
-
-
-def too_many(where: str) -> Finding:
-    """Said instead of searching on: no honest text has so many, and each costs time."""
-    evidence = "more words that keys begin with than can be looked at"
-    return Finding("secret", TOO_MANY, evidence, where, "likely")
 
 
 def _leaked(leak: Leak, where: str) -> Finding:

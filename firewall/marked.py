@@ -11,9 +11,11 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from urllib.parse import urlsplit
+
+from firewall.frozen import frozen
 
 FILES = 64
 """Files that are read at most."""
@@ -54,7 +56,7 @@ _NUMBER = re.compile(r"[0-9.:-]+")
 type Stamp = tuple[str, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Marked:
     """The texts of marked files by what people call them, and the files as they were then.
 

@@ -15,8 +15,9 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from firewall.frozen import frozen
 
 ED25519 = b"\x01"
 _SIGNATURES = 16
@@ -28,7 +29,7 @@ _NAME = re.compile(r"[^\s+\x00-\x1f\x7f]+")
 type Standing = Literal["valid", "missing", "invalid"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Key:
     """The public half of a key: what signatures are checked with."""
 
@@ -54,7 +55,7 @@ class Key:
         return f"{self.name}+{self.id.hex()}+{_base64(ED25519 + self.public)}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SigningKey:
     """A whole key. `repr` and logs show the public half alone."""
 
@@ -101,7 +102,7 @@ class SigningKey:
         return f"{_DASH}{self.public.name} {_base64(self.public.id + signature)}\n"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note:
     """A text and its signatures: the key's name, its id, the signature's bytes."""
 

@@ -7,12 +7,13 @@ is written anew goes on with what was used of it, whatever its amount is now.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from math import ceil, inf
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+from firewall.frozen import frozen
 from firewall.verdict import Limit, Measure, Per
 from firewall.windows import Distinct, Sum, Window
 
@@ -26,7 +27,7 @@ OTHERS = "\0others"
 _UNIT = {"sent": "bytes sent", "received": "bytes received", "names": "different names"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Due:
     """What something costs: so much of a limit, for whom it is counted ("" for the rule as a
     whole), and which one it is where different ones are counted."""
@@ -37,7 +38,7 @@ class Due:
     item: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Excess:
     """A limit that is reached: what of it is used, what was asked for, and the seconds until there
     is room for that; 0 where there never is, because it is more than all of the limit."""

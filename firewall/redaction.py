@@ -13,12 +13,13 @@ Too much is taken out rather than too little: `pad_token=x` is redacted as well.
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.keyformats import FORMATS as KEYS
 
 HEADERS = (
@@ -49,6 +50,7 @@ LITERALS_MEMORY = 64 << 20
 """Bytes that RE2 may use at most for secrets that are known; those of a few keys take one MiB."""
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
+_TEXTS = frozenset({str})
 MARK = "[redacted:"
 """How every mark begins that stands for a secret."""
 _WORDS = (
@@ -62,7 +64,7 @@ _BARE = r"""(?:\\.|[^\s'"\\&#;])(?:\\.|[^\s'"\\&#;])*"""
 _HTTP_USERS = frozenset({"-u", "--user", "-U", "--proxy-user"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Terms:
     """What a policy wants redacted besides: names of headers and of query parameters, patterns.
 
@@ -119,17 +121,22 @@ class Redactor:
         if kind in _NUMBERS:
             return value
         if kind is dict or isinstance(value, Mapping):
-            return {key: self._member(key, each) for key, each in value.items()}
+            return {
+                key: self._member(key, each) if each and type(each) not in _NUMBERS else each
+                for key, each in value.items()
+            }
         if kind is list or kind is tuple:
-            if value and all(type(each) is str for each in value):
+            if value and _TEXTS.issuperset(map(type, value)):
                 return self.words(value)
-            return [self.value(each) for each in value]
+            return [each if type(each) in _NUMBERS else self.value(each) for each in value]
         return value
 
     def _member(self, name: Any, value: Any) -> Any:
         if type(value) is str and type(name) is str and value:
             named = len(name) <= NAMES and self._is_secret(name)
-            return self._hidden(value) if named else self.text(value)
+            if not named and len(value) <= CACHED:
+                return self._short(value)
+            return self._hidden(value) if named else self._redacted(value)
         return self.value(value)
 
     def _redacted(self, text: str) -> str:

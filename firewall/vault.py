@@ -5,19 +5,14 @@ the processes that judge: no record, error or log shows one, as the judge's reda
 """
 
 import json
-import os
-import secrets as random
-import shlex
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 from firewall.credentials import KEYS_ALONE, Secret, Watched
+from firewall.held import Held, after, placeholder, problem, read
 from firewall.lookout import (
-    TOO_MANY,
     Fields,
     Keys,
     Known,
@@ -29,12 +24,13 @@ from firewall.lookout import (
     places,
     sent,
     stands_in,
+    whole,
 )
 from firewall.marked import NOTHING, Marked, stamps_of
 from firewall.policy import Policy
-from firewall.policy.errors import PolicyError, Problem
+from firewall.policy.errors import PolicyError
 from firewall.protocols.leaks import finder
-from firewall.protocols.needles import SHORTEST, Needles
+from firewall.protocols.needles import Needles
 from firewall.protocols.packed import Packed
 from firewall.redaction import Terms
 from firewall.requests import (
@@ -50,28 +46,11 @@ from firewall.requests import (
 )
 from firewall.verdict import Action, Severity, Verdict
 
-COMMAND_SECONDS = 10.0
-LONGEST = 8 << 10
-"""Bytes of a secret."""
 REMEMBERED = 1024
 """Names in which secrets were looked for: one flow asks for its own several times."""
 
 NOT_HERE = "only firewall run and firewall serve hold secrets"
 """Why a judge of others, such as a node's or mitmproxy's, has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A secret, its placeholder, and its value; or `why` there is none, in words for people.
-
-    `earlier` is another value that it had before, which servers may know for a while; "" for none.
-    """
-
-    secret: Secret
-    placeholder: str
-    value: str = field(default="", repr=False)
-    why: str = "it was not read yet"
-    earlier: str = field(default="", repr=False)
 
 
 class Vault:
@@ -89,11 +68,11 @@ class Vault:
     @classmethod
     def of(cls, secrets: Iterable[Secret], watched: Watched = KEYS_ALONE) -> "Vault":
         """A vault of what a policy names, still unread."""
-        return cls((Held(each, _placeholder(each)) for each in secrets), watched)
+        return cls((Held(each, placeholder(each)) for each in secrets), watched)
 
     def read(self) -> "Vault":
         """The vault with every secret that can be read now. Blocks while commands run."""
-        held = (_read(each) for each in self._held.values())
+        held = (read(each) for each in self._held.values())
         return Vault(held, self._watched, self._marked.read(self._watched.files))
 
     def renewed(self, secrets: Iterable[Secret], watched: Watched = KEYS_ALONE) -> "Vault":
@@ -112,22 +91,22 @@ class Vault:
 
     def _renew(self, secret: Secret) -> Held:
         before = self._held.get(secret.name)
-        now = Held(secret, before.placeholder if before else _placeholder(secret))
+        now = Held(secret, before.placeholder if before else placeholder(secret))
         if not secret.source.startswith("command:"):
-            return _after(before, _read(now))
+            return after(before, read(now))
         if before is not None and before.secret.source == secret.source:
             return replace(before, secret=secret)
         return replace(now, why="no command runs once the agent does; start the firewall anew")
 
     def must_be_whole(self) -> None:
         """Raise PolicyError for each secret that could not be read."""
-        if problems := [_problem(each) for each in self._held.values() if each.why]:
+        if problems := [problem(each) for each in self._held.values() if each.why]:
             raise PolicyError(problems)
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """The same, as text."""
-        return tuple(str(_problem(each)) for each in self._held.values() if each.why)
+        return tuple(str(problem(each)) for each in self._held.values() if each.why)
 
     @property
     def unmarked(self) -> tuple[str, ...]:
@@ -150,7 +129,7 @@ class Vault:
         injections = policy.injections(verdict.obligations.inject)
         wanted = (secret for each in injections for secret in each.secrets)
         held = [self._held.get(each.name) or Held(each, "", why=NOT_HERE) for each in wanted]
-        if not (lack := next((_problem(each) for each in held if each.why), None)):
+        if not (lack := next((problem(each) for each in held if each.why), None)):
             return verdict
         reason = f"rule {verdict.rule} needs a secret: {lack.what} ({lack.file}:{lack.line})"
         remedy = "mend it where the firewall runs, then have the policy loaded again (SIGHUP)"
@@ -227,16 +206,15 @@ class Vault:
     def leaving(self, host: str, path: str, fields: Fields) -> tuple[Finding, ...]:
         """What the head of a request to `host` gives away ("" where no key is at home): texts of
         marked files, and keys anywhere but at home. `path` includes the query."""
-        texts = [each for place, text in places(path, fields) for each in (sent(place), text)]
-        whole = self._given_away(b"\n".join(texts), "request head", "")
-        if not whole or whole[-1].name == TOO_MANY:
-            return tuple(whole[-1:])
+        if not self._given_away(whole(path, fields), "", ""):
+            return ()
         found: list[Finding] = []
         for place, text in places(path, fields):
             kind = place.partition(" ")[0]
-            named = self._given_away(sent(place), f"{kind} name", "")
-            # Not also what stands there, whose finding would tell the name.
-            found += named or self._given_away(text, place, host)
+            if named := self._given_away(sent(place), f"{kind} name", ""):
+                found += named  # and not what stands there, whose finding would tell the name
+            else:
+                found += self._given_away(text, place, host)
         return tuple(dict.fromkeys(found))
 
     def _given_away(self, text: bytes, place: str, host: str) -> list[Finding]:
@@ -265,8 +243,8 @@ class Vault:
             return [self._values.stream(where)] if self._values else []
         seekers = self._seekers
 
-        def unpacked() -> Lookout:
-            return Lookout(each.stream(f"{where}, in gzip") for each in seekers)
+        def unpacked() -> Callable[[bytes], tuple[Finding, ...]]:
+            return Lookout(each.stream(f"{where}, in gzip") for each in seekers).feed
 
         own = [each.stream(where) for each in seekers]
         return [*own, Packed(unpacked)] if seekers else []
@@ -277,12 +255,11 @@ class Vault:
                 return self._in_names("DNS name", request.name)
             case Connect() | Message():
                 return self._in_names("host's name", request.host, getattr(request, "sni", None))
-            case HttpRequest():
+            case HttpRequest() if self._values:
                 text = sent(f"{request.method} {request.path}")
                 return self._values.find(text, "request's target")
             case SshChannel():
-                text = f"{request.user}\0{request.detail}".encode()
-                where = f"SSH {request.kind}"
+                text, where = f"{request.user}\0{request.detail}".encode(), f"SSH {request.kind}"
                 return [finding for each in self._seekers for finding in each.find(text, where)]
         return ()
 
@@ -319,82 +296,3 @@ class Vault:
     @cached_property
     def _keys(self) -> Keys:
         return Keys(finder(self._watched.formats), self._watched.homes)
-
-
-def _placeholder(secret: Secret) -> str:
-    """Worth nothing, and of a form that clients take: letters, digits and what begins it."""
-    if secret.looks_like == "AKIA":
-        return secret.looks_like + "".join(random.choice(_BASE32) for _ in range(16))
-    return f"{secret.looks_like}placeholder{random.token_hex(16)}"
-
-
-_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-
-
-# Reading
-
-
-def _after(before: Held | None, now: Held) -> Held:
-    """A secret that was read again, which remembers the last value that was another."""
-    values = (before.value, before.earlier) if before else ()
-    return replace(now, earlier=next((each for each in values if each not in ("", now.value)), ""))
-
-
-def _read(held: Held) -> Held:
-    kind, _, place = held.secret.source.partition(":")
-    try:
-        value = {"env": _variable, "file": _file, "command": _command}[kind](place).strip()
-        _check(value)
-    except (OSError, ValueError) as error:
-        return replace(held, value="", why=_reason(error))
-    return replace(held, value=value, why="")
-
-
-def _check(value: str) -> None:
-    if len(value) < SHORTEST:
-        raise ValueError(f"it has fewer than {SHORTEST} characters, which no key has")
-    if not value.isprintable() or not value.isascii():
-        raise ValueError("it is not one line of plain text, as keys are")
-
-
-def _variable(name: str) -> str:
-    if name not in os.environ:
-        raise ValueError(f"the variable {name} is not set where the firewall runs")
-    return os.environ[name]
-
-
-def _file(place: str) -> str:
-    with open(Path(place).expanduser(), "rb") as file:
-        return _text(file.read(LONGEST + 1))
-
-
-def _command(text: str) -> str:
-    """What a command prints. Neither that nor what it says of errors is ever repeated."""
-    words = shlex.split(text)
-    try:
-        ran = subprocess.run(
-            words, capture_output=True, stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS,
-            check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"{words[0]} took more than {COMMAND_SECONDS:g} seconds") from None
-    if ran.returncode:
-        raise ValueError(f"{words[0]} ended with status {ran.returncode}")
-    return _text(ran.stdout)
-
-
-def _text(data: bytes) -> str:
-    if len(data) > LONGEST:
-        raise ValueError(f"it has more than {LONGEST} bytes")
-    return data.decode("latin-1")
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or "it cannot be read") if isinstance(error, OSError) else str(error)
-
-
-def _problem(held: Held) -> Problem:
-    file, _, line = held.secret.where.rpartition(":")
-    what = f"the secret {held.secret.source.partition(' ')[0]} cannot be read: {held.why}"
-    remedy = "from: where the secret is, readable for the firewall"
-    return Problem(file, int(line or 0), what, remedy)

@@ -1,8 +1,10 @@
 """What was decided about a request, by which rule, and why."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
+
+from firewall.frozen import frozen
 
 
 class Action(StrEnum):
@@ -23,7 +25,7 @@ type Measure = Literal["sent", "received", "requests", "connections", "names"]
 type Per = Literal["rule", "host", "program", "sandbox"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """How much of something may pass within any `seconds`.
 
@@ -57,7 +59,7 @@ def by_limit(rule: str) -> bool:
     return rule == "network.limits" or rule.startswith("limits.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Obligations:
     """What whoever carries out an allow must do with the flow.
 
@@ -79,7 +81,7 @@ class Obligations:
         return self.tool_calls or bool(self.inject)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """The answer to one request.
 

@@ -5,10 +5,11 @@ None means that nobody could tell. It never means no or zero.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.verdict import Severity
 
 type AlertName = Literal[
@@ -28,7 +29,7 @@ PLACES = ("sandbox", "container")
 """The keys of a workload that say where it runs, not what it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Band:
     """What a quantity may be, both ends included: per cent, bytes or watts."""
 
@@ -40,7 +41,7 @@ class Band:
         return self.least <= value <= self.most
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Use:
     """One process on one device, as workloads are compared with it.
 
@@ -58,7 +59,7 @@ class Use:
     minute: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Workload:
     """A job that may use GPUs. What is "" or empty is not asked about.
 
@@ -107,7 +108,7 @@ class Workload:
         yield "hours", self.hours is None or _is_between(use.minute, *self.hours)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Match:
     """Which workload a use is, by the keys that it `misfits`: where there are none, `workload`.
 
@@ -154,7 +155,7 @@ def match(workloads: Sequence[Workload], use: Use) -> Match:
     return nearest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuRule:
     """When an alert is raised and what is done then.
 
@@ -191,7 +192,7 @@ DEFAULTS: tuple[GpuRule, ...] = (
 """Every rule as it is where nothing is written. All but the last need declared workloads."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuPolicy:
     """The declared workloads and every alert rule."""
 

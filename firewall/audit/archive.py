@@ -12,7 +12,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from firewall.audit.errors import AuditError
 from firewall.audit.record import check
 from firewall.audit.segments import chains, first_seq, open_segment, segments
 from firewall.audit.storage import sync_directory
+from firewall.frozen import frozen
 
 OPEN_SEGMENTS = 2
 """The newest of a chain, which its writer reads and writes: left as they are."""
@@ -35,7 +35,7 @@ _KEEP = re.compile(r"(\d+)(d|h|MB|GB)")
 _UNITS = {"h": 3600, "d": 86400, "MB": 10**6, "GB": 10**9}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keep:
     """How much of a log is kept: at most `size` bytes, nothing older than `seconds`; None: all."""
 

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit.errors import AuditBusy, AuditError
@@ -17,12 +16,13 @@ from firewall.audit.head import HeadFile, read_head
 from firewall.audit.record import GENESIS, Seal, Stamp, seal
 from firewall.audit.segments import Tail, chain_folder, damaged, find_tail, segment_path
 from firewall.audit.storage import Storage, write_all
+from firewall.frozen import frozen
 
 SEGMENT_LIMIT = 64 << 20
 """Bytes after which a segment is followed by the next."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Torn:
     """Bytes that stood after the last good record: where, how many, and where they are kept."""
 

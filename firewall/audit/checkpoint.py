@@ -19,11 +19,12 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from firewall.audit.merkle import Tree, leaf_hash
+from firewall.frozen import frozen
 from firewall.notes import Note
 
 FOLDER = "checkpoints"
@@ -33,7 +34,7 @@ FILE_CHECKPOINTS = 1024
 _FILE = re.compile(r"[0-9]{20}\.notes")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """A chain's newest durable record; `first` and `prev` tell where an older part was removed."""
 
@@ -48,7 +49,7 @@ class Head:
         return {"seq": self.seq, "hash": self.hash, **kept}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoint:
     """One line of the file, taken apart and not believed. `moment` is its monotonic_ns."""
 
@@ -94,7 +95,7 @@ class Checkpoint:
         return json.dumps(members, separators=(",", ":")).encode() + b"\n"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Root:
     """What a note of a checkpoint says: which log, how many statements, their root."""
 

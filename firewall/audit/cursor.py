@@ -13,18 +13,19 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from firewall.audit.errors import AuditBusy, AuditError
 from firewall.audit.storage import Disk, sync_directory
+from firewall.frozen import frozen
 
 FOLDER = "ship"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mark:
     """The last record of a chain that was shipped; seq 0 where none was."""
 

@@ -9,9 +9,10 @@ matches when every term does; a field that a record lacks matches nothing. Text 
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+
+from firewall.frozen import frozen
 
 type Kind = Literal["text", "number", "time", "severity"]
 
@@ -24,7 +25,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _PARTS = ("request", "verdict", "actor", "flow", "gpu", "trigger", "torn", "versions")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Field:
     """A short name for what stands at a path of a record, and the index's column of it, if any."""
 
@@ -57,7 +58,7 @@ _LONG = {"actor.program": FIELDS["program"], **{each.path: each for each in FIEL
 _BOUNDS = {"since": ">=", "until": "<="}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Condition:
     """One term, understood. `value` is text, a number, a moment as in records, or a severity."""
 

@@ -10,7 +10,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 from firewall.audit.filter import Condition
 from firewall.audit.read import Record
 from firewall.audit.segments import chains, first_seq, open_segment, segments
+from firewall.frozen import frozen
 
 FILE = "index.sqlite"
 BATCH = 10_000
@@ -37,7 +37,7 @@ PRAGMA user_version = {_VERSION};
 _INSERT = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _End:
     """Up to where a chain is indexed: the next byte, and the last record before it."""
 

@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from firewall.audit.record import Stamp, boot_id
 from firewall.audit.signer import Signer, durable_heads
 from firewall.audit.storage import Disk, Storage
 from firewall.audit.witness import Place
+from firewall.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ LOCK_SECONDS = 0.2
 CLOSE_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pace:
     """When a checkpoint is due: after so many records, so long after one, so long after nothing."""
 

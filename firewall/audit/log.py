@@ -38,6 +38,8 @@ RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 10.0
 
 type Done = Callable[[Exception | None], None]
+type Gather = Callable[[Callable[[], None]], bool]
+"""Runs a call once the caller has done what is at hand; False where it cannot tell when that is."""
 
 
 class _Entry(NamedTuple):
@@ -50,8 +52,10 @@ class AuditLog:
     """One chain of records. `append` may be called from any thread.
 
     `observe` is told, from the writing thread, the seconds from each append to its record being on
-    the disk. Raises AuditBusy where another process writes this chain, AuditError where it cannot
-    be opened or has been changed, ValueError where `chain` is no plain name.
+    the disk. With `gather` (a loop's) the urgent records of one turn of the loop are written at
+    once, and wake the thread once. Raises AuditBusy where another process writes this chain,
+    AuditError where it cannot be opened or has been changed, ValueError where `chain` is no plain
+    name.
     """
 
     def __init__(
@@ -61,11 +65,13 @@ class AuditLog:
         *,
         storage: Storage | None = None,
         observe: Callable[[float], None] | None = None,
+        gather: Gather = lambda _: False,
         segment_limit: int = SEGMENT_LIMIT,
         retry_seconds: float = RETRY_SECONDS,
         linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._observe = observe
+        self._gather = gather
         self._retry_seconds = retry_seconds
         self._linger_seconds = linger_seconds
         self._queue: deque[_Entry] = deque()
@@ -107,6 +113,8 @@ class AuditLog:
                 stamp = Stamp.now()
                 self._queue.append(_Entry(stamp, encoded, done))
                 self._queued_bytes += len(encoded)
+                if urgent and self._gather(self._hurry):
+                    return
                 self._urgent = self._urgent or urgent
                 if urgent or len(self._queue) == 1:
                     self._changed.notify()
@@ -122,6 +130,11 @@ class AuditLog:
         self._thread.join(CLOSE_SECONDS)
         if self._thread.is_alive():
             logger.error("the audit log could not be closed: the disk does not answer")
+
+    def _hurry(self) -> None:
+        with self._changed:
+            self._urgent = True
+            self._changed.notify()
 
     def _refusal(self) -> str | None:
         if self._closing.is_set():

@@ -15,7 +15,6 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from firewall.audit.describe import plain, text
+from firewall.frozen import frozen
 
 GENESIS = "0" * 64
 """`prev` of a chain's first record."""
@@ -143,7 +143,7 @@ def seal(seq: int, stamp: Stamp, origin: str, event: str, prev: str) -> tuple[by
     return body + b',"hash":"%b"}\n' % digest.encode("ascii"), digest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seal:
     """What holds one line in its chain."""
 

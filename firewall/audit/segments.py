@@ -2,12 +2,12 @@
 
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from firewall.audit.errors import AuditError
 from firewall.audit.record import GENESIS, RECORD_LIMIT, Seal, check
+from firewall.frozen import frozen
 
 BATCH_LIMIT = 4 << 20
 """Bytes of events written at once, and so about the most that a crash can tear."""
@@ -62,7 +62,7 @@ def first_seq(segment: Path) -> int:
     return int(segment.name[:20])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tail:
     """A chain's end: its last segment, the last good record, the bytes that hold, the rest."""
 

@@ -10,7 +10,6 @@ a checkpoint that was kept elsewhere.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,13 +22,14 @@ from firewall.audit.verify_checkpoints import (
     Seen,
     set_back,
 )
+from firewall.frozen import frozen
 from firewall.notes import Key
 
 GRACE_NS = 120 * 1_000_000_000
 """How long a running firewall may write without a checkpoint; it signs every ten seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChainReport:
     """What was found in one chain.
 
@@ -48,7 +48,7 @@ class ChainReport:
     signed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """What was found in a log: "intact", or the worst that was found anywhere in it."""
 

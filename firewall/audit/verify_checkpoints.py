@@ -14,13 +14,14 @@ from firewall.audit.checkpoint import Checkpoint, Root
 from firewall.audit.keys import rotation, succession
 from firewall.audit.merkle import Tree
 from firewall.audit.status import Problem, Status, torn
+from firewall.frozen import frozen
 from firewall.notes import Key, Note
 
 STEP = timedelta(seconds=2)
 """How far a wall clock may be set back unnoticed: time servers correct that much."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """A note that was kept elsewhere, and where."""
 
@@ -36,7 +37,7 @@ class Marks:
     trimmed: dict[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckpointReport:
     """What was found in the checkpoints of a log.
 

@@ -3,15 +3,15 @@
 import os
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit import AuditError
 from firewall.cli import signals
-from firewall.cli.assembly import open_house
+from firewall.cli.assembly import Place, open_house
 from firewall.cli.plan import Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.cli.serve import say, signalled
+from firewall.frozen import frozen
 from firewall.node.trust import Trusted
 from firewall.places import authority_directory
 from firewall.policy import PolicyError, load_policy, sources
@@ -19,10 +19,11 @@ from firewall.policy.holding import parse_labels
 from firewall.sandbox import Authority, SandboxError
 from firewall.sidecar.sockets import Finder, must_be_guarded, opened, proxies
 
+_PLACE = Place("firewall.sidecar.sockets:Finder")
 _RESOLV = Path("/etc/resolv.conf")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beside:
     """What a gate beside its agent is told: its user, the proxy's port, the folder where the agent
     finds what to trust, and that of the authority to use; its own where none is named."""
@@ -43,6 +44,7 @@ def serve_beside(
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
     inspect: str = "fast",
+    workers: int = 1,
     labels: tuple[str, ...] = (),
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
@@ -55,6 +57,7 @@ def serve_beside(
         plan = make_plan(
             policy_path, policy, log, metrics,
             kind="sidecar", checkpoints=checkpoints, keep=keep, inspect=inspect,
+            workers=workers,
         )  # fmt: skip
         _serve(plan, told, live=live)
     except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:
@@ -83,7 +86,7 @@ def _serve(plan: Plan, told: Beside, *, live: bool) -> None:
         must_be_guarded()
         listeners = proxies(stack, told.port)
         finder = Finder.of_host(plan.name)
-        house = stack.enter_context(open_house(plan, finder, say, live=live))
+        house = stack.enter_context(open_house(plan, finder, say, live=live, place=_PLACE))
         house.gate.serve_redirected(redirected)
         for each in listeners:
             house.gate.serve_explicit(each)

@@ -4,11 +4,11 @@ Only the lines are stretched to the page's width; all text keeps its size, on pa
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from firewall.cli.markup import Element, element
+from firewall.frozen import frozen
 
 WIDTH, HEIGHT = 1000, 100
 """The plot in units of its own."""
@@ -21,7 +21,7 @@ LABEL_SHARE = 0.05
 """How far apart the numbers of marks stand at least, as a share of the width."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """What one device did at a moment (seconds since the epoch); None where it was not told."""
 
@@ -30,7 +30,7 @@ class Sample:
     power_watts: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mark:
     """A blocked attempt: when, the number it has on the page, in what words."""
 

@@ -7,10 +7,10 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.cli.plan import Plan
+from firewall.frozen import frozen
 from firewall.policy import Policy
 from firewall.policy.inject import AWS_VARIABLES
 from firewall.policy.reloading import works_beside
@@ -54,7 +54,7 @@ def specify(command: tuple[str, ...], policy: Policy, plan: Plan, user: str | No
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Secrets:
     """What the firewall logs in with and the agent must not hold: files and variables."""
 

@@ -11,12 +11,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firewall.cli import yamledit
 from firewall.commands import read_argv
+from firewall.frozen import frozen
 from firewall.policy import Policy, PolicyError, load_policy
 from firewall.policy.bundle import ANYTHING
 from firewall.policy.cases import judge
@@ -39,7 +39,7 @@ class ConsentError(ValueError):
     """No such change can be made safely; the message says what to do by hand."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """A policy file's text before and after. `notes` say what else it changes."""
 
@@ -65,7 +65,7 @@ class Change:
         draft.replace(self.path)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Thing:
     """What is allowed: the section of its rule, the program or tool, and what else the rule says.
     `folder` is None where it is not known, or does not matter."""

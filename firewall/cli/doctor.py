@@ -9,7 +9,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from firewall.frozen import frozen
 from firewall.gpu.backend import Nvml, UnavailableError
 from firewall.places import state_directory
 from firewall.sandbox import Authority, Sandbox, SandboxError, SandboxSpec
@@ -35,7 +35,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _CLIENTS = ("ssh", "git", "curl")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One line of the report. With "fail", `firewall run` cannot work here."""
 

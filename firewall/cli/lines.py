@@ -6,10 +6,11 @@ nothing of them: a log may be damaged.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+from firewall.frozen import frozen
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -26,7 +27,7 @@ _COLOURS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """The fields of a record's line, escaped. `verdict` is "ALLOW", "ASK", "DENY", "WOULD ASK",
     "WOULD DENY" or ""."""

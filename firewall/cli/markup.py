@@ -5,17 +5,17 @@ line or hides: control and format characters are shown as escapes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from firewall.cli.lines import printable
+from firewall.frozen import frozen
 
 LONG = 2_000
 """Characters of one text; a command or a path may be long and still be what matters."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Element:
     """One element; a child that is text is shown as text, whatever stands in it."""
 

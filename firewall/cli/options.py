@@ -31,6 +31,14 @@ LabelOption = Annotated[
         "--label", help="What rules with labels are told of this run, as env=ci; may be repeated."
     ),
 ]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Processes that serve connections, each on a core and with a chain of records.",
+    ),
+]
 InspectOption = Annotated[
     str,
     typer.Option(

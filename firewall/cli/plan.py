@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from firewall.audit import Keep, Place, place
 from firewall.cli.listening import host_and_port
+from firewall.frozen import frozen
 from firewall.places import approvals_directory, control_directory, state_directory
 from firewall.policy import Policy
 from firewall.policy.reloading import works_beside
@@ -19,7 +20,7 @@ INSPECT = ("fast", "http2", "depth")
 """HTTP/1.1 in the gate with all that offer it; with clients that do not offer HTTP/2; with none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What a gate is put together from.
 
@@ -29,7 +30,8 @@ class Plan:
     `upstream_ca` the bundle of authorities trusted towards servers, `known_hosts` the SSH host keys
     known of them, `watched` whether the policy's files may be reloaded without being asked to,
     `checkpoints` the second places of the log's checkpoints, `keep` how much of it is kept,
-    `inspect` where HTTP is inspected, `vault` the secrets of the policy, still unread.
+    `inspect` where HTTP is inspected, `workers` how many processes serve flows, `vault` the secrets
+    of the policy, still unread.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Plan:
     checkpoints: tuple[Place, ...] = ()
     keep: Keep | None = None
     inspect: str = "fast"
+    workers: int = 1
     vault: Vault = field(default_factory=Vault)
 
 
@@ -61,6 +64,7 @@ def make_plan(
     checkpoints: Sequence[str] = (),
     keep: str | None = None,
     inspect: str = "fast",
+    workers: int = 1,
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 
@@ -95,6 +99,7 @@ def make_plan(
         checkpoints=tuple(place(each) for each in checkpoints),
         keep=None if keep is None else Keep.parse(keep),
         inspect=inspect,
+        workers=workers,
         vault=Vault.of(policy.secrets, policy.watched),
     )
 

@@ -3,12 +3,13 @@
 import os
 import signal
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firewall.audit import AuditError
 from firewall.cli import signals, terminal
-from firewall.cli.assembly import House, open_house
 from firewall.cli.confinement import importing_only_our_code, must_be_possible_here, specify
 from firewall.cli.plan import Plan, make_plan
 from firewall.gpu.view import ProcessView
@@ -17,8 +18,9 @@ from firewall.policy.holding import parse_labels
 from firewall.policy.loading import find
 from firewall.proxy.loop import READ
 from firewall.sandbox import ActorFinder, ExecGate, Freezer, Sandbox, SandboxError, Threads
-from firewall.toolcalls.server import Server, by_credentials
-from firewall.toolcalls.service import Service
+
+if TYPE_CHECKING:
+    from firewall.cli.assembly import House
 
 FAILED = 125
 """The exit status when the firewall itself fails, as container runtimes have it."""
@@ -40,13 +42,15 @@ def run_agent(
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
     inspect: str = "fast",
+    workers: int = 1,
     labels: tuple[str, ...] = (),
 ) -> int:
     """Run the command and return its exit status as a shell would.
 
     `upstream_ca` is the bundle trusted towards servers instead of the machine's own, `checkpoints`
     the second places of the log's checkpoints, `keep` how much of it is kept,
-    `inspect` where HTTP is inspected (plan.INSPECT), `labels` what rules with labels are told.
+    `inspect` where HTTP is inspected (plan.INSPECT), `workers` how many processes serve flows,
+    `labels` what rules with labels are told.
     """
     signals.block()
     # An agent that made itself the terminal's foreground could otherwise have the firewall stopped
@@ -59,8 +63,9 @@ def run_agent(
         plan = make_plan(
             path, policy, log, metrics,
             upstream_ca=upstream_ca, checkpoints=checkpoints, keep=keep, inspect=inspect,
+            workers=workers,
         )  # fmt: skip
-        sandbox = Sandbox.launch(specify(command, policy, plan, user))
+        sandbox = Sandbox.launch(specify(command, policy, plan, user), _load_gate)
     except (PolicyError, SandboxError, OSError, ValueError) as error:
         return _fail(error)
     try:
@@ -73,7 +78,14 @@ def run_agent(
         signals.unblock()
 
 
+def _load_gate() -> None:
+    """What `_serve` needs and the sandbox does not, loaded while another process makes that."""
+    import firewall.cli.assembly  # noqa: F401
+
+
 def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int:
+    from firewall.cli.assembly import Place, open_house
+
     threads = Threads()
     finder = ActorFinder(plan.name, sandbox.pid, sandbox.namespace, sandbox.diag, threads)
     freezer = Freezer(sandbox.pid)
@@ -90,6 +102,7 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         threads=threads,
         namespace=sandbox.namespace,
         mine=mine,
+        place=Place(pid=sandbox.pid, open_diag=sandbox.open_diag),
     ) as house:
         house.gate.serve_transparent(sandbox.tcp, sandbox.udp, sandbox.open_udp)
         house.loop.watch(sandbox.fileno(), READ, lambda _: _news(house, sandbox))
@@ -98,10 +111,13 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
         sources.seal()
         _keep_masked(house, sandbox)
         if (listener := sandbox.start()) is not None:
-            with closing(_exec_gate(house, sandbox, plan.name, listener, threads)) as gate:
-                service = Service(house.gate.judge, house.loop.post)
-                with closing(Server(sandbox.tools, service, by_credentials(gate.actor, None))):
-                    house.loop.run()
+            with (
+                closing(_exec_gate(house, sandbox, plan.name, listener, threads)) as gate,
+                ExitStack() as asked,
+            ):
+                answer = partial(_answer_about_tools, house, sandbox, gate, asked)
+                house.loop.watch(sandbox.tools.fileno(), READ, lambda _: answer())
+                house.loop.run()
         house.metrics.sandbox(-1)
         status = sandbox.poll()
     house.teller.summarise(str(plan.audit))
@@ -111,19 +127,31 @@ def _serve(plan: Plan, sandbox: Sandbox, user: str | None, *, live: bool) -> int
 
 
 def _exec_gate(
-    house: House, sandbox: Sandbox, name: str, listener: int, threads: Threads
+    house: "House", sandbox: Sandbox, name: str, listener: int, threads: Threads
 ) -> ExecGate:
     place = (name, sandbox.pid, sandbox.namespace)
     return ExecGate(listener, house.gate.judge, *place, threads)
 
 
-def _keep_masked(house: House, sandbox: Sandbox) -> None:
+def _answer_about_tools(house: "House", sandbox: Sandbox, gate: ExecGate, asked: ExitStack) -> None:
+    """Answer about tool calls from the first question on: most agents ask none, and need not wait
+    until HTTP is loaded."""
+    from firewall.toolcalls.server import Server, by_credentials
+    from firewall.toolcalls.service import Service
+
+    house.loop.forget(sandbox.tools.fileno())
+    service = Service(house.gate.judge, house.loop.post)
+    server = Server(sandbox.tools, service, by_credentials(gate.actor, None))
+    asked.enter_context(closing(server))
+
+
+def _keep_masked(house: "House", sandbox: Sandbox) -> None:
     """Hide the host's sockets that come to be while the agent runs."""
     sandbox.refresh()
     house.loop.after(REFRESH_SECONDS, lambda: _keep_masked(house, sandbox))
 
 
-def _news(house: House, sandbox: Sandbox) -> None:
+def _news(house: "House", sandbox: Sandbox) -> None:
     if sandbox.poll() is not None:
         house.loop.forget(sandbox.fileno())
         house.gate.wind_down(house.loop.stop)
@@ -131,7 +159,7 @@ def _news(house: House, sandbox: Sandbox) -> None:
         house.loop.after(STOPPED_SECONDS, lambda: _stop_too(house, sandbox))
 
 
-def _stop_too(house: House, sandbox: Sandbox) -> None:
+def _stop_too(house: "House", sandbox: Sandbox) -> None:
     """A stopped agent hands the terminal to whoever started the firewall, until it is continued.
 
     Where the terminal's key stopped both, the agent is continued already when this is reached,
@@ -144,7 +172,7 @@ def _stop_too(house: House, sandbox: Sandbox) -> None:
         sandbox.signal(signal.SIGCONT)
 
 
-def _signalled(house: House, sandbox: Sandbox, number: signal.Signals, typed: bool) -> None:
+def _signalled(house: "House", sandbox: Sandbox, number: signal.Signals, typed: bool) -> None:
     if number == signal.SIGHUP and not typed:
         house.loop.post(house.reload.now)
     elif not typed:

@@ -50,6 +50,9 @@ def _row(status: dict[str, Any]) -> tuple[str, ...]:
     why = _text(status, "why")
     if why:
         status = {**status, "why": f"since {_text(status, 'since')}: {why}"}
+    if status.get("workers_current") != status.get("workers"):
+        current, workers = status["workers_current"], status["workers"]
+        status = {**status, "policy": f"{status['policy']} ({current} of {workers} workers)"}
     return tuple(_text(status, column) for column in _COLUMNS)
 
 

@@ -26,6 +26,7 @@ def serve_proxy(
     checkpoints: tuple[str, ...] = (),
     keep: str | None = None,
     inspect: str = "fast",
+    workers: int = 1,
     labels: tuple[str, ...] = (),
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
@@ -35,6 +36,7 @@ def serve_proxy(
         plan = make_plan(
             policy_path, policy, log, metrics,
             kind="serve", checkpoints=checkpoints, keep=keep, inspect=inspect,
+            workers=workers,
         )  # fmt: skip
         with listener(*host_and_port(listen)) as listening:
             return _serve(plan, listening, live=live)

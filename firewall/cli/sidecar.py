@@ -13,6 +13,7 @@ from firewall.cli.options import (
     LogOption,
     MetricsOption,
     PolicyOption,
+    WorkersOption,
 )
 from firewall.sidecar import UID
 
@@ -84,6 +85,7 @@ def serve(
     checkpoints: CheckpointsOption = None,
     keep: KeepOption = None,
     inspect: InspectOption = "fast",
+    workers: WorkersOption = 1,
     label: LabelOption = None,
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
@@ -93,6 +95,7 @@ def serve(
     places = tuple(checkpoints or ())
     status = serve_beside(
         policy, Beside(uid, port, trust, authority), log, metrics,
-        live=live, checkpoints=places, keep=keep, inspect=inspect, labels=tuple(label or ()),
+        live=live, checkpoints=places, keep=keep, inspect=inspect, workers=workers,
+        labels=tuple(label or ()),
     )  # fmt: skip
     raise typer.Exit(status)

@@ -103,7 +103,7 @@ class Teller:
         self.close()
         if not self._blocked:
             return
-        counts = [f"{self._decisions['ALLOW']} requests allowed"]
+        counts = [f"{self._metrics.allowed} requests allowed"]
         for what, told in _TOLD.items():
             if count := self._decisions[what]:
                 counts.append(f"{count} {told}")

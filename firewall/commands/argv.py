@@ -27,7 +27,8 @@ def _remembered(argv: tuple[str, ...], directory: str) -> Reading:
 
 
 def _read(argv: tuple[str, ...], directory: str) -> Reading:
-    from firewall.commands.reader import Reader, guarded
+    from firewall.commands.reader import Reader
+    from firewall.commands.record import guarded
 
     reader = Reader()
     with guarded(reader, " ".join(argv[:8])):

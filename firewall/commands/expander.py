@@ -46,7 +46,8 @@ class Expander(Record):
 
     def read_piece(self, piece: object, scope: Scope, via: Via) -> None:
         if isinstance(piece, Substitution):
-            self.read_script(piece.script, scope.copy(), (*via, piece.kind))
+            stdin = None if piece.kind == ">()" else ""
+            self.read_script(piece.script, scope.copy(), (*via, piece.kind), stdin)
         elif isinstance(piece, Unknown):
             for name in _IDENTIFIER.findall(piece.arithmetic) if piece.arithmetic else ():
                 self.read_subscripts([scope.variables.get(name, "")], scope, via)
@@ -138,7 +139,7 @@ class Expander(Record):
         return produce(words, stdin)
 
     def read_evaluated(self, words: Sequence[str | None], scope: Scope, via: Via) -> None:
-        """Builtins that evaluate subscripts run the substitutions in them, quoted or not."""
+        """Subscripts that arithmetic may evaluate run the substitutions in them, quoted or not."""
         self.read_subscripts([word for word in words if word and "[" in word], scope, via)
 
     def read_subscripts(self, texts: Sequence[str], scope: Scope, via: Via) -> None:
@@ -151,6 +152,12 @@ class Expander(Record):
                     continue
                 for piece in body.pieces:
                     self.read_piece(piece, scope, (*via, "subscript"))
+
+
+def feeds(redirect: Redirect | HereDocument) -> bool:
+    """Whether standard input is what a redirection opens."""
+    opens = isinstance(redirect, HereDocument) or redirect.operator.startswith("<")
+    return opens and redirect.descriptor in {"", "0"}
 
 
 def line(text: str | None) -> str | None:

@@ -1,15 +1,15 @@
 """What one simple command is about to do: its intents, its findings and the files it names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from firewall.commands.inspect import inspect_argv, program_of
 from firewall.commands.programs import read
+from firewall.frozen import frozen
 from firewall.requests import Finding, Intent
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """What the words of one command tell. `reads` and `writes` are files that it names."""
 

@@ -14,7 +14,8 @@ _PROGRAMS = re.compile(
     r"tnn-miner|hellminer|astrominer|jce_cn_cpu_miner|cast_xmr|"
     r"kaspa-miner|karlsen-miner|spectre-miner|deroluna-miner|apoolminer|rqiner|qli-client|"
     r"minergate(?:-cli)?|excavator|quickminer|multiminer|kdevtmpfsi|kinsing|moneroocean|"
-    r"xmr-miner|xmrminer|monero-miner)(?:[-_.][a-z0-9_.-]+)?"
+    r"xmr-miner|xmrminer|monero-miner|setup_moneroocean_miner|xmr-node-proxy|pc_miner|zecminer64|"
+    r"alephium-(?:cuda|gpu|cpu)-miner|nicehash-?(?:quick)?miner|cudo-?miner|hive-?miner)(?:[-_.][a-z0-9_.-]+)?"
 )
 
 _POOL = re.compile(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from firewall.requests import Confidence, Finding
 
 _SERVER = ("-o", "--url", "--server", "--pool", "-pool", "-pool1", "-epool", "-s", "-P")
-_POOLS = ("-o", "--pool", "-pool", "-pool1", "-epool")
+_POOLS = ("-o", "--url", "--pool", "-pool", "-pool1", "-epool")
 _ACCOUNT = (
     "-u", "--user", "--wallet", "-wal", "-ewal", "-w", "--userpass", "-O", "--address",
 )  # fmt: skip
@@ -20,8 +20,13 @@ _OWN = frozenset({
     "--cuda-bfactor-hint", "--nicehash", "--ethstratum", "--dag_mode", "--enable-dag-cache",
     "--extra-dag-epoch", "--rig-id", "--submit-stale", "--stratum-ssl", "--opencl-threads",
     "-epool", "-ewal", "-epsw", "-eworker", "-wal", "-esm", "-mport", "-dcri",
+    "--tls-fingerprint", "--cpu-memory-pool", "--huge-pages-jit", "--mining-threads",
+    "--start-mining",
 })  # fmt: skip
 """XMRig, lolMiner, GMiner, T-Rex, PhoenixMiner and Claymore's own, by their documentation."""
+
+_STARTS = "--start-mining"
+"""monerod's own and no other program's."""
 
 _ENDPOINT = re.compile(r"(?:[a-z]+://)?(?:[^@\s/]+@)?[A-Za-z0-9.-]+:[0-9]{2,5}/?")
 _ALGORITHMS = re.compile(
@@ -49,7 +54,7 @@ _POOL_HOST = re.compile(
 def by_options(program: str, arguments: Sequence[str]) -> Finding | None:
     """What a miner's options give away, whatever the program is called."""
     options = options_of(arguments)
-    if len(options) < 2:
+    if len(options) < 2 and _STARTS not in options:
         return None
     own = sorted(_OWN & options.keys())
     pool = _pool(options)
@@ -59,7 +64,8 @@ def by_options(program: str, arguments: Sequence[str]) -> Finding | None:
         return _found(f"options for a pool, an account and the algorithm {algorithm}", "certain")
     if pool and account and _is_for_mining(pool, account, options):
         return _found(f"options for a pool and the account {account[:12]}...", "likely")
-    if len(own) > 1 or (own and pool and account):
+    told = account or _ALGORITHMS.fullmatch(algorithm)
+    if _STARTS in options or len(own) > 1 or (own and pool and told):
         return _found(f"a miner's options {', '.join(own)}", "likely")
     named = program == "miner" and pool and account and algorithm
     if named or (all(names & options.keys() for names in _LONG) and _is_given(options)):

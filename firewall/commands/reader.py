@@ -2,8 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from firewall.commands.bash.builtins import BUILTINS
 from firewall.commands.bash.expand import Pattern
@@ -20,13 +19,14 @@ from firewall.commands.bash.syntax import (
     Simple,
     Text,
 )
-from firewall.commands.expander import Expander
+from firewall.commands.expander import Expander, feeds
 from firewall.commands.loose import decided_by_options, is_loose
 from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
-from firewall.commands.wrappers.code import takes_code, texts_in
+from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
-from firewall.commands.wrappers.settings import in_language, variable_runs
+from firewall.commands.wrappers.recipes import edited, recipe
+from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language, variable_runs
 from firewall.commands.wrappers.unwrap import program, unwrap
 
 COMMANDS = 2000
@@ -38,9 +38,7 @@ _EVALUATES = frozenset(
     {"test", "[", "let", "declare", "typeset", "local", "export", "readonly", "unset", "read"}
     | {"printf", "mapfile", "readarray", "wait", "getopts"}
 )
-_INPUT_LANGUAGES = frozenset(
-    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "ex", "vim", "vi"}
-)
+_MAKES_LOCAL = frozenset({"declare", "local", "typeset"})
 _COPIES = frozenset({"cp", "mv", "ln", "install"})
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
@@ -53,6 +51,7 @@ class Reader(Expander):
         super().__init__()
         self._texts = 0
         self._active: set[str] = set()
+        self._locals: set[str] = set()
         self._again: set[str] = set()
         self._uncalled: dict[str, tuple[Function, Scope, Via]] = {}
 
@@ -80,7 +79,9 @@ class Reader(Expander):
             function, scope, via = self._uncalled.pop(next(iter(self._uncalled)))
             inner = scope.copy()
             inner.arguments = None
+            self._active.add(function.name)
             self.read_node(function.body, inner, (*via, "function"), None)
+            self._active.discard(function.name)
 
     def read_script(self, script: Script, scope: Scope, via: Via, stdin: str | None = "") -> None:
         for node in script.commands:
@@ -112,10 +113,10 @@ class Reader(Expander):
 
     def _chain(self, node: Chain, scope: Scope, via: Via, stdin: str | None) -> None:
         self.read_node(node.commands[0], scope, via, stdin)
-        before, directory = dict(scope.variables), scope.directory
+        before = scope.copy()
         for command in node.commands[1:]:
             self.read_node(command, scope, via, stdin)
-        scope.keep_common(before, directory)
+        scope.keep_common(before)
 
     def _compound(self, node: Compound, scope: Scope, via: Via, stdin: str | None) -> None:
         words = [field for word in node.words for field in self.fields(word, scope, via)]
@@ -127,30 +128,35 @@ class Reader(Expander):
         if node.kind == "for":
             self._for(node, words, scope, via, stdin)
             return
-        if node.kind in {"loop", "case", "if"}:
-            for body in node.bodies if node.kind == "loop" else ():
-                scope.forget(names_set(body))
-            before, directory = dict(scope.variables), scope.directory
+        if node.kind == "loop":
+            self._loop(node, scope, (*via, "loop"), None if stdin else "")
+        elif node.kind in {"case", "if"}:
+            before = scope.copy()
             for body in node.bodies:
-                self.read_script(
-                    body,
-                    scope,
-                    (*via, node.kind),
-                    stdin if node.kind != "loop" else None if stdin else "",
-                )
-                if node.kind != "loop":
-                    scope.keep_common(before, directory)
-            scope.keep_common(before, directory)
+                self.read_script(body, scope, (*via, node.kind), stdin)
+                scope.keep_common(before)
         elif node.kind == "group":
             self.read_script(node.bodies[0], scope, via, stdin)
         else:
             for body in node.bodies:
                 self.read_script(body, scope.copy(), (*via, node.kind), stdin)
 
+    def _loop(self, node: Compound, scope: Scope, via: Via, stdin: str | None) -> None:
+        """Read again where its first round changed in a hidden way (eval) what the next knows."""
+        for body in node.bodies:
+            scope.forget(names_set(body))
+        for _ in range(2):
+            before = scope.copy()
+            for body in node.bodies:
+                self.read_script(body, scope, via, stdin)
+            if scope.keep_common(before):
+                return
+
     def _for(
         self, node: Compound, words: list[str | None], scope: Scope, via: Via, stdin: str | None
     ) -> None:
         """A loop over few literal words is read once for each, so that its variable is known."""
+        self.read_evaluated(words, scope, via)
         if patterns := [str(word) for word in words if isinstance(word, Pattern)]:
             self.record((), scope, via, patterns, ())
         body = node.bodies[0]
@@ -161,12 +167,18 @@ class Reader(Expander):
             if value is not None:
                 inner.variables[node.name] = value
             self.read_script(body, inner, (*via, "for"), stdin)
+            scope.keep_common(inner)
 
     # Simple commands
 
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
         words, loose = self._words(node, scope, via)
         self._assign(node, scope, via, lasting=not words or words[0] in _EVALUATES)
+        if words and words[0] in _MAKES_LOCAL:
+            named = {each.name for each in node.assignments} | set(filter(None, words))
+            self._locals |= named
+            if words[0] == "local" and not self._active:  # an error, which assigns nothing
+                scope.forget(named)
         stdin, reads, writes = self.redirects(
             node.redirects,
             scope,
@@ -174,10 +186,10 @@ class Reader(Expander):
             stdin,
             self.output(Simple((), node.words, ()), scope, stdin) if words else None,
         )
-        if stdin and words and words[0] in {"cat", "tee"}:
+        if stdin and words and words[0] in {"cat", "tee", "dd"}:
             for name in [*writes, *words[1:]]:
-                scope.write(name or "", stdin, append=False)
-        if words == ["exec"] and reads:
+                scope.write((name or "").removeprefix("of="), stdin, append=False)
+        if words == ["exec"] and any(map(feeds, node.redirects)):
             self.hide("the shell reads on from a file", node.text)
         first = len(self.commands)
         if words or reads or writes:
@@ -203,7 +215,9 @@ class Reader(Expander):
             if assigned.subscript:
                 self.read_piece(assigned.subscript, scope, via)
                 self.read_subscripts([assigned.subscript.arithmetic], scope, via)
-            value = self.literal(assigned.words[0], scope) if len(assigned.words) == 1 else None
+            values = [self.literal(word, scope) for word in assigned.words]
+            self.read_evaluated(values, scope, via)
+            value = values[0] if len(values) == 1 else None
             self._setting(assigned, value, scope, via)
             if lasting and assigned.plain and value is not None and not assigned.subscript:
                 scope.variables[assigned.name] = value
@@ -250,22 +264,30 @@ class Reader(Expander):
             alias = scope.aliases.pop(words[0])
             self.read_text(f"{alias} {rest}", scope, (*via, "alias"))
             scope.aliases[words[0]] = alias
-        if (written := scope.file(words[0])) is not None:
-            self._script(written, scope, via)
         name = posixpath.normpath(words[0])
+        if name in scope.files or (name in scope.touched and name not in scope.copies):
+            self._script(scope.file(name), scope, via)
         if copied := scope.copies.pop(name, ""):
             self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
             scope.copies[name] = copied
-        if program(words) in _COPIES and len(words) > 2 and words[-2] and words[-1]:
-            scope.copies[posixpath.normpath(words[-1])] = words[-2]
+        if program(words) in _COPIES and len(words) > 2:
+            self._copied(words[-2] or "", words[-1] or "", scope)
         self._builtin(words, scope, via, stdin)
         self._inner(words, scope, via, stdin, reads)
 
-    def _script(self, text: str, scope: Scope, via: Via) -> None:
-        """A file that this text wrote before is run."""
+    def _copied(self, source: str, target: str, scope: Scope) -> None:
+        if source and target and not source.startswith(_DESCRIPTORS):
+            scope.copies[posixpath.normpath(target)] = source
+
+    def _script(self, text: str | None, scope: Scope, via: Via) -> None:
+        """A file that this text wrote before is run, by what its first line or `via` names."""
+        if text is None:
+            self.hide("a file is run whose text is only known when it is written")
+            return
         first = text.partition("\n")[0]
-        if first.startswith("#!") and not re.search(r"sh\b", first):
-            for inner in texts_in(text):
+        name = interpreter_of(first) if first.startswith("#!") else "".join(via[-1:])
+        if is_language(name):
+            for inner in given(name, text):
                 self.read_inner(inner, scope, via, "")
         else:
             self.read_text(text, scope, (*via, "script"))
@@ -281,11 +303,13 @@ class Reader(Expander):
         self._uncalled.pop(name, None)
         self._active.add(name)
         outer, scope.arguments = scope.arguments, list(words[1:])
+        locals_of_outer, self._locals = self._locals, set()
         numbered = {str(at): word for at, word in enumerate(words[1:10], 1) if word is not None}
         before = {key: scope.variables.pop(key) for key in list(scope.variables) if key.isdigit()}
         scope.variables |= numbered
         self.read_node(scope.functions[name], scope, (*via, "function"), stdin)
-        scope.forget(set(numbered))
+        scope.forget(set(numbered) | self._locals)
+        self._locals = locals_of_outer
         scope.variables |= before
         scope.arguments = outer
         self._active.discard(name)
@@ -325,11 +349,15 @@ class Reader(Expander):
             else:
                 self.read_inner(inner, scope, via, stdin)
         name = program(words)
-        if stdin and name in _INPUT_LANGUAGES:
+        scope.touched.update(edited(name, words, stdin))
+        self.spend(len(scope.touched) // 16)
+        if scope.touched and (file := recipe(name, words, scope.touched)):
+            self.hide(f"{name} runs what this text wrote into {file}")
+        if stdin and name in INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
         if stdin and takes_code(name, words):
-            for inner in texts_in(stdin):
+            for inner in given(name, stdin):
                 self.read_inner(inner, scope, via, "")
 
     # What commands run
@@ -364,14 +392,3 @@ class Reader(Expander):
             self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
         elif stdin:
             self.read_text(stdin, scope.copy(), via)
-
-
-@contextmanager
-def guarded(reader: Reader, excerpt: str) -> Iterator[None]:
-    """Whatever goes wrong while reading, what was read counts as not understood."""
-    try:
-        yield
-    except ExhaustedError:
-        reader.hide("it takes too long to read", excerpt)
-    except Exception as error:
-        reader.hide(f"reading failed: {type(error).__name__}", excerpt)

@@ -1,11 +1,10 @@
 """What a shell text or a command line was read to run."""
 
-from dataclasses import dataclass
-
+from firewall.frozen import frozen
 from firewall.requests import Command, Finding, Opaque
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """Every simple command that can be run, and what could not be read.
 

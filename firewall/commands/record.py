@@ -1,7 +1,9 @@
 """What a reading found so far, and what it means that commands stand together."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from posixpath import normpath
 
 from firewall.commands.bash.expand import Pattern, literal
 from firewall.commands.bash.scope import Scope
@@ -118,6 +120,7 @@ class Record:
         self.findings += facts.findings
         if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
             self.hide("which hidden file is read is only known when it runs")
+        scope.touched.update(map(normpath, (*facts.writes, *writes)))
         self.commands.append(
             Command(
                 plain,
@@ -128,6 +131,17 @@ class Record:
                 tuple(map(scope.path, (*facts.writes, *writes))),
             )
         )
+
+
+@contextmanager
+def guarded(record: Record, excerpt: str) -> Iterator[None]:
+    """Whatever goes wrong while reading, what was read counts as not understood."""
+    try:
+        yield
+    except ExhaustedError:
+        record.hide("it takes too long to read", excerpt)
+    except Exception as error:
+        record.hide(f"reading failed: {type(error).__name__}", excerpt)
 
 
 def _nothing(piece: object) -> None:

@@ -5,8 +5,8 @@ from firewall.commands.reading import Reading
 
 def read_shell(text: str, directory: str = "") -> Reading:
     """Read a text for bash or sh that would run in `directory`. Never raises."""
-    from firewall.commands.reader import Reader, guarded
-    from firewall.commands.record import EXCERPT
+    from firewall.commands.reader import Reader
+    from firewall.commands.record import EXCERPT, guarded
 
     reader = Reader()
     with guarded(reader, text[:EXCERPT]):

@@ -8,11 +8,11 @@ Settings given with -o follow ssh_config(5), where the first value of a keyword 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from firewall.commands.ssh_settings import split_setting
+from firewall.frozen import frozen
 
 _WITH_VALUE = frozenset("bceilmopBDEFIJLOPQRSWw")
 """ssh.c, getopt string. -P takes a value (a tag) since OpenSSH 9.4 only."""
@@ -49,7 +49,7 @@ _FLAG_KEYWORDS = {
 _SINGLE_KEYWORDS = {"user": "user", "hostname": "hostname", "proxyjump": "jumps"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SshInvocation:
     """What an ssh command line asks for.
 

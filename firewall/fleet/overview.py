@@ -5,13 +5,14 @@ whose clock is wrong is found out instead of believed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from firewall.fleet.bundlefile import fingerprint
 from firewall.fleet.publishing import standing
 from firewall.fleet.report import Report, read
 from firewall.fleet.wire import Stored
+from firewall.frozen import frozen
 from firewall.notes import Key
 from firewall.policy.bundle import Trust
 
@@ -22,7 +23,7 @@ SHIPPING = timedelta(seconds=5)
 """A younger report may tell of records that are on their way."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What the fleet is held against.
 
@@ -36,7 +37,7 @@ class Asked:
     silence: timedelta = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """What is known of a node besides its report: how far its log came, and the alarms about it.
 
@@ -47,7 +48,7 @@ class Told:
     alarms: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """What a group is offered; version 0 where that is nothing, or nothing that may be taken.
 
@@ -63,7 +64,7 @@ class Offer:
     verified: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """A node as it was seen last. `missing` are records that have not arrived, None: not known."""
 

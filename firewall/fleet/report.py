@@ -10,12 +10,12 @@ So a node whose key is known elsewhere can be spoken for by nobody else. `rotati
 former keys to this one (audit/keys.py).
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, ValidationError
 
 from firewall.audit import keys
+from firewall.frozen import frozen
 from firewall.notes import Key, Note, SigningKey, sign
 from firewall.policy.bundle import Group
 from firewall.policy.strict import Strict
@@ -79,7 +79,7 @@ class Report(Strict):
         return sum(each.count for each in self.gates if each.version != version)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signed:
     """A report as it came; nobody has checked its signature yet."""
 

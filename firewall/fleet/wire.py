@@ -11,13 +11,14 @@ grant each node its own group alone; all others read what the stream itself stat
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from itertools import batched
 from typing import TYPE_CHECKING
 
 from firewall.audit.ship import NotTakenError, Settings
 from firewall.audit.ship.stream import SECONDS, connect, shown, unpack
+from firewall.frozen import frozen
 from firewall.policy.bundle import SIZE_LIMIT, group
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ ODD = (ValueError, KeyError, TypeError, AttributeError)
 """What nats-py raises for headers that it does not expect."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stored:
     """A message as the stream has it: its data unpacked, its number, when it was stored."""
 

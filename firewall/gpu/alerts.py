@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from firewall.actor import Actor
+from firewall.frozen import frozen
 from firewall.gpu.relation import OWN, relation
 from firewall.gpu.view import DeviceView, ProcessView
 from firewall.workloads import GpuRule
@@ -13,7 +14,7 @@ from firewall.workloads import GpuRule
 type State = Literal["raised", "ongoing", "cleared"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Denial:
     """Egress that was refused, or is suspicious. `at` is by the monotonic clock, in seconds.
 
@@ -59,7 +60,7 @@ class Denials:
         return [each.popleft() for each in kinds for _ in range(len(each))]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sign:
     """What one reading says about one possible alert.
 
@@ -82,7 +83,7 @@ class Sign:
         return self.rule.name, self.device.uuid or self.device.index, self.subject
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alert:
     """Something about GPU use that a person should know, as one reading changed or confirmed it.
 

@@ -6,9 +6,12 @@ NVML and its Python binding: NVIDIA's nvml.h and pynvml.py of nvidia-ml-py.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from ctypes import CDLL
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Protocol
+
+from firewall.frozen import frozen
 
 THROTTLE = {
     0x1: "gpu idle",
@@ -22,6 +25,8 @@ THROTTLE = {
     0x100: "display clocks",
 }
 """The bits of nvmlClocksEventReason* (nvml.h) in words."""
+
+LIBRARY = "libnvidia-ml.so.1"
 
 RETRIES = 3
 """How often a list is asked for anew when it grew between NVML's two calls for it."""
@@ -39,7 +44,7 @@ class UnavailableError(Exception):
     """There is no GPU library to ask; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Device:
     """A GPU or a MIG instance of one. `handle` is the library's own; None where it gave none.
 
@@ -54,7 +59,7 @@ class Device:
     partitioned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Use:
     """What one process did with a device up to `time` (microseconds since the epoch), in percent
     of its SMs and of the time in which memory was read or written."""
@@ -112,6 +117,11 @@ class Nvml:
         self._nvml: Any = None
 
     def open(self) -> None:
+        # Looked for first: the module costs a machine without a GPU ten times as much.
+        try:
+            CDLL(LIBRARY)
+        except OSError as error:
+            raise UnavailableError(f"no NVIDIA driver: {LIBRARY} cannot be loaded") from error
         try:
             self._nvml = _import()
             self._nvml.nvmlInit()
@@ -270,7 +280,7 @@ class Nvml:
 
     def _why_not(self, error: Any) -> str:
         if error.value == self._nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-            return "no NVIDIA driver: libnvidia-ml.so.1 cannot be loaded"
+            return f"no NVIDIA driver: {LIBRARY} cannot be loaded"
         if error.value == self._nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
             return f"the driver was replaced since this process loaded its library: {error}"
         return f"NVML does not start: {error}"

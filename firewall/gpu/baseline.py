@@ -8,8 +8,9 @@ spread: 1.4826 times the median absolute deviation, which for normal noise is it
 """
 
 from collections import deque
-from dataclasses import dataclass
 from statistics import fmean, median
+
+from firewall.frozen import frozen
 
 BLOCK_SECONDS = 30.0
 """Longer than a step and its data loading, shorter than an evaluation."""
@@ -26,7 +27,7 @@ MOST = 0.75
 _CONSISTENT = 1.4826
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shift:
     """The medians of late and of what was learned, which part of late is unusual, and how far from
     the next usual level that begins."""

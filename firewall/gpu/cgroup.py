@@ -15,7 +15,8 @@ dashes written as underscores there (kubernetes, pkg/kubelet/cm/cgroup_manager_l
 """
 
 import re
-from dataclasses import dataclass
+
+from firewall.frozen import frozen
 
 _ID = re.compile(r"(?:(?P<prefix>[a-z][a-z-]*)-)?(?P<id>[0-9a-f]{64})(?:\.scope)?")
 _POD = re.compile(
@@ -35,7 +36,7 @@ _NO_PLACE = {"conmon", "crio-conmon", "libpod-conmon"}
 """Scopes of the engines' own monitors, which stand beside the container."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where a process runs: the id of its container, "" where it is in none, and what made it.
 

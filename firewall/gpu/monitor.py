@@ -11,10 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from firewall.actor import Actor
+from firewall.frozen import frozen
 from firewall.gpu import snapshot
 from firewall.gpu.aftermath import Aftermath, Tell
 from firewall.gpu.backend import Backend, Device, Nvml, UnavailableError
@@ -46,7 +46,7 @@ RELIST = 60.0
 type Snapshot = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Waiter:
     actor: Actor
     done: Callable[[Mapping[str, Any]], None]

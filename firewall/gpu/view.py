@@ -4,10 +4,12 @@ None means that NVML or /proc did not say; `unavailable` says why. It never mean
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from firewall.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessView:
     """One process with a context on one device, and who owns it.
 
@@ -40,7 +42,7 @@ class ProcessView:
     ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeviceView:
     """One GPU, or one MIG instance of it (`index` "0:1"; there NVML tells no use per process).
 
@@ -68,7 +70,7 @@ class DeviceView:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuView:
     """All devices at one moment: `at` in seconds since the epoch, `taken` by the monotonic clock.
 

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 
+from firewall.frozen import frozen
 from firewall.gpu.alerts import Denial
 from firewall.gpu.view import DeviceView, GpuView, ProcessView
 from firewall.workloads import Match, Use, Workload, match
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Worker:
     """One process on one device.
 
@@ -46,7 +46,7 @@ class Worker:
         return f"{self.name} uses GPU {device.index}{whole} at {self.use} %"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scene:
     """One device in one reading, and the denials of late. `workers` is None where its processes
     could not be listed. `taken` is by the monotonic clock."""

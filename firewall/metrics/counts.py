@@ -9,9 +9,9 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from firewall.frozen import frozen
 from firewall.quota import State
 from firewall.requests import Direction, Protocol
 
@@ -51,6 +51,11 @@ class Histogram:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.sum += seconds
 
+    def merge(self, counts: Iterable[int], seconds: float) -> None:
+        """Count what another histogram has counted."""
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, counts, strict=True)]
+        self.sum += seconds
+
     def copy(self) -> "Histogram":
         """The same counts, which no longer change."""
         copy = Histogram()
@@ -58,7 +63,7 @@ class Histogram:
         return copy
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """The audit log at one moment: records that wait for the disk, whether checkpoints can be
     signed, and the newest one's number and time (seconds since the epoch), where there is one."""
@@ -117,6 +122,12 @@ class Metrics:
         if rule.startswith(_FAULT):
             self.fault(rule.removeprefix(_FAULT))
 
+    @property
+    def allowed(self) -> int:
+        """How many requests were allowed so far."""
+        with self._lock:
+            return sum(count for key, count in self._verdicts.items() if key[0] == "allow")
+
     def fault(self, point: str) -> None:
         """Count a failure of an enforcement point."""
         with self._lock:
@@ -141,6 +152,12 @@ class Metrics:
         with self._lock:
             self._flows[state if state in _STATES else OTHER] += change
 
+    def flow_went(self, before: FlowState, after: FlowState) -> None:
+        """A flow has left one state for another."""
+        with self._lock:
+            self._flows[before if before in _STATES else OTHER] -= 1
+            self._flows[after if after in _STATES else OTHER] += 1
+
     def bytes(self, direction: Direction, count: int) -> None:
         """So many bytes passed, as the agent sees the direction."""
         with self._lock:
@@ -150,6 +167,22 @@ class Metrics:
         """One audit record became durable after `seconds`."""
         with self._lock:
             self._appends.add(seconds)
+
+    def merge(self, changes: Mapping[str, Any]) -> None:
+        """Count what a worker has counted (changes.py)."""
+        with self._lock:
+            for (action, rule, protocol, enforced), count in changes["verdicts"]:
+                known = _bounded(self._rules, rule)
+                self._verdicts[action, known, protocol, enforced] += count
+            self._flows.update(changes["flows"])
+            self._bytes.update(changes["bytes"])
+            self._decisions.merge(*changes["decisions"])
+            self._appends.merge(*changes["appends"])
+
+    def ended(self, flows: Mapping[str, int]) -> None:
+        """These flows ended with the worker that had them."""
+        with self._lock:
+            self._flows.subtract(flows)
 
     def sandbox(self, change: int) -> None:
         """So many sandboxes more, or fewer, are running."""
@@ -215,7 +248,7 @@ class Metrics:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """The numbers as they were at one moment; keys are label values in the order of their names."""
 

@@ -13,7 +13,6 @@ that this user has made; `of: anyone` about all.
 import grp
 import pwd
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +20,7 @@ from typing import Literal
 from pydantic import Field
 
 from firewall.actor import Actor
+from firewall.frozen import frozen
 from firewall.node.client import SOCKET
 from firewall.policy.document import validate
 from firewall.policy.errors import Fault, PolicyError, Problem
@@ -52,7 +52,7 @@ class NodeConfig(Strict):
     grants: list[Grant] = Field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Peer:
     """Who asks, as the kernel tells it (SO_PEERCRED and SO_PEERGROUPS, unix(7))."""
 

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.node import place as places
 from firewall.node.claims import Claims
 from firewall.node.place import Place
@@ -21,7 +21,7 @@ _NUMBERED = 12
 """Digits of a container's id that make a name, as engines show them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Made:
     """A place whose every flow arrives in these sockets."""
 

@@ -10,9 +10,9 @@ import select
 import socket
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from firewall.frozen import frozen
 from firewall.node.containers import first_process
 from firewall.sandbox.enter import in_network
 
@@ -24,7 +24,7 @@ class PlaceError(Exception):
     """There is no such place, or no sandbox may be there; the text says what to do instead."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Descriptors: `network` and, where a process was named, `mounts` and `process` (a pidfd), else
     -1. `pid` is that process or 0; `owner` the user whose it is, root for a namespace's path."""

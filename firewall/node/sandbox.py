@@ -6,10 +6,10 @@ names asked for and the process that inspects in depth are each sandbox's own.
 
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from firewall.frozen import frozen
 from firewall.judge import Judge
 from firewall.metrics import Metrics
 from firewall.node.place import Place
@@ -33,7 +33,7 @@ PAUSE_SECONDS = 0.02
 type MakeLane = Callable[["HandOver"], "Lane"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shared:
     """What the sandboxes of a node have in common.
 
@@ -55,7 +55,7 @@ class Shared:
     say: Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """What a sandbox is called, the policy it was given by name, and whose it is.
 

@@ -13,11 +13,11 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.node.files import read_regular
 from firewall.node.place import is_the_hosts
 from firewall.sandbox import enter, linux
@@ -34,7 +34,7 @@ BUNDLE_LIMIT = 8 << 20
 type Means = Literal["mounted", "environment"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trusted:
     """The firewall's CA and a folder of this machine for the files that are mounted."""
 

@@ -14,13 +14,14 @@ the bundle is for some machines only, `"audience": ["training", ...]` names thei
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
+from firewall.frozen import frozen
 from firewall.notes import Key, Note
 from firewall.policy.errors import PolicyError, Problem
 from firewall.policy.strict import RuleName, Strict
@@ -66,7 +67,7 @@ class Contents(Strict):
         return f"{TITLE}\n{self.model_dump_json(exclude=unwritten)}\n"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bundle:
     """A bundle as it was read; `note` has its signatures, which nobody has checked yet."""
 
@@ -105,7 +106,7 @@ def parse_bundle(data: bytes, path: Path) -> Bundle | None:
         raise PolicyError([Problem(str(path), 1, f"a damaged bundle: {why}", _MAKE)]) from None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trust:
     """Whose signature a policy must have, of which version it must be at least, and for whom.
 

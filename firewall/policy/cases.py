@@ -17,7 +17,7 @@ cases:
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -25,6 +25,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from firewall.actor import Actor, Process
 from firewall.deeds import NOTHING, Past, deeds
+from firewall.frozen import frozen
 from firewall.history import History
 from firewall.policy.actcases import Reader, ToolCase, shell_call
 from firewall.policy.acts import Choice
@@ -173,7 +174,7 @@ class CaseFile(Strict):
     cases: list[Case] = Field(min_length=1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """A case and its verdict; as text, how it failed."""
 

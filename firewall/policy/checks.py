@@ -1,11 +1,11 @@
 """What the values of a policy mean together: rules that contradict themselves or each other."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from firewall.domains import is_registry
+from firewall.frozen import frozen
 from firewall.policy.acts import ProgramRule, ToolRule
 from firewall.policy.document import (
     PolicyDocument,
@@ -22,7 +22,7 @@ from firewall.policy.ssh import INSIDE, SSH_KEYS, Login
 from firewall.policy.text import Node
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceFile:
     """One policy file. `label` is what errors call it."""
 
@@ -39,7 +39,7 @@ class SourceFile:
         return f"{self.path.name}:{self.node.line_of(location)}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlacedIn[R: (RuleDocument, ProgramRule, ToolRule)]:
     """A rule and where it stands."""
 

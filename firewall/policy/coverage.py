@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from firewall.frozen import frozen
 from firewall.policy.actcases import Reader
 from firewall.policy.bundle import ANYTHING
 from firewall.policy.cases import run_cases
@@ -14,7 +14,7 @@ from firewall.policy.policy import Policy
 from firewall.policy.resolved import Resolved, ResolvedRule
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Covered:
     """A rule, the line it stands on, a case that would exercise it, and how many cases do.
 

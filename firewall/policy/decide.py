@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from firewall.actor import Actor
-from firewall.deeds import Past
+from firewall.deeds import NOTHING, Past
 from firewall.policy import remedies
 from firewall.policy.addresses import Address, Scope, classify, parse_address
 from firewall.policy.calls import Calls
@@ -22,6 +22,7 @@ from firewall.policy.leaks import remedy as keep_in
 from firewall.policy.lists import Listed
 from firewall.policy.names import answered, contradiction, nameless, tunnel
 from firewall.policy.obligations import obligations
+from firewall.policy.plain import plain
 from firewall.policy.resolved import Resolved
 from firewall.policy.rules import SPOKEN, Asked, Rule, index
 from firewall.policy.rulings import Ruling
@@ -36,11 +37,13 @@ from firewall.requests import (
     Resolve,
     SshChannel,
     ToolCall,
+    recurs,
 )
-from firewall.verdict import Action, Obligations, Severity, Verdict
+from firewall.verdict import Action, Severity, Verdict
 
-_REASON_LIMIT = 1000
-"""Characters of a reason; names and paths come from clients and can be long."""
+_USUAL = 1024
+"""Connections and requests whose verdicts are remembered: a program opens many to one place, and
+asks for each more than once."""
 
 type _Alerts = list[str]
 
@@ -61,8 +64,12 @@ class Decider:
         self._allows = index(rule for rule in rules if rule.document.action == "allow")
         self._excuses = Excuses(rules, resolved.watched.homes)
         self._denies = index(rule for rule in rules if rule.document.action == "deny")
-        self._obligations = lru_cache(1024)(partial(obligations, whole=resolved.limits))
-        self._judges: dict[type, Callable[[Any, Actor, _Alerts, Past], Verdict]] = {
+        self._obligations = partial(obligations, whole=resolved.limits)
+        self._allowed = lru_cache(1024)(self._allow)
+        allowed = partial(Verdict, Action.ALLOW, policy_digest=self._digest)
+        self._granted = lru_cache(1024)(allowed)
+        self._usual = lru_cache(_USUAL)(partial(self._decide, past=NOTHING))
+        self._judges: dict[type, Callable[[Any, str, _Alerts, Past], Verdict]] = {
             Connect: self._connect,
             Resolve: self._resolve,
             HttpRequest: self._http,
@@ -74,20 +81,25 @@ class Decider:
 
     def decide(self, request: Request, actor: Actor, past: Past) -> Verdict:
         """Judge a request; see `Policy.decide`."""
+        if past is NOTHING and recurs(request):
+            return self._usual(request, actor.program)
+        return self._decide(request, actor.program, past)
+
+    def _decide(self, request: Request, program: str, past: Past) -> Verdict:
         alerts: _Alerts = []
-        verdict = self._findings(request, actor, alerts, past) if request.findings else None
+        verdict = self._findings(request, program, alerts, past) if request.findings else None
         if verdict is None:
-            verdict = self._judges[type(request)](request, actor, alerts, past)
+            verdict = self._judges[type(request)](request, program, alerts, past)
         return _with_alerts(verdict, alerts) if alerts else verdict
 
     def _findings(
-        self, request: Request, actor: Actor, alerts: _Alerts, past: Past
+        self, request: Request, program: str, alerts: _Alerts, past: Past
     ) -> Verdict | None:
         """The first finding that is blocked; those that only alert are written down."""
         findings: Sequence[Finding] = [
             each for each in request.findings if not self._excuses.exchanged(each, request)
         ]
-        if any(map(excusable, findings)) and self._excuses.cover(request, actor.program, past):
+        if any(map(excusable, findings)) and self._excuses.cover(request, program, past):
             findings = [each for each in findings if not excusable(each)]
         blocked = None
         for finding in findings:
@@ -125,7 +137,7 @@ class Decider:
                     return replace(blocked, remedy=plain(remedy), source=entry.where)
         return None
 
-    def _connect(self, request: Connect, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
+    def _connect(self, request: Connect, program: str, alerts: _Alerts, past: Past) -> Verdict:
         if blocked := self._names(alerts, request.host, request.sni):
             return blocked
         if request.transport == "udp":
@@ -138,7 +150,7 @@ class Decider:
         sni = request.sni
         if sni is not None and address is None and sni != host and normalise(sni) != host:
             return self._mismatch(f"the TLS handshake names {sni!r}, the connection {host!r}")
-        asked = Asked(host, request.port, request.protocol, actor.program, past=past)
+        asked = Asked(host, request.port, request.protocol, program, past=past)
         dialled = parse_address(request.address) if request.address is not None else address
         near, far = self._candidates(host, named, address, dialled)
         allows = [rule for rule in near if rule.allows(asked)]
@@ -205,26 +217,26 @@ class Decider:
                 return self._denied(rule, asked)
         if not allows:
             return self._default(asked, near)
-        obliged = self._obligations(tuple(allows))
-        opaque = obliged.tls == "passthrough"
+        verdict = self._allowed(tuple(allows), asked.method, asked.host, asked.port)
+        opaque = verdict.obligations.tls == "passthrough"
         if opaque and isinstance(request, Connect) and nameless(request, allows):
             return self._mismatch(
                 f"the TLS handshake names no host, so nobody can tell that it is for {asked.host}:"
                 f" rule {allows[0].name} passes it through unread"
             )
-        return self._allowed(allows[0], asked, obliged)
+        return verdict
 
-    def _allowed(self, rule: Rule, asked: Asked, obliged: Obligations) -> Verdict:
-        what = f"{asked.method} to {asked.host}" if asked.method is not None else asked.host
+    def _allow(self, allows: tuple[Rule, ...], method: str | None, host: str, port: int) -> Verdict:
+        """Made once for the like of it, because most requests are allowed."""
+        rule = allows[0]
+        what = f"{method} to {host}" if method is not None else host
         why = f": {rule.document.reason}" if rule.document.reason else ""
         return Verdict(
             Action.ALLOW,
             rule.name,
-            plain(
-                f"rule {rule.name} allows {rule.document.kind}: {what} on port {asked.port}{why}"
-            ),
+            plain(f"rule {rule.name} allows {rule.document.kind}: {what} on port {port}{why}"),
             source=rule.source,
-            obligations=obliged,
+            obligations=self._obligations(allows),
             policy_digest=self._digest,
             owner=rule.document.owner,
         )
@@ -255,7 +267,7 @@ class Decider:
         )
         return self._deny("default", reason, "use TCP; for names, ask the firewall's own DNS")
 
-    def _resolve(self, request: Resolve, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
+    def _resolve(self, request: Resolve, program: str, alerts: _Alerts, past: Past) -> Verdict:
         if entry := self._listed.find(normalise(request.name)):
             alerts.append(f"the name is on a list for guards.{entry.guard} ({entry.where})")
         reason = answered(request.kind)
@@ -264,7 +276,7 @@ class Decider:
             return self._deny("names", reason, "ask for A or AAAA, which is all a connection needs")
         return Verdict(Action.ALLOW, "names", reason, policy_digest=self._digest)
 
-    def _http(self, request: HttpRequest, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
+    def _http(self, request: HttpRequest, program: str, alerts: _Alerts, past: Past) -> Verdict:
         if blocked := self._names(alerts, request.host, request.authority, request.sni):
             return blocked
         host, address, named = read_host(request.host)
@@ -276,7 +288,7 @@ class Decider:
                 return blocked
         protocol: Protocol = "tls" if request.scheme == "https" else "http"
         asked = Asked(
-            host, request.port, protocol, actor.program, request.method, request.path, past,
+            host, request.port, protocol, program, request.method, request.path, past,
             request.calls, request.copies,
         )  # fmt: skip
         near, far = self._candidates(host, named, address, address)
@@ -293,16 +305,16 @@ class Decider:
         near, far = self._candidates(host, named, address, address)
         return any(rule.reads_bodies for rule in (*near, *far))
 
-    def _message(self, request: Message, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
+    def _message(self, request: Message, program: str, alerts: _Alerts, past: Past) -> Verdict:
         reason = "no guard blocks what was found in it" if alerts else "nothing was found in it"
         return Verdict(Action.ALLOW, "messages", reason, policy_digest=self._digest)
 
     def _ssh_channel(
-        self, request: SshChannel, actor: Actor, alerts: _Alerts, past: Past
+        self, request: SshChannel, program: str, alerts: _Alerts, past: Past
     ) -> Verdict:
         """Deny rules of hosts were judged with the connection, which must have been allowed."""
         host, address, named = read_host(request.host)
-        asked = Asked(host, request.port, "ssh", actor.program, past=past)
+        asked = Asked(host, request.port, "ssh", program, past=past)
         near, _ = self._candidates(host, named, address, address)
         rules = [rule for rule in near if rule.channels and rule.allows(asked)]
         for rule in rules:
@@ -327,19 +339,18 @@ class Decider:
         verdict = self._deny("default", f"{what}; rule {rule.name} allows {lack.allows}", remedy)
         return replace(verdict, owner=rule.document.owner)
 
-    def _execute(self, request: Execute, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
+    def _execute(self, request: Execute, program: str, alerts: _Alerts, past: Past) -> Verdict:
         return self._ruled(self._calls.execute(request, past))
 
-    def _tool_call(self, request: ToolCall, actor: Actor, alerts: _Alerts, past: Past) -> Verdict:
+    def _tool_call(self, request: ToolCall, program: str, alerts: _Alerts, past: Past) -> Verdict:
         return self._ruled(self._calls.tool_call(request, past))
 
     def _ruled(self, ruling: Ruling) -> Verdict:
         _, action, rule, reason, remedy, source, owner = ruling
-        if action is not Action.ALLOW:
-            held = self._held(action, rule, reason, remedy, source=source)
-            return replace(held, owner=owner) if owner else held
-        told = plain(reason)
-        return Verdict(action, rule, told, source=source, policy_digest=self._digest, owner=owner)
+        if action is Action.ALLOW:
+            return self._granted(rule, plain(reason), source=source, owner=owner)
+        held = self._held(action, rule, reason, remedy, source=source)
+        return replace(held, owner=owner) if owner else held
 
     def _mismatch(self, reason: str) -> Verdict:
         remedy = "connect to the host and port that the request is for; one name everywhere"
@@ -367,27 +378,12 @@ class Decider:
         severity: Severity = Severity.WARNING,
         source: str = "",
     ) -> Verdict:
-        return Verdict(
-            action,
-            rule,
-            plain(reason),
-            severity,
-            plain(remedy),
-            source or self._file,
-            policy_digest=self._digest,
-            enforced=self._enforced,
-        )
+        told = plain(reason), severity, plain(remedy), source or self._file
+        return Verdict(action, rule, *told, policy_digest=self._digest, enforced=self._enforced)
 
 
 def _has_user(rule: Rule, user: str) -> bool:
     return rule.channels is not None and user in rule.channels.terms.users
-
-
-def plain(text: str) -> str:
-    """Text for people's terminals and pages: what a client sent must not move the cursor there."""
-    if text.isprintable() and len(text) <= _REASON_LIMIT:
-        return text
-    return text[:_REASON_LIMIT].encode("unicode_escape").decode()
 
 
 def _with_alerts(verdict: Verdict, alerts: _Alerts) -> Verdict:

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from firewall.frozen import frozen
 from firewall.policy.policy import Policy
 
 _PLACES = ("name", "source", "default_source", "opaque_source")
@@ -13,7 +13,7 @@ _PLACES = ("name", "source", "default_source", "opaque_source")
 type Terms = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Term:
     """A key that differs: of lists, `removed` and `added` are the members that only one side has;
     of anything else, the values of both sides, none where a side has no such part."""
@@ -23,7 +23,7 @@ class Term:
     added: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """A part of a policy ("network rule git") that only one side has, or that differs in `terms`.
 

@@ -31,7 +31,7 @@ from firewall.policy.paths import PathGlob
 from firewall.policy.redact import AuditDocument
 from firewall.policy.secrets import SecretsDocument
 from firewall.policy.ssh import SshKeys
-from firewall.policy.strict import RuleName, Strict, says
+from firewall.policy.strict import RuleName, Strict, says, section
 from firewall.policy.text import Node
 
 type AllowKind = Literal["https", "http", "ssh", "tcp"]
@@ -280,14 +280,14 @@ class PolicyDocument(Strict):
         Literal["enforce", "observe"],
         says("`observe` records what would be denied, and lets it pass."),
     ] = "enforce"
-    network: NetworkDocument = Field(default_factory=NetworkDocument)
-    shell: ShellDocument = Field(default_factory=ShellDocument)
-    tools: ToolsDocument = Field(default_factory=ToolsDocument)
-    guards: GuardsDocument = Field(default_factory=GuardsDocument)
-    lists: ListsDocument = Field(default_factory=ListsDocument)
-    secrets: SecretsDocument = Field(default_factory=SecretsDocument)
-    gpu: GpuDocument = Field(default_factory=GpuDocument)
-    audit: AuditDocument = Field(default_factory=AuditDocument)
+    network: NetworkDocument = section()
+    shell: ShellDocument = section()
+    tools: ToolsDocument = section()
+    guards: GuardsDocument = section()
+    lists: ListsDocument = section()
+    secrets: SecretsDocument = section()
+    gpu: GpuDocument = section()
+    audit: AuditDocument = section()
 
 
 def validate[M: BaseModel](model: type[M], node: Node, file: str) -> M:

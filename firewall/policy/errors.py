@@ -1,7 +1,8 @@
 """What a person reads when a policy cannot be used."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from firewall.frozen import frozen
 
 
 class Fault(ValueError):  # noqa: N818, it never leaves this room: Problem tells of it
@@ -13,7 +14,7 @@ class Fault(ValueError):  # noqa: N818, it never leaves this room: Problem tells
         self.write = write
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """A fault and where it stands. Lines count from 1."""
 

@@ -1,9 +1,9 @@
 """Why a policy says what it says: the verdict, and every rule that was considered."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from firewall.deeds import NOTHING, Past
+from firewall.frozen import frozen
 from firewall.policy.actcases import Reader, act_of
 from firewall.policy.addresses import parse_address
 from firewall.policy.cases import actor_of, judge, must_be_judged
@@ -22,7 +22,7 @@ from firewall.verdict import Verdict
 from firewall.workloads import Use, Workload
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Considered:
     """A rule, whether it applies, and why it does or not."""
 
@@ -31,7 +31,7 @@ class Considered:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Explanation:
     """The verdict on a request as a person wrote it, and what every rule had to do with it."""
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from firewall.policy.amounts import TimeText
 from firewall.policy.errors import Fault
 from firewall.policy.globs import checked
-from firewall.policy.strict import RuleName, Strict
+from firewall.policy.strict import RuleName, Strict, section
 from firewall.workloads import Band, Respond
 
 type SeverityWord = Literal["info", "warning", "critical"]
@@ -153,7 +153,7 @@ class GpuDocument(Strict):
     """What may use the GPUs (`expect`), and what follows when something else does (`alert`)."""
 
     expect: list[WorkloadDocument] = Field(default_factory=list)
-    alert: AlertsDocument = Field(default_factory=AlertsDocument)
+    alert: AlertsDocument = section()
 
 
 def share(text: str) -> int:

@@ -6,11 +6,11 @@ or as a network in CIDR form.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_network
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.policy.addresses import Address, Network, carried, parse_address
 from firewall.policy.errors import Fault
 
@@ -18,7 +18,7 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?=[a-z0-9_-]*[a-z_-]){_LABEL}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostPattern:
     """A parsed host. `text` is the name, the name below which all match, or the network."""
 

@@ -7,10 +7,10 @@ is below it.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.domains import is_registry, registrable
+from firewall.frozen import frozen
 from firewall.policy.errors import Fault, PolicyError, Problem
 from firewall.policy.hosts import normalise, parse_name
 from firewall.policy.resolved import ResolvedList
@@ -68,7 +68,7 @@ def _domain(word: str) -> str:
     return name if word.startswith("=") else registrable(name) or name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """The line that a name is on: whose guard it is for, what it says, and where it stands."""
 

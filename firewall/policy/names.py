@@ -44,7 +44,9 @@ def tunnel(request: HttpRequest) -> str:
     """What in a request asks for a tunnel, or ""."""
     if request.method.upper() == "CONNECT":
         return "CONNECT"
-    offers = {each.strip() for each in (request.upgrade or "").split(",")}
+    if request.upgrade is None:
+        return ""
+    offers = {each.strip() for each in request.upgrade.split(",")}
     return f"upgrade to {request.upgrade}" if offers - _HARMLESS else ""
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from collections.abc import Sequence as Several
 from itertools import groupby
-from posixpath import isabs, normpath
+from posixpath import normpath
 
 from firewall.deeds import Deed, Past, resolve, runs
 from firewall.policy.acts import ExactRun
@@ -42,9 +42,9 @@ class Run:
         self.command = command
         self.paths, self.own, self.digest = paths, own, digest
         word = command.words[0] if command.words else None
-        names = (*(paths or ()), *((word,) if word else ()))
-        self.names = tuple(dict.fromkeys(name.rpartition("/")[2] for name in names))
-        self.directory = command.directory if isabs(command.directory) else ""
+        names = (*paths, word) if word else paths
+        self.names = tuple(dict.fromkeys([name.rpartition("/")[2] for name in names]))
+        self.directory = command.directory if command.directory.startswith("/") else ""
 
     @property
     def arguments(self) -> Several[str | None]:
@@ -81,9 +81,9 @@ def run_of(command: Command) -> Run:
 def runs_of(request: Execute) -> list[Run]:
     """What execve(2) is asked to run, and what that runs in turn."""
     first, *inner = request.commands or (Command(request.argv, (), request.directory),)
-    words = (request.argv[0] if request.argv else "", *(word for word in first.words[:1] if word))
-    called = (resolve(word, request.directory) for word in words if word)
-    own = tuple(path for path in (request.path, request.script) if path)
+    own = tuple([path for path in (request.path, request.script) if path])
+    words = (*request.argv[:1], *first.words[:1])
+    called = [resolve(word, request.directory) for word in words if word and word not in own]
     known = Command(
         request.argv or (request.path,),
         directory=request.directory,

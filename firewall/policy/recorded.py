@@ -6,13 +6,14 @@ or of another version says why it cannot be decided again.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from firewall.actor import Actor
+from firewall.frozen import frozen
 from firewall.requests import (
     Connect,
     Execute,
@@ -38,7 +39,7 @@ class Unplayable(ValueError):  # noqa: N818, it says what a record is, and nothi
     """Why a record cannot be decided again, in words that are the same for all of its kind."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recorded:
     """One verdict of a log. `at` is "chain:seq", `time` RFC 3339; `seconds` is the monotonic clock
     of the boot that `boot` names."""

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from firewall.policy.errors import Fault
 from firewall.policy.jsonpaths import compile_regex
-from firewall.policy.strict import Strict
+from firewall.policy.strict import Strict, section
 from firewall.redaction import Terms
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -47,7 +47,7 @@ class RedactDocument(Strict):
 class AuditDocument(Strict):
     """Everything about what is recorded."""
 
-    redact: RedactDocument = Field(default_factory=RedactDocument)
+    redact: RedactDocument = section()
 
 
 def terms(documents: Iterable[AuditDocument]) -> Terms:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from firewall.deeds import Past, deeds
+from firewall.frozen import frozen
 from firewall.history import History
 from firewall.policy.policy import Policy
 from firewall.policy.recorded import Recorded, Unplayable, place, recorded
@@ -17,7 +18,7 @@ _ORDER = ("allow deny", "deny allow", "allow ask", "ask deny", "ask allow", "den
 type Judged = Callable[[Recorded], Verdict]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """What came of a request ("allow", "ask" or "deny") and by which rule.
 

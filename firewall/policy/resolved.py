@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from firewall.credentials import Injection, Watched
 from firewall.deeds import Did
@@ -149,8 +149,8 @@ class Resolved(_Frozen):
     guards: dict[str, Guard]
     rules: tuple[ResolvedRule, ...]
     limits: tuple[Limit, ...] = ()
-    shell: ResolvedShell = ResolvedShell()
-    tools: ResolvedTools = ResolvedTools()
+    shell: ResolvedShell = Field(default_factory=ResolvedShell)
+    tools: ResolvedTools = Field(default_factory=ResolvedTools)
     gpu: GpuPolicy = GpuPolicy()
     lists: tuple[ResolvedList, ...] = ()
     redaction: Terms = Terms()

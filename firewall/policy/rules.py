@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import translate
 from typing import NamedTuple
 
 from firewall.deeds import NOTHING, Past
+from firewall.frozen import frozen
 from firewall.policy.addresses import Address
 from firewall.policy.after import Sequence, told
 from firewall.policy.apis import Api, Told, api_of, describe_apis, describe_calls
@@ -62,7 +62,7 @@ class Asked(NamedTuple):
     copies: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Miss:
     """Why a rule does not apply. The higher the rank, the nearer it came."""
 

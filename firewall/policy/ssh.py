@@ -201,8 +201,8 @@ class SshTerms(Strict):
     write: tuple[str, ...] = ()
     files: bool = False
     host_keys: Literal["known", "learn"] | tuple[str, ...] = "known"
-    login: Login = Login()
-    limits: SshLimits = SshLimits()
+    login: Login = Field(default_factory=Login)
+    limits: SshLimits = Field(default_factory=SshLimits)
 
 
 def terms(keys: SshKeys) -> SshTerms:

@@ -85,6 +85,8 @@ class Zstandard:
 
 def decoders(encoding: str) -> list[Decoder]:
     """The decoders for a Content-Encoding header, outermost first; none if one is unknown."""
+    if not encoding:
+        return []
     names = [each.strip().lower() for each in encoding.split(",")]
     wanted = [each for each in reversed(names) if each not in ("", "identity")]
     if len(wanted) > ENCODINGS_LIMIT:

@@ -28,10 +28,6 @@ class Conversation:
         """What both directions of a stream inside this one, `depth` streams down, tell together."""
         return self._inner.setdefault(depth, Flights()).feed(direction, data)
 
-    def effort(self, direction: Direction) -> int:
-        """What one direction has taken (`Watch.effort`)."""
-        return self._watches[direction].effort
-
     def side(self, direction: Direction) -> "Side":
         """One direction of it, to be fed by whoever moves that direction's bytes."""
         return Side(self, direction)
@@ -47,8 +43,3 @@ class Side:
     def feed(self, data: bytes) -> tuple[Finding, ...]:
         """The findings that `data` completes."""
         return self._conversation.feed(self._direction, data)
-
-    @property
-    def effort(self) -> int:
-        """What it has taken so far besides reading the bytes, in the time that one does."""
-        return self._conversation.effort(self._direction)

@@ -1,8 +1,8 @@
 """Text near the start of a stream that gives away what follows: banners and subscriptions."""
 
 import re
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.protocols import ssh
 from firewall.protocols.sign import Sign
 
@@ -16,7 +16,7 @@ _TOPIC = re.compile(rb"\x00[\x10-\x30]\x01(json-(?:minimal|full)-(?:chain_main|m
 """A ZMTP 3.0 frame that subscribes to a Monero node's new blocks (xmrig DaemonClient.cpp)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What was found, at bytes `start` to `end` (exclusive) of the stream."""
 

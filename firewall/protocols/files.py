@@ -1,9 +1,9 @@
 """What a file transfer asks for, in the words that SFTP and scp share."""
 
 import re
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from firewall.frozen import frozen
 from firewall.protocols.identity import ProtocolError
 
 type Operation = Literal["read", "write"]
@@ -15,7 +15,7 @@ _AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 """Control characters; and the backslash, which servers on Windows read as a slash."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileRequest:
     """One thing that a client wants done to a path of the server.
 
@@ -29,7 +29,7 @@ class FileRequest:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Packet:
     """One unit of a transfer, which is sent on whole or not at all.
 
@@ -45,7 +45,7 @@ class Packet:
     answer: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Denial:
     """What to send each way in place of a packet that was denied, so that the transfer goes on."""
 

@@ -64,10 +64,12 @@ def inspect_request(
 
 def inspect_response(headers: Iterable[tuple[bytes, bytes]]) -> tuple[Finding, ...]:
     """What the head of an HTTP response gives away. Header names may be in any case."""
-    names = dict.fromkeys(name.strip().lower() for name, _ in headers)
+    names = [name.strip().lower() for name, _ in headers]
+    if _ANSWERED_HEADERS.isdisjoint(names):
+        return ()
     return tuple(
         Finding("mining", "http-getwork", f"header {name.decode()}", "response head")
-        for name in names
+        for name in dict.fromkeys(names)
         if name in _ANSWERED_HEADERS
     )
 

@@ -7,8 +7,9 @@ their settings apart, not programs: a miner built on OpenSSL looks like anything
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+from firewall.frozen import frozen
 
 SERVER_NAME = 0
 ALPN = 16
@@ -16,7 +17,7 @@ _GROUPS = 10
 _POINT_FORMATS = 11
 _SIGNATURES = 13
 _VERSIONS = 43
-_TOLD = frozenset({_GROUPS, _POINT_FORMATS, _SIGNATURES, _VERSIONS})
+_TOLD = (_GROUPS, _POINT_FORMATS, _SIGNATURES, _VERSIONS)
 """Extensions whose contents the fingerprints tell; of the others only that they are there."""
 
 _GREASE = frozenset(0x0A0A + 0x1010 * number for number in range(16))
@@ -25,7 +26,7 @@ _GREASE = frozenset(0x0A0A + 0x1010 * number for number in range(16))
 _NAMES = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientHello:
     """What a ClientHello offers (RFC 8446 section 4.1.2).
 
@@ -43,16 +44,23 @@ class ClientHello:
 
 def fingerprints(hello: ClientHello) -> Mapping[str, str]:
     """JA3 and JA4 by name, for a record; not to be changed."""
-    told = tuple((kind, data if kind in _TOLD else b"") for kind, data in hello.extensions.items())
-    return _fingerprints(hello.version, hello.ciphers, hello.alpn, told)
+    extensions = hello.extensions
+    told = tuple(map(extensions.get, _TOLD))
+    return _fingerprints(hello.version, hello.ciphers, hello.alpn, tuple(extensions), told)
 
 
 @lru_cache(maxsize=1024)
 def _fingerprints(
-    version: int, ciphers: bytes, alpn: tuple[str, ...], told: tuple[tuple[int, bytes], ...]
+    version: int,
+    ciphers: bytes,
+    alpn: tuple[str, ...],
+    kinds: tuple[int, ...],
+    told: tuple[bytes | None, ...],
 ) -> Mapping[str, str]:
     """Remembered, as a machine's few TLS libraries open all its flows."""
-    hello = ClientHello(None, alpn, 0, version, ciphers, dict(told))
+    contents = {kind: data for kind, data in zip(_TOLD, told, strict=True) if data is not None}
+    extensions = {kind: contents.get(kind, b"") for kind in kinds}
+    hello = ClientHello(None, alpn, 0, version, ciphers, extensions)
     return {"ja3": ja3(hello), "ja4": ja4(hello)}
 
 

@@ -1,6 +1,7 @@
 """Hosts as peers write them, in the one spelling the firewall judges."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from firewall.protocols.identity import ProtocolError
@@ -9,6 +10,7 @@ _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
+@lru_cache(maxsize=1024)
 def parse_host(text: str) -> str:
     """A host name (lower case, no trailing dot) or an IP address in its shortest spelling.
 

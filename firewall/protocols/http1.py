@@ -5,9 +5,8 @@
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from firewall.protocols.heads import inspect_request
 from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
@@ -24,7 +23,12 @@ _STRICT_LINE = re.compile(rb"(%b{1,32}) ([!-~\x80-\xff]+) (HTTP/1\.[01])" % _TOK
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
 FIELD = re.compile(rb"(%b+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
 """A header field or trailer without its line's end (RFC 9112 section 5)."""
+_FIELD_LINE = re.compile(
+    rb"^(%b++):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n" % _TOKEN, re.MULTILINE
+)
 
+_SHORT = 2 << 10
+"""Bytes of the longest answer's head that is remembered."""
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 """Python would refuse to read thousands of digits; an exabyte is enough."""
 BASIC_FIELDS = frozenset({b"host", b"content-length", b"transfer-encoding"})
@@ -35,10 +39,11 @@ class TooLongError(ProtocolError):
     """A head is longer than `LIMIT`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Fields:
-    """The fields of a head. `headers` keep their order and spelling; values come without the blanks
-    around them. `length` counts the head's bytes: the body starts at `data[length:]`."""
+    """The fields of a head, which equals itself alone. `headers` keep their order and spelling;
+    values come without the blanks around them. `length` counts the head's bytes: the
+    body starts at `data[length:]`."""
 
     headers: tuple[tuple[bytes, bytes], ...]
     length: int
@@ -51,8 +56,7 @@ class _Fields:
     def options(self) -> frozenset[bytes]:
         """What Connection says, in lower case: fields named there are for the next hop alone (RFC
         9110 section 7.6.1)."""
-        each = b",".join(self.values(b"connection")).lower().split(b",")
-        return frozenset(option.strip(b" \t") for option in each) - {b""}
+        return _options(b",".join(self.values(b"connection")))
 
     @cached_property
     def _named(self) -> dict[bytes, list[bytes]]:
@@ -62,7 +66,13 @@ class _Fields:
         return named
 
 
-@dataclass(frozen=True)
+@lru_cache(maxsize=64)
+def _options(connection: bytes) -> frozenset[bytes]:
+    """Remembered, because nearly all messages say one of a few things."""
+    return frozenset(each.strip(b" \t") for each in connection.lower().split(b",")) - {b""}
+
+
+@dataclass(frozen=True, eq=False)
 class Head(_Fields):
     """A request head. `version` is "HTTP/1.0" or "HTTP/1.1". Bytes of the target that are not UTF-8
     are surrogates."""
@@ -72,7 +82,7 @@ class Head(_Fields):
     version: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnswerHead(_Fields):
     """The head of a response."""
 
@@ -135,12 +145,11 @@ def parse_head(data: bytes) -> Head | None:
     end = _head_end(data, start, "request")
     if end is None:
         return None
-    first, *fields = data[start:end].split(b"\r\n")
-    line = _STRICT_LINE.fullmatch(first)
+    line = _STRICT_LINE.fullmatch(data, start, data.find(b"\r\n", start))
     if line is None:
         raise ProtocolError("malformed request line; write METHOD target HTTP/1.1")
     method, target, version = (part.decode("utf-8", "surrogateescape") for part in line.groups())
-    head = Head(tuple(_parse_fields(fields)), end + 4, method, target, version)
+    head = Head(_parse_fields(data, line.end() + 2, end + 2), end + 4, method, target, version)
     _check_target(head)
     _check_options(head)
     _check_host(head)
@@ -156,14 +165,24 @@ def parse_answer(data: bytes) -> AnswerHead | None:
     end = _head_end(data, 0, "response")
     if end is None:
         return None
-    first, *fields = data[:end].split(b"\r\n")
-    line = _STATUS_LINE.fullmatch(first)
+    return _recent_answer(data[: end + 4]) if end <= _SHORT else _answer(data, end)
+
+
+def _answer(data: bytes, end: int) -> AnswerHead:
+    line = _STATUS_LINE.fullmatch(data, 0, data.find(b"\r\n"))
     if line is None:
         raise ProtocolError("malformed status line; an answer begins with HTTP/1.1 and a status")
     version, status, reason = line[1].decode("ascii"), int(line[2]), line[3] or b""
-    head = AnswerHead(tuple(_parse_fields(fields)), end + 4, version, status, reason)
+    fields = _parse_fields(data, line.end() + 2, end + 2)
+    head = AnswerHead(fields, end + 4, version, status, reason)
     _check_framing(head)
     return head
+
+
+@lru_cache(maxsize=128)
+def _recent_answer(head: bytes) -> AnswerHead:
+    """Servers say the same again and again, the time included, as long as a second goes on."""
+    return _answer(head, len(head) - 4)
 
 
 def _head_end(data: bytes, start: int, what: str) -> int | None:
@@ -178,13 +197,16 @@ def _head_end(data: bytes, start: int, what: str) -> int | None:
     return end
 
 
-def _parse_fields(lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _parse_fields(data: bytes, start: int, end: int) -> tuple[tuple[bytes, bytes], ...]:
     """Names are tokens, at once followed by a colon; folded lines are refused (section 5)."""
-    for number, line in enumerate(lines, 1):
-        field = FIELD.fullmatch(line)
-        if field is None:
-            raise ProtocolError(f"malformed header line {number}; write name: value")
-        yield field[1], field[2].rstrip(b" \t")
+    fields: list[tuple[bytes, bytes]] = _FIELD_LINE.findall(data, start, end)
+    if len(fields) != data.count(b"\n", start, end):
+        lines = data[start:end].split(b"\r\n")
+        number = next(at for at, line in enumerate(lines, 1) if FIELD.fullmatch(line) is None)
+        raise ProtocolError(f"malformed header line {number}; write name: value")
+    if b" \r\n" in data or b"\t\r\n" in data:
+        return tuple((name, value.rstrip(b" \t")) for name, value in fields)
+    return tuple(fields)
 
 
 def _check_target(head: Head) -> None:

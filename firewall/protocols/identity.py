@@ -1,13 +1,14 @@
 """What a recogniser answers about a client's first bytes."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
+from firewall.frozen import frozen
 from firewall.protocols.hello import ClientHello
 from firewall.requests import Finding, Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """What a client's first bytes speak.
 

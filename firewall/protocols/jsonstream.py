@@ -17,6 +17,8 @@ _BLANK = rb"[\s\x00\x1e\xef\xbb\xbf]"
 """What may stand between values: JSON's blanks, and NUL, record separators, byte order marks."""
 
 _BLANKS = re.compile(rb"%b*+" % _BLANK)
+_OTHER = re.compile(rb"%b*+[^{\[]" % _BLANK)
+"""What begins with something else than a value."""
 _LINE_START = re.compile(rb"\n%b*+(?=[{\[])" % _BLANK)
 _BEGIN = re.compile(rb'\{\s*+["}]|\[\s*+\{\s*+["}]')
 _BEGIN_CUT = re.compile(rb"(?:\{|\[\s*+\{?)\s*+\Z")
@@ -208,6 +210,10 @@ class Documents(_Reader):
     def feed(self, data: bytes) -> list[Cut]:
         """The values that end in `data`."""
         if self.finished:
+            self._offset += len(data)
+            return []
+        if not (self._text or self._anywhere) and _OTHER.match(data):
+            self._open = False
             self._offset += len(data)
             return []
         self._text += data

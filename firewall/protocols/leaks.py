@@ -2,20 +2,20 @@
 
 Nearly all bytes hold none of the words by which keys are found, in none of their forms (RFC 4648,
 RFC 3986): one search for all of them, in time linear in the bytes (RE2), passes those over. Only
-around such a word is anything decoded and matched. What follows a word costs hundreds of times what
-other bytes do, so each search counts its words and stops where there are too many (`Purse`).
+around such a word is anything decoded and matched.
 """
 
 import base64
 import re
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
+from operator import itemgetter
 from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
+from firewall.frozen import frozen
 from firewall.keyformats import FORMATS, SPAN, Format
 
 type Coding = Literal["", "base64", "base32", "hex", "percent-encoding"]
@@ -23,6 +23,9 @@ type Coding = Literal["", "base64", "base32", "hex", "percent-encoding"]
 SHORTEST_NAME = 24
 """Characters of a name of DNS that can hold a key."""
 
+LURES = 256
+"""Matches of one format that are looked at in one text: with more, it is made to be looked at for
+long, or to hide a key among what only looks like one."""
 _BEFORE = 128
 """Bytes of a key, and of what stands in front of it, before its word."""
 _BREAKS = b"\r\n"
@@ -33,42 +36,9 @@ _MEMORY = 64 << 20
 """Bytes that RE2 may use at most."""
 _LETTERS = 4
 """Letters of base64 that a word is found by at least: fewer stand in every picture."""
-_MATCH = 2
-"""What looks like a key costs as much as so many words more."""
 
 
-class TooManyError(Exception):
-    """More words of keys than honest text has: nobody can say what stands among them."""
-
-
-class Purse:
-    """How many words one text may cost; of 440 MB of programs and their manuals, what had the most
-    had one in 150 bytes, and 88 in 64 KiB."""
-
-    FREE = 2048
-    EVERY = 64
-    """A word more for so many bytes."""
-    EACH = 32
-    """Words more for each piece of a stream, as the end of the piece before is looked at again."""
-
-    def __init__(self) -> None:
-        self._left = self.FREE
-        self.spent = 0
-        """Words so far."""
-
-    def earn(self, size: int) -> None:
-        """A piece of so many bytes is looked at. What is saved stays within FREE besides."""
-        self._left = min(self._left, self.FREE) + self.EACH + size // self.EVERY
-
-    def spend(self, words: int = 1) -> None:
-        """Raises TooManyError where there is no more."""
-        self._left -= words
-        self.spent += words
-        if self._left < 0:
-            raise TooManyError
-
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leak:
     """A key that was found. `at` is the offset of its first byte, or of its encoded text; -1 where
     an encoding leaves none that could be told."""
@@ -79,7 +49,11 @@ class Leak:
     coding: Coding = ""
 
 
-@dataclass(frozen=True, slots=True)
+CROWD = Format("crowd", f"more than {LURES} texts in a row that look like keys", "", "", (), bool)
+"""Found where more of one format would have to be looked at."""
+
+
+@frozen
 class _Word:
     """A form in which a key's word is written. Of its `coding`, a group begins `lead` letters
     before it."""
@@ -90,7 +64,7 @@ class _Word:
     lead: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Runs:
     """A coding's unbroken texts, how many letters a group has and bytes it means."""
 
@@ -101,26 +75,6 @@ class _Runs:
     decode: Callable[[bytes], bytes]
 
 
-class _Coded:
-    """The words in one coding, found by one search: one for each word costs their number times the
-    runs', which a peer can make seconds of."""
-
-    def __init__(self, words: Iterable[_Word], coding: Coding) -> None:
-        own = [each for each in words if each.coding == coding]
-        forms = {each.form for each in own}
-        self._pattern = _any_of(forms) if forms else None
-        self._words = {form: [w for w in own if form.startswith(w.form)] for form in forms}
-
-    def places(self, text: bytes, purse: Purse) -> Iterator[tuple[int, _Word]]:
-        """Each word that stands in a text, and where."""
-        at = -1
-        while self._pattern and (found := self._pattern.search(text, at + 1)) is not None:
-            purse.spend()
-            at = found.start()
-            for word in self._words[found[0]]:
-                yield at, word
-
-
 class Finder:
     """What is looked for: formats, compiled. Any thread may use it."""
 
@@ -129,28 +83,22 @@ class Finder:
         self._patterns = {each.format: _compiled(each.format.strict) for each in self._words}
         self._any = _any_of(each.form for each in self._words)
         self._each = _each_of(each.form for each in self._words)
-        self._plain = _any_of(each.form for each in self._words if not each.coding)
-        self._coded = {each.coding: _Coded(self._words, each.coding) for each in _RUNS}
 
     def __bool__(self) -> bool:
         return bool(self._words)
 
-    def find(self, text: bytes, *, first: bool = True, purse: Purse | None = None) -> list[Leak]:
-        """The keys in a text. Without `first` it begins in the middle of something. Raises
-        TooManyError where it costs more than is in the purse, by default one text's."""
+    def find(self, text: bytes, *, first: bool = True) -> list[Leak]:
+        """The keys in a text. Without `first` it begins in the middle of something."""
         if not self._words:
             return []
         plain = text.translate(None, _BREAKS)
         if self._any.search(plain) is None:
             return []
-        if purse is None:
-            purse = Purse()
-            purse.earn(len(text))
         words = self._standing(plain)
-        leaks = list(self._as_it_stands(text, first, purse)) if _formats(words, "") else []
+        leaks = list(self._as_it_stands(_formats(words, ""), text, first))
         for runs in _RUNS:
-            leaks += self._in_runs(runs, words, text, plain, first, purse)
-        return leaks + self._in_percent(words, text, first, leaks, purse)
+            leaks += self._in_runs(runs, words, text, plain, first)
+        return leaks + self._in_percent(words, text, first, {each.secret for each in leaks})
 
     def find_in_name(self, name: str) -> list[Leak]:
         """Those in a name of DNS, whose labels together may be hex, base64 or base32 (in which case
@@ -170,67 +118,51 @@ class Finder:
         numbers = self._each.Match(plain)
         return [self._words[each] for each in numbers] if numbers else self._words
 
-    def _as_it_stands(self, text: bytes, first: bool, purse: Purse) -> Iterator[Leak]:
+    def _as_it_stands(self, formats: list[Format], text: bytes, first: bool) -> Iterator[Leak]:
         """Matches only around words: a part holds each key of which one stands in it."""
-        for start, end in _parts(self._places(text, purse)):
-            piece, whole = text[start:end], first and not start
-            formats = _formats(self._standing(piece), "")
-            for leak in self._match(formats, piece, whole, purse):
-                yield replace(leak, at=start + leak.at)
-
-    def _places(self, text: bytes, purse: Purse) -> Iterator[int]:
-        for found in self._plain.finditer(text):
-            purse.spend()
-            yield found.start()
+        for each in formats:
+            for start, end in _parts(_places(text, (word.encode() for word in each.anchors))):
+                yield from self._match(each, text, first, start, end)
 
     def _match(
-        self, formats: Iterable[Format], text: bytes, first: bool, purse: Purse
+        self, format_: Format, text: bytes, first: bool, start: int = 0, end: int | None = None
     ) -> Iterator[Leak]:
-        for each in formats:
-            for at, secret in _overlapping(self._patterns[each], text):
-                purse.spend(_MATCH)
-                # What begins at a cut was there before, with what stands in front of it.
-                if (at or first) and each.check(secret):
-                    yield Leak(each, secret, at)
+        matches = _overlapping(self._patterns[format_], text[start:end])
+        for at, secret in islice(matches, LURES):
+            # What begins at a cut was there before, with what stands in front of it.
+            if (at or (first and not start)) and format_.check(secret):
+                yield Leak(format_, secret, start + at)
+        if format_.confidence != "suspicious" and next(matches, None) is not None:
+            yield Leak(CROWD, b"", start)
 
     def _in_runs(
-        self,
-        runs: _Runs,
-        words: list[_Word],
-        text: bytes,
-        plain: bytes,
-        first: bool,
-        purse: Purse,
+        self, runs: _Runs, words: list[_Word], text: bytes, plain: bytes, first: bool
     ) -> Iterator[Leak]:
-        if not any(each.coding == runs.coding for each in words):
+        own = [each for each in words if each.coding == runs.coding]
+        found = [(at, word) for word in own for at in _places(plain, [word.form])]
+        if not found:
             return
-        coded, lines = self._coded[runs.coding], None
+        found.sort(key=itemgetter(0))
+        lines = _lines(text)
         for run in runs.pattern.finditer(plain):
             whole = first or run.start() > 0
-            for phase, formats in _phases(run[0], coded, runs.letters, purse).items():
+            for phase, format_ in _phases(found, *run.span(), runs):
                 start = run.start() + phase
-                for leak in self._match(formats, runs.decode(run[0][phase:]), whole, purse):
-                    lines = lines or _lines(text)
+                for leak in self._match(format_, runs.decode(run[0][phase:]), whole):
                     at = _offset(lines, start + leak.at * runs.letters // runs.bytes_)
                     yield Leak(leak.format, leak.secret, at, runs.coding)
 
     def _in_percent(
-        self,
-        words: list[_Word],
-        text: bytes,
-        first: bool,
-        found: Iterable[Leak],
-        purse: Purse,
+        self, words: list[_Word], text: bytes, first: bool, known: Collection[bytes]
     ) -> list[Leak]:
         formats = _formats(words, "", "percent-encoding")
         coded = any(each.coding == "percent-encoding" for each in words)
         if not coded and (not formats or not _ESCAPE.search(text)):
             return []
         decoded = unquote_to_bytes(text.replace(b"+", b" "))
-        known = {each.secret for each in found}
         return [
             Leak(each.format, each.secret, -1, "percent-encoding")
-            for each in self._as_it_stands(decoded, first, purse)
+            for each in self._as_it_stands(formats, decoded, first)
             if each.secret not in known
         ]
 
@@ -267,12 +199,26 @@ def _parts(words: Iterable[int]) -> list[tuple[int, int]]:
     return parts
 
 
-def _phases(run: bytes, coded: _Coded, letters: int, purse: Purse) -> dict[int, list[Format]]:
-    """At which letters of a run a group may begin, and which formats' words say so."""
-    phases: dict[int, dict[Format, None]] = {}
-    for at, word in coded.places(run, purse):
-        phases.setdefault((at - word.lead) % letters, {})[word.format] = None
-    return {phase: list(formats) for phase, formats in phases.items()}
+def _places(text: bytes, forms: Iterable[bytes]) -> list[int]:
+    """Where these words stand in a text, in order."""
+    found: list[int] = []
+    for form in forms:
+        at = text.find(form)
+        while at >= 0:
+            found.append(at)
+            at = text.find(form, at + 1)
+    return sorted(found)
+
+
+def _phases(
+    places: list[tuple[int, _Word]], start: int, end: int, runs: _Runs
+) -> dict[tuple[int, Format], None]:
+    """At which letters of a run a group may begin, and of which format a word says so."""
+    first, last = (bisect_left(places, each, key=itemgetter(0)) for each in (start, end))
+    inside = places[first:last]
+    return dict.fromkeys(
+        ((at - start - word.lead) % runs.letters, word.format) for at, word in inside
+    )
 
 
 def _lines(text: bytes) -> tuple[list[int], list[int]]:

@@ -1,10 +1,8 @@
 """Keys of known formats in a stream, however it is cut up."""
 
 from firewall.keyformats import SPAN
-from firewall.protocols.leaks import Finder, Leak, Purse
+from firewall.protocols.leaks import Finder, Leak
 
-WORD = 250
-"""What looking at a word takes, in the time that another byte does."""
 KEEP = 4 * SPAN
 """Bytes that are kept for what follows: the longest key, percent-encoded."""
 TOLD = 16
@@ -21,20 +19,13 @@ class Leaks:
         self._tail = b""
         self._base = 0
         self._told: dict[str, set[bytes]] = {}
-        self._purse = Purse()
-
-    @property
-    def effort(self) -> int:
-        """What it has taken besides reading the bytes, in the time that one does."""
-        return WORD * self._purse.spent
 
     def feed(self, data: bytes) -> list[Leak]:
-        """The keys that these bytes complete. Raises TooManyError."""
+        """The keys that these bytes complete."""
         if not self._finder or not data:
             return []
         text = self._tail + data
-        self._purse.earn(len(data))
-        found = self._finder.find(text, first=not self._base, purse=self._purse)
+        found = self._finder.find(text, first=not self._base)
         base, self._tail = self._base, text[-KEEP:]
         self._base += len(text) - len(self._tail)
         return [

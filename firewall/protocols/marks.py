@@ -1,13 +1,13 @@
 """Findings with their place in a stream, and who reads one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from firewall.frozen import frozen
 from firewall.requests import Finding
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mark:
     """A finding and the offset at which it became certain, which puts findings in order."""
 

@@ -2,44 +2,27 @@
 
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 MEMBERS = 8
 """Files of one stream that are looked into."""
 UNPACKED = 4 << 20
-"""Bytes that they unpack to together at most, or what takes as long to look at; what would follow
-is not looked at. As many for each would let one small request hold up all others."""
+"""Bytes that they unpack to together at most; what would follow is not looked at. As many for each
+would let one small request hold up all others."""
 
 _MAGIC = b"\x1f\x8b\x08"
 """RFC 1952, 2.3.1: the two bytes that begin a member, and the only method there is."""
 _PIECE = 64 << 10
 
 
-class Look[T](Protocol):
-    """What is fed the bytes of one file and says what is in them."""
-
-    def feed(self, data: bytes) -> tuple[T, ...]: ...
-
-    @property
-    def effort(self) -> int:
-        """What it has taken so far besides reading the bytes, in the time that one does."""
-        ...
-
-
 class Packed[T]:
-    """Follows a stream. `make` makes what looks at one file."""
+    """Follows a stream. `make` makes what is fed the bytes of one file and says what is in them."""
 
-    def __init__(self, make: Callable[[], Look[T]]) -> None:
+    def __init__(self, make: Callable[[], Callable[[bytes], tuple[T, ...]]]) -> None:
         self._make = make
         self._open: list[_Member[T]] = []
         self._begun = 0
         self._left = UNPACKED
         self._tail = b""
-
-    @property
-    def effort(self) -> int:
-        """What it has taken so far besides reading the bytes, in the time that one does."""
-        return UNPACKED - self._left
 
     def feed(self, data: bytes) -> tuple[T, ...]:
         """What these bytes complete."""
@@ -48,15 +31,14 @@ class Packed[T]:
             member = _Member(self._make())
             self._open.append(member)
             found += self._unpacked(member, start)
-        self._open = [each for each in self._open if each.open and self._left > 0]
+        self._open = [each for each in self._open if each.open and self._left]
         return tuple(found)
 
     def _unpacked(self, member: "_Member[T]", data: bytes) -> Iterator[T]:
-        while data and member.open and self._left > 0:
+        while data and member.open and self._left:
             piece, data = member.unpack(data, min(_PIECE, self._left))
-            before = member.look.effort
-            yield from member.look.feed(piece)
-            self._left -= len(piece) + member.look.effort - before
+            self._left -= len(piece)
+            yield from member.look(piece)
 
     def _beginnings(self, data: bytes) -> Iterator[bytes]:
         """What follows each magic number that these bytes complete."""
@@ -74,7 +56,7 @@ class Packed[T]:
 class _Member[T]:
     """One file, which may as well be chance."""
 
-    def __init__(self, look: Look[T]) -> None:
+    def __init__(self, look: Callable[[bytes], tuple[T, ...]]) -> None:
         self.look = look
         self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
         self._broken = False

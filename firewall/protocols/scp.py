@@ -15,11 +15,11 @@ and a receiver take turns:
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from posixpath import basename, dirname, join
 
+from firewall.frozen import frozen
 from firewall.protocols.files import (
     Denial,
     FileRequest,
@@ -48,7 +48,7 @@ _TIMES = re.compile(rb"T\d{1,19} \d{1,6} \d{1,19} \d{1,6}\n")
 _ENTRY = re.compile(rb"[CD][0-7]{4} (\d{1,18}) ([^/\x00-\x1f\x7f]+)\n")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScpCommand:
     """What `scp -t` (writes one path) or `scp -f` (reads paths) at the server is to do.
 
@@ -117,7 +117,7 @@ _ACK = b"\0\x01\x02"
 _BEGINNINGS = {_Turn.RECORD: b"CDET\x01\x02", _Turn.ACK: _ACK, _Turn.TRAILER: _ACK}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     """A file or directory that the sender names, and the paths that this can mean."""
 

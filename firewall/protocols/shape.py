@@ -57,27 +57,32 @@ class _Side:
     bytes: int = 0
     messages: int = 0
     large: int = 0
-    sizes: Counter[int] = field(default_factory=Counter)
+    sizes: dict[int, int] = field(default_factory=dict)
 
     def add(self, size: int, limit: int) -> None:
         self.bytes += size
         self.messages += 1
         self.large += size > limit
         grain = size // _GRAIN * _GRAIN
-        if grain in self.sizes or len(self.sizes) < _SIZES_LIMIT:
-            self.sizes[grain] += 1
+        _count(self.sizes, grain)
 
     @property
     def usual(self) -> float:
         """The share of messages that have one of the two commonest sizes, or one beside them."""
-        commonest = [size for size, _ in self.sizes.most_common(2)]
+        commonest = [size for size, _ in Counter(self.sizes).most_common(2)]
         near = {size + shift for size in commonest for shift in (-_GRAIN, 0, _GRAIN)}
-        return sum(self.sizes[size] for size in near) / max(self.messages, 1)
+        return sum(self.sizes.get(size, 0) for size in near) / max(self.messages, 1)
 
     @property
     def middle(self) -> float:
         """The median size."""
-        return median(self.sizes.elements()) if self.sizes else 0.0
+        return median(Counter(self.sizes).elements()) if self.sizes else 0.0
+
+
+def _count(sizes: dict[int, int], grain: int) -> None:
+    """A message more of this size, unless there are too many different ones."""
+    if grain in sizes or len(sizes) < _SIZES_LIMIT:
+        sizes[grain] = sizes.get(grain, 0) + 1
 
 
 class Shape:
@@ -97,14 +102,14 @@ class Shape:
         self._named = named
         self._protocols = protocols
         self.self_signed = False
-        self._sides: dict[Direction, _Side] = {"sent": _Side(), "received": _Side()}
+        self._sides: dict[Direction, _Side] = {}
         self._start: float | None = None
         self._last = self._judged = 0.0
         self._turn: Direction = "sent"
         self._size = 0
         self._asked = float("-inf")
         self._answered = self._pushed = 0
-        self._pushes: Counter[int] = Counter()
+        self._pushes: dict[int, int] = {}
         self.told = False
 
     def feed(self, now: float, direction: Direction, size: int) -> tuple[Finding, ...]:
@@ -123,10 +128,10 @@ class Shape:
 
     def score(self, seconds: float) -> float:
         """From 0 to 1, for a flow that has lived so long."""
-        sent, received = self._sides["sent"], self._sides["received"]
+        sent, received = self._side("sent"), self._side("received")
         if seconds < LEAST_SECONDS or not self._fits(seconds, sent, received):
             return 0.0
-        pushed = median(self._pushes.elements())
+        pushed = median(Counter(self._pushes).elements())
         marks = (
             (0.3, sent.usual >= 0.8),
             (0.2, self._answered >= 0.9 * sent.messages),
@@ -152,7 +157,7 @@ class Shape:
         if score < THRESHOLD:
             return ()
         self.told = True
-        sent, received = self._sides["sent"], self._sides["received"]
+        sent, received = self._side("sent"), self._side("received")
         name, alpn = ("a" if self._named else "no"), ("some" if self._protocols else "no")
         evidence = (
             f"score {score} of 1: {seconds:.0f} s, {sent.messages} messages of mostly"
@@ -167,7 +172,7 @@ class Shape:
         size, self._size = self._size, 0
         if not size or self._start is None or self._last - self._start < _SETTLED:
             return
-        self._sides[self._turn].add(size, _LARGE[self._turn])
+        self._side(self._turn).add(size, _LARGE[self._turn])
         if self._turn == "sent":
             self._asked = self._last
         elif self._last - self._asked <= _ANSWERED:
@@ -175,6 +180,8 @@ class Shape:
             self._asked = float("-inf")
         else:
             self._pushed += 1
-            grain = size // _GRAIN * _GRAIN
-            if grain in self._pushes or len(self._pushes) < _SIZES_LIMIT:
-                self._pushes[grain] += 1
+            _count(self._pushes, size // _GRAIN * _GRAIN)
+
+    def _side(self, direction: Direction) -> _Side:
+        """Made once something counts: most flows end before."""
+        return self._sides.setdefault(direction, _Side())

@@ -1,8 +1,8 @@
 """How binary protocols begin: what each of the first bytes may be, and what they mean together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.protocols.identity import MORE, More
 from firewall.requests import Confidence, FindingKind
 
@@ -20,7 +20,7 @@ def fixed(data: bytes) -> Shape:
     return tuple(bytes([byte]) for byte in data)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opening:
     """One protocol's first bytes.
 

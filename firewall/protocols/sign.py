@@ -1,11 +1,10 @@
 """What gave bytes away, before it is known where they stand."""
 
-from dataclasses import dataclass
-
+from firewall.frozen import frozen
 from firewall.requests import FindingKind
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sign:
     """A `Finding` without its place."""
 

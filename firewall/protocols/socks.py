@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 
+from firewall.frozen import frozen
 from firewall.protocols.hosts import parse_host
 from firewall.protocols.identity import MORE, Answer, Identity, More, ProtocolError
 from firewall.requests import Finding
@@ -133,14 +134,14 @@ class Reply(IntEnum):
     ADDRESS_NOT_SUPPORTED = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Send:
     """Send these bytes to the client."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """The client asks for this host and port; tell it with `answer` whether it gets there."""
 
@@ -148,7 +149,7 @@ class Target:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """Send these bytes, then close. `reason` says why, for the log."""
 

@@ -4,6 +4,7 @@ The server name is RFC 6066 section 3, ALPN is RFC 7301, GREASE values are RFC 8
 """
 
 import re
+from functools import lru_cache
 from struct import Struct
 
 from firewall.protocols.hello import ALPN, SERVER_NAME, ClientHello
@@ -13,6 +14,8 @@ from firewall.requests import Finding
 
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
+_SESSION = 2 + 32
+"""Where the session id stands: behind the version and the random."""
 _RECORD_LIMIT = 1 << 14
 _HELLO_LIMIT = 32 << 10
 """Bytes of a ClientHello. Those of today, post-quantum keys included, stay below 4 KiB."""
@@ -80,42 +83,27 @@ def _message_length(message: bytearray) -> int | None:
     return length
 
 
-class _Reader:
-    """Takes lengths and vectors off a block; raises ProtocolError where it ends too early."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def empty(self) -> bool:
-        return self._at == len(self._data)
-
-    def take(self, count: int) -> bytes:
-        taken = self._data[self._at : self._at + count]
-        if len(taken) < count:
-            raise ProtocolError("the ClientHello ends inside a field")
-        self._at += count
-        return taken
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size))
-
-    def vector(self, size: int) -> bytes:
-        """A field preceded by its length in `size` bytes (RFC 8446 section 3.4)."""
-        return self.take(self.number(size))
+def _vector(data: bytes, at: int, size: int) -> tuple[bytes, int]:
+    """A field preceded by its length in `size` bytes (RFC 8446 section 3.4), and where it ends.
+    Raises ProtocolError where the data end first."""
+    start = at + size
+    end = start + int.from_bytes(data[at:start])
+    if end > len(data):
+        raise ProtocolError("the ClientHello ends inside a field")
+    return data[start:end], end
 
 
 def _parse_body(body: bytes, length: int) -> ClientHello:
-    reader = _Reader(body)
-    version = reader.number(2)
-    reader.take(32)  # random
-    session, ciphers, compression = reader.vector(1), reader.vector(2), reader.vector(1)
+    version = int.from_bytes(body[:2])
+    session, at = _vector(body, _SESSION, 1)
+    ciphers, at = _vector(body, at, 2)
+    compression, at = _vector(body, at, 1)
     if len(session) > 32 or not ciphers or len(ciphers) % 2 or not compression:
         raise ProtocolError("the ClientHello's fixed fields are malformed")
-    extensions = {} if reader.empty else _parse_extensions(reader.vector(2))
-    if not reader.empty:
+    block, at = _vector(body, at, 2) if at < len(body) else (b"", at)
+    if at != len(body):
         raise ProtocolError("bytes follow the extensions")
+    extensions = _parse_extensions(block)
     sni = _parse_server_name(extensions[SERVER_NAME]) if SERVER_NAME in extensions else None
     alpn = _parse_alpn(extensions[ALPN]) if ALPN in extensions else ()
     return ClientHello(sni, alpn, length, version, ciphers, extensions)
@@ -137,21 +125,22 @@ def _parse_extensions(block: bytes) -> dict[int, bytes]:
 
 
 def _parse_server_name(extension: bytes) -> str:
-    outer = _Reader(extension)
-    names = _Reader(outer.vector(2))
-    kind, name = names.number(1), names.vector(2)
-    if kind != 0 or not names.empty or not outer.empty:
+    names, end = _vector(extension, 0, 2)
+    name, last = _vector(names, 1, 2)
+    if names[0] != 0 or last != len(names) or end != len(extension):
         raise ProtocolError("the server name is not exactly one host name")
     return parse_host(name.decode("ascii", "replace"))
 
 
+@lru_cache(maxsize=64)
 def _parse_alpn(extension: bytes) -> tuple[str, ...]:
-    outer = _Reader(extension)
-    names = _Reader(outer.vector(2))
-    protocols = []
-    while not names.empty:
-        protocols.append(names.vector(1))
-    if not protocols or b"" in protocols or not outer.empty:
+    """Remembered, as a machine's few TLS libraries open all its flows."""
+    names, end = _vector(extension, 0, 2)
+    protocols, at = [], 0
+    while at < len(names):
+        protocol, at = _vector(names, at, 1)
+        protocols.append(protocol)
+    if not protocols or b"" in protocols or end != len(extension):
         raise ProtocolError("the ALPN list is malformed")
     return tuple(
         name.decode("ascii", "backslashreplace")
@@ -164,7 +153,7 @@ def _findings(hello: ClientHello) -> tuple[Finding, ...]:
     """Tunnel tools that name themselves (cloudflared connection/protocol.go, ngrok-go)."""
     where = f"client bytes 0-{hello.length - 1}"
     for domain, tool in _TUNNEL_SERVERS.items():
-        if hello.sni and f".{hello.sni}".endswith(f".{domain}"):
+        if hello.sni and (hello.sni == domain or hello.sni.endswith("." + domain)):
             return (Finding("tunnel", tool, f"TLS server name {hello.sni}", where),)
     for protocol in hello.alpn:
         if protocol in _TUNNEL_ALPN:

@@ -6,9 +6,9 @@ that nobody vouches for is common inside companies, and tools let their users br
 """
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from firewall.frozen import frozen
 from firewall.protocols.tls import looks_made_up
 from firewall.requests import Finding
 
@@ -36,7 +36,7 @@ _NAMES_LIMIT = 16
 _TOR_ISSUER = re.compile(r"www\.[a-z2-7]{8,20}\.(?:com|net)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Certificate:
     """What a server's certificate says of itself; `subject` and `issuer` as RFC 4514 writes them.
 

@@ -13,10 +13,6 @@ from firewall.requests import Confidence, Direction, Finding
 _FINDINGS_LIMIT = 64
 """Findings of one stream; each is told once, so that no peer can flood the log."""
 
-_MESSAGE, _OBJECT = 300, 100
-"""What cutting out a message takes, and parsing an object in it, in the time that another byte
-does."""
-
 _DEPTH_LIMIT = 4
 """Streams inside each other that are opened; deeper ones are read as they come."""
 
@@ -65,8 +61,6 @@ class Watch:
         self._opening = None if deep else Opening(carrier, direction, start, self._inside)
         self._told: set[tuple[str, ...]] = set()
         self._deaf = False
-        self.effort = 0
-        """What it has taken so far besides reading the bytes, in the time that one does."""
 
     def feed(self, data: bytes, *, end: bool = False) -> tuple[Finding, ...]:
         """The findings that `data` completes.
@@ -114,7 +108,6 @@ class Watch:
     def _feed_json(self, data: bytes) -> Iterator[Mark]:
         raw = self._raw and not (self._opening and self._opening.web)
         for cut in self._cut(data):
-            self.effort += _MESSAGE + _OBJECT * cut.text.count(b"{")
             where = self._where(cut.start, cut.end)
             quoted = self._opening is not None and self._opening.quotes(cut.start)
             confidence: Confidence = "suspicious" if quoted else "certain"

@@ -1,8 +1,8 @@
 """WebSocket frames of a raw stream (RFC 6455 section 5), unmasked and inflated."""
 
 import zlib
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.protocols.codings import Inflate
 
 _OPCODES = {0, 1, 2, 8, 9, 10}
@@ -16,7 +16,7 @@ RATIO = 100
 """A direction may inflate to FREE bytes plus RATIO times its size; then no more is inflated."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """Part of a message's payload, which bytes `start` to `end` (exclusive) of the stream carry.
 

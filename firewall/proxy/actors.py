@@ -7,12 +7,13 @@ costs a few looks and not one each.
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
 from firewall.actor import Actor
+from firewall.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ type Found = Callable[[Actor], None]
 type Transport = Literal["tcp", "udp"]
 
 BURST = 1024
+BETWEEN_SECONDS = 0.002
+"""From the beginning of one look to that of the next: a look costs more than its flows, and those
+that come meanwhile share one. Whoever comes after a pause is looked for at once."""
 
 
 class Finder(Protocol):
@@ -31,7 +35,7 @@ class Finder(Protocol):
     ) -> list[Actor]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asked:
     client: Endpoint
     destination: Endpoint
@@ -78,7 +82,10 @@ class Actors:
         self._asked = []
 
     def _work(self) -> None:
+        due = 0.0
         while (first := self._queue.get()) is not None:
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = time.monotonic() + BETWEEN_SECONDS
             burst, last = self._burst(first)
             for transport in ("tcp", "udp"):
                 self._answer([each for each in burst if each.transport == transport], transport)

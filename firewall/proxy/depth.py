@@ -1,6 +1,6 @@
 """The depth process: serves the flows that need mitmproxy, and dies with the gate.
 
-    python -m firewall.proxy.depth FD
+    python -m firewall.proxy.depthstart FD
 
 FD is this process's end of the SOCK_SEQPACKET channel (handover.py). The first message is "setup";
 each further one replaces the policy, unless the new one is bad. "flow" brings a client's socket.
@@ -19,24 +19,17 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firewall import judge as door
-from firewall.audit import AuditLog, keys
-from firewall.causes import Cause
 from firewall.gpu import GpuMonitor
-from firewall.judge import Judge, fail_closed
-from firewall.policy import Policy
-from firewall.ports import Desk
 from firewall.proxy import handover
+from firewall.proxy.deputy import Deputy
 from firewall.proxy.handover import Handover, Setup, Traffic
 from firewall.proxy.http.serve import Interceptor
 from firewall.proxy.quotalink import RemoteQuota
-from firewall.vault import Vault
-from firewall.verdict import Verdict
+from firewall.proxy.reports import shortened
 
 if TYPE_CHECKING:
     from firewall.proxy.ssh.gateway import Gateway
@@ -49,9 +42,6 @@ REPORTS_LIMIT = 100_000
 """Reports that may wait for the gate; the oldest are dropped, as their records exist anyway."""
 SSH = ("ssh", "silent")
 """What the SSH gateway takes: a client that keeps silent waits for its banner."""
-TEXT_LIMIT = 500
-ITEMS_LIMIT = 8
-"""Of every text and list in a report: the record has them whole."""
 
 
 class Reports:
@@ -96,13 +86,11 @@ class Depth:
         self._quota = RemoteQuota(self._reports.send)
         self._flows: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
-        self._judge: Judge | None = None
+        self._deputy: Deputy | None = None
         self._interceptor: Interceptor | None = None
         self._gateway: Gateway | None = None
-        self._log: AuditLog | None = None
         self._gpu = GpuMonitor()
         self._failure: Exception | None = None
-        self._imposed: Verdict | None = None
 
     async def run(self) -> None:
         """Serve; returns when the gate has closed the channel, with every record written.
@@ -130,8 +118,8 @@ class Depth:
 
     def _stop(self) -> None:
         self._gpu.stop()
-        if self._log is not None:
-            self._log.close()
+        if self._deputy is not None:
+            self._deputy.log.close()
 
     def _ready(self) -> None:
         while not self._over.is_set():
@@ -155,14 +143,14 @@ class Depth:
                 self._serve(client, handover.decode(body))
             case "charged":
                 self._quota.answered(body)
-            case "deeds" if self._judge is not None:
-                self._judge.remember(handover.decode_deeds(body))
+            case "deeds" if self._deputy is not None:
+                self._deputy.judge.remember(handover.decode_deeds(body))
             case _:
                 logger.error("the gate sent a message of unknown kind %r", kind)
 
     def _set_up(self, setup: Setup) -> None:
-        if self._judge is not None:
-            self._replace_policy(self._judge, setup)
+        if self._deputy is not None:
+            self._renew(self._deputy, setup)
             return
         try:
             self._assemble(setup)
@@ -171,54 +159,24 @@ class Depth:
             self._over.set()
 
     def _assemble(self, setup: Setup) -> None:
-        policy = Policy.parse(setup.policy)
-        self._log = AuditLog(Path(setup.audit), setup.chain)
-        marks = keys.redaction_key(Path(setup.authority))
-        judge = Judge(
-            policy, self._log, self._gpu, self._reports, setup.release, redaction_key=marks
-        )
-        judge.vault = Vault.parse(setup.vault)
-        judge.quota = self._quota
-        judge.desk = self._desk(setup, judge)
-        judge.quarantined = self._imposed = setup.quarantined
-        judge.alarm = lambda cause: self._alarmed(judge, cause)
-        judge.on_deeds = lambda done: self._reports.send("deeds", handover.encode_deeds(done))
-        judge.remember(setup.deeds)
+        reports = self._reports
+
+        def post(answer: Callable[[], None]) -> None:
+            self._loop.call_soon_threadsafe(answer)
+
+        deputy = Deputy(setup, self._gpu, reports, self._quota, reports.send, post)
+        self._deputy = deputy
         addons = [each for name in setup.addons for each in import_module(name).addons]
         authority = Path(setup.authority)
-        self._interceptor = Interceptor(judge, authority, setup.upstream_ca, addons)
-        self._judge = judge
-        self._setup = setup
+        self._interceptor = Interceptor(deputy.judge, authority, setup.upstream_ca, addons)
 
-    def _desk(self, setup: Setup, judge: Judge) -> Desk | None:
-        """Where this process asks a person: of a room that this one does not know."""
-        if not setup.desk:
-            return None
-        module, _, function = setup.desk.partition(":")
-        make: Callable[..., Desk] = getattr(import_module(module), function)
-        return make(setup.approvals, judge, self._loop.call_soon_threadsafe)
-
-    def _replace_policy(self, judge: Judge, setup: Setup) -> None:
+    def _renew(self, deputy: Deputy, setup: Setup) -> None:
         """Judge by the gate's new policy; a process that cannot must not go on by the old one."""
         try:
-            judge.policy, judge.vault = Policy.parse(setup.policy), Vault.parse(setup.vault)
+            deputy.renew(setup)
         except Exception:
             logger.exception("the new policy cannot be read here; every flow ends")
             self._over.set()
-        judge.remember(setup.deeds)
-        # A quarantine that began here ends only with this process.
-        if judge.quarantined is self._imposed:
-            judge.quarantined = self._imposed = setup.quarantined
-
-    def _alarmed(self, judge: Judge, cause: Cause) -> None:
-        """Let the gate close everything."""
-
-        def tell(verdict: Verdict) -> None:
-            self._reports.send("quarantine", asdict(Cause(verdict.rule, verdict.reason)))
-
-        with fail_closed(judge, "depth.quarantine", tell):
-            door.probe("depth.quarantine")
-            self._reports.send("quarantine", shortened(asdict(cause)))
 
     def _serve(self, client: socket.socket, given: Handover) -> None:
         if self._interceptor is None:
@@ -251,23 +209,10 @@ class Depth:
         from firewall.proxy.ssh.gateway import Gateway
 
         if self._gateway is None:
-            assert self._judge is not None
-            setup = self._setup
-            self._gateway = Gateway(self._judge, Path(setup.authority), setup.known_hosts)
+            assert self._deputy is not None
+            setup = self._deputy.setup
+            self._gateway = Gateway(self._deputy.judge, Path(setup.authority), setup.known_hosts)
         return self._gateway
-
-
-def shortened(value: Any) -> Any:
-    """An event without its bulk: an agent chooses how long a path is."""
-    match value:
-        case str():
-            return value[:TEXT_LIMIT]
-        case Mapping():
-            return {key: shortened(each) for key, each in value.items()}
-        case list() | tuple():
-            return [shortened(each) for each in value[:ITEMS_LIMIT]]
-        case _:
-            return value
 
 
 def main() -> None:
@@ -281,7 +226,3 @@ def main() -> None:
         os._exit(0)
 
     asyncio.run(run())
-
-
-if __name__ == "__main__":
-    main()

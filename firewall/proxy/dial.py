@@ -5,12 +5,16 @@ import os
 import socket
 from collections.abc import Callable
 
-from firewall.proxy.loop import WRITE, Loop
+from firewall.proxy.loop import EDGE, FAILED, READ, WRITE, Loop
+from firewall.proxy.relay import keep_alive
 
 DIAL_SECONDS = 10.0
 
 type Dialled = Callable[[socket.socket | None, str], None]
-"""Called once with the connected, non-blocking socket, or with None and the reason."""
+"""Called once with the connected, non-blocking socket, or with None and the reason.
+
+The loop watches that socket for READ | WRITE | EDGE, and its new owner is to take that over.
+"""
 
 
 class Dial:
@@ -23,7 +27,8 @@ class Dial:
         self._done = done
         self._socket = socket.socket(_family(target[0]), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._timer = loop.after(DIAL_SECONDS, self._late)
-        loop.watch(self._socket.fileno(), WRITE, self._ready)
+        keep_alive(self._socket)
+        loop.watch(self._socket.fileno(), READ | WRITE | EDGE, self._ready)
         code = self._socket.connect_ex(target)
         if code not in (0, errno.EINPROGRESS):
             loop.post(lambda: self._fail(code))
@@ -36,13 +41,14 @@ class Dial:
             self._socket.close()
 
     def _ready(self, events: int) -> None:
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
+        if events & FAILED and (code := self._error()):
             self._fail(code)
             return
         self._timer.cancel()
-        self._loop.forget(self._socket.fileno())
         self._done(self._socket, "")
+
+    def _error(self) -> int:
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def _late(self) -> None:
         self._fail(errno.ETIMEDOUT)

@@ -8,6 +8,7 @@ there, and a refusal then explains itself in that protocol.
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 
 from firewall import judge
 from firewall.judge import Judge, fail_closed
@@ -20,8 +21,13 @@ from firewall.proxy.loop import HANGUP, READ, Loop
 
 HANDSHAKE_SECONDS = 10.0
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+USUAL = 512
+"""Bytes of a CONNECT as most write it: a program opens many flows with the same one."""
 SOCKS_CHUNK = 512
 """More than a greeting and a request hold (RFC 1928: 257 and 262 bytes, but not both at once)."""
+
+
+_usual_head = lru_cache(maxsize=256)(parse_head)
 
 
 class Front(Held):
@@ -40,8 +46,7 @@ class Front(Held):
         super().__init__(loop, client)
         self._judge = judge
         self._asked = asked
-        self._socks = Socks5Server()
-        self._take: Callable[[], None] = self._begin
+        self._socks: Socks5Server | None = None
         self._ended = False
         self._waits_for_more = False
 
@@ -65,18 +70,22 @@ class Front(Held):
                 self._read_off()
                 self._close()
 
-    def _begin(self) -> None:
-        first = self._client.recv(1, socket.MSG_PEEK)
-        if not first:
-            self._close()
+    def _take(self) -> None:
+        if self._socks is not None:
+            self._socks5(self._socks)
             return
-        self._take = self._socks5 if first == b"\x05" else self._http
-        self._take()
-
-    def _http(self) -> None:
-        """Peek until the head is whole; consume it only when it is a CONNECT."""
         data = self._client.recv(LIMIT, socket.MSG_PEEK)
-        head = parse_head(data)
+        if not data:
+            self._close()
+        elif data.startswith(b"\x05"):
+            self._socks = Socks5Server()
+            self._socks5(self._socks)
+        else:
+            self._http(data)
+
+    def _http(self, data: bytes) -> None:
+        """Peek until the head is whole; consume it only when it is a CONNECT."""
+        head = _usual_head(data) if len(data) <= USUAL else parse_head(data)
         if head is None:
             self._wait_for_more(len(data))
         elif head.method == "CONNECT":
@@ -97,13 +106,13 @@ class Front(Held):
         self._waits_for_more = True
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
 
-    def _socks5(self) -> None:
+    def _socks5(self, socks: Socks5Server) -> None:
         """A client sends no byte after its request before the answer (RFC 1928 section 6)."""
         data = self._client.recv(SOCKS_CHUNK)
         if not data:
             self._close()
             return
-        for event in self._socks.feed(data):
+        for event in socks.feed(data):
             match event:
                 case Send(reply):
                     self._answer(reply)
@@ -111,10 +120,10 @@ class Front(Held):
                     self._answer(reply)
                     self._close()
                 case Target(host, port):
-                    self._reach(host, port)
+                    self._reach(host, port, early=bool(socks.rest))
 
-    def _reach(self, host: str, port: int) -> None:
-        if self._socks.rest:
+    def _reach(self, host: str, port: int, *, early: bool) -> None:
+        if early:
             self._answer(answer(Reply.GENERAL_FAILURE))
             self._close()
             return
@@ -131,7 +140,8 @@ class Front(Held):
             self._client.send(data)
 
     def _step_aside(self, host: str, port: int) -> None:
-        self._forget()
+        """The loop goes on watching the socket, for the flow that takes it over."""
+        self._stop_waiting()
         if self._waits_for_more:
             self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         self._asked(host, port)

@@ -11,35 +11,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from typing import Protocol as Interface
 
 from firewall import judge
 from firewall.actor import Actor
 from firewall.charging import Meter
 from firewall.commands import inspect_argv
-from firewall.judge import Judge, fail_closed
-from firewall.metrics import FlowState, Metrics
+from firewall.judge import fail_closed
+from firewall.metrics import FlowState
 from firewall.protocols import Identity
 from firewall.protocols.hello import fingerprints
 from firewall.protocols.ssh import disconnect
-from firewall.proxy.actors import Endpoint, Found
-from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.dial import Dial
 from firewall.proxy.farewell import Farewell
 from firewall.proxy.handover import Handover, Kind, Traffic
+from firewall.proxy.house import House
 from firewall.proxy.late import watchers
-from firewall.proxy.loop import Loop
 from firewall.proxy.opening import Opening
 from firewall.proxy.refusal import UNREACHABLE, sentence
 from firewall.proxy.relay import Relay, reset_on_close, watch
-from firewall.proxy.resolver import Resolved
 from firewall.proxy.unread import Unread
 from firewall.proxy.ways import Road, way
 from firewall.requests import Connect, Direction, Finding, Message
 from firewall.verdict import Action, Verdict
 
 if TYPE_CHECKING:
-    from firewall.proxy.lane.lane import Lane
     from firewall.proxy.lane.visit import Visit
 
 logger = logging.getLogger(__name__)
@@ -51,23 +46,6 @@ EACH_REQUEST = Verdict(
 )
 
 type Step = Callable[[Verdict], None]
-
-
-class House(Interface):
-    """What a flow needs of the gate."""
-
-    loop: Loop
-    judge: Judge
-    depth: DepthLink
-
-    @property
-    def lane(self) -> "Lane | None": ...
-
-    metrics: Metrics
-
-    def find_actor(self, client: Endpoint, destination: Endpoint, found: Found) -> None: ...
-    def resolve(self, name: str, done: Resolved) -> None: ...
-    def ended(self, flow: "Flow") -> None: ...
 
 
 class Flow:
@@ -91,7 +69,7 @@ class Flow:
         self._actor = Actor(sandbox="unknown", unknown="the flow ended before it was found")
         self._found_who = False
         self._request = Connect(road.host, road.port)
-        self._opening = Opening(house.loop, client, self._allowed, self._identified, self._enforced)
+        self._opening: Opening | None = None
         self._untried: list[str] = []
         self._fingerprints: Mapping[str, str] = {}
         self._counted = False
@@ -106,6 +84,8 @@ class Flow:
             judge.probe("flow.start")
             self._client.setblocking(False)
             self._house.find_actor(self._road.client, self._road.dialled, self._found)
+            heard = self._allowed, self._identified, self._enforced
+            self._opening = Opening(self._house.loop, self._client, *heard)
             self._opening.start()
 
     @property
@@ -120,7 +100,7 @@ class Flow:
 
     def conclude(self) -> None:
         """Judge by what has been seen so far: nothing more will come."""
-        if self._state == "identifying":
+        if self._opening is not None:
             self._opening.conclude()
 
     def abort(self) -> None:
@@ -135,6 +115,7 @@ class Flow:
     # Who, and whether
 
     def _identified(self, identity: Identity) -> None:
+        self._opening = None
         self._enter("deciding")
         self._request = self._connect(identity)
         self._fingerprints = fingerprints(identity.hello) if identity.hello else {}
@@ -199,7 +180,7 @@ class Flow:
         """Judge the next address that the policy would allow, or the last one, to say why not."""
         while True:
             address = self._untried.pop(0)
-            self._request = replace(self._request, address=address)
+            self._request = self._request.to(address)
             if not self._untried or self._house.judge.preview(self._request, self._actor).allowed:
                 break
         self._decide(self._answered)
@@ -239,7 +220,6 @@ class Flow:
         lane = self._house.lane
         chosen = way(self._request, verdict, lane)
         if chosen == "lane" and lane is not None:
-            self._opening.stop()
             self._enter("inspecting")
             given = self._context("intercept", verdict)
             others = [replace(self._request, address=each) for each in self._untried]
@@ -264,7 +244,7 @@ class Flow:
         )
 
     def _hand_over(self, kind: Kind, verdict: Verdict) -> None:
-        self._opening.stop()
+        self._let_go()
         self.handed_over = self._house.depth.give(self._context(kind, verdict), self._client)
         if self.handed_over:
             self._finish()
@@ -283,10 +263,12 @@ class Flow:
         self._dial = Dial(self._house.loop, target, connected)
 
     def _connected(self, upstream: socket.socket | None, reason: str, verdict: Verdict) -> None:
-        self._dial = None
-        if upstream is not None:
+        if not self._house.judge.standing(verdict).allowed:
+            self.abort()
+        elif upstream is not None:
             self._start_relay(upstream, verdict)
         elif self._untried:
+            self._dial = None
             self._judge_next()
         else:
             logger.info("%s:%d: %s", self._request.host, self._request.port, reason)
@@ -309,6 +291,7 @@ class Flow:
             self._unread,
             self._meter(verdict) if verdict.obligations.limits else None,
         )
+        self._dial = None
         self._relay.start()
 
     def _meter(self, verdict: Verdict) -> Meter | None:
@@ -353,7 +336,6 @@ class Flow:
 
     def _refuse(self, verdict: Verdict) -> None:
         """Explain in the client's own protocol where there is one, else reset."""
-        self._opening.stop()
         self._enter("refusing")
         if self._request.protocol in ("tls", "http", "http2"):
             self._hand_over("refuse", verdict)
@@ -367,12 +349,18 @@ class Flow:
         """Allowed, but there is nowhere to go: no block, and the client is told so."""
         self._refuse(replace(verdict, action=Action.DENY, rule=UNREACHABLE, reason=reason))
 
+    def _let_go(self) -> None:
+        """Neither look at the client nor watch it: it is about to be closed, or another's."""
+        if self._opening is not None:
+            self._opening.stop()
+        self._house.loop.forget(self._client.fileno())
+
     def _reset(self) -> None:
         if self._over:
             return
         if self._dial is not None:
             self._dial.cancel()
-        self._opening.stop()
+        self._let_go()
         reset_on_close(self._client)
         self._client.close()
         self._finish()
@@ -388,12 +376,13 @@ class Flow:
         self.abort()
 
     def _enter(self, state: FlowState) -> None:
-        self._house.metrics.flow(self._state, -1)
-        self._house.metrics.flow(state, 1)
+        self._house.metrics.flow_went(self._state, state)
         self._state = state
 
     def _finish(self) -> None:
         if not self._over:
             self._over = True
+            # They know the flow: without rings of references nothing waits for the collector.
+            self._opening = self._dial = self._relay = self._unread = None
             self._house.metrics.flow(self._state, -1)
             self._house.ended(self)

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from firewall.actor import Actor, Process
 from firewall.deeds import Deed
+from firewall.frozen import frozen
+from firewall.proxy.ways import Road
 from firewall.verdict import Action, Limit, Obligations, Severity, Verdict
 
 logger = logging.getLogger(__name__)
@@ -24,13 +26,16 @@ MESSAGE_LIMIT = 64 << 10
 """Bytes of one message. What is larger (a policy of 10,000 hosts, an agent's endless command line)
 travels as a memory file: the kernel would refuse it, and the receiver would read only its start."""
 
+DESCRIPTORS = 5
+"""At most, with one message."""
+
 _IN_FILE = b"memory file"
 
 
 type Kind = Literal["intercept", "refuse", "forward"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setup:
     """The first message: what the depth process needs before it can judge.
 
@@ -60,7 +65,7 @@ class Setup:
     vault: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Handover:
     """One flow's context.
 
@@ -82,6 +87,29 @@ class Handover:
     actor: Actor
     verdict: Verdict
     decrypted: bool = False
+
+
+@frozen
+class Duty:
+    """What a worker is told besides its setup.
+
+    It is `number` (from 1 on) of so many `workers`, writes `chain`, and numbers its flows from
+    `first_flow` on. `sandbox` is the name of whom it serves; `finder` names what finds the
+    processes there, "module:class", `pid` the first of them and `namespace` the inode of their
+    network, None where that is no sandbox's. `inspect` says where HTTP is inspected: "fast",
+    "http2" or "depth". With `live` every verdict is told as it is made.
+    """
+
+    number: int
+    workers: int
+    chain: str
+    sandbox: str
+    finder: str
+    pid: int = 1
+    namespace: int | None = None
+    inspect: str = "fast"
+    live: bool = False
+    first_flow: int = 1
 
 
 @dataclass
@@ -112,12 +140,10 @@ def send_setup(channel: socket.socket, setup: Setup) -> None:
 
 
 def decode_setup(body: dict[str, Any]) -> Setup:
-    quarantined = body["quarantined"]
-    verdict = _verdict(quarantined) if quarantined else None
     return Setup(
         **{
             **body,
-            "quarantined": verdict,
+            "quarantined": decode_verdict(body["quarantined"]),
             "addons": tuple(body["addons"]),
             "deeds": decode_deeds(body),
         }
@@ -140,14 +166,14 @@ def receive(channel: socket.socket) -> tuple[str, dict[str, Any], list[int]] | N
     a message that was in one is lost.
     """
     try:
-        data, fds, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 2)
+        data, fds, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, DESCRIPTORS)
         if not data:
             return None
         message = json.loads(_read_file(fds) if data == _IN_FILE else data)
     except BlockingIOError:
         raise
     except OSError as error:
-        logger.warning("the channel of the depth process ends: %s", error)
+        logger.warning("the channel to another process ends: %s", error)
         return None
     return message["kind"], message["body"], fds
 
@@ -175,6 +201,20 @@ def decode(body: dict[str, Any]) -> Handover:
             "verdict": _verdict(body["verdict"]),
         }
     )
+
+
+def decode_road(body: dict[str, Any]) -> Road:
+    client, dialled = body["client"], body["dialled"]
+    ends = {"client": (client[0], client[1]), "dialled": (dialled[0], dialled[1])}
+    return Road(**{**body, **ends})
+
+
+def decode_duty(body: dict[str, Any]) -> Duty:
+    return Duty(**body)
+
+
+def decode_verdict(body: dict[str, Any] | None) -> Verdict | None:
+    return _verdict(body) if body else None
 
 
 def _actor(body: dict[str, Any]) -> Actor:

@@ -30,6 +30,9 @@ class Held:
 
     def _forget(self) -> None:
         """Stop watching; the socket stays as it is."""
+        self._stop_waiting()
+        self._loop.forget(self._client.fileno())
+
+    def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.forget(self._client.fileno())

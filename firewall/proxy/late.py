@@ -8,15 +8,15 @@ have rules of their own, and names to compare.
 import re
 from collections.abc import Callable
 
-from firewall import lookout
 from firewall.protocols import Conversation, identify
-from firewall.proxy.relay import Watcher, Watchers
+from firewall.proxy.directions import Watcher
+from firewall.proxy.relay import Watchers
 from firewall.requests import Direction, Finding, Protocol
 
 JUDGED_AS: frozenset[Protocol] = frozenset({"silent", "unknown"})
 """What a client is taken for as long as it has not said enough."""
 
-type Beside = Callable[[lookout.Watcher, str, Direction], Watcher]
+type Beside = Callable[[Watcher, str, Direction], Watcher]
 
 _JUDGED_OTHERWISE: frozenset[Protocol] = frozenset({"tls", "http", "http2", "http-connect", "ssh"})
 _SHORT = 64

@@ -8,6 +8,8 @@ it speaks, and a name that is never allowed is never asked of the outside.
 import ipaddress
 from collections import OrderedDict
 
+from firewall.proxy.nametable import NameTable
+
 NET4 = ipaddress.IPv4Network("198.18.0.0/15")
 NET6 = ipaddress.IPv6Network("fd00:c612::/96")
 FIRST = 256
@@ -17,10 +19,14 @@ CAPACITY = NET4.num_addresses - FIRST
 
 
 class Names:
-    """A two-way table of names and numbers; when it is full the name unused for longest goes."""
+    """A two-way table of names and numbers; when it is full the name unused for longest goes.
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    With a `table` it is shared with workers, and what they have used counts as used.
+    """
+
+    def __init__(self, capacity: int = CAPACITY, table: NameTable | None = None) -> None:
         self._capacity = capacity
+        self._table = table
         self._numbers: OrderedDict[str, int] = OrderedDict()
         self._names: dict[int, str] = {}
 
@@ -42,12 +48,36 @@ class Names:
 
     def _allot(self, name: str) -> int:
         if len(self._numbers) >= self._capacity:
-            _, number = self._numbers.popitem(last=False)
+            number = self._freed()
         else:
             number = FIRST + len(self._numbers)
         self._numbers[name] = number
         self._names[number] = name
+        if self._table is not None:
+            self._table.put(number, name)
         return number
+
+    def _freed(self) -> int:
+        """The number of the name unused for longest: one that a worker has used meanwhile has a
+        second chance, once."""
+        for _ in range(self._capacity):
+            name, number = next(iter(self._numbers.items()))
+            if self._table is None or not self._table.used(number):
+                break
+            self._numbers.move_to_end(name)
+        return self._numbers.popitem(last=False)[1]
+
+
+class SharedNames:
+    """A worker's view of the names that the gate has given addresses to."""
+
+    def __init__(self, table: NameTable) -> None:
+        self._table = table
+
+    def name(self, address: str) -> str | None:
+        """The name behind an address as text, or None where it is not one of ours."""
+        number = _number(address)
+        return None if number is None else self._table.get(number)
 
 
 def _number(address: str) -> int | None:

@@ -25,7 +25,8 @@ class Opening:
     """
 
     __slots__ = (
-        "_allowed", "_client", "_enforced", "_identified", "_looks", "_loop", "_over", "_timers",
+        "_again", "_allowed", "_client", "_enforced", "_identified", "_looks", "_loop", "_over",
+        "_timer",
     )  # fmt: skip
 
     def __init__(
@@ -42,22 +43,21 @@ class Opening:
         self._identified = identified
         self._enforced = enforced
         self._looks = 0
-        self._timers: dict[str, Timer] = {}
+        self._timer: Timer | None = None
+        self._again: Timer | None = None
         self._over = False
 
     def start(self) -> None:
         self._loop.watch(self._client.fileno(), READ | EDGE, self._readable)
-        self._timers["silence"] = self._loop.after(SILENCE_SECONDS, self._silent)
-        self._timers["deadline"] = self._loop.after(IDENTIFY_SECONDS, self.conclude)
+        self._timer = self._loop.after(SILENCE_SECONDS, self._silent)
 
     def stop(self) -> None:
-        """Stop watching; the connection stays as it is."""
+        """Look no more. The loop goes on watching the connection, for whoever takes it over."""
         if not self._over:
             self._over = True
-            self._loop.forget(self._client.fileno())
-            for timer in self._timers.values():
-                timer.cancel()
-            self._timers.clear()
+            for timer in (self._timer, self._again):
+                if timer is not None:
+                    timer.cancel()
 
     def conclude(self) -> None:
         """Identify by what has been seen: nothing more will come, or not in time."""
@@ -66,20 +66,23 @@ class Opening:
             self._look(final=True)
 
     def _readable(self, events: int) -> None:
+        if self._over:
+            return
         with self._enforced("flow.identify"):
             judge.probe("flow.identify")
             self._looks += 1
             if self._looks <= EAGER_LOOKS or events & HANGUP:
                 self._look(final=bool(events & HANGUP))
-            elif "again" not in self._timers:
-                self._timers["again"] = self._loop.after(LOOK_SECONDS, self._look_again)
+            elif self._again is None:
+                self._again = self._loop.after(LOOK_SECONDS, self._look_again)
 
     def _look_again(self) -> None:
         with self._enforced("flow.identify"):
-            del self._timers["again"]
+            self._again = None
             self._look(final=False)
 
     def _silent(self) -> None:
+        self._timer = self._loop.after(IDENTIFY_SECONDS - SILENCE_SECONDS, self.conclude)
         with self._enforced("flow.silence"):
             judge.probe("flow.silence")
             identity = identify(self._peek(), final=True)

@@ -16,7 +16,6 @@ from firewall import judge
 from firewall.causes import Cause
 from firewall.judge import Judge, fail_closed
 from firewall.metrics import Metrics, SandboxState
-from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.loop import Loop
 from firewall.verdict import Verdict
 
@@ -34,9 +33,11 @@ class Gate(Protocol):
     loop: Loop
     judge: Judge
     metrics: Metrics
-    depth: DepthLink
 
-    def cut(self) -> int: ...
+    def cut(self, done: Callable[[int], None]) -> None: ...
+    def update(self) -> None: ...
+    def heard(self, done: Callable[[], None]) -> None: ...
+    def status(self) -> dict[str, Any]: ...
 
 
 class Freezer(Protocol):
@@ -75,6 +76,7 @@ class Quarantine:
         self._cause: Cause | None = None
         self._state: SandboxState = "running"
         self._waiting: list[Reply] = []
+        self._until_cut: list[Callable[[], None]] | None = None
         self.freezing = False
         gate.judge.alarm = self._alarmed
 
@@ -90,13 +92,14 @@ class Quarantine:
             "state": self._state,
             "since": cause.since if cause else self._started,
             "why": f"{cause.rule}: {cause.reason}" if cause else "",
+            **self._gate.status(),
         }
 
     def impose(self, by: str, *, freeze: bool, reply: Reply) -> None:
         """Close it because a person wants it closed."""
         self._gate.judge.quarantine(Cause(BY_HAND, f"{by} asked for it", freeze, by))
         # Behind what the alarm has posted.
-        self._gate.loop.post(partial(self._imposed, reply))
+        self._gate.loop.post(lambda: self._once_cut(partial(self._imposed, reply)))
 
     def _imposed(self, reply: Reply) -> None:
         if self.freezing and self._state != "frozen":
@@ -106,6 +109,9 @@ class Quarantine:
 
     def release(self, by: str, reply: Reply) -> None:
         """Open it again; it stays closed until that is recorded."""
+        self._once_cut(partial(self._release, by, reply))
+
+    def _release(self, by: str, reply: Reply) -> None:
         if self._cause is None:
             reply({"error": f"{self._name} is in no quarantine"})
             return
@@ -128,17 +134,33 @@ class Quarantine:
                 return  # It was released before this had its turn.
             if self._cause is None:
                 self._close(cause)
-            if cause.freeze and self._state != "frozen":
-                self._freeze()
+            if cause.freeze:
+                self._once_cut(self._freeze)
 
     def _close(self, cause: Cause) -> None:
-        cut = self._gate.cut()
-        self._cause = cause
-        self._enter("quarantined", flows=cut, trigger=cause.trigger)
-        self._say(
-            f"all egress is closed since {cause.since}, because of {cause.rule}: {cause.reason};"
-            f" to open it again: firewall sandbox release {self._name}"
-        )
+        self._cause, self._until_cut = cause, []
+        self._gate.cut(partial(self._cut, cause))
+
+    def _cut(self, cause: Cause, flows: int) -> None:
+        """All flows have ended, those of other processes too."""
+        with fail_closed(self._gate.judge, "quarantine.cut", self._give_up):
+            judge.probe("quarantine.cut")
+            self._enter("quarantined", flows=flows, trigger=cause.trigger)
+            why = f"{cause.rule}: {cause.reason}"
+            self._say(
+                f"all egress is closed since {cause.since}, because of {why};"
+                f" to open it again: firewall sandbox release {self._name}"
+            )
+            waiting, self._until_cut = self._until_cut or [], None
+            for each in waiting:
+                each()
+
+    def _once_cut(self, act: Callable[[], None]) -> None:
+        """Do something that must not come before the flows are cut."""
+        if self._until_cut is None:
+            act()
+        else:
+            self._until_cut.append(act)
 
     def _give_up(self, verdict: Verdict) -> None:
         """What could not be closed flow by flow ends with the firewall."""
@@ -155,6 +177,8 @@ class Quarantine:
     # Freezing
 
     def _freeze(self) -> None:
+        if self._state == "frozen":
+            return
         if self._freezer is None or not self._freezer.knows_any:
             self._say("its processes go on: only those of a sandbox can be stopped")
             return
@@ -185,10 +209,10 @@ class Quarantine:
         with fail_closed(self._gate.judge, "quarantine.open", shut):
             judge.probe("quarantine.open")
             self._gate.judge.release()
-            self._gate.depth.update()
+            self._gate.update()
             self._cause, self._state = None, "running"
             self._gate.metrics.state("running")
-            self._thaw(reply)
+            self._gate.heard(lambda: self._thaw(reply))
             self._say(f"egress is open again, released by {by}")
 
     def _thaw(self, reply: Reply) -> None:

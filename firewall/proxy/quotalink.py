@@ -1,11 +1,15 @@
-"""Limits are counted in the gate alone: how the depth process asks it to count.
+"""Limits are counted in the gate alone: how the depth process and workers ask it to count.
 
-Over their channel (handover.py) a "charge" goes to the gate and a "charged" comes back, by number:
-with what limit is reached, or with why it could not be counted, or with neither. Where many bytes
-move, depth asks for some ahead, so that not every piece waits for an answer: up to an eighth of
-what has moved within a second may be counted without being used, and none is used later than that.
+A worker waits for each answer, over a socket of its own, and so counts as the gate itself does.
+Depth goes on meanwhile: over its channel (handover.py) a "charge" goes to the gate and a "charged"
+comes back, by number, with what limit is reached, or with why it could not be counted, or with
+neither. Where many bytes move, depth asks for some ahead, so that not every piece waits for an
+answer: up to an eighth of what has moved within a second may be counted without being used, and
+none is used later than that.
 """
 
+import socket
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
@@ -14,12 +18,14 @@ from typing import Any
 
 from firewall import judge as door
 from firewall.judge import Judge, fail_closed
+from firewall.proxy import handover
 from firewall.quota import Charged, Due, Excess, State
 from firewall.verdict import Limit, Verdict
 
 type Body = dict[str, Any]
 
-
+ANSWER_SECONDS = 5.0
+"""How long a worker waits for the gate to count."""
 AHEAD_SECONDS = 1.0
 AHEAD = 64 << 10, 1 << 20
 """Bytes that are asked for ahead: at least, or it is not worth it, and at most."""
@@ -99,11 +105,56 @@ class RemoteQuota:
 
     def answered(self, body: Body) -> None:
         """The gate has counted, or refused."""
-        charged = self._waiting.pop(body["number"])
-        if body["failed"]:
-            charged(RuntimeError(f"the gate could not count this: {body['failed']}"))
-        else:
-            charged(_excess(body["excess"]) if body["excess"] else None)
+        self._waiting.pop(body["number"])(_answer(body))
+
+
+class WaitingQuota:
+    """The gate's counts as a worker charges them: each question waits for its answer (quota.Quota).
+
+    `line` is a socket of its own, so that nothing else comes in between. Raises OSError where the
+    gate does not answer in time, and from then on.
+    """
+
+    def __init__(self, line: socket.socket) -> None:
+        line.settimeout(ANSWER_SECONDS)
+        self._line = line
+        self._lock = threading.Lock()
+
+    def charge(self, dues: Sequence[Due], charged: Charged, *, anyway: bool = False) -> None:
+        told = [asdict(each) for each in dues]
+        body = self._asked("charge", {"number": 0, "dues": told, "anyway": anyway})
+        charged(_answer(body))
+
+    def left(self, dues: Sequence[Due]) -> int:
+        body = self._asked("left", {"dues": [asdict(each) for each in dues]})
+        return int(body["left"])
+
+    def states(self, limits: Iterable[Limit]) -> tuple[State, ...]:
+        """Nothing: the gate tells what is left."""
+        return ()
+
+    def _asked(self, kind: str, body: Body) -> Body:
+        with self._lock:
+            handover.send(self._line, kind, body)
+            answer = handover.receive(self._line)
+            if answer is None:
+                self._line.close()  # what comes too late must not be the next one's answer
+                raise ConnectionResetError("the gate does not say what its limits leave")
+        return answer[1]
+
+
+def answer_for(judge: Judge, kind: str, body: Body, send: Callable[[str, Body], None]) -> None:
+    """Answer a worker's question."""
+    if kind == "charge":
+        charge_for(judge, body, send)
+        return
+
+    def none(verdict: Verdict) -> None:
+        send("left", {"left": 0})
+
+    with fail_closed(judge, "gate.left", none):
+        door.probe("gate.left")
+        send("left", {"left": judge.quota.left(_dues(body))})
 
 
 def charge_for(judge: Judge, body: Body, send: Callable[[str, Body], None]) -> None:
@@ -121,8 +172,17 @@ def charge_for(judge: Judge, body: Body, send: Callable[[str, Body], None]) -> N
 
     with fail_closed(judge, "gate.charge", refuse):
         door.probe("gate.charge")
-        dues = [Due(**{**each, "limit": Limit(**each["limit"])}) for each in body["dues"]]
-        judge.quota.charge(dues, charged, anyway=body["anyway"])
+        judge.quota.charge(_dues(body), charged, anyway=body["anyway"])
+
+
+def _dues(body: Body) -> list[Due]:
+    return [Due(**{**each, "limit": Limit(**each["limit"])}) for each in body["dues"]]
+
+
+def _answer(body: Body) -> Excess | Exception | None:
+    if body["failed"]:
+        return RuntimeError(f"the gate could not count this: {body['failed']}")
+    return _excess(body["excess"]) if body["excess"] else None
 
 
 def _excess(body: Body) -> Excess:

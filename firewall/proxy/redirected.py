@@ -3,8 +3,8 @@
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.proxy.actors import Endpoint
 from firewall.proxy.udp import Ancillary
 
@@ -14,7 +14,7 @@ _ADDRESS4, _ADDRESS6 = struct.Struct("!2xH4s8x"), struct.Struct("!2xH4x16s4x")
 """struct sockaddr_in and sockaddr_in6: ip(7), ipv6(7)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Redirected:
     """TCP listeners, and UDP sockets that each know where their datagrams were going."""
 

@@ -4,7 +4,6 @@ The texts repeat what the client sent, so everything is stripped of control char
 and escaped where it becomes HTML.
 """
 
-import html
 import json
 import os
 import re
@@ -111,6 +110,8 @@ def _text(title: str, subject: str, lines: Lines) -> str:
 
 
 def _html(title: str, subject: str, lines: Lines) -> str:
+    import html  # its table of entities takes as long to load as all that speaks of refusals
+
     shown = "".join(
         f"<dt>{html.escape(label)}</dt><dd>{html.escape(value)}</dd>" for label, value in lines
     )

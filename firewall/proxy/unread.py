@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from firewall.protocols import Shape
-from firewall.protocols.tlsserver import ServerFlight
+from firewall.protocols.tlsserver import Certificate, ServerFlight
 from firewall.requests import Connect, Direction, Finding
 
 CARRIER = "encrypted stream"
@@ -18,22 +18,32 @@ type Judge = Callable[[Direction, Sequence[Finding], Callable[[bool], None], str
 class Unread:
     """Observes one passed-through flow (relay.Observer), which goes on while it is judged."""
 
-    __slots__ = ("_flight", "_judge", "_shape")
+    __slots__ = ("_certificate", "_flight", "_judge", "_shape")
 
     def __init__(self, request: Connect, judge: Judge) -> None:
         self._shape = Shape(named=request.sni is not None, protocols=bool(request.alpn))
-        self._flight = ServerFlight()
+        self._flight: ServerFlight | None = ServerFlight()
+        self._certificate: Certificate | None = None
         self._judge = judge
 
     def looks(self, direction: Direction) -> bool:
-        return direction == "received" and not self._flight.finished
+        return direction == "received" and self._flight is not None
 
     def saw(self, direction: Direction, data: bytes) -> None:
-        findings = self._flight.feed(data)
-        if seen := self._flight.certificate:
-            self._shape.self_signed = seen.self_signed
+        flight = self._flight
+        if flight is None:
+            return
+        findings = flight.feed(data)
+        if flight.finished:
+            self._know(flight.certificate)
         if findings:
             self._judge(direction, findings, _go_on, CARRIER)
+
+    def _know(self, certificate: Certificate | None) -> None:
+        """Nothing else is kept of what the server began with."""
+        self._flight, self._certificate = None, certificate
+        if certificate is not None:
+            self._shape.self_signed = certificate.self_signed
 
     def moved(self, direction: Direction, size: int) -> None:
         if findings := self._shape.feed(time.monotonic(), direction, size):
@@ -41,7 +51,7 @@ class Unread:
 
     def facts(self) -> dict[str, Any]:
         """The server's certificate for the record, where one was seen."""
-        seen = self._flight.certificate
+        seen = self._certificate
         return {"certificate": asdict(seen)} if seen else {}
 
 

@@ -1,9 +1,9 @@
 """Where a connection leads, and which way an allowed one goes: relayed unread, to depth, or along
 the fast lane."""
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from firewall.frozen import frozen
 from firewall.proxy.actors import Endpoint
 from firewall.requests import Connect
 from firewall.verdict import Obligations, Verdict
@@ -11,7 +11,7 @@ from firewall.verdict import Obligations, Verdict
 type Way = Literal["relay", "depth", "lane"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Road:
     """Where a connection comes from and where it wants to go.
 

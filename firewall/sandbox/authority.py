@@ -8,10 +8,10 @@ the authority of SSH host keys, as `ssh-keygen` would write it.
 import os
 import re
 import tempfile
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from firewall.frozen import frozen
 from firewall.sandbox.errors import SandboxError
 
 _FILE = "mitmproxy-ca.pem"
@@ -29,7 +29,7 @@ def certificates(text: bytes) -> list[bytes]:
     return [match.group() for match in _CERTIFICATE.finditer(text)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Authority:
     """A folder that CertStore.from_store loads, and what clients must trust.
 

@@ -12,9 +12,9 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
+from firewall.frozen import frozen
 from firewall.sandbox import channel, linux, mounts, network, privileges
 from firewall.sandbox.execgate import notify
 
@@ -23,7 +23,7 @@ _NEWS = 3
 """The one descriptor that the agent's process keeps until it is the agent."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Program:
     """What to start, and how the caller left its signals and file mode mask.
 
@@ -94,12 +94,14 @@ class Broker:
             case ["mask", path]:
                 mounts.mask((path,))
             case ["udp", question, host, port, family]:
-                self._open_udp(question, host, port, family)
+                self._open(question, lambda: network.open_udp(host, port, family))
+            case ["diag", question]:
+                self._open(question, network.open_diag)
 
-    def _open_udp(self, question: int, host: str, port: int, family: int) -> None:
+    def _open(self, question: int, make: Callable[[], socket.socket]) -> None:
         try:
-            with network.open_udp(host, port, family) as made:
-                channel.send(self._requests, "udp", question, fds=(made.fileno(),))
+            with make() as made:
+                channel.send(self._requests, "made", question, fds=(made.fileno(),))
         except OSError as error:
             channel.send(self._requests, "failed", question, error.errno, str(error))
 

@@ -6,13 +6,13 @@ they are told by the namespace alone.
 
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from firewall.sandbox.actors import ActorFinder, holders
 from firewall.sandbox.freeze import Freezer
-from firewall.sandbox.procfs import family, lineage
+from firewall.sandbox.procfs import Glance, family, lineage
 
 _FIRST = 1
 _ROOTS = 8
@@ -43,8 +43,10 @@ class NamespaceFinder(ActorFinder):
         super().__init__(sandbox, _FIRST, namespace, diag)
         self._roots = (root,) if root else ()
 
-    def _search(self, wanted: set[int]) -> tuple[dict[int, int], dict[int, int], int]:
-        found, unreadable = holders(self._near() if wanted else {}, wanted)
+    def _search(
+        self, wanted: set[int], look: Callable[[int], Glance]
+    ) -> tuple[dict[int, int], dict[int, int], int]:
+        found, unreadable = holders(self._below() if wanted else {}, wanted)
         if len(found) < len(wanted):
             everybody = dict.fromkeys(inhabitants(self._namespace), _FIRST)
             found, unreadable = holders(everybody, wanted)
@@ -52,11 +54,11 @@ class NamespaceFinder(ActorFinder):
             self._roots = tuple(dict.fromkeys((*tops, *self._roots)))[:_ROOTS]
         lines: dict[int, int] = {}
         for pid in set(found.values()):
-            lines |= lineage(pid, _FIRST)
+            lines |= lineage(pid, _FIRST, look)
         known = {inode: pid for inode, pid in found.items() if pid in lines or pid == _FIRST}
         return lines, known, unreadable
 
-    def _near(self) -> dict[int, int]:
+    def _below(self) -> dict[int, int]:
         near = dict.fromkeys(self._roots, _FIRST)
         for root in self._roots:
             near |= family(root)

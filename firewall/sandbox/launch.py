@@ -6,6 +6,7 @@ import signal
 import socket
 import termios
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -49,11 +50,12 @@ class Sandbox:
         self.tools: socket.socket
 
     @classmethod
-    def launch(cls, wanted: SandboxSpec) -> "Sandbox":
+    def launch(cls, wanted: SandboxSpec, meanwhile: Callable[[], None] = lambda: None) -> "Sandbox":
         """Make the namespaces and the sockets; the agent waits for `start`.
 
-        Blocks for some tens of milliseconds. To be called from a thread that lives as long as the
-        sandbox (its end kills the sandbox), and before others are started. Raises SandboxError.
+        Blocks for some tens of milliseconds, in which it calls `meanwhile`. To be called from a
+        thread that lives as long as the sandbox (its end kills the sandbox), and before others are
+        started. Raises SandboxError.
         """
         spec.check(wanted)
         identity = spec.identity(wanted)
@@ -73,7 +75,7 @@ class Sandbox:
         inner_news.close()
         sandbox = cls(wanted, keeper, requests, news)
         try:
-            sandbox._establish(identity)
+            sandbox._establish(identity, meanwhile)
         except BaseException:
             sandbox.close()
             raise
@@ -134,14 +136,21 @@ class Sandbox:
 
         Raises OSError when the address is taken or the sandbox is gone.
         """
+        return self._made("udp", *address, int(family))
+
+    def open_diag(self) -> socket.socket:
+        """Another socket like `diag`, for another process. Raises OSError."""
+        return self._made("diag")
+
+    def _made(self, what: str, *how: object) -> socket.socket:
         with self._lock:
             self._asked += 1
-            channel.send(self._requests, "udp", self._asked, *address, int(family))
+            channel.send(self._requests, what, self._asked, *how)
             try:
                 (kind, _, *rest), fds = self._answer()
             except EOFError as error:
                 raise ConnectionResetError("the sandbox is gone") from error
-        if kind != "udp":
+        if kind != "made":
             raise OSError(*rest)
         return socket.socket(fileno=fds[0])
 
@@ -176,7 +185,7 @@ class Sandbox:
         with suppress(OSError):
             channel.send(self._requests, *message)
 
-    def _establish(self, identity: Identity) -> None:
+    def _establish(self, identity: Identity, meanwhile: Callable[[], None]) -> None:
         self._news.settimeout(_PATIENCE_S)
         self._await("unshared")
         step = f"map user {identity.uid} into its namespace"
@@ -188,6 +197,7 @@ class Sandbox:
         (self.pid,), _ = self._await("broker")
         self._handle = os.pidfd_open(self.pid)
         self._tell("prepare")
+        meanwhile()
         (self.namespace,), fds = self._await("ready")
         self.tcp, self.udp, self.diag, self.tools = (socket.socket(fileno=fd) for fd in fds)
         self._requests.settimeout(_PATIENCE_S)

@@ -6,6 +6,7 @@ Numbers and structures are those of Linux's include/uapi, the same on x86_64 and
 import ctypes
 import os
 import platform
+import struct
 from collections.abc import Iterable
 
 CLONE_FS = 0x200
@@ -44,6 +45,7 @@ _SYS_LANDLOCK_RESTRICT_SELF = 446
 
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_GET_NOTIF_SIZES = 1, 3
 _RESOLVE_IN_ROOT = 0x10
+_OPEN_HOW_BYTES = ctypes.c_size_t(24)
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 _AT_EMPTY_PATH = 0x1000
@@ -165,9 +167,8 @@ def fetch_descriptor(process: int, number: int) -> int:
 
 def open_in_root(root: int, path: bytes, flags: int) -> int:
     """openat2(2): open a path as a process would whose root directory is `root` (Linux 5.6)."""
-    how = (ctypes.c_uint64 * 3)(flags, 0, _RESOLVE_IN_ROOT)
-    size = ctypes.c_size_t(ctypes.sizeof(how))
-    return _checked(_libc.syscall(_SYS_OPENAT2, root, path, ctypes.byref(how), size))
+    how = struct.pack("=3Q", flags, 0, _RESOLVE_IN_ROOT)
+    return _checked(_libc.syscall(_SYS_OPENAT2, root, path, how, _OPEN_HOW_BYTES))
 
 
 def clear_capabilities() -> None:

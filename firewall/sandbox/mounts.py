@@ -11,8 +11,8 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox import linux
 from firewall.sandbox.trust import KNOWN_HOSTS, SSH_DIRECTORY, Trust
 
@@ -47,7 +47,7 @@ _NO_DEVICES = linux.MS_NOSUID | linux.MS_NODEV
 _KERNEL_FILES = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """What to hide, protect and replace, by absolute paths.
 

@@ -8,7 +8,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from firewall.frozen import frozen
 
 NLM_F_REQUEST = 1
 NLM_F_ACK = 4
@@ -40,7 +41,7 @@ def text(kind: int, value: str) -> bytes:
     return attribute(kind, value.encode() + b"\0")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """One request: its type, its flags besides NLM_F_REQUEST, and its body."""
 

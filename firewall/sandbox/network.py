@@ -10,8 +10,8 @@ import ipaddress
 import os
 import socket
 import struct
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox import nftables
 from firewall.sandbox.netlink import (
     NETLINK_SOCK_DIAG,
@@ -46,7 +46,7 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sockets:
     """The only exits: listeners for TCP and UDP, and the socket that tells whose a flow is."""
 
@@ -120,7 +120,7 @@ def _capture(families: list[socket.AddressFamily], *, again: bool) -> Sockets:
     }
     before = nftables.without_table(_TABLE) if again else []
     nftables.commit([*before, *_rules(families, ports)])
-    diag = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
+    diag = open_diag()
     for each in (tcp, udp):
         each.setblocking(False)
     return Sockets(tcp, udp, diag)
@@ -143,6 +143,11 @@ def open_udp(host: str, port: int, family: int) -> socket.socket:
     made.bind((host, port))
     made.setblocking(False)
     return made
+
+
+def open_diag() -> socket.socket:
+    """A socket that tells of the sockets of this namespace (sock_diag(7))."""
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
 
 
 def _rules(families: list[socket.AddressFamily], ports: dict[int, int]) -> list[Message]:

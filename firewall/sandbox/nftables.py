@@ -5,8 +5,8 @@ Formats: linux/netfilter/nf_tables.h and nfnetlink.h. Numbers inside attributes 
 
 import socket
 import struct
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox.netlink import (
     NLM_F_ACK,
     NLM_F_APPEND,
@@ -45,7 +45,7 @@ _RESET, _UNREACHABLE, _PROHIBITED = 1, 2, 3
 _CREATE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hook:
     """Where a chain stands: which packets pass it, and in what order.
 

@@ -2,15 +2,15 @@
 
 import os
 import signal
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox import linux, seccomp
 
 _NOROOT, _NO_FIXUP, _KEEP_CAPS_LOCKED, _NO_AMBIENT = 0b11, 0b11 << 2, 1 << 5, 0b11 << 6
 _SECUREBITS = _NOROOT | _NO_FIXUP | _KEEP_CAPS_LOCKED | _NO_AMBIENT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """The user and group that the agent has inside and outside. `change`: become them first."""
 

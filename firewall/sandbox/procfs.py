@@ -3,17 +3,19 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from firewall.actor import Process
 
 # Taken once, so that a process keeps one start time for as long as the firewall runs.
 _BOOTED = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 _TICKS = os.sysconf("SC_CLK_TCK")
-_READ_BYTES = 64 << 10  # an agent's arguments may be megabytes
+ARGUMENT_BYTES = 64 << 10
+"""What is read of a process's arguments at most: an agent's may be megabytes."""
 # Fields of /proc/<pid>/stat, counted after the program's name.
-_THREADS, _STARTED, _STACK = 17, 19, 25
+_PARENT, _THREADS, _STARTED, _STACK = 1, 17, 19, 25
 _CODE, _ARGUMENTS = slice(23, 26), slice(45, 49)
 
 
@@ -29,12 +31,30 @@ def family(sandbox_pid: int) -> dict[int, int]:
     return parents
 
 
-def lineage(pid: int, sandbox_pid: int) -> dict[int, int]:
+class Glance(NamedTuple):
+    """What one look at a process tells: its parent, and what changes when it executes another
+    program (nothing where that may not be known): its name, its start, and where its code, stack,
+    arguments and environment lie."""
+
+    parent: int
+    image: tuple[bytes, ...]
+
+
+def glance(pid: int) -> Glance:
+    """Look at a process. Raises OSError when it is gone."""
+    name, _, rest = _stat_line(f"/proc/{pid}").rpartition(b")")
+    fields = rest.split()
+    placed = (*fields[_CODE], *fields[_ARGUMENTS])
+    known = fields[_STACK] != b"0"
+    return Glance(int(fields[_PARENT]), (name, fields[_STARTED], *placed) if known else ())
+
+
+def lineage(pid: int, sandbox_pid: int, look: Callable[[int], Glance] = glance) -> dict[int, int]:
     """As `family`, of one process and those above it; nothing where it is not inside."""
     line: dict[int, int] = {}
     with suppress(OSError):
         while pid != sandbox_pid:
-            line[pid] = parent(pid)
+            line[pid] = look(pid).parent
             pid = line[pid]
         return dict(reversed(line.items()))
     return {}
@@ -68,27 +88,21 @@ def _living(pid: int, stat: list[bytes]) -> str:
     return f"/proc/{pid}"
 
 
-def image(pid: int) -> tuple[bytes, ...]:
-    """What changes when a process executes another program; nothing where it may not be known.
-
-    Its name, its start, and where its code, stack, arguments and environment lie. Raises OSError.
-    """
-    name, _, rest = _stat_line(f"/proc/{pid}").rpartition(b")")
-    fields = rest.split()
-    placed = (*fields[_CODE], *fields[_ARGUMENTS])
-    return (name, fields[_STARTED], *placed) if fields[_STACK] != b"0" else ()
-
-
 def _stat(folder: str) -> list[bytes]:
     """The fields of a stat file after the program's name, which may hold anything."""
     return _stat_line(folder).rpartition(b")")[2].split()
 
 
 def _stat_line(folder: str) -> bytes:
-    """One read gives it whole: the kernel writes it at once (single_open, fs/proc/base.c)."""
-    handle = os.open(f"{folder}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    return _read_once(f"{folder}/stat", ARGUMENT_BYTES)
+
+
+def _read_once(path: str, limit: int) -> bytes:
+    """A file that one read gives whole: the kernel writes a stat at once (single_open), and of a
+    command line as much as fits (get_mm_cmdline, fs/proc/base.c)."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(handle, _READ_BYTES)
+        return os.read(handle, limit)
     finally:
         os.close(handle)
 
@@ -122,7 +136,7 @@ def _since_epoch(ticks: int) -> float:
     return round(_BOOTED + ticks / _TICKS, 2)
 
 
-def describe(pid: int, limit: int = _READ_BYTES) -> Process:
+def describe(pid: int, limit: int = ARGUMENT_BYTES) -> Process:
     """What a process is, with at most `limit` bytes of arguments. Raises OSError when it is gone.
 
     `exe` is "" where its name may not be read: the sandbox's first process guards it.
@@ -130,11 +144,11 @@ def describe(pid: int, limit: int = _READ_BYTES) -> Process:
     return describe_with_parent(pid, limit)[0]
 
 
-def describe_with_parent(pid: int, limit: int = _READ_BYTES) -> tuple[Process, int]:
+def describe_with_parent(pid: int, limit: int = ARGUMENT_BYTES) -> tuple[Process, int]:
     """As `describe`, and the process's parent."""
     status = _stat(f"/proc/{pid}")
     folder = _living(pid, status)
-    arguments = _read(f"{folder}/cmdline", limit).rstrip(b"\0").split(b"\0")
+    arguments = _read_once(f"{folder}/cmdline", limit).rstrip(b"\0").split(b"\0")
     process = Process(
         pid=pid,
         started=_since_epoch(int(status[_STARTED])),
@@ -143,12 +157,12 @@ def describe_with_parent(pid: int, limit: int = _READ_BYTES) -> tuple[Process, i
         # Root's is also the folder of a process that hid itself; asking its status costs more.
         uid=os.stat(f"/proc/{pid}").st_uid or _user(pid),
     )
-    return process, int(status[1])
+    return process, int(status[_PARENT])
 
 
 def command_line(pid: int, limit: int) -> bytes:
     """The start of a process's arguments, each ended by a zero byte. Raises OSError."""
-    return _read(f"/proc/{pid}/cmdline", limit)
+    return _read_once(f"/proc/{pid}/cmdline", limit)
 
 
 def _executable(folder: str) -> str:
@@ -168,20 +182,35 @@ def _user(pid: int) -> int:
     return int(rest.split(maxsplit=1)[0])
 
 
-def socket_inodes(pid: int) -> Iterator[int]:
-    """The inodes of the sockets that a process holds. Raises OSError when it may not be asked."""
+def socket_inodes(pid: int, looked: dict[str, None] | None = None) -> Iterator[int]:
+    """The inodes of the sockets that a process holds. Raises OSError when it may not be asked.
+
+    With `looked`, which remembers the order of earlier looks, the descriptor that was not looked at
+    for longest comes first: a new one gets the lowest number that is free, which is likely that of
+    one that has been closed.
+    """
     folder = f"/proc/{pid}/fd"
     if not (names := os.listdir(folder)):
         folder = f"{_living(pid, _stat(f'/proc/{pid}'))}/fd"
         names = os.listdir(folder)
-    for name in names:
+    for name in names if looked is None else _by_age(names, looked):
         with suppress(OSError):
             target = os.readlink(f"{folder}/{name}")
             if target.startswith("socket:["):
                 yield int(target[8:-1])
 
 
-def _read(path: str, limit: int = _READ_BYTES) -> bytes:
+def _by_age(names: list[str], looked: dict[str, None]) -> Iterator[str]:
+    present = set(names)
+    for name in [each for each in looked if each not in present]:
+        del looked[name]
+    for name in [each for each in names if each not in looked] + list(looked):
+        looked.pop(name, None)
+        looked[name] = None
+        yield name
+
+
+def _read(path: str, limit: int = ARGUMENT_BYTES) -> bytes:
     """Without a file object, which costs more than the reading."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -192,11 +221,6 @@ def _read(path: str, limit: int = _READ_BYTES) -> bytes:
         return found
     finally:
         os.close(handle)
-
-
-def parent(pid: int) -> int:
-    """The parent of a process. Raises OSError when it is gone."""
-    return int(_stat(f"/proc/{pid}")[1])
 
 
 def leader(thread: int) -> int:
@@ -212,6 +236,6 @@ def leader(thread: int) -> int:
 def ancestry(pid: int, first: int, limit: int = 32, argument_bytes: int = 2 << 10) -> list[Process]:
     """A process and its ancestors up to `first`, at most `limit`. Raises OSError."""
     chain = [describe(pid)]
-    while pid != first and len(chain) <= limit and (pid := parent(pid)) > 0:
+    while pid != first and len(chain) <= limit and (pid := glance(pid).parent) > 0:
         chain.append(describe(pid, argument_bytes))
     return chain

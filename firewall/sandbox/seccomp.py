@@ -11,7 +11,8 @@ import platform
 import socket
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from firewall.frozen import frozen
 
 LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
@@ -152,7 +153,7 @@ EXECUTES: Mapping[str, Mapping[int, bool]] = {
 """The numbers of execve and execveat; True for the one that takes a folder."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One instruction. `yes` and `no` name the labels a jump goes to; "" is the next step."""
 

@@ -5,14 +5,14 @@ import socket
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox import linux
 from firewall.sandbox.errors import SandboxError
 from firewall.sandbox.privileges import Identity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SandboxSpec:
     """One agent's sandbox.
 

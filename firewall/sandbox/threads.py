@@ -10,17 +10,18 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from firewall.actor import Actor, Process
+from firewall.frozen import frozen
 
 CALLS = 256
 """Calls that may wait for their program; the oldest are forgotten."""
 PROCESSES = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Expected:
     call_id: str
     commands: tuple[str, ...]
@@ -31,10 +32,12 @@ class Threads:
     """Remembers which processes belong to which call. Any thread may use it.
 
     Calls are known as they are recorded; `clean` takes out of a text what is left out there.
+    `tell` hears of each process, when it started, and its call.
     """
 
     def __init__(self) -> None:
         self.clean: Callable[[str], str] = str
+        self.tell: Callable[[int, float, str], None] | None = None
         self._lock = threading.Lock()
         self._expected: deque[_Expected] = deque(maxlen=CALLS)
         self._processes: OrderedDict[tuple[int, float], str] = OrderedDict()
@@ -53,10 +56,20 @@ class Threads:
 
     def started(self, actor: Actor, argv: Sequence[str]) -> Actor:
         """The actor that executes a program, with the call that the program belongs to."""
+        if not self._expected and not self._processes:
+            return actor
         chain = (actor.process, *actor.ancestors) if actor.process else ()
         with self._lock:
-            found = self._begun(actor.process, chain, argv) or self._known(chain)
+            begun = self._begun(actor.process, chain, argv)
+            found = begun or self._known(chain)
+        if begun and actor.process and self.tell is not None:
+            self.tell(actor.process.pid, actor.process.started, begun)
         return replace(actor, tool_call=found) if found else actor
+
+    def learn(self, pid: int, started: float, call: str) -> None:
+        """A process belongs to a call."""
+        with self._lock:
+            self._keep((pid, started), call)
 
     def of(self, actor: Actor) -> Actor:
         """An actor with the call that it belongs to."""

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from firewall.frozen import frozen
 from firewall.sandbox import browsers, keystore
 from firewall.sandbox.authority import certificates
 from firewall.sandbox.environment import BUNDLE_VARIABLES
@@ -31,7 +31,7 @@ HASHED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trust:
     """What to put where: `merged` over each of `files`, and `ca` into each of `directories`.
 

@@ -6,10 +6,10 @@ Kubernetes, PodSpec and SecurityContext).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.sidecar import UID
 
 type Node = Mapping[str, Any]
@@ -26,7 +26,7 @@ _SPEC = {
 _OF_A_TEMPLATE = ("spec", "template", "spec")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One thing is missing: `what` says which, `write` what to write for it."""
 
@@ -34,7 +34,7 @@ class Fault:
     write: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pod:
     """A pod as its manifest describes it; `name` is for people."""
 

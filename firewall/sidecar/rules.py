@@ -9,9 +9,10 @@ import errno
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 
+from firewall.frozen import frozen
 from firewall.sandbox import nftables
 from firewall.sandbox.netlink import Message
 from firewall.sidecar import UID
@@ -35,7 +36,7 @@ _ONLY_OF_THE_MACHINE = "/proc/sys/net/core/netdev_max_backlog"
 """A setting that only the machine's own network has (net/core/sysctl_net_core.c)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """`uid` is the gate's user. `inbound` are TCP ports that the outside may reach, for probes.
 

@@ -12,12 +12,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from firewall.actor import Actor
 from firewall.audit import describe
+from firewall.frozen import frozen
 from firewall.judge import Judge
 from firewall.places import approvals_directory
 from firewall.ports import Answer as Reply
@@ -45,7 +46,7 @@ type Say = Callable[[str], None]
 type Post = Callable[[Callable[[], None]], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Waiting:
     """A question and whom to tell. `deadline` is on the monotonic clock; `caller` is who asked, of
     whom no start is known where there is no such process."""

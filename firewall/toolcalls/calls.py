@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from firewall.commands import Reading, left_to_the_network, read_argv, read_shell
+from firewall.frozen import frozen
 from firewall.requests import Finding, Opaque, ToolCall
 from firewall.verdict import Verdict
 
@@ -23,11 +24,13 @@ SHELL_ARGUMENTS: Mapping[str, str] = {
     **dict.fromkeys(("developer__shell", "Execute"), "command"),
 }
 """The tools whose argument is a command: text for a shell, or a list of words."""
+UNREADABLE = "__unreadable__"
+"""The only argument of a call whose arguments are no JSON object: their text."""
 _SPELLINGS = ("command", "cmd")
 NONE: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A tool call as an integration reports it; see `ToolCall` for what the fields mean."""
 
@@ -46,7 +49,7 @@ def request_of(call: Call, commands: Mapping[str, str] = NONE) -> ToolCall:
     reading = _read(call, {**SHELL_ARGUMENTS, **commands})
     return ToolCall(
         call.tool,
-        json.dumps(call.arguments, ensure_ascii=False, default=str),
+        _text(call),
         call.call_id,
         tuple(each for each in reading.findings if _is_told_here(each)),
         call.agent,
@@ -56,6 +59,17 @@ def request_of(call: Call, commands: Mapping[str, str] = NONE) -> ToolCall:
         reading.commands,
         reading.opaque,
     )
+
+
+def _text(call: Call) -> str:
+    """The arguments as JSON; what cannot be read as it came, so that a deny holds for it."""
+    unread = _unread(call)
+    return unread or json.dumps(call.arguments, ensure_ascii=False, default=str)
+
+
+def _unread(call: Call) -> str:
+    value = call.arguments.get(UNREADABLE) if len(call.arguments) == 1 else None
+    return value if isinstance(value, str) else ""
 
 
 def explain(verdict: Verdict) -> str:
@@ -74,14 +88,24 @@ def _is_told_here(finding: Finding) -> bool:
 
 
 def _read(call: Call, commands: Mapping[str, str]) -> Reading:
-    """A tool of commands may spell its argument otherwise, but not give something else there."""
+    """A tool of commands may spell its argument otherwise: all of them count, as it takes any."""
     name = commands.get(call.tool)
-    names = (name, *_SPELLINGS) if name else ()
-    match next((call.arguments[each] for each in names if each in call.arguments), None):
-        case None:
-            return Reading()
+    if name and (unread := _unread(call)):
+        return Reading(opaque=(Opaque("the arguments are no JSON object", unread[:200]),))
+    names = dict.fromkeys((name, *_SPELLINGS) if name else ())
+    given = [call.arguments[each] for each in names if call.arguments.get(each) is not None]
+    readings = [_read_one(each, call.directory) for each in given]
+    return Reading(
+        tuple(command for reading in readings for command in reading.commands),
+        tuple(opaque for reading in readings for opaque in reading.opaque),
+        tuple(finding for reading in readings for finding in reading.findings),
+    )
+
+
+def _read_one(given: Any, directory: str) -> Reading:
+    match given:
         case str(text):
-            return read_shell(text, call.directory)
+            return read_shell(text, directory)
         case [*words] if all(isinstance(word, str) for word in words):
-            return read_argv(words, call.directory)
+            return read_argv(words, directory)
     return Reading(opaque=(Opaque("the command is neither a text nor a list of words"),))

@@ -3,9 +3,10 @@
 import http.client
 import json
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.toolcalls.calls import Call
 from firewall.toolcalls.places import START, socket_path
 
@@ -13,7 +14,7 @@ REPLY_LIMIT = 1 << 20
 """Bytes of an answer; the service's are a few lines."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What the service says of a call: "allow", "deny" or "ask", and `text` for the agent."""
 

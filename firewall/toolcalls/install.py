@@ -11,9 +11,9 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.toolcalls.hook import AGENTS
 
 SPARE_SECONDS = 15
@@ -26,7 +26,7 @@ class InstallError(ValueError):
     """A configuration file that cannot be changed safely."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """One agent's configuration.
 

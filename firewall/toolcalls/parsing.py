@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 
-def parse(text: str | bytes) -> Any:
+def parse(text: str | bytes, *, strict: bool = True) -> Any:
     """What the JSON says. Raises ValueError, also where it is nested too deep or where a name
-    stands twice in one object: parsers differ on which of the two counts."""
+    stands twice in one object: parsers differ on which of the two counts. Not `strict`: texts may
+    hold bare newlines, as models write them."""
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=_once, strict=strict)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
 

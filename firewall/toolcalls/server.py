@@ -47,6 +47,8 @@ class ThreadServer(ThreadingMixIn, BaseServer):
         self._thread.start()
 
     def close(self) -> None:
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RD)  # or whoever waits for the end waits for a look
         self.shutdown()
         self._thread.join()
         self.socket.close()

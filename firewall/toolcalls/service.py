@@ -12,12 +12,13 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import parse_qs
 
 from firewall import judge
 from firewall.actor import Actor
+from firewall.frozen import frozen
 from firewall.judge import Judge, fail_closed
 from firewall.toolcalls.calls import Call, explain, request_of
 from firewall.toolcalls.dialects import DIALECTS, HookError, event_of
@@ -33,7 +34,7 @@ NAMES = {"tool", "arguments", "id", "agent", "server", "session", "directory"}
 TEXTS = ("tool", "agent", "server", "session", "directory")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """An HTTP answer. `headers` besides those of every answer."""
 

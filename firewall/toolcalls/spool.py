@@ -12,9 +12,11 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
+
+from firewall.frozen import frozen
 
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 """Letters and digits that nobody takes for one another."""
@@ -25,7 +27,7 @@ FILE_LIMIT = 256 << 10
 type How = Literal["once", "session", "rule"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owner:
     """A process, told from a later one of the same number by its start, in ticks since boot."""
 
@@ -41,7 +43,7 @@ class Owner:
         return self.started != 0 and _started(self.pid) == self.started
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """What waits for a person. `asked` and `until` are seconds since the epoch, `process` is who
     asked, `request` what for; `whole` is False where the request was too large to be kept whole.
@@ -61,7 +63,7 @@ class Question:
     owner: Owner
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What a person decided. `how` long an allow holds, `reason` what they said."""
 

@@ -142,9 +142,9 @@ def _tell_cost() -> None:
     data = chance.randbytes(4 << 20)
     source = b"".join(each.body for each in requests(1400) if each.kind == "model API")
     source = (source * (1 + (4 << 20) // len(source)))[: 4 << 20].replace(b"AKIA", b"akia")
-    words = [word.encode() for each in FORMATS for word in each.anchors]
+    words = b" ".join(word.encode() for each in FORMATS for word in each.anchors)
     bodies = {
-        "as many words of keys as pass": b"".join(word.ljust(144, b"a") for word in words) * 400,
+        "nothing but words of keys": words * 700,
         "random": data,
         "base64": base64.b64encode(data),
         "JSON with source": source,

@@ -1,10 +1,12 @@
 """Flows passed through unread, side by side: this firewall, a bare Python relay, and no proxy.
 
     uv run python -m tests.bench.passthrough [--rounds 5] [--seconds 2] [--other CHECKOUT]
+        [--peers]
 
 They take turns, so that what else the machine does meets them all alike: read the ratios, not the
 rates. Ours judges, writes its durable record and counts. `--other` measures the firewall of another
-checkout too (one with a virtual environment), for before and after. Needs a C compiler.
+checkout too (one with a virtual environment), for before and after, `--peers` the policy proxies
+that are here (tunnels.py). Needs a C compiler.
 """
 
 import argparse
@@ -19,7 +21,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import trustme
+
 from tests.bench.proxies import cpu_seconds, resident
+from tests.bench.tunnels import tunnellers
 from tests.e2e.servers import free_port, wait_for_port
 
 POLICY = """
@@ -84,14 +89,22 @@ class Place:
         wait_for_port(port)
         return Relay("bare", process, port)
 
-    def firewall(self, name: str, checkout: Path) -> Relay:
+    def firewall(self, name: str, checkout: Path, *more: str) -> Relay:
         port, policy = free_port(), self.folder / "policy.yaml"
         policy.write_text(POLICY.format(ports=[self._answers, self._streams]))
         python = str(checkout / ".venv" / "bin" / "python")
         command = [python, "-m", "firewall.cli", "serve", "--policy", str(policy)]
-        process = self.start(name, [*command, "--listen", f"127.0.0.1:{port}"], checkout)
+        process = self.start(name, [*command, "--listen", f"127.0.0.1:{port}", *more], checkout)
         wait_for_port(port)
         return Relay(name, process, port)
+
+    def peers(self) -> Iterator[Relay]:
+        own = trustme.CA()
+        authority = own.private_key_pem.bytes() + own.cert_pem.bytes()
+        for each in tunnellers(self.folder, authority):
+            process = self.start(each.name, each.command)
+            wait_for_port(each.port)
+            yield Relay(each.name, process, each.port)
 
     def measure(self, relay: Relay, mode: str, connections: int, seconds: float) -> list[float]:
         """The rate (per second; MB/s of bulk), CPU (µs each; s/GB) and P50 in milliseconds."""
@@ -131,7 +144,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def _place() -> Iterator[Place]:
+def opened() -> Iterator[Place]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as running:
         yield Place(Path(name), running)
 
@@ -141,12 +154,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--other", type=Path)
+    parser.add_argument("--peers", action="store_true")
     chosen = parser.parse_args()
-    with _place() as place:
+    with opened() as place:
         relays = [Relay("direct", None, 0), place.bare()]
         relays.append(place.firewall("firewall", Path(__file__).parents[2]))
         if chosen.other:
             relays.append(place.firewall("other", chosen.other))
+        if chosen.peers:
+            relays += place.peers()
         for relay in relays:
             print(f"{relay.name}: {place.idle(relay):.1f} KB for each of {IDLE} idle flows")
         for mode, connections in CELLS:
@@ -165,7 +181,7 @@ def _show(cell: str, relays: list[Relay], rounds: list[list[list[float]]]) -> No
         )
         ratio = statistics.median(each[number][0] / each[1][0] for each in rounds)
         print(
-            f"{cell:9} {relay.name:9} {rate:9,.0f} /s or MB/s   {cpu:8.2f} µs each or s/GB"
+            f"{cell:9} {relay.name:10} {rate:9,.0f} /s or MB/s   {cpu:8.2f} µs each or s/GB"
             f"   P50 {p50:6.3f} ms   {ratio:5.2f} x bare"
         )
 

@@ -112,7 +112,7 @@ def peers(place: Place) -> Iterator[Peer]:
     """Those that can be started here."""
     yield Peer("direct", (), place.port, place.authority, place.folder / "direct.log", False)
     for inspect in ("fast", "depth"):
-        yield _ours(place, inspect)
+        yield ours(place, inspect, inspect)
     if shutil.which("squid") and CERTGEN.exists():
         yield _squid(place)
     if shutil.which("haproxy"):
@@ -120,16 +120,17 @@ def peers(place: Place) -> Iterator[Peer]:
     yield _mitmdump(place)
 
 
-def _ours(place: Place, inspect: str) -> Peer:
-    folder, listen = place.room(inspect), free_port()
+def ours(place: Place, name: str, inspect: str, *more: str) -> Peer:
+    """This firewall, with more options."""
+    folder, listen = place.room(name), free_port()
     policy = folder / "policy.yaml"
     policy.write_text(_POLICY.format(port=place.port))
     command = (*FIREWALL, "serve", "--policy", str(policy), "--listen", f"127.0.0.1:{listen}",
-               "--inspect", inspect)  # fmt: skip
+               "--inspect", inspect, *more)  # fmt: skip
     state = folder / "state"
     environment = {"FIREWALL_STATE": str(state), "SSL_CERT_FILE": str(place.authority)}
     authority = state / "authority" / "mitmproxy-ca-cert.pem"
-    return Peer(inspect, command, listen, authority, folder / "log", environment=environment)
+    return Peer(name, command, listen, authority, folder / "log", environment=environment)
 
 
 def _squid(place: Place) -> Peer:

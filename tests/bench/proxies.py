@@ -94,19 +94,20 @@ def measure(load: Path, peer: Peer, process: int | None, place: Place, cell: Cel
     )
 
 
-def _tree(process: int) -> list[int]:
+def tree(process: int) -> list[int]:
+    """A process and all below it."""
     found = [process]
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{process}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += _tree(int(child))
+                found += tree(int(child))
     return found
 
 
 def cpu_seconds(process: int | None) -> float:
     """Seconds of CPU that a process and its children have used."""
     total = 0
-    for each in _tree(process) if process else ():
+    for each in tree(process) if process else ():
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
             total += int(fields[11]) + int(fields[12])
@@ -116,7 +117,7 @@ def cpu_seconds(process: int | None) -> float:
 def resident(process: int) -> float:
     """Megabytes that a process and its children hold."""
     pages = 0
-    for each in _tree(process):
+    for each in tree(process):
         with contextlib.suppress(OSError):
             pages += int(Path(f"/proc/{each}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -16,6 +16,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from firewall.gpu import backend
+
 NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE, DRIVER_NOT_LOADED, FUNCTION_NOT_FOUND = 3, 6, 7, 9, 13
 GPU_IS_LOST, VERSION_MISMATCH = 15, 18
 
@@ -120,7 +122,9 @@ def loaded(stub: Stub) -> Iterator[None]:
     """Make this process's pynvml use the library."""
     patch = pytest.MonkeyPatch()
     patch.setenv("NVML_SCRIPT", str(stub.script))
-    patch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(stub.folder / "libnvidia-ml.so.1")))
+    library = str(stub.folder / "libnvidia-ml.so.1")
+    patch.setattr(backend, "LIBRARY", library)
+    patch.setattr(pynvml, "nvmlLib", ctypes.CDLL(library))
     patch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
     try:
         yield

@@ -10,13 +10,14 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "firewall").rglob("*.py")) + sorted((ROOT / "addons").rglob("*.py"))
 
 FLOORS = (
+    {"frozen"},
     {"keyformats"},
     {"requests", "verdict", "actor", "domains", "words", "redaction", "places", "windows"},
     {"notes", "credentials", "causes", "quota", "marked"},
     {"deeds", "workloads", "ports", "apis"},
     {"history"},
     {"policy", "protocols", "commands", "gpu", "audit", "metrics"},
-    {"events", "lookout", "charging"},
+    {"events", "lookout", "charging", "held"},
     {"vault", "recording"},
     {"judge"},
     {"proxy", "sandbox", "toolcalls", "alerting"},

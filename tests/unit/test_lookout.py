@@ -108,15 +108,3 @@ def test_what_a_vault_looks_for_survives_the_way_to_another_process() -> None:
 def test_formats_that_are_not_wanted_are_not_looked_for() -> None:
     vault = Vault(watched=Watched(formats=tuple(set(NAMES) - {"github"})))
     assert vault.leaving("a.test", f"/{TOKEN}", []) == ()
-
-
-def test_more_words_than_can_be_looked_at_are_told_once() -> None:
-    words = b"gldt-" * 4000
-    stream = VAULT.stream("http body", "sent")
-    (told,) = stream.feed(words)
-    assert (told.kind, told.name, told.where) == ("secret", "too-many-words", "http body, sent")
-    assert stream.feed(words) == ()
-    fields = [(b"x-%d" % each, words[:1000]) for each in range(20)]
-    assert [each.name for each in VAULT.leaving("a.test", "/", fields)] == ["too-many-words"]
-    asked = SshChannel("a.test", 22, "me", "exec", words.decode())
-    assert [each.name for each in VAULT.seen(asked).findings] == ["too-many-words"]

@@ -7,10 +7,11 @@ import pytest
 
 from firewall.actor import Actor
 from firewall.credentials import Secret
+from firewall.held import Held
 from firewall.policy import PolicyError, load_policy
 from firewall.redaction import Terms
 from firewall.requests import Carried, Connect, HttpRequest, Resolve, SshChannel
-from firewall.vault import Held, Vault
+from firewall.vault import Vault
 
 VALUE = "real-secret-0123456789"
 KEY = Secret("env:KEY", "KEY", "sk-", "agent.yaml:7")

@@ -7,7 +7,6 @@ waits for those before it; where they do not come in time, that is a gap.
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ from firewall.audit.ingest.copy import Copy
 from firewall.audit.ingest.notes import Notes
 from firewall.audit.record import Seal
 from firewall.audit.storage import Disk
+from firewall.frozen import frozen
 from firewall.notes import Key
 
 GAP_SECONDS = 30.0
@@ -25,7 +25,7 @@ again only after `receiver.ACK_SECONDS`: it is late, and not missing."""
 type AlarmKind = Literal["gap", "fork", "broken", "unsigned", "silence", "unpinned"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alarm:
     """Something that a person must look at. `seq` is a record's or a checkpoint's number, or 0."""
 
@@ -36,7 +36,7 @@ class Alarm:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Held[Token]:
     seal: Seal
     line: bytes
@@ -44,7 +44,7 @@ class _Held[Token]:
     since: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Signed:
     """A record that checkpoint `number` signs and that is still to come."""
 

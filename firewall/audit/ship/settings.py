@@ -1,14 +1,14 @@
 """What all far ends need to know."""
 
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 
 from firewall.audit.ship import ocsf
 from firewall.audit.ship.tail import Item
+from firewall.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """How to reach a far end, and as what.
 

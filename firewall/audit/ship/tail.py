@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from firewall.audit.head import read_head
 from firewall.audit.lines import Lines
 from firewall.audit.record import Seal, check
 from firewall.audit.segments import first_seq, segments
+from firewall.frozen import frozen
 
 CHECKPOINTS = notes.FOLDER
 """What checkpoints are called where records are called by their chain."""
@@ -22,7 +22,7 @@ BATCH_RECORDS = 512
 BATCH_BYTES = 2 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Item:
     """One record or checkpoint as it was written, its newline included.
 

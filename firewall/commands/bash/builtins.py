@@ -1,11 +1,14 @@
 """Builtins that change what the rest of a text means, or that run text."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 
 from firewall.commands.bash.expand import Pattern
 from firewall.commands.bash.scope import Scope
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell
+
+_POSITIONAL = set("123456789")
 
 type Builtin = Callable[[list[str | None], Scope], Iterator[Inner]]
 
@@ -62,6 +65,15 @@ def _forget(words: list[str | None], scope: Scope) -> Iterator[Inner]:
     yield from ()
 
 
+def _declare(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    """A name alone is a new variable within a function; a quoted word may assign to any."""
+    yield from _forget([word and word.partition("=")[0] for word in words], scope)
+
+
+def _export(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    yield from _declare([word for word in words if word is None or "=" in word], scope)
+
+
 def _mapfile(words: list[str | None], scope: Scope) -> Iterator[Inner]:
     yield from _forget(words, scope)
     for word, after in itertools.pairwise(words):
@@ -75,21 +87,20 @@ def _let(words: list[str | None], scope: Scope) -> Iterator[Inner]:
 
 
 def _set(words: list[str | None], scope: Scope) -> Iterator[Inner]:
+    if "keyword" in words or any(re.match(r"-\w*k", word) for word in words[:1] if word):
+        yield Hidden("assignments behind a program set its environment")
     if "--" in words:
+        scope.forget(_POSITIONAL)
         scope.arguments = words[words.index("--") + 1 :]
-        scope.forget({name for name in scope.variables if name.isdigit()})
         scope.variables |= {
             str(at): word for at, word in enumerate(scope.arguments[:9], 1) if word is not None
         }
-    elif any(word and word[0] not in "-+" for word in words[:1]):
-        scope.arguments = None
-        scope.forget({name for name in scope.variables if name.isdigit()})
-    yield from ()
+    elif any(word is None or word[:1] not in ("-", "+") for word in words[:1]):
+        scope.forget(_POSITIONAL)
 
 
 def _shift(words: list[str | None], scope: Scope) -> Iterator[Inner]:
-    scope.arguments = None
-    scope.forget({name for name in scope.variables if name.isdigit()})
+    scope.forget(_POSITIONAL)
     yield from ()
 
 
@@ -111,6 +122,11 @@ BUILTINS: dict[str, Builtin] = {
     "read": _forget,
     "unset": _forget,
     "getopts": _forget,
+    "declare": _declare,
+    "local": _declare,
+    "typeset": _declare,
+    "export": _export,
+    "readonly": _export,
     "printf": _forget,
     "mapfile": _mapfile,
     "readarray": _mapfile,

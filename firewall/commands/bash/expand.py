@@ -25,7 +25,7 @@ class Pattern(str):
 
 _HIDDEN = re.compile(r"(?:\A|/)\.[^/]*[*?\[]")
 _GLOB = re.compile(r"[*?]|\[[^\]]*\]")
-_SEQUENCE = re.compile(r"(-?[0-9]{1,4}|[A-Za-z])\.\.(-?[0-9]{1,4}|[A-Za-z])")
+_SEQUENCE = re.compile(r"(-?[0-9]{1,4}|[A-Za-z])\.\.(-?[0-9]{1,4}|[A-Za-z])(?:\.\.(-?[0-9]{1,4}))?")
 _MARK = "\0"
 """Stands before each quoted character that expansions would look at."""
 
@@ -139,15 +139,21 @@ def _alternatives(found: re.Match[str]) -> list[str]:
     if _COMMA.search(found[1]):
         return _COMMA.split(found[1])
     if ends := _SEQUENCE.fullmatch(found[1]):
-        return _sequence(ends[1], ends[2])
+        return _sequence(ends[1], ends[2], abs(int(ends[3] or 1)) or 1)
     return []
 
 
-def _sequence(first: str, last: str) -> list[str]:
+def _sequence(first: str, last: str, step: int) -> list[str]:
+    """{first..last..step}; numbers are as wide as the wider end where one begins with a zero."""
     if first.lstrip("-").isdigit() != last.lstrip("-").isdigit():
         return []
     if not first.lstrip("-").isdigit():
-        step = 1 if first <= last else -1
-        return [chr(code) for code in range(ord(first), ord(last) + step, step)]
-    step = 1 if int(first) <= int(last) else -1
-    return [str(number) for number in range(int(first), int(last) + step, step)][: FIELDS + 1]
+        return [chr(code) for code in _range(ord(first), ord(last), step)]
+    padded = any(re.match(r"-?0[0-9]", end) for end in (first, last))
+    width = max(len(first), len(last)) if padded else 0
+    return [f"{number:0{width}}" for number in _range(int(first), int(last), step)]
+
+
+def _range(first: int, last: int, step: int) -> range:
+    sign = 1 if first <= last else -1
+    return range(first, last + sign, sign * step)[: FIELDS + 1]

@@ -32,7 +32,7 @@ _TIME = re.compile(r"time(?:[ \t]+-p)?(?:[ \t]+--)?(?=[ \t\n;&|()<>]|$)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CASE_END = re.compile(r";;&|;;|;&")
 _TEST_SIGN = re.compile(r"&&|\|\||[()<>!](?![(])|[()!]")
-_REGEX = re.compile(r"[^\\'\"$`\s]+")
+_REGEX = re.compile(r"(?:[^\\'\"$`\s<>]|[<>](?!\())+")
 
 _COMPOUND_START = frozenset({"if", "while", "until", "for", "select", "case", "{", "[["})
 

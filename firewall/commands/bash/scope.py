@@ -16,12 +16,14 @@ from firewall.commands.bash.syntax import (
 )
 
 FILES = 64
+"""Files whose texts are kept."""
 
 
 @dataclass(slots=True)
 class Scope:
-    """`variables` holds those whose value is certain; `files` texts that were written before,
-    `copies` what a file was copied, moved or linked from.
+    """`variables` holds those whose value is certain; `files` what was written before, None where
+    only running can tell the text; `copies` what a file was copied, moved or linked from; `touched`
+    every file that a command was told to write.
 
     `arguments` are the positional parameters, None where they are not known.
     """
@@ -30,8 +32,9 @@ class Scope:
     variables: dict[str, str] = field(default_factory=dict)
     functions: dict[str, Node] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str | None] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
     arguments: list[str | None] | None = None
 
     def copy(self) -> "Scope":
@@ -41,14 +44,25 @@ class Scope:
     def forget(self, names: set[str]) -> None:
         for name in names:
             self.variables.pop(name, None)
+        if "1" in names:
+            self.arguments = None
 
-    def keep_common(self, before: dict[str, str], directory: str) -> None:
-        """After what may or may not have run: only what is the same either way is known."""
+    def keep_common(self, other: "Scope") -> bool:
+        """After what may or may not have run: only what is the same either way is known.
+
+        True where all of it was the same.
+        """
+        before = self.variables, self.directory, self.arguments
         self.variables = {
-            name: value for name, value in self.variables.items() if before.get(name) == value
+            name: value
+            for name, value in self.variables.items()
+            if other.variables.get(name) == value
         }
-        if self.directory != directory:
+        if self.directory != other.directory:
             self.directory = ""
+        if self.arguments != other.arguments:
+            self.arguments = None
+        return before == (other.variables, other.directory, other.arguments)
 
     def enter(self, directory: str | None) -> None:
         """Change the directory, where it is literal."""
@@ -63,11 +77,11 @@ class Scope:
         return self.files.get(posixpath.normpath(name))
 
     def write(self, name: str, text: str | None, *, append: bool) -> None:
-        """Remember what a file now holds, or forget it."""
+        """Remember what a file now holds, or that it was written."""
         name = posixpath.normpath(name)
-        known = self.files.pop(name, "" if not append else None)
-        if text is not None and (known is not None or not append) and len(self.files) < FILES:
-            self.files[name] = (known or "" if append else "") + text
+        known = self.files.get(name) if append else ""
+        full = name not in self.files and len(self.files) >= FILES
+        self.files[name] = None if text is None or known is None or full else known + text
 
 
 def inside(base: str, directory: str | None) -> str:
@@ -99,6 +113,8 @@ def names_set(node: Node | Script) -> set[str]:
 
 def _in_simple(simple: Simple) -> set[str]:
     words = {word.bare or "" for word in simple.words[1:]}
+    if simple.words and simple.words[0].bare in {"shift", "set"}:
+        words |= set("123456789")
     return {assigned.name for assigned in simple.assignments} | words | _in_words(simple.words)
 
 

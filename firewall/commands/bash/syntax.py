@@ -8,6 +8,8 @@ order, not what comes of it.
 from dataclasses import dataclass
 from typing import Literal
 
+from firewall.frozen import frozen
+
 
 class Unreadable(Exception):  # noqa: N818
     """Shell text that is not understood; `text` is where.
@@ -20,13 +22,13 @@ class Unreadable(Exception):  # noqa: N818
         self.why, self.text, self.rejected = why, text, rejected
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     text: str
     quoted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parameter:
     """$name, ${name} or ${name-default}; special parameters too."""
 
@@ -34,7 +36,7 @@ class Parameter:
     quoted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Substitution:
     """A script that runs to make a word: `$()` and backticks, `<()`, `>()`."""
 
@@ -43,7 +45,7 @@ class Substitution:
     quoted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unknown:
     """An expansion whose value is not computed; `inner` is what runs to make it.
 
@@ -60,7 +62,7 @@ class Unknown:
 type Piece = Text | Parameter | Substitution | Unknown
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Word:
     pieces: tuple[Piece, ...]
 
@@ -85,7 +87,7 @@ def _splits(piece: Piece) -> bool:
     return isinstance(piece, Unknown) and piece.splits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assignment:
     """name=value, name+=value, name[subscript]=value; an array's words are `words`."""
 
@@ -95,7 +97,7 @@ class Assignment:
     subscript: Unknown | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Redirect:
     """`operator` without descriptor. A here-document's target is its body."""
 
@@ -115,7 +117,7 @@ class HereDocument:
     body: Word | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Simple:
     assignments: tuple[Assignment, ...]
     words: tuple[Word, ...]
@@ -123,20 +125,20 @@ class Simple:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pipeline:
     commands: tuple["Node", ...]
     errors_too: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chain:
     """Commands joined by && and ||: all but the first may or may not run."""
 
     commands: tuple["Node", ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Compound:
     """What a compound command evaluates (`words`) and runs (`bodies`).
 
@@ -151,7 +153,7 @@ class Compound:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     name: str
     body: "Node"
@@ -160,6 +162,6 @@ class Function:
 type Node = Simple | Pipeline | Chain | Compound | Function
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Script:
     commands: tuple[Node, ...]

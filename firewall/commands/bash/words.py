@@ -137,7 +137,7 @@ class Words(Scanner):
         self.at += 1
         text = self.match(_BACKTICKS)
         self._close("`", text)
-        escapes = r'\\([$`\\"])' if quoted else r"\\([$`\\])"
+        escapes = r'\\(?:\n|([$`\\"]))' if quoted else r"\\(?:\n|([$`\\]))"
         self.enter()
         script = self.apart(re.sub(escapes, r"\1", text)).script()
         self.leave()

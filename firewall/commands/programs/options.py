@@ -1,10 +1,11 @@
 """Options as most programs take them: getopt_long(3) with permutation."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+
+from firewall.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """A command line taken apart. `given` holds options with their values, "" where they have none;
     `rest` what is no option, in order."""

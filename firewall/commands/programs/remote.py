@@ -35,16 +35,32 @@ def _place(found: SshInvocation) -> str:
 
 
 def _logins(found: SshInvocation) -> Iterator[Intent]:
-    if not found.host or found.only_asks or found.control == "forward":
+    if found.only_asks or found.control == "forward":
         return
-    for jump in (found.jumps or "none").split(","):
-        if jump.strip().lower() != "none":
-            yield Intent("ssh.login", jump, f"on the way to {_place(found)}")
+    yield from _jumps(found)
+    if not found.host:
+        return
     if found.command:
         yield Intent("ssh.exec", _place(found), " ".join(found.command))
     else:
         unread = " and ".join(found.configuration)
         yield Intent("ssh.login", _place(found), f"{unread} is not read" if unread else "")
+
+
+def _jumps(found: SshInvocation) -> Iterator[Intent]:
+    """The hosts on the way, which are logged in to; what starts ssh (rsync -e) adds where to."""
+    for jump in (found.jumps or "none").split(","):
+        if jump.strip().lower() != "none":
+            yield Intent("ssh.login", jump, f"on the way to {_place(found) or 'another'}")
+
+
+def _on_the_way(options: Options) -> Told:
+    """The same for what hands -J and -o to ssh: scp(1), sftp(1), ssh-copy-id(1)."""
+    words = (word for name, value in options.given if name in _TO_SSH for word in (name, value))
+    return Told(tuple(_jumps(parse_ssh(["ssh", *words]))))
+
+
+_TO_SSH = ("-J", "-o")
 
 
 def _forwards(found: SshInvocation) -> Iterator[Intent]:
@@ -129,7 +145,8 @@ _TSH = frozenset({"--proxy", "--user", "--cluster", "--login", "--ttl", "-l", "-
 
 def scp(arguments: Sequence[str]) -> Told:
     """scp(1): the last word is where to."""
-    return _copy(take(arguments, _SCP_SHORT).rest)
+    options = take(arguments, _SCP_SHORT)
+    return _on_the_way(options) + _copy(options.rest)
 
 
 def rsync(arguments: Sequence[str]) -> Told:
@@ -157,20 +174,24 @@ def sftp(arguments: Sequence[str]) -> Told:
     """sftp(1)."""
     options = take(arguments, _SFTP_SHORT)
     reads = tuple(each for each in options.values("-b") if each != "-")
-    return Told(tuple(Intent("ssh.copy", each) for each in options.rest[:1]), reads)
+    copied = Told(tuple(Intent("ssh.copy", each) for each in options.rest[:1]), reads)
+    return _on_the_way(options) + copied
 
 
 def mount(arguments: Sequence[str]) -> Told:
     """sshfs(1): what is copied is not told before the files are used."""
-    rest = take(arguments, "opF").rest
-    return Told(tuple(Intent("ssh.copy", each, "mounted") for each in rest[:1]))
+    options = take(arguments, "opF")
+    given = [("-o", each) for value in options.values("-o") for each in value.split(",")]
+    mounted = (Intent("ssh.copy", each, "mounted") for each in options.rest[:1])
+    return _on_the_way(Options(tuple(given))) + Told(tuple(mounted))
 
 
 def copy_key(arguments: Sequence[str]) -> Told:
     """ssh-copy-id(1)."""
     options = take(arguments, "ipoFt")
     reads = tuple(options.values("-i"))
-    return Told(tuple(Intent("ssh.copy", each, "sent") for each in options.rest[:1]), reads)
+    sent = Told(tuple(Intent("ssh.copy", each, "sent") for each in options.rest[:1]), reads)
+    return _on_the_way(options) + sent
 
 
 def sshuttle(arguments: Sequence[str]) -> Told:

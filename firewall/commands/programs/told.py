@@ -1,13 +1,13 @@
 """What a reader of one program tells."""
 
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from firewall.frozen import frozen
 from firewall.requests import Finding, Intent
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """Intents, the files that the program reads and writes, and what is always to be judged."""
 

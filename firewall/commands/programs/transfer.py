@@ -167,7 +167,15 @@ _CLOUDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "aws": (("s3", "cp"), ("s3", "mv"), ("s3", "sync")),
     "gsutil": (("cp",), ("mv",), ("rsync",)),
     "gcloud": (("storage", "cp"), ("storage", "mv"), ("storage", "rsync")),
-    "rclone": (("copy",), ("copyto",), ("move",), ("sync",)),
+    "rclone": (
+        ("copy",),
+        ("copyto",),
+        ("copyurl",),
+        ("move",),
+        ("moveto",),
+        ("sync",),
+        ("bisync",),
+    ),
     "s3cmd": (("put",), ("get",), ("sync",)),
 }
 _BUCKET = re.compile(r"(?:s3|gs|az)://|[A-Za-z0-9_-]{2,}:(?!//)")
@@ -176,8 +184,7 @@ _BUCKET = re.compile(r"(?:s3|gs|az)://|[A-Za-z0-9_-]{2,}:(?!//)")
 def cloud(name: str, arguments: Sequence[str]) -> Told:
     """Copies to and from buckets: aws s3 cp, gsutil cp, rclone copy. The last word is where to."""
     words = [each for each in arguments if not each.startswith("-")]
-    verb = next((each for each in _CLOUDS[name] if tuple(words[: len(each)]) == each), None)
-    paths = words[len(verb) :] if verb else []
+    paths = _after(words, _CLOUDS[name])
     if len(paths) < 2:
         return Told()
     *sources, target = paths
@@ -186,6 +193,15 @@ def cloud(name: str, arguments: Sequence[str]) -> Told:
         return Told((Intent("upload", target),), near)
     far = [each for each in sources if _BUCKET.match(each)]
     return Told(tuple(Intent("download", each, target) for each in far), (), (target,))
+
+
+def _after(words: Sequence[str], verbs: Sequence[tuple[str, ...]]) -> Sequence[str]:
+    """What follows a verb. The values of options, which are not known here, may come before it."""
+    for at in range(len(words)):
+        for verb in verbs:
+            if tuple(words[at : at + len(verb)]) == verb:
+                return words[at + len(verb) :]
+    return ()
 
 
 def lwp_download(arguments: Sequence[str]) -> Told:

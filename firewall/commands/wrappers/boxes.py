@@ -1,5 +1,8 @@
 """Containers, sandboxes and terminals: programs that start commands inside of them."""
 
+import itertools
+import re
+
 from firewall.commands.tunnels import is_tunnel_tool
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
@@ -30,8 +33,38 @@ _TMUX = {
 _TMUX_OPTIONS = Grammar("bdADEPXCZhvfIklMc:e:F:n:s:t:x:y:w:p:S:T:BKN:O", "")
 
 
-def tmux_runs(words: Words) -> list[Inner]:
+_TMUX_COMMANDS = frozenset(
+    {
+        "if-shell",
+        "if",
+        "set-hook",
+        "confirm-before",
+        "confirm",
+        "command-prompt",
+        "bind-key",
+        "bind",
+    }
+)
+"""Those that take a tmux command as one word."""
+_FORMAT = re.compile(r"#\(([^)]*)\)")
+"""A shell command in tmux's formats (tmux(1), "FORMATS")."""
+_SHELLS_OF_TMUX = frozenset({"-c", "default-command", "default-shell"})
+
+
+def _tmux_texts(words: Words) -> list[Inner]:
+    """Shell text and commands of tmux's own that stand in one word."""
     found: list[Inner] = []
+    for before, word in itertools.pairwise(words):
+        found += [Shell(each[1], "tmux #()") for each in _FORMAT.finditer(word or "")]
+        if before in _SHELLS_OF_TMUX and (before != "-c" or words[1] == "-c"):
+            found.append(Shell(word, f"tmux {before}"))
+        elif word and " " in word and not _TMUX_COMMANDS.isdisjoint(words):
+            found.append(Run(["tmux", *word.split()], "tmux"))
+    return found
+
+
+def tmux_runs(words: Words) -> list[Inner]:
+    found = _tmux_texts(words)
     for at, word in enumerate(words):
         if word in _TMUX:
             rest = read_options(words[at + 1 :], _TMUX_OPTIONS).rest
@@ -53,10 +86,15 @@ def tmux_runs(words: Words) -> list[Inner]:
     return found
 
 
+_KEYS = re.compile(r"\\[nr]|\^M|\\01[25]")
+"""The return key, as screen's `stuff` writes it."""
+
+
 def screen_runs(words: Words) -> list[Inner]:
     options = read_options(words[1:], Grammar("aAc:dDe:fh:ilLmO::p:qQr:RsS:t:T:UvwxX", ""))
     if options.has("X") and options.rest[:1] == ["stuff"]:
-        return [Shell(options.rest[1] if len(options.rest) > 1 else None, "screen stuff")]
+        keys = options.rest[1] if len(options.rest) > 1 else None
+        return [Shell(keys and _KEYS.sub("\n", keys), "screen stuff")]
     rest = options.rest
     shells: list[Inner] = [Run([value], "screen -s") for value in options.values("s") if value]
     return [*shells, Run(rest, "screen")] if rest else shells
@@ -193,3 +231,35 @@ def wait_for_runs(words: Words) -> list[Inner]:
         if "--" in rest and rest[-1] != "--"
         else []
     )
+
+
+_FLATPAK = Grammar(
+    "vdpu",
+    "user system installation= verbose ostree-verbose arch= branch= commit= command= cwd= devel "
+    "runtime= runtime-version= runtime-commit= log-session-bus log-system-bus log-a11y-bus "
+    "no-a11y-bus no-session-bus share= unshare= socket= nosocket= device= nodevice= allow= "
+    "disallow= filesystem= nofilesystem= env= env-fd= unset-env= own-name= talk-name= "
+    "no-talk-name= system-own-name= system-talk-name= system-no-talk-name= a11y-own-name= "
+    "add-policy= remove-policy= persist= usb= nousb= usb-list= usb-list-file= sandbox "
+    "die-with-parent parent-pid= parent-expose-pids parent-share-pids instance-id-fd= app-path= "
+    "usr-path= file-forwarding bind-mount= build-dir= with-appdir readonly metadata= sdk-dir=",
+)
+
+
+def flatpak_runs(words: Words) -> list[Inner]:
+    """flatpak run [--command=PROGRAM] APPLICATION, enter INSTANCE PROGRAM, build FOLDER PROGRAM.
+
+    An application is known by its name alone: which program of its own it starts, its package says.
+    """
+    before = read_options(words[1:], _FLATPAK)
+    options = read_options(before.rest[1:], _FLATPAK)
+    verb, given = before.rest[:1], [*before.given, *options.given]
+    if verb not in (["run"], ["enter"], ["build"]) or not options.rest:
+        return []
+    found: list[Inner] = []
+    if before.unknown or options.unknown:
+        found.append(Hidden("an option of flatpak that is not known here"))
+    commands = [value for name, value in given if name == "command"]
+    program = commands[-1:] or (options.rest[:1] if verb == ["run"] else [])
+    started = [*program, *options.rest[1:]]
+    return [*found, Run(started, f"flatpak {verb[0]}", elsewhere=True)] if started else found

@@ -5,11 +5,15 @@ import re
 
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
+from firewall.commands.wrappers.settings import values
+
+_STREAM = re.compile(r"-\Z|/dev/|/proc/")
 
 
 def make_runs(words: Words) -> list[Inner]:
+    named = [each for option in ("-f", "--file", "--makefile") for each in values(option, words)]
     found: list[Inner] = []
-    if {"-f-", "-f", "--file"} & set(words) and {"-f-", "-", "/dev/stdin"} & set(words):
+    if any(each is None or _STREAM.match(each) for each in named):
         found.append(Hidden("make rules from standard input"))
     for word in words[1:]:
         name, equals, value = (word or "").partition("=")

@@ -5,15 +5,18 @@ own. What is found here is what such code plainly hands to a shell or to execve.
 """
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 
+from firewall.commands.bash.expand import Pattern
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+from firewall.commands.wrappers.shells import is_shell
 
 _LANGUAGES = re.compile(
     r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|"
     r"ipython|groovy|osascript|"
-    r"expect|guile|scala|elixir|erl|jruby|jshell|micropython)[0-9.]*w?"
+    r"expect|wish|guile|scala|elixir|erl|jruby|jshell|micropython)[0-9.]*w?"
 )
 _CODE_OPTIONS = {
     "python": "c",
@@ -42,7 +45,7 @@ _CODE_OPTIONS = {
 }
 _LONG = frozenset({"--eval", "--print", "--exec", "--run", "-eval", "-exec"})
 _CALL = re.compile(
-    r"(?:system|popen[234]?|getoutput|getstatusoutput|execSync|exec|passthru|shell_exec|"
+    r"(?:system|popen[234]?e?|capture[23]e?|getoutput|getstatusoutput|execSync|exec|passthru|shell_exec|"
     r"proc_open|spawn(?:Sync|lp|vp|l|v)?|"
     r"execl[pe]?|execv[pe]*|execFile(?:Sync)?|run|call|check_call|check_output|Popen|execute|"
     r"exec_command|create_subprocess_(?:exec|shell)|cmd|Command|sh|do\s+shell\s+script)"
@@ -52,12 +55,21 @@ _CALL = re.compile(
     re.DOTALL,
 )
 _QUOTED = re.compile(r"[brfu]*(['\"])((?:\\.|(?!\1).)*)\1", re.DOTALL)
-_BACKTICKS = re.compile(r"`([^`]*)`|\b(?:qx|%x)\s*([/{(\[|!])(.*?)[/})\]|!]", re.DOTALL)
+_BACKTICKS = re.compile(r"`([^`]*)`|(?:\bqx|%x)\s*([/{(\[|!])(.*?)[/})\]|!]", re.DOTALL)
 _WORDS = re.compile(r"\b(?:system|exec)\s*\(?\s*(?:qw|qq?|%[qQ]?)\s*[({\[/|]([^)}\]/|]*)")
-_PIPES = re.compile(r"\bopen\b[^;'\"]*['\"](?:\|([^'\"]+)|([^'\"|]+)\|)\s*['\"]")
+_PIPES = re.compile(
+    r"\bopen\b[^;'\"]*['\"](?:(?:\||-\|['\"]\s*,\s*['\"]|\|-['\"]\s*,\s*['\"])([^'\"]+)|"
+    r"([^'\"|]+)\|)\s*['\"]"
+)
 """Perl and Ruby: quotes of their own, and pipes that are opened like files."""
 _BACKTICK_LANGUAGES = frozenset({"perl", "ruby", "php", "jruby", "julia"})
+_BUN_SHELL = re.compile(r"\$`([^`]*)`")
+_TCL = frozenset({"tclsh", "wish", "expect"})
+_TCL_RUNS = re.compile(r"\b(?:exec|spawn)\s+(?:-\w+\s+)*([^\]\n;]+)")
 _AWK = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk", "goawk"})
+_SED = frozenset({"sed", "gsed", "ssed"})
+_SCRIPT_OPTION = re.compile(r"-[a-zA-Z]*f|--file")
+_STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _AWK_RUNS = re.compile(
     r'system\s*\(\s*"((?:\\.|[^"\\])*)"|"((?:\\.|[^"\\])*)"\s*\|&?\s*getline|\|&?\s*"((?:\\.|'
     r'[^"\\])*)"'
@@ -74,7 +86,37 @@ SED_LENGTH = 1024
 
 def takes_code(name: str, words: Words) -> bool:
     """Whether an interpreter reads its code from standard input."""
-    return bool(_LANGUAGES.fullmatch(name)) and (len(words) == 1 or "-" in words)
+    if name in _AWK or name in _SED:
+        return any(
+            _SCRIPT_OPTION.fullmatch(option or "") and file in _STDIN
+            for option, file in itertools.pairwise(words)
+        )
+    return bool(_LANGUAGES.fullmatch(name)) and (len(words) == 1 or not _STDIN.isdisjoint(words))
+
+
+def is_language(name: str) -> bool:
+    """Whether a program interprets a language other than a shell's."""
+    return bool(_LANGUAGES.fullmatch(name)) or name in _AWK or name in _SED
+
+
+def given(name: str, code: str) -> Iterator[Inner]:
+    """Code on standard input, or of a file that is known, as if it stood among the words."""
+    language = _LANGUAGES.fullmatch(name)
+    letters = _CODE_OPTIONS.get(language[1], "") if language else ""
+    if letters:
+        yield Run([name, f"-{letters[0]}", code], "its code")
+    elif name in _AWK or name in _SED:
+        yield Run([name, code], "its code")
+    else:
+        yield from texts_in(code)
+        if name in _TCL:
+            yield from (Shell(each[1], "code") for each in _TCL_RUNS.finditer(code[:LENGTH]))
+
+
+def interpreter_of(first: str) -> str:
+    """The program that a script's first line names ("#!/usr/bin/env -S python3 -u")."""
+    words = [word for word in first.removeprefix("#!").split() if not word.startswith("-")]
+    return words[-1].rpartition("/")[2] if words else ""
 
 
 def code_runs(name: str, words: Words) -> Iterator[Inner]:
@@ -83,7 +125,7 @@ def code_runs(name: str, words: Words) -> Iterator[Inner]:
         yield from _interpreter(language[1], words)
     elif name in _AWK:
         yield from _awk(words)
-    elif name in {"sed", "gsed", "ssed"}:
+    elif name in _SED:
         yield from _sed(words)
 
 
@@ -108,16 +150,18 @@ def _interpreter(language: str, words: Words) -> Iterator[Inner]:
     script = True
     for code, is_code in _arguments(language, words):
         if is_code and code is None:
+            script = False
             yield Hidden(f"the code that {language} runs is only known when it runs")
         elif is_code and code is not None:
             script = False
             yield from texts_in(code)
             yield from _backticks(code) if language in _BACKTICK_LANGUAGES else ()
+            yield from (Shell(each[1], "code") for each in _BUN_SHELL.finditer(code[:LENGTH]))
         elif script and code is None:
             yield Hidden(f"the script that {language} runs is only known when it runs")
         elif script:
             script = False
-            yield Run([code], language)
+            yield from () if isinstance(code, Pattern) else (Run([code], language),)
 
 
 def _arguments(language: str, words: Words) -> Iterator[tuple[str | None, bool]]:
@@ -171,7 +215,7 @@ def _cluster(
     language: str, word: str, letters: str, rest: list[str | None]
 ) -> Iterator[tuple[str | None, bool]]:
     for at, letter in enumerate(word[1:], 2):
-        if letter in letters:
+        if letter in letters and word[at:] not in tuple(letters):  # node -pe CODE
             yield word[at:] or (rest.pop(0) if rest else ""), True
             return
         if letter in "WX" and language in {"python", "pypy"}:
@@ -196,18 +240,32 @@ def _unescape(text: str) -> str:
 
 
 def _awk(words: Words) -> Iterator[Inner]:
+    yield from _script_files(words)
     for word in words[1:]:
         if word is None or ("|" not in word and "system" not in word):
             continue
         for found in _AWK_RUNS.finditer(word[:LENGTH]):
             yield Shell(next(_unescape(text) for text in found.groups() if text is not None), "awk")
+            into = "".join((found[3] or "").split()[:1])
+            if is_shell(into.rpartition("/")[2]):
+                yield Hidden("what awk writes to a shell")
         if _AWK_HIDDEN.search(
             re.sub(r"\|\|", "", re.sub(r"/(?:\\.|[^/\n\\])*/", "", word[:LENGTH]))
         ):
             yield Hidden("a command that awk puts together")
 
 
+def _script_files(words: Words) -> Iterator[Inner]:
+    for option, file in itertools.pairwise(words):
+        if option and _SCRIPT_OPTION.fullmatch(option):
+            if file is None:
+                yield Hidden(f"the script that {words[0]} runs is only known when it runs")
+            elif file not in _STDIN:
+                yield Run([file], words[0] or "")
+
+
 def _sed(words: Words) -> Iterator[Inner]:
+    yield from _script_files(words)
     scripts = [word for word in words[1:] if word and not re.match(r"-[a-zA-Z]*[nEriszu]+$", word)]
     for script in (each.removeprefix("-e").removeprefix("--expression=") for each in scripts[:8]):
         for found in _SED_RUNS.finditer(script[:LENGTH]):

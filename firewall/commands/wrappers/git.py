@@ -1,5 +1,6 @@
 """git: settings that run programs (git-config(1)), aliases, and subcommands that take commands."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -104,6 +105,7 @@ def _alias(rest: list[str | None], settings: list[tuple[str, str | None]]) -> It
 
 
 def _subcommand(rest: list[str | None], directory: str | None) -> Iterator[Inner]:
+    yield from _runner(rest)
     match rest:
         case ["bisect", "run", *command]:
             yield Run(command, "git bisect run", directory)
@@ -121,15 +123,30 @@ def _subcommand(rest: list[str | None], directory: str | None) -> Iterator[Inner
         case ["config", *more]:
             yield from _config(more)
         case ["clone" | "init", *more]:
-            for word, after in zip(more, [*more[1:], None], strict=True):
+            for word, after in itertools.pairwise([*more, None]):
                 if word in {"-c", "--config"}:
                     yield from _setting(*_pair(after))
                 elif word and word.startswith("--config="):
                     yield from _setting(*_pair(word[9:]))
                 elif word and word.startswith("--template"):
                     yield Hidden("hooks from a template folder")
-        case ["replace" | "cat-file" | "difftool" | "mergetool", *_]:
-            return
+
+
+def _runner(rest: list[str | None]) -> Iterator[Inner]:
+    match rest:
+        case ["shell", "-c", text]:
+            yield Shell(text, "git shell")
+        case ["for-each-repo", *more]:
+            words = read_options(more, Grammar("", "config= keep-going")).rest
+            yield Run(["git", *words], "git for-each-repo")
+
+
+_CONFIG = Grammar(
+    "f:lez",
+    "global local system worktree file= blob= add replace-all bool int path type= default= "
+    "fixed-value comment= append value= all regexp includes no-includes",
+)
+"""Of git-config(1), those after which a setting may be written."""
 
 
 def _config(words: list[str | None]) -> Iterator[Inner]:
@@ -144,8 +161,10 @@ def _config(words: list[str | None]) -> Iterator[Inner]:
         "--bool",
         "--path",
         "--type=bool",
+        "--type=path",
     }
-    plain = [word for word in words if word not in skip]
+    options = read_options(words, _CONFIG)
+    plain = [word for word in options.rest if word not in skip]
     if (
         len(plain) > 1
         and plain[0]

@@ -1,12 +1,13 @@
 """What a command runs in turn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from firewall.frozen import frozen
 
 type Words = Sequence[str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """A command line. `directory` is where, if it is somewhere else; `via` through what."""
 
@@ -16,7 +17,7 @@ class Run:
     elsewhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shell:
     """Shell text; None where only running can tell it. `elsewhere`: on another machine."""
 
@@ -26,14 +27,14 @@ class Shell:
     elsewhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Input:
     """Shell text that the command reads from its standard input."""
 
     via: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hidden:
     """Something runs, and the words do not tell what."""
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 from firewall.commands.wrappers.inner import Words
+from firewall.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grammar:
     """`short` is getopt's string ("ab:c::"); `long` names long ones, "=" after those with a value.
 

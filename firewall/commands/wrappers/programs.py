@@ -9,6 +9,7 @@ from firewall.commands.wrappers.boxes import (
     capsh_runs,
     compose_runs,
     container_runs,
+    flatpak_runs,
     screen_runs,
     tmux_runs,
     wait_for_runs,
@@ -27,7 +28,7 @@ from firewall.commands.wrappers.builders import (
 from firewall.commands.wrappers.git import git_runs
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
-from firewall.commands.wrappers.remote import kubectl_runs, ssh_runs
+from firewall.commands.wrappers.remote import kubectl_runs, rclone_runs, ssh_runs
 from firewall.commands.wrappers.settings import in_language, variable_runs
 
 _XARGS = Grammar(
@@ -203,6 +204,9 @@ def _enable(words: Words) -> list[Inner]:
 def _sets(words: Words) -> list[Inner]:
     """export, declare and their like given as words."""
     found: list[Inner] = []
+    flags = "".join(word[1:] for word in words[1:] if word and word[0] in "-+")
+    if words[0] in {"declare", "typeset", "local"} and set(flags) & set("nluc"):
+        found.append(Hidden("a variable that changes what is assigned to it"))
     for word in words[1:]:
         name, equals, value = (word or "").partition("=")
         if equals:
@@ -231,9 +235,9 @@ def _gh(words: Words) -> list[Inner]:
 
 def _ncat(words: Words) -> list[Inner]:
     return [
-        Shell(re.split(r"(?i)^(?:exec|system):", word)[1].split(",")[0], "socat")
+        Shell(word.partition(":")[2].split(",")[0].strip("\"'"), "socat")
         for word in words[1:]
-        if word and re.match(r"(?i)(?:exec|system):", word)
+        if word and re.match(r"(?i)(?:exec|system|shell):", word)
     ]
 
 
@@ -297,8 +301,25 @@ def _in_arguments(words: Words) -> list[Inner]:
 
 def _own_language(words: Words) -> list[Inner]:
     """Code of a language of its own among the arguments, which may start anything."""
-    codes = {"-c", "-e", "-f", "--eval", "-eval", "-l", "--load", "--script", "/c", "/k", "-g"}
+    codes = {
+        "-c",
+        "-e",
+        "-f",
+        "--eval",
+        "-eval",
+        "-l",
+        "--load",
+        "--script",
+        "-g",
+        "cmd.run",
+    }
     return [Hidden(f"the language of {words[0]}")] if codes & set(words[1:]) else []
+
+
+def _windows_shell(words: Words) -> list[Inner]:
+    """cmd.exe: /c and /k take the rest as its language, attached or not, with any slashes."""
+    runs = any(re.match(r"(?i)//?[ckr]", word) for word in words[1:] if word)
+    return [Hidden("the language of cmd")] if runs else []
 
 
 PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
@@ -327,9 +348,11 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("docker", container_runs),
         *_each("docker-compose podman-compose", compose_runs),
         *_each("ansible", ansible_runs),
+        *_each("flatpak", flatpak_runs),
+        *_each("rclone", rclone_runs),
         *_each(
             "wait-for-it wait-for-it.sh dockerize dotenv cross-env wrangler with-contenv op "
-            "tini watchexec wait-for",
+            "tini watchexec wait-for onchange flox fab watchmedo reflex nsjail",
             wait_for_runs,
         ),
         *_each("npm", npm_runs),
@@ -343,10 +366,11 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("git", git_runs),
         *_each("sqlite3", _in_arguments),
         *_each(
-            "emacs expect cmd salt octave gnuplot sbcl clisp swipl ghc jrunscript erl ipython "
-            "rake dc scala",
+            "emacs expect salt salt-call puppet chef-apply octave gnuplot sbcl clisp swipl ghc "
+            "jrunscript erl ipython rake dc scala",
             _own_language,
         ),
+        *_each("cmd", _windows_shell),
         *_each("setarch", _setarch),
         *_each("svn hg restic sshfs pssh parallel-ssh wget fzf", _risky_settings),
         *_each("gcloud", _gcloud),

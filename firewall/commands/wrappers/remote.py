@@ -1,5 +1,8 @@
 """Programs that run commands on other machines, and what they start here to get there."""
 
+import re
+from itertools import pairwise
+
 from firewall.commands.ssh import parse_ssh
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, Options, read_options
@@ -103,3 +106,33 @@ def kubectl_runs(words: Words) -> list[Inner]:
         return [Run(after[after.index("--") + 1 :], f"kubectl {verb}", elsewhere=True)]
     more = read_options(after, _KUBECTL).rest[1:]
     return [Run(more, f"kubectl {verb}", elsewhere=True)] if more and verb != "debug" else []
+
+
+_SERVES = frozenset({"rcd", "rc", "serve"})
+_STARTS = re.compile(r"(?:\A|,)(?:ssh|[a-z_]+_command)(?:=|\Z)")
+
+
+def rclone_runs(words: Words) -> list[Inner]:
+    """What rclone is told by others once it runs, and settings that start a program here.
+
+    rclone.org/commands/rclone_rcd, rclone_serve, /rc ("core/command" runs any of its commands),
+    /docs ("Connection strings").
+    """
+    asked = any(word == "--rc" or (word or "").startswith("--rc=") for word in words)
+    found: list[Inner] = []
+    if asked or _SERVES & set(_verbs(words)):
+        found.append(Hidden("what a running rclone is asked for is only known when it runs"))
+    if any(_STARTS.search(word) for word in words[1:] if word):
+        found.append(Hidden("a setting of rclone that starts a program"))
+    return found
+
+
+def _verbs(words: Words) -> list[str]:
+    """What may be the subcommand: a word before it may be the value of an option."""
+    found: list[str] = []
+    for before, word in pairwise(word or "" for word in words):
+        if not word.startswith("-"):
+            found.append(word)
+            if not before.startswith("-") or "=" in before:
+                break
+    return found

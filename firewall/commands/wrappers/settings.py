@@ -10,20 +10,24 @@ TEXTS: dict[str, list[str]] = {}
 
 _TABLE = """
 split: --filter
-tar: --to-command -I --use-compress-program --rsh-command -F
+tar: --rmt-command --to-command -I --use-compress-program --rsh-command -F
 tar: --info-script --new-volume-script
 bsdtar: --use-compress-program
 zip: -TT --unzip-command
 man: -P --pager -H --html
 wget: --use-askpass
 rsync: -e --rsh --rsync-path
-scp sftp: -S
-sftp: -D
+scp sftp: -S -D
+dtrace: -c
 npm: --script-shell
-go: -toolexec --toolexec -exec
+go: -toolexec --toolexec -exec -vettool
 tcpdump: -z
 pandoc: --filter -F --pdf-engine
-flatpak: --command
+rclone: --password-command --sftp-ssh --metadata-mapper --auth-proxy
+rclone: --webdav-bearer-token-command
+dbclient: -J
+plink putty klink: -proxycmd
+sshuttle: -e --ssh-cmd
 fly flyctl: -C --command
 gcloud: --command
 nix: -c --command
@@ -32,16 +36,23 @@ fc xterm cvs konsole urxvt rxvt st mutt: -e
 git: --upload-pack --receive-pack --exec -x --extcmd -u -O
 git: --open-files-in-pager --tree-filter --index-filter
 git: --msg-filter --env-filter --commit-filter --parent-filter
-git: --tag-name-filter --setup -S
+git: --tag-name-filter --setup -S --access-hook --to-cmd --cc-cmd --header-cmd --smtp-server
 make gmake: --eval -E
 sort: --compress-program
-dpkg: --pre-invoke --post-invoke
+dpkg: --pre-invoke --post-invoke --status-logger
+rpm: --pipe
+bazel blaze: --run_under --workspace_status_command
+nano: -s --speller
+watchman-make: -r --run
+watchmedo chokidar: -c --command
+k9s: --command
+dpkg-buildpackage: --hook-init --hook-build --hook-done --hook-source --hook-binary
 gdb: -ex --ex -iex -eval-command --eval-command
 lldb: -o --one-line -O
 vim nvim vimdiff: -c --cmd
 vi ex view: -c
 psql: -c --command
-mysql: -e --execute
+mysql: -e --execute --pager
 sqlite3: -cmd
 hg: --ssh -e
 cpio mt: --rsh-command
@@ -92,12 +103,14 @@ _BANG = frozenset(
         "sqlite3",
         "mutt",
         "debugfs",
+        "sqlplus",
     }
 )
 """Programs with a language of their own, in which `!`, `shell` or `system` starts a command."""
 _IN_LANGUAGE = re.compile(
-    r"(?:^|[:;|\n\\\s])(?:(?:silent\s+)?[rw]?\s*!|\\!|\.?shell\s+|pipe\s+|system\s+|\.system\s+|"
-    r"platform shell\s+|make\s+)\s*(.+)",
+    r"(?:^|[:;|\n\\\s])(?:(?:silent\s+)?[rw]?\s*!|\\!|\.?shell\s+|pipe\s+|\.?sys(?:tem)?\s+|"
+    r"platform shell\s+|make\s+|\.sh\s+|host\s+|term(?:inal)?\s+|set\s+shell=|"
+    r"target\s+[a-z-]+\s*\||\.?(?:once|output|o|g)\s+\|)\s*(.+)",
     re.DOTALL,
 )
 _IN_CALL = re.compile(
@@ -105,7 +118,9 @@ _IN_CALL = re.compile(
 )
 _COPY_PROGRAM = re.compile(r"\b(?:from|to)\s+program\s+'([^']*)'", re.IGNORECASE)
 """PostgreSQL, COPY."""
-_RUNNERS = re.compile(r"CARGO_TARGET_\w+_(?:RUNNER|LINKER)")
+_RUNNERS = re.compile(
+    r"CARGO_TARGET_\w+_(?:RUNNER|LINKER)|RCLONE_(?:\w+_)?(?:SSH|COMMAND|AUTH_PROXY|METADATA_MAPPER)"
+)
 
 _TEXT_VARIABLES = frozenset(
     [
@@ -165,8 +180,27 @@ _TEXT_VARIABLES = frozenset(
         "INPUTRC_COMMAND",
         "CMAKE_C_COMPILER_LAUNCHER",
         "CARGO_BUILD_RUSTC_WRAPPER",
+        "FZF_DEFAULT_COMMAND",
+        "LESSEDIT",
+        "MOST_EDITOR",
+        "LD",
+        "AR",
+        "AS",
+        "MAKE",
+        "CARGO",
+        "RUSTDOC",
     ]
 )
+_OPTIONS_FOR = {
+    "TAR_OPTIONS": "tar",
+    "MANOPT": "man",
+    "FZF_DEFAULT_OPTS": "fzf",
+    "GOFLAGS": "go",
+    "ZIPOPT": "zip",
+    "RUSTFLAGS": "rustc",
+    **dict.fromkeys(("ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS"), "erl"),
+}
+"""Variables that hold options of a program."""
 _CODE_VARIABLES = frozenset(
     [
         "LD_PRELOAD",
@@ -232,6 +266,11 @@ _CODE_VARIABLES = frozenset(
         "XDG_CONFIG_HOME",
         "DOTNET_STARTUP_HOOKS",
         "CORECLR_PROFILER_PATH",
+        "COR_PROFILER_PATH",
+        "JAVA_OPTS",
+        "SBT_OPTS",
+        "CATALINA_OPTS",
+        "RCLONE_RC",
     ]
 )
 _BENIGN_VALUES = re.compile(
@@ -270,14 +309,15 @@ _ANYONE_WRITES = re.compile(r"(?:^|:)(?:(?:/tmp|/var/tmp|/dev/shm|\.)(?:/[^:]*)?
 def option_runs(name: str, words: Words) -> Iterator[Inner]:
     """Programs and shell texts given to a program's options."""
     for option in TEXTS.get(name, ()):
-        for value in _values(option, words):
+        for value in values(option, words):
             if name in _BANG:
                 yield from in_language(value, f"{name} {option}")
             else:
                 yield Shell(value, f"{name} {option}")
 
 
-def _values(option: str, words: Words) -> Iterator[str | None]:
+def values(option: str, words: Words) -> Iterator[str | None]:
+    """What stands for the value of an option, attached or apart; None where only running tells."""
     for word, after in zip(words[1:], [*words[2:], None], strict=False):
         if word is None:
             continue
@@ -288,6 +328,13 @@ def _values(option: str, words: Words) -> Iterator[str | None]:
             yield word[2:].removeprefix("=")
         elif len(option) == 2 and re.fullmatch(r"-[A-Za-z]+", word) and word.endswith(option[1]):
             yield after
+
+
+INPUT_LANGUAGES = frozenset(
+    {"ed", "red", "psql", "mysql", "gdb", "lldb", "sqlite3", "ftp", "sftp", "ex", "vim", "vi"}
+    | {"sqlplus", "mariadb"}
+)
+"""Programs that run commands that stand in their input."""
 
 
 def in_language(value: str | None, via: str) -> Iterator[Inner]:
@@ -310,12 +357,12 @@ def variable_runs(name: str, value: str | None) -> Iterator[Inner]:
             yield Hidden(f"the program that {name} names is only known when it runs")
         elif value not in _SIMPLE_NAMES:
             yield Shell(value.lstrip("|-"), name)
-    elif name == "TAR_OPTIONS":
-        yield Run(["tar", *(value.split() if value is not None else [None])], name)
     elif name.startswith("ANSIBLE_SSH_") and name.endswith("ARGS"):
         yield Shell(None if value is None else f"ssh {value} host", name)
     elif name in {"LESS", "MORE"} and value and "!" in value:
-        yield from in_language(value, name)
+        yield from in_language(value.replace("+", ":"), name)
+    elif name in _OPTIONS_FOR:
+        yield Run([_OPTIONS_FOR[name], *(value.split() if value is not None else [None])], name)
     elif name in {"PATH", "LD_LIBRARY_PATH"} and value and _ANYONE_WRITES.search(value):
         yield Hidden("programs are looked for where anyone may write")
     elif (name in _CODE_VARIABLES and not _harmless(name, value)) or name.startswith(
@@ -335,6 +382,10 @@ def _harmless(name: str, value: str | None) -> bool:
         "GRADLE_OPTS",
         "_JAVA_OPTIONS",
         "JAVA_TOOL_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "JAVA_OPTS",
+        "SBT_OPTS",
+        "CATALINA_OPTS",
     }:
         risky = re.search(r"require|import|loader|agent|eval|-r\b|-e\b", value or "")
         return value is not None and bool(_BENIGN_VALUES.fullmatch(value)) and not risky

@@ -47,6 +47,7 @@ _OTHER_SHELLS = frozenset(
         "murex",
     }
 )
+_POWERSHELLS = frozenset({"pwsh", "powershell"})
 _LONG_VALUES = frozenset({"--rcfile", "--init-file", "--init-command", "--features"})
 
 
@@ -54,8 +55,17 @@ def is_shell(name: str) -> bool:
     return name.lstrip("-") in _SHELLS or name in _OTHER_SHELLS
 
 
+def _is_code(word: str) -> bool:
+    """PowerShell takes any beginning of an option's name, and more names for some."""
+    names = ("command", "encodedcommand", "file", "commandwithargs")
+    option = word[1:].lower() if word[0:1] in {"-", "/"} else ""
+    return option in {"cwa", "ec"} or any(option and name.startswith(option) for name in names)
+
+
 def shell_runs(name: str, words: Words) -> list[Inner]:
     """What a shell runs (bash(1), "OPTIONS" and "ARGUMENTS")."""
+    if name in _POWERSHELLS and any(_is_code(word) for word in words[1:] if word):
+        return [Hidden(f"the language of {name}")]
     text_next, reads, rest = False, False, list(words[1:])
     found: list[Inner] = []
     while (
@@ -65,8 +75,6 @@ def shell_runs(name: str, words: Words) -> list[Inner]:
         and word not in {"-", "--"}
     ):
         rest.pop(0)
-        if word.lower() in {"-command", "-encodedcommand", "-file"}:
-            return [Hidden(f"the language of {name}")]
         if word.startswith("--"):
             rest = _long(word, rest, found)
             text_next |= word in {"--command", "--commands"}

@@ -1,5 +1,6 @@
 """Programs of the system that start another one given after their own options."""
 
+from firewall.commands.wrappers.rare import RARE
 from firewall.commands.wrappers.tools import TOOLS
 from firewall.commands.wrappers.wrapper import Wrapper
 from firewall.commands.wrappers.wrapper import wrapper as _w
@@ -147,6 +148,7 @@ WRAPPERS: dict[str, Wrapper] = {
         "attach= argv0= columns= env= trace= signal= output= user= string-limit= "
         "follow-forks status= "
         "summary summary-only summary-sort-by= seccomp-bpf tips decode-fds decode-pids= "
+        "syscall-times "
         "daemonize "
         "interruptible= quiet= trace-path= kill-on-exit stack-traces",
     ),
@@ -207,7 +209,8 @@ WRAPPERS: dict[str, Wrapper] = {
     "i386": _PASS,
     "x86_64": _PASS,
     "cpulimit": _w(
-        "l:p:e:vzibfh", "limit= pid= exe= verbose lazy include-children background foreground"
+        "l:p:e:vzibfh",
+        "limit= pid= exe= verbose lazy include-children background foreground monitor-forks",
     ),
     "cgexec": _w("g:", "sticky"),
     "aa-exec": _w("p:n:dviIh", "profile= namespace= debug verbose immediate"),
@@ -235,7 +238,9 @@ WRAPPERS: dict[str, Wrapper] = {
     "toybox": _PASS,
     "nq": _w("cqw"),
     "xe": _w("0a:f:j:N:I:pRLFs:v"),
-} | TOOLS
+    "newgrp": _w(skip=1),
+}
+WRAPPERS |= TOOLS | RARE
 
 ALIASES = {
     "gdoas": "doas",

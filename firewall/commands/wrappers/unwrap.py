@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from firewall.commands.wrappers.code import code_runs
-from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
+from firewall.commands.wrappers.loads import loads
 from firewall.commands.wrappers.options import Options, read_options
 from firewall.commands.wrappers.programs import PROGRAMS
 from firewall.commands.wrappers.settings import option_runs
@@ -14,7 +15,7 @@ from firewall.commands.wrappers.table import ALIASES, WRAPPERS
 from firewall.commands.wrappers.wrapper import Wrapper
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.DOTALL)
-_LOADER = re.compile(r"ld(?:-linux[^/]*|-musl[^/]*)?\.so(?:\.[0-9]+)?|ld64\.so\.[0-9]")
+_LOADER = re.compile(r"ld(?:-linux[^/]*|-musl[^/]*|-[0-9.]+)?\.so(?:\.[0-9]+)?|ld64\.so\.[0-9]")
 
 
 def unwrap(words: Words) -> list[Inner]:
@@ -31,6 +32,7 @@ def unwrap(words: Words) -> list[Inner]:
         found.append(Run(["git", name[4:], *words[1:]], "git"))
     found += code_runs(name, words)
     found += option_runs(name, words)
+    found += loads(name, words)
     return found
 
 
@@ -84,8 +86,7 @@ def _command(key: str, wrapper: Wrapper, options: Options) -> Iterator[Inner]:
     rest = _past_assignments(rest) if wrapper.assigns else rest
     directory = next((value for value in options.values(*wrapper.directory) if value), None)
     if not rest:
-        if wrapper.starts_shell:
-            yield Hidden(f"{key} starts a shell")
+        yield from _alone(key, wrapper, options)
     elif wrapper.joined:
         yield Shell(joined(rest), key, directory, wrapper.elsewhere)
         if key == "flock" or options.has("x", "exec"):
@@ -94,6 +95,15 @@ def _command(key: str, wrapper: Wrapper, options: Options) -> Iterator[Inner]:
         yield Run(rest, key, directory, wrapper.elsewhere)
     if wrapper.loose and options.unknown:
         yield from (Run(rest[at:], key, directory) for at in range(1, min(len(rest), 4)))
+
+
+def _alone(key: str, wrapper: Wrapper, options: Options) -> Iterator[Inner]:
+    """Without a command some start a shell, which reads standard input."""
+    asked = key in {"sudo", "doas"} and options.has("s", "i", "shell", "login")
+    if wrapper.starts_shell:
+        yield Hidden(f"{key} starts a shell")
+    elif asked or (key in {"su", "script", "newgrp"} and not options.values(*wrapper.texts)):
+        yield Input(key)
 
 
 def joined(words: Words) -> str | None:

@@ -4,12 +4,11 @@ Key: the program, or the program and its subcommand. Where a version differs fro
 longer list stands: an option missing here makes the command opaque, not wrong.
 """
 
-from dataclasses import dataclass
-
 from firewall.commands.wrappers.options import Grammar
+from firewall.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wrapper:
     """`skip` words stand before the command, `assigns` lets assignments stand there as well.
 

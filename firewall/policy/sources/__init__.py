@@ -6,23 +6,16 @@ set; no default host stands in our own files. Nothing is sent anywhere. What a t
 life of the process.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib import import_module
+from typing import get_args
 
 from firewall.policy.document import Tool
-from firewall.policy.sources import apt, cargo, npm, pip, uv
 from firewall.policy.sources.origin import Answer, Origin, SourceError
 
 __all__ = ["Answer", "Origin", "SourceError", "ask_nobody", "forget", "resolve", "seal"]
-
-_TOOLS: Mapping[Tool, Callable[[], Answer]] = {
-    "pip": pip.answer,
-    "uv": uv.answer,
-    "npm": npm.answer,
-    "apt": apt.answer,
-    "cargo": cargo.answer,
-}
 
 _sealed = False
 _asks = True
@@ -31,7 +24,7 @@ _asks = True
 def resolve(tools: Iterable[Tool]) -> dict[Tool, Answer | SourceError]:
     """What each tool downloads from, or why it could not say. The tools are asked side by side."""
     wanted = list(dict.fromkeys(tools))
-    with ThreadPoolExecutor(max_workers=len(_TOOLS)) as pool:
+    with ThreadPoolExecutor(max_workers=len(get_args(Tool.__value__))) as pool:
         return dict(zip(wanted, pool.map(_ask, wanted), strict=True))
 
 
@@ -42,11 +35,17 @@ def _ask(tool: Tool) -> Answer | SourceError:
     if _sealed:
         return SourceError(f"{tool} was not asked before the agent started; restart to ask it")
     try:
-        return _TOOLS[tool]()
+        return _answer(tool)
     except SourceError as error:
         return error
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         return SourceError(f"{tool}'s settings are not understood: {error!r}")
+
+
+def _answer(tool: Tool) -> Answer:
+    """What the tool's own module finds out. Most policies ask no tool, and import none."""
+    found: Answer = import_module(f"{__name__}.{tool}").answer()
+    return found
 
 
 def seal() -> None:

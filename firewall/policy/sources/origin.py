@@ -6,13 +6,13 @@ directory do not: the agent can write them, and would so write its own allowlist
 
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from firewall.frozen import frozen
 from firewall.policy.addresses import parse_address
 from firewall.policy.hosts import is_name, normalise
 
@@ -23,7 +23,7 @@ class SourceError(Exception):
     """A tool could not say where it downloads from."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """`scheme`://`host`:`port`, and `why` a tool downloads from there."""
 
@@ -38,7 +38,7 @@ class Origin:
         return f"{self.scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """A tool's origins, and notes about what it could not say."""
 
@@ -112,6 +112,8 @@ def _gist(stderr: str) -> str:
 
 def toml(path: Path) -> dict[str, Any]:
     """A tool's settings file. Raises SourceError where it cannot be read."""
+    import tomllib  # few tools have such
+
     try:
         return tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:

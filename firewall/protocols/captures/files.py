@@ -1,8 +1,9 @@
 """Capture files: pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng)."""
 
 from collections.abc import Buffer, Iterator
-from dataclasses import dataclass
 from struct import Struct
+
+from firewall.frozen import frozen
 
 _PCAP = {0xA1B2C3D4: 1e-6, 0xA1B23C4D: 1e-9}
 """Magic numbers, and the unit of the second half of a time."""
@@ -22,7 +23,7 @@ class CaptureError(ValueError):
     """The file is no capture, or is damaged. The text says where."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Packet:
     """A captured packet. `time` is in seconds, `link` a LINKTYPE number (tcpdump.org/linktypes)."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.protocols.captures.packets import Place, Segment
 from firewall.requests import Direction
 
@@ -41,7 +42,7 @@ class Flow:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """What a flow said next. For UDP a piece is a datagram."""
 

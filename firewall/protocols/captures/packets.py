@@ -4,11 +4,11 @@ Ethernet with VLAN tags, Linux "cooked" captures, loopback and raw IP; IPv4 (RFC
 8200), TCP (RFC 9293) and UDP (RFC 768). Fragments but the first are passed over.
 """
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from struct import Struct
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.protocols.captures.files import Packet
 
 type Place = tuple[str, int]
@@ -31,7 +31,7 @@ _PORTS = Struct(">HH")
 _SEGMENT = Struct(">HHIIBB")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Segment:
     """A TCP segment's or a UDP datagram's data. `sequence`, `syn` and `ack` are TCP's."""
 

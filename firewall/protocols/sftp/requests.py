@@ -6,15 +6,15 @@ never sent on.
 
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.protocols.files import FileRequest, Operation, plain_path
 from firewall.protocols.sftp.wire import Fields, Kind
 
 _READ, _WRITE = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Use:
     """A handle that a request works through, and what the handle must have been opened for."""
 
@@ -23,7 +23,7 @@ class Use:
     operation: Operation | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What one request asks for: paths that it names, handles that it uses, bytes it writes."""
 

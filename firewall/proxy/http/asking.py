@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.protocols import inspect_request
 from firewall.requests import HttpRequest
 from firewall.vault import Vault
@@ -12,7 +13,7 @@ from firewall.vault import Vault
 _PORT = re.compile(r":([0-9]{0,9})")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """A request's head. `stated` are the authorities that it names: Host, :authority, its URL."""
 
@@ -74,7 +75,9 @@ def port_of(authority: str) -> int | None:
     return int(port) if port else None
 
 
+@lru_cache(maxsize=1024)
 def _split(authority: str) -> tuple[str, str]:
+    """Remembered, because the requests of a connection name the same one."""
     name = authority.strip(" \t").lower()
     if name.startswith("["):
         host, _, rest = name[1:].partition("]")

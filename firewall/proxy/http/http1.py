@@ -8,8 +8,6 @@ Trailers are read and dropped, which RFC 9110, 6.5.1, allows; mitmproxy raises o
 connection hangs. HTTP/2 trailers, on which gRPC depends, pass.
 """
 
-from dataclasses import dataclass
-
 import h11
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.connection import Client
@@ -20,6 +18,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
+from firewall.frozen import frozen
 from firewall.protocols import ProtocolError
 from firewall.protocols.http1 import LIMIT, AnswerHead, TooLongError, parse_answer, parse_head
 from firewall.protocols.http1body import Chunked
@@ -58,7 +57,7 @@ class Chunks:
             raise h11.RemoteProtocolError(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Misread:
     """What a client sent that was refused unread, in the head of a request or in its body."""
 

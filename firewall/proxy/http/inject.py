@@ -9,11 +9,12 @@ from urllib.parse import quote, unquote_plus
 from mitmproxy import http
 
 from firewall.credentials import Injection
+from firewall.held import Held
 from firewall.protocols.codings import readable
 from firewall.proxy.http import sigv4
 from firewall.proxy.http.flow import Signing
 from firewall.requests import Finding
-from firewall.vault import Held, Vault
+from firewall.vault import Vault
 
 _BASIC = "basic "
 

@@ -4,8 +4,7 @@
 a server that cannot be reached.
 """
 
-from dataclasses import dataclass
-
+from firewall.frozen import frozen
 from firewall.policy.remedies import SPEAK_PLAINLY
 from firewall.proxy.refusal import UNREACHABLE, failure, page, plain
 from firewall.requests import Request
@@ -15,7 +14,7 @@ RULE_HEADER = "X-Firewall-Rule"
 RULE = "guards.protocol-mismatch"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """A whole answer; `fields` are its header fields but for its length."""
 

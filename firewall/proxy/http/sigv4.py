@@ -10,10 +10,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from posixpath import normpath
 from urllib.parse import quote, unquote
+
+from firewall.frozen import frozen
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 CONTENT = "x-amz-content-sha256"
@@ -33,7 +34,7 @@ class UnsignableError(ValueError):
     """Why a request cannot be signed anew, in words for people."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keys:
     """An access key, its secret key, and the token of a session ("" without one)."""
 
@@ -42,7 +43,7 @@ class Keys:
     token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """A request as it is signed. `fields` are its headers in lower case, `host` among them."""
 

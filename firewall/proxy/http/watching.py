@@ -4,6 +4,8 @@ Decoding is for looking only and changes no byte of what is forwarded. It works 
 a budget, so that a small body cannot cost much memory or time (a "zip bomb").
 """
 
+import time
+
 from firewall.protocols import Watch
 from firewall.protocols.codings import DECODE_ERRORS, chain, decoders
 from firewall.protocols.grpc import Pieces
@@ -13,12 +15,15 @@ from firewall.vault import Vault
 CARRIER = "http body"
 GRPC = "application/grpc"
 """gRPC's PROTOCOL-HTTP2.md: followed by a format, if at all."""
-FREE = 2 << 20
+FREE = 16 << 20
 RATIO = 100
-"""A body may decode to FREE bytes plus RATIO times its size, or to what takes as long to look at:
-a tenth of a second for each piece that comes. Honest text stays below 20 times."""
-
-
+"""A body may decode to FREE bytes plus RATIO times its size."""
+HONEST = 20
+"""Times its size that honest text decodes to at most, but for what repeats itself."""
+LOOKED_SECONDS = 0.25
+"""Of CPU in which a body that decodes to more than honest text does may be looked at: text made of
+what recognisers look for twice costs hundreds of times what others do, and all flows wait for it.
+Zeros take this long for 70 MiB."""
 HELD_BACK = 64 << 10
 """Bytes that wait at most because a secret may have begun in them."""
 
@@ -39,9 +44,12 @@ class BodyWatch:
         self._pieces = Pieces() if content_type.lower().startswith(GRPC) else None
         self._streamed = Watch("grpc", direction) if self._pieces else self._raw
         self._secrets = vault.stream(CARRIER, direction)
-        self._inside = vault.stream(f"decoded {CARRIER}", direction)
+        self._inside = (
+            vault.stream(f"decoded {CARRIER}", direction) if self._decoders else self._secrets
+        )
         self._read = 0
         self._made = 0
+        self._looked = 0.0
 
     def feed(self, data: bytes) -> tuple[Finding, ...]:
         """What these bytes gave away."""
@@ -66,19 +74,25 @@ class BodyWatch:
         found: tuple[Finding, ...] = ()
         for piece in chain(self._decoders, data):
             self._made += len(piece)
-            if self._made + self._effort > FREE + RATIO * self._read:
+            if self._explodes():
                 self._decoders = []
                 return found + self._bomb()
-            found += self._decoded.feed(piece) + self._inside.feed(piece)
+            found += self._look(piece)
         return found
 
-    @property
-    def _effort(self) -> int:
-        return self._decoded.effort + self._inside.effort
+    def _explodes(self) -> bool:
+        dear = self._looked > LOOKED_SECONDS and self._made > HONEST * self._read
+        return dear or self._made > FREE + RATIO * self._read
+
+    def _look(self, piece: bytes) -> tuple[Finding, ...]:
+        since = time.thread_time()
+        found = self._decoded.feed(piece) + self._inside.feed(piece)
+        self._looked += time.thread_time() - since
+        return found
 
     def _bomb(self) -> tuple[Finding, ...]:
         """An agent has no honest use for sending one; a server's sparse file may look like one."""
         if self._direction == "received":
             return ()
-        evidence = f"{self._read} bytes decode to {self._made}, and to more than can be looked at"
+        evidence = f"{self._read} bytes decode to {self._made} and more"
         return (Finding("protocol-mismatch", "compression-bomb", evidence, CARRIER),)

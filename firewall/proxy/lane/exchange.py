@@ -15,7 +15,7 @@ from firewall.protocols import ProtocolError, inspect_response
 from firewall.protocols.http1 import LIMIT, AnswerHead, Head, parse_answer
 from firewall.protocols.http1body import Open
 from firewall.proxy.lane import messages
-from firewall.proxy.lane.messages import Half
+from firewall.proxy.lane.messages import Half, Onward
 from firewall.proxy.lane.stream import Stream
 from firewall.proxy.lane.upstream import Upstream
 from firewall.requests import Direction, Finding, HttpRequest
@@ -53,7 +53,9 @@ class Host(Protocol):
 class Exchange:
     """Begins when the request's head is read; `start` once it is allowed."""
 
-    def __init__(self, host: Host, head: Head, asked: HttpRequest, vault: Vault) -> None:
+    def __init__(
+        self, host: Host, head: Head, asked: HttpRequest, onward: Onward, vault: Vault
+    ) -> None:
         self.head = head
         self.asked = asked
         self.sent = Half("sent", head, messages.request_body(head), vault)
@@ -68,9 +70,9 @@ class Exchange:
         self._answer = b""
         self._advice = 0
         self._keeps = False
-        self._closes = messages.wants_close(head)
+        self._onward = onward
+        self._closes = onward.closes
         self._held: set[Direction] = set()
-        self._again = messages.repeatable(head)
 
     @property
     def wants_more(self) -> bool:
@@ -80,7 +82,7 @@ class Exchange:
     def start(self, meter: Meter | None = None) -> None:
         """Send the request on; `meter` counts its bytes and its answer's, if they are limited."""
         self._meter = meter
-        self._host.reach(self._reached, repeatable=self._again, fresh=False)
+        self._host.reach(self._reached, repeatable=self._onward.repeatable, fresh=False)
 
     def drop(self) -> None:
         """Leave the server in the middle of whatever is under way."""
@@ -105,7 +107,7 @@ class Exchange:
     def _begin(self, upstream: Upstream) -> None:
         upstream.stream.readable, upstream.stream.drained = self._arrived, self._server_drained
         upstream.stream.resume()
-        self.take(self._host.pending(), messages.request_bytes(self.head))
+        self.take(self._host.pending(), self._onward.data)
         if self.wants_more and messages.expects_continue(self.head):
             self._ask_for_body()
 
@@ -235,7 +237,12 @@ class Exchange:
         upstream.stream.abort()
         if self._received is not None:
             self._host.abort()
-        elif again and upstream.used and self._again and not (self._answer or self._advice):
+        elif (
+            again
+            and upstream.used
+            and self._onward.repeatable
+            and not (self._answer or self._advice)
+        ):
             self._host.reach(self._reached, repeatable=True, fresh=True)
         else:
             self._host.unreachable(why)
@@ -320,7 +327,7 @@ class Exchange:
             self._host.finished(None, close=self._closes)
             return
         upstream.used = True
-        upstream.tied = upstream.tied or messages.ties(self.head)
+        upstream.tied = upstream.tied or self._onward.ties
         self._host.finished(upstream, close=self._closes)
 
     def _block(self, verdict: Verdict) -> None:

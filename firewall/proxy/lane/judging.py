@@ -6,10 +6,8 @@ from functools import partial
 
 from firewall import judge
 from firewall.charging import Meter
-from firewall.judge import fail_closed
-from firewall.protocols.http1 import Head
+from firewall.events import Facts
 from firewall.proxy.handover import Handover
-from firewall.proxy.lane import messages
 from firewall.proxy.lane.house import House
 from firewall.requests import Connect, Direction, Finding, HttpRequest, Message
 from firewall.verdict import Verdict
@@ -22,32 +20,17 @@ class Judging:
     """Knows the flow's facts. `failed` refuses, or cuts, what a fault was found in; `others` are
     the flow's connections to the addresses that were not judged yet."""
 
-    def __init__(
-        self, house: House, given: Handover, failed: Answered, others: Sequence[Connect]
-    ) -> None:
+    def __init__(self, house: House, given: Handover, others: Sequence[Connect]) -> None:
         self._house = house
         self._given = given
-        self._failed = failed
         self._others = list(others)
-        self._facts = {
-            "flow": given.flow,
-            "client": list(given.client),
-            "host": given.host,
-            "port": given.port,
-            "reach": [given.address],
-        }
-
-    def guard(
-        self, point: str, asked: HttpRequest | None
-    ) -> contextlib.AbstractContextManager[None]:
-        """Whatever fails inside is a recorded deny of `asked`."""
-        return fail_closed(
-            self._house.judge, point, self._failed, request=asked, actor=self._given.actor
+        self._facts = Facts(
+            flow=given.flow,
+            client=list(given.client),
+            host=given.host,
+            port=given.port,
+            reach=[given.address],
         )
-
-    def describe(self, head: Head) -> HttpRequest:
-        """A request's head as the judge is asked about it."""
-        return messages.asked(head, self._given, self._house.judge.vault)
 
     def decide(
         self, asked: Connect | HttpRequest | Message, answered: Answered, *, counted: bool = False
@@ -114,7 +97,7 @@ class Judging:
             judge.probe("lane.another")
             standing = self.standing(verdict)
             if standing.allowed and standing.obligations == self._given.verdict.obligations:
-                self._facts = {**self._facts, "reach": [address]}
+                self._facts = Facts({**self._facts, "reach": [address]})
                 then(address)
             else:
                 self.another(guard, then)

@@ -5,8 +5,10 @@ What it takes is one thing by any parser's reading. All else goes to depth, whic
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Literal
 
+from firewall.frozen import frozen
 from firewall.protocols import ProtocolError
 from firewall.protocols.http1 import BASIC_FIELDS, AnswerHead, Head
 from firewall.protocols.http1body import Body, Chunked, Counted, Open
@@ -54,6 +56,21 @@ def wants_close(head: Head | AnswerHead) -> bool:
     return head.version != "HTTP/1.1" or b"close" in head.options
 
 
+@frozen
+class Onward:
+    """How an allowed request goes on: its head as it is sent, whether its connection ends with it,
+    whether it may be sent again, and whether it ties its server's connection to the client."""
+
+    data: bytes
+    closes: bool
+    repeatable: bool
+    ties: bool
+
+
+def onward(head: Head) -> Onward:
+    return Onward(request_bytes(head), wants_close(head), repeatable(head), ties(head))
+
+
 def described(head: Head, scheme: Literal["http", "https"]) -> asking.Head:
     """A head as it is judged."""
     stated = [each.decode("latin-1") for each in head.values(b"host")]
@@ -95,8 +112,9 @@ def request_bytes(head: Head) -> bytes:
     return _head(first, _without(head.headers, _HOP | head.options))
 
 
+@lru_cache(maxsize=64)
 def answer_bytes(answer: AnswerHead, *, close: bool) -> bytes:
-    """A response's head as it is sent on."""
+    """A response's head as it is sent on. Remembered, as heads are (protocols.http1)."""
     hop = _ANSWER_HOP | (answer.options - BASIC_FIELDS)
     fields = _without(answer.headers, hop | (_FRAMING if answer.status == NO_CONTENT else _NONE))
     if close:

@@ -17,6 +17,8 @@ byte to look at."""
 HIGH_WATER = 256 << 10
 """Bytes that may wait to be sent before the other side is not read any more."""
 
+_WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
+
 type Shaken = Callable[[OSError | None], None]
 
 
@@ -97,27 +99,38 @@ class Stream:
         a server's end without an alert."""
         if self._fault is not None:
             raise self._fault
-        pieces: list[bytes] = []
         try:
-            for _ in range(TURN):
-                piece = self._socket.recv(RECORD)
-                pieces.append(piece)
-                if len(piece) < RECORD:
-                    break
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
-            return b"".join(pieces) if pieces else None
+            first = self._socket.recv(RECORD)
+        except _WAITS:
+            return None
+        return first if len(first) < RECORD else self._read_on(first)
+
+    def _read_on(self, first: bytes) -> bytes:
+        """A full record, and what has come behind it."""
+        pieces = [first]
+        try:
+            while len(pieces) < TURN and len(pieces[-1]) == RECORD:
+                pieces.append(self._socket.recv(RECORD))
+        except _WAITS:
+            pass
         except OSError as fault:
-            if not pieces:
-                raise
             self._fault = fault
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     def quiet(self) -> bool:
         """Whether it is open and nothing has come that nobody has asked for."""
         try:
-            return self.open and self.read() is None
+            return self.open and (self._is_bare() or self.read() is None)
         except OSError:
             return False
+
+    def _is_bare(self) -> bool:
+        """Whether the kernel has nothing, so that TLS has nothing either (see RECORD)."""
+        try:
+            socket.socket.recv(self._socket, 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return self._fault is None
+        return False
 
     def send(self, data: bytes) -> None:
         """Send now or as soon as possible. Raises OSError where the other side is gone."""
@@ -203,15 +216,15 @@ class Stream:
         self.drained()
 
     def _flush(self) -> None:
-        sent = 0
-        view = memoryview(self._out)
+        sent, size = 0, len(self._out)
         try:
-            while sent < len(view):
-                sent += self._socket.send(view[sent:])
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
+            sent = self._socket.send(self._out)
+            while sent < size:
+                sent += self._socket.send(memoryview(self._out)[sent:])
+        except _WAITS:
             pass
         self.sent += sent
-        self._out = self._out[sent:] if sent < len(view) else b""
+        self._out = self._out[sent:] if sent < size else b""
         self._watch()
 
     def _watch(self) -> None:

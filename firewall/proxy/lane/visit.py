@@ -13,8 +13,9 @@ from dataclasses import replace
 from functools import partial
 
 from firewall import judge
+from firewall.judge import fail_closed
 from firewall.protocols import ProtocolError, identify
-from firewall.protocols.http1 import Head, parse_head
+from firewall.protocols.http1 import Head
 from firewall.protocols.http1body import Counted
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.http import pages
@@ -23,6 +24,7 @@ from firewall.proxy.http.watching import CARRIER
 from firewall.proxy.lane import messages
 from firewall.proxy.lane.bridge import Bridge, pair
 from firewall.proxy.lane.exchange import Exchange
+from firewall.proxy.lane.heads import Heads
 from firewall.proxy.lane.house import House
 from firewall.proxy.lane.judging import Judging
 from firewall.proxy.lane.messages import Rest
@@ -61,6 +63,7 @@ class Visit:
         self._tls = given.protocol == "tls"
         self._traffic = Traffic()
         self._buffer = b""
+        self._heads = Heads(given)
         self._exchange: Exchange | None = None
         self._bridge: Bridge | None = None
         self._taken = 0
@@ -68,7 +71,7 @@ class Visit:
         self._parting = False
         self._over = False
         self.deadline = time.monotonic() + FIRST_SECONDS
-        self._judging = Judging(house, given, self._failed, others)
+        self._judging = Judging(house, given, others)
         self._server = Server(house.upstreams, given, partial(self._judging.another, self.guard))
 
     def start(self) -> None:
@@ -162,7 +165,7 @@ class Visit:
     def _next(self) -> None:
         """Take the next request, if its head is complete."""
         try:
-            head = parse_head(self._buffer)
+            head = self._heads.read(self._buffer)
         except ProtocolError:
             self._go_deep()
             return
@@ -172,9 +175,9 @@ class Visit:
             self._go_deep()
 
     def _judge(self, head: Head) -> None:
-        exchange = self._exchange = Exchange(
-            self, head, self._judging.describe(head), self._house.judge.vault
-        )
+        vault = self._house.judge.vault
+        exchange = Exchange(self, head, self._heads.describe(vault), self._heads.onward, vault)
+        self._exchange = exchange
         self._touch()
         if self._house.judge.needs_body(exchange.asked, self._given.actor):
             self._go_deep()
@@ -200,8 +203,10 @@ class Visit:
     # What an exchange needs (exchange.Host)
 
     def guard(self, point: str) -> contextlib.AbstractContextManager[None]:
+        """Whatever fails inside is a recorded deny of the request at hand."""
         asked = self._exchange.asked if self._exchange else None
-        return self._judging.guard(point, asked)
+        door, actor = self._house.judge, self._given.actor
+        return fail_closed(door, point, self._failed, request=asked, actor=actor)
 
     def reach(self, done: Reached, *, repeatable: bool, fresh: bool) -> None:
         self._server.reach(done, repeatable=repeatable, fresh=fresh)

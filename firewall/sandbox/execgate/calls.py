@@ -3,8 +3,8 @@
 import errno
 import os
 import struct
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox.execgate.notify import Notice
 
 AT_FDCWD = -100
@@ -28,7 +28,7 @@ class CallError(Exception):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExecCall:
     """An execve as asked. `folder` is the descriptor that `path` starts from, None for the cwd."""
 

@@ -9,8 +9,8 @@ import stat
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox import linux
 from firewall.sandbox.execgate.calls import (
     AT_EMPTY_PATH,
@@ -46,7 +46,7 @@ def version(found: os.stat_result) -> Version:
     return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Image:
     """The file that would run: its path as the sandbox sees it, and what tells it from others."""
 
@@ -60,7 +60,7 @@ class Image:
         return (self.version[:2], self.digest) == (other.version[:2], other.digest)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Program:
     """What would run. `image` is what the kernel loads; `path` the program that it runs in turn,
     where the image is the dynamic loader; `script` the script that `image` interprets. `words` is

@@ -10,8 +10,8 @@ import os
 import platform
 import select
 import struct
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.sandbox import linux
 from firewall.sandbox.seccomp import EXECUTES, exec_filter
 
@@ -27,7 +27,7 @@ _NOTICE = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """A call that waits. `thread` is the caller's thread as the host sees it."""
 

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 
 from firewall.actor import Process
 from firewall.commands import left_to_the_network, read_argv
+from firewall.frozen import frozen
 from firewall.requests import Execute
 from firewall.sandbox import procfs
 from firewall.sandbox.execgate.calls import CallError
@@ -25,7 +26,7 @@ ARGUMENTS = 64 << 10
 """Bytes of a command line that are compared."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Before:
     """What a caller ran until its call: its file, and its command line without empty last words."""
 
@@ -33,7 +34,7 @@ class Before:
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judged:
     """A call that went on. `before` is None where its caller could not be read."""
 

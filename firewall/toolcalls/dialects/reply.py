@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.toolcalls.calls import Call
 from firewall.toolcalls.parsing import parse
 from firewall.verdict import Action
@@ -17,7 +17,7 @@ class HookError(ValueError):
     """A hook's input that is not what its agent sends."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """What the hook's process does: print, complain, exit."""
 
@@ -30,7 +30,7 @@ SILENCE = Reply()
 """The agent goes on as if there were no hook, its own questions to the user included."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dialect:
     """One agent's hook.
 

@@ -1,11 +1,12 @@
 """Where the MCP server is, and how requests and answers look on their way to it, without I/O."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import h11
+
+from firewall.frozen import frozen
 
 CHUNK = 1 << 16
 HEAD = 1 << 16
@@ -24,7 +25,7 @@ _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 type Headers = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A client's request. Header names are in lower case."""
 

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.toolcalls.mcp.session import LIMIT
 from firewall.toolcalls.wire.sse import Events
 
 _END = re.compile(rb"\r\n|\n|\r")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One event; `data` is the message that it carries, b"" for none."""
 

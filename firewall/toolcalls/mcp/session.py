@@ -7,9 +7,9 @@ Model Context Protocol, revisions 2024-11-05 to 2026-07-28, basic/transports and
 import json
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from firewall.frozen import frozen
 from firewall.toolcalls.calls import Call
 from firewall.toolcalls.client import Answer
 from firewall.toolcalls.mcp import strict
@@ -23,25 +23,26 @@ PENDING = 4096
 _INVALID = -32600
 _GONE = -32000
 _HEAD = 4096
+_LINE_ENDS = "\u0085\u2028\u2029"
 CANCELLED = Answer("deny", "mcp.cancelled", "the client cancelled the call before it was judged")
 _ID = re.compile(rb'"id"\s*:\s*(-?\d{1,18}|"[^"\\]{0,256}")')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forward:
     """Pass these bytes on as they are."""
 
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """Answer the client with this message; nothing goes to the server. Empty: say nothing."""
 
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """Have these calls judged, then hand the answers to `Session.settle`."""
 
@@ -51,7 +52,7 @@ class Ask:
     batch: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listing:
     """The server lists these tools; hand those that the policy never allows to `Session.show`."""
 
@@ -88,7 +89,7 @@ class Session:
         try:
             self._bound(raw)
             value = strict.read(raw)
-            return self._step(raw, value)
+            return self._step(self._unbroken(raw), value)
         except Exception as error:
             return Reply(_dump(_problem(_identity(raw), f"refused by the firewall: {error}")))
 
@@ -122,6 +123,7 @@ class Session:
             value = strict.read(raw)
         except strict.UnreadableError as error:
             return self._withheld(raw, error)
+        raw = self._unbroken(raw)
         messages = value if isinstance(value, list) else [value]
         for message in messages:
             if "method" not in message and (key := message.get("id")) is not None:
@@ -169,6 +171,14 @@ class Session:
             raise strict.UnreadableError(f"more than {LIMIT} bytes")
         if self._line and b"\r" in raw.rstrip(b"\r\n"):
             raise strict.UnreadableError("a carriage return within a line")
+
+    def _unbroken(self, raw: bytes) -> bytes:
+        """One line for readers, too, that end lines at more characters than a newline (Node's
+        readline, Python's splitlines). In what was read, these stand in strings alone."""
+        if self._line:
+            for char in _LINE_ENDS:
+                raw = raw.replace(char.encode(), f"\\u{ord(char):04x}".encode())
+        return raw
 
     def _step(self, raw: bytes, value: Any) -> Step:
         batch = isinstance(value, list)

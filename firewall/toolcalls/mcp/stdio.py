@@ -6,8 +6,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.toolcalls.client import Answer, refusal
 from firewall.toolcalls.mcp.checker import Checker
 from firewall.toolcalls.mcp.lines import Lines
@@ -20,7 +20,7 @@ CHUNK = 1 << 16
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Client:
     """The two ends that the client holds the others of."""
 

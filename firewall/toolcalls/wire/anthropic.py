@@ -75,6 +75,8 @@ class Stream:
 
     def _continue(self, block: _Block, event: Event, document: Document) -> Judging[list[bytes]]:
         kind = document.get("type")
+        if text(kind).startswith("content_block_") and document.get("index", 0) != block.index:
+            raise ValueError("the blocks of a message are told in turns")
         if kind == "content_block_delta":
             block.held.append(event.raw)
             block.parts.append(text(mapping(document.get("delta")).get("partial_json")))

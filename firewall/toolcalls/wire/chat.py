@@ -74,7 +74,7 @@ def _replace(message: Document, kept: list[Any], legacy: Any, refusals: list[str
 class _Growing:
     """A call that arrives in pieces. `place` is its new number, None where it is refused."""
 
-    name: str = ""
+    names: list[str] = field(default_factory=list)
     call_id: str = ""
     custom: bool = False
     parts: list[str] = field(default_factory=list)
@@ -82,8 +82,10 @@ class _Growing:
     place: int | None = None
 
     def whole(self) -> Call:
+        """A name may come in pieces; some servers tell the whole of it in each of them."""
+        names = self.names[:1] if len(set(self.names)) == 1 else self.names
         given = "".join(self.parts)
-        return _made(self.name, self.call_id, given, custom=self.custom)
+        return _made("".join(names), self.call_id, given, custom=self.custom)
 
 
 type _Key = tuple[int, int | str]
@@ -136,7 +138,7 @@ class Stream:
             raise ValueError("a call goes on after its choice had ended")
         body = mapping(piece.get("function") or piece.get("custom"))
         call.parts.append(text(body.get("arguments") or body.get("input")))
-        call.name += text(body.get("name"))
+        call.names += [name] if (name := text(body.get("name"))) else []
         call.call_id = call.call_id or text(piece.get("id"))
         call.custom = call.custom or "custom" in piece
 

@@ -4,9 +4,8 @@ Source: the API reference, "generateContent" and "streamGenerateContent" (each e
 GenerateContentResponse; without alt=sse the answer is a list of them).
 """
 
-from firewall.toolcalls.calls import Call
+from firewall.toolcalls.calls import UNREADABLE, Call
 from firewall.toolcalls.wire.judging import (
-    UNREADABLE,
     Document,
     Judging,
     arguments,

@@ -4,14 +4,12 @@ import json
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from firewall.toolcalls.calls import Call
+from firewall.toolcalls.calls import UNREADABLE, Call
+from firewall.toolcalls.parsing import parse
 
 type Document = dict[str, Any]
 type Judging[T] = Generator[Call, str | None, T]
 """Yields calls; is sent None for each that may pass, or the text that takes its place."""
-
-UNREADABLE = "__unreadable__"
-"""The argument under which stands what is no JSON object, so that rules can name it."""
 
 
 def settle(*calls: Call) -> Judging[str | None]:
@@ -27,8 +25,8 @@ def arguments(value: Any) -> Mapping[str, Any]:
     """The arguments of a call: an object, or the JSON text of one."""
     if isinstance(value, str):
         try:
-            value = json.loads(value or "{}")
-        except (ValueError, RecursionError):
+            value = parse(value or "{}", strict=False)
+        except ValueError:
             return {UNREADABLE: value}
     return value if isinstance(value, dict) else {UNREADABLE: value}
 

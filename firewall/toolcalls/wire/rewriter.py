@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from firewall.toolcalls.calls import Call
 from firewall.toolcalls.wire import anthropic, chat, gemini, responses
 from firewall.toolcalls.wire.judging import Document, Judging, compact
-from firewall.toolcalls.wire.sse import Event, Events
+from firewall.toolcalls.wire.sse import Event, Events, parse
 
 HELD_LIMIT = 16 << 20
 """Bytes of one answer that may be held back: a call's events, or a whole document."""
@@ -17,6 +17,8 @@ type Steps = Generator[bytes | Call, str | None, None]
 """Yields bytes that may go on, and calls; a call is answered with None or its refusal."""
 
 _DIALECTS: tuple[ModuleType, ...] = (anthropic, responses, chat, gemini)
+_CALLS = ("tool_calls", "toolCalls", "function_call", "functionCall", "tool_use", "toolUse")
+"""Where other APIs hold calls: Ollama, Cohere, Bedrock's Converse, OpenAI's Assistants."""
 _BROKEN = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 """What an answer of an unexpected shape raises in the reader of its API."""
 
@@ -71,6 +73,10 @@ class EventStream:
         if self._held > HELD_LIMIT:
             raise UnreadableError(f"more than {HELD_LIMIT} bytes belong to one tool call")
 
+    def rest(self) -> bytes:
+        """What has no blank line behind it."""
+        return self._events.rest()
+
     def finish(self) -> Steps:
         """What is held has no end; it is dropped, as clients drop an event without one."""
         yield from ()
@@ -81,6 +87,7 @@ class EventStream:
             found = _dialect(document)
             self._stream = found.Stream() if found else None
         if self._stream is None or event.data is None:
+            _refuse_calls(document)
             return [event.raw]
         try:
             return (yield from self._stream.event(event, document))
@@ -105,8 +112,9 @@ class Whole:
         try:
             document = json.loads(body) if body else None
         except (ValueError, RecursionError):
-            # No client that takes it for JSON can read a call in it.
-            yield body
+            # No client that takes it for JSON can read a call in it; one that asked for a stream
+            # may read it as one, whatever its type says.
+            yield from _as_events(body)
             return
         try:
             changed = yield from self._judge(document)
@@ -120,7 +128,16 @@ class Whole:
             found = _dialect(each) if isinstance(each, dict) else None
             if found is not None:
                 changed |= yield from found.whole(each)
+            else:
+                _refuse_calls(each)
         return changed
+
+
+def _as_events(body: bytes) -> Steps:
+    stream = EventStream()
+    yield from stream.feed(body)
+    if parse(stream.rest()).data is None:
+        yield stream.rest()
 
 
 class Untouched:
@@ -142,6 +159,23 @@ def _document(data: str | None) -> Document:
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"an event of the answer is no JSON: {error}") from error
     return found if isinstance(found, dict) else {}
+
+
+def _refuse_calls(document: Any) -> None:
+    """Raise where an answer of an API that is not known here seems to hold tool calls."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if found := [name for name in _CALLS if value.get(name) and _is_nested(value[name])]:
+                raise UnreadableError(f"{found[0]} in the answer of an API that is not known")
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict | list)
 
 
 def _dialect(document: Document) -> Any:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from firewall.frozen import frozen
 from firewall.toolcalls.wire.judging import compact
 
 _BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
@@ -11,7 +11,7 @@ _LINE = re.compile(r"\r\n|\n|\r")
 _LONGEST_BLANK = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One event. `raw` are its bytes with the blank line; `data` is None where it has none."""
 

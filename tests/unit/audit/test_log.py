@@ -150,6 +150,32 @@ class TestWriting:
             assert answers == [None] * 101
             assert disk.syncs - before <= 2
 
+    def test_urgent_records_of_one_turn_wait_for_its_end(self, tmp_path: Path) -> None:
+        disk = FaultyDisk()
+        turn: list[Callable[[], None]] = []
+
+        def gather(call: Callable[[], None]) -> bool:
+            turn.append(call)
+            return True
+
+        with opened(tmp_path, storage=disk, gather=gather) as log:
+            before = disk.syncs
+            seen: list[int] = []
+            for _ in range(3):
+                log.append(EVENT, lambda error: seen.append(disk.syncs))
+            time.sleep(0.02)
+            assert not seen, "the turn goes on"
+            turn[0]()
+            eventually(lambda: len(seen) == 3)
+        assert seen == [before + 1] * 3
+
+    def test_a_turn_that_never_ends_loses_no_record(self, tmp_path: Path) -> None:
+        seen: list[Exception | None] = []
+        with opened(tmp_path, gather=lambda call: True) as log:
+            log.append(EVENT, seen.append)
+        assert seen == [None]
+        assert kinds(tmp_path) == ["log.opened", "verdict", "log.closed"]
+
     def test_a_chain_goes_on_after_a_restart(self, tmp_path: Path) -> None:
         for _ in range(3):
             with opened(tmp_path) as log:

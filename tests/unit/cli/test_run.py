@@ -1,7 +1,5 @@
 """What `firewall run` does when its agent stops."""
 
-import subprocess
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,12 +21,3 @@ def test_an_agent_that_was_frozen_does_not_stop_the_firewall(
     house: Any = SimpleNamespace(quarantine=SimpleNamespace(freezing=freezing))
     run._stop_too(house, sandbox)
     assert (stops == []) == freezing
-
-
-def test_an_agent_does_not_wait_for_what_it_may_never_need() -> None:
-    code = (
-        "import sys, firewall.cli.main, firewall.cli.run;"
-        "print([name for name in ('asyncio', 'dns', 'pynvml') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout == "[]\n"

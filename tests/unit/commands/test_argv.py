@@ -1,8 +1,14 @@
 """Command lines to commands."""
 
+from random import Random
+
 import pytest
 
 from firewall.commands import read_argv
+from firewall.commands.wrappers.loads import LOADS
+from firewall.commands.wrappers.programs import PROGRAMS
+from firewall.commands.wrappers.settings import TEXTS
+from firewall.commands.wrappers.table import WRAPPERS
 
 WRAPPED = """
 env A=1 id
@@ -84,3 +90,31 @@ def test_no_shell_looks_at_the_words() -> None:
 
 def test_an_empty_command_line_runs_nothing() -> None:
     assert not read_argv([]).opaque
+
+
+NAMES = sorted({*WRAPPERS, *PROGRAMS, *TEXTS, *LOADS, "git init", "git config", "git clone -c"})
+WORDS = [
+    "-c",
+    "-e",
+    "-f",
+    "--",
+    "-",
+    "--exec",
+    "run",
+    "exec",
+    "a=b",
+    "$x",
+    "{}",
+    ";",
+    "@x",
+    "h:x",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_program_makes_reading_fail(name: str) -> None:
+    random = Random(name)
+    for count in (0, 1, 1, 2, 3, 5):
+        argv = [*name.split(), *random.choices(WORDS, k=count)]
+        assert not any("failed" in each.why for each in read_argv(argv).opaque), argv

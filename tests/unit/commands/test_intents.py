@@ -59,6 +59,14 @@ CASES = {
     "ssh-copy-id -i k u@h": ["ssh.copy u@h sent"],
     "scp -P 22 a.txt u@h:b": ["ssh.copy u@h:b sent"],
     "scp u@h:b .": ["ssh.copy u@h:b received"],
+    "scp -J a,u@b:22 x h:y": [
+        "ssh.login a on the way to another", "ssh.login u@b:22 on the way to another",
+        "ssh.copy h:y sent",
+    ],
+    "sftp -oProxyJump=b h": ["ssh.login b on the way to another", "ssh.copy h"],
+    "sshfs -o ro,ProxyJump=b h:/ m": ["ssh.login b on the way to another", "ssh.copy h:/ mounted"],
+    "ssh -J b": ["ssh.login b on the way to another"],
+    "scp -J none x h:y": ["ssh.copy h:y sent"],
     "rsync -av -e ssh d/ h::mod/x": ["ssh.copy h::mod/x sent"],
     "rsync -av a b": [],
     "sftp -b cmds u@h": ["ssh.copy u@h"],
@@ -81,6 +89,8 @@ CASES = {
     "aws s3 sync s3://b/k d --quiet": ["download s3://b/k d"],
     "aws s3 ls s3://b": [],
     "rclone copy d remote:b": ["upload remote:b"],
+    "rclone --config c moveto d remote:b": ["upload remote:b"],
+    "aws --profile p s3 cp secret s3://b/k": ["upload s3://b/k"],
     "gcloud storage cp a.txt gs://b": ["upload gs://b"],
     # packages
     "pip install -U requests flask": ["package.install requests", "package.install flask"],

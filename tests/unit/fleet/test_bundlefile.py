@@ -10,6 +10,7 @@ from firewall.fleet.bundlefile import BundleFile
 from firewall.notes import sign
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.bundle import TITLE
+from firewall.policy.sources import npm
 from tests.unit.fleet.conftest import KEY, OTHER, TRUST, Bundled
 
 PLACE = "firewall.policy.training"
@@ -94,7 +95,7 @@ def test_no_tool_of_the_machine_is_asked(
     def asked() -> None:
         raise AssertionError("npm was asked")
 
-    monkeypatch.setitem(sources._TOOLS, "npm", asked)
+    monkeypatch.setattr(npm, "answer", asked)
     sources.ask_nobody()
     more = "network: {rules: [{name: p, allow: https, hosts: {from: [npm]}}]}\n"
     assert file.take(bundled(9, more=more), PLACE).contents.version == 9

@@ -215,13 +215,14 @@ def test_the_time_inside_nvml_is_told(look: Look) -> None:
 
 
 ASK = """
-import json
+import json, sys
 from firewall.gpu.backend import Nvml, UnavailableError
 nvml = Nvml()
 try:
     nvml.open()
     print(json.dumps([each.name for each in nvml.devices()]))
 except UnavailableError as error:
+    assert "pynvml" not in sys.modules, "it is slow to load, and was for nothing"
     print(json.dumps(str(error)))
 """
 

@@ -451,3 +451,16 @@ def test_deciding_is_fast(rules: int, hosts: int) -> None:
         took = _p50(policy, request)
         print(f"{rules} rules, {hosts} hosts, {name}: p50 {took:.1f} us")
         assert took < 150
+
+
+def test_a_remembered_verdict_is_that_of_the_same_connection_and_program(
+    policy: Callable[[str], Policy],
+) -> None:
+    rules = policy(RULES)
+    for _ in range(2):
+        assert rules.decide(tls("tool.example"), by("/usr/bin/git")).allowed
+        assert "only for programs" in rules.decide(tls("tool.example"), by("/bin/sh")).reason
+        assert not rules.decide(tls("tool.example", sni="x.example"), by("/usr/bin/git")).allowed
+        assert not rules.decide(tls("tool.example", findings=(TUNNEL,)), by("/usr/bin/git")).allowed
+    again = [rules.decide(tls("tool.example"), by("/usr/bin/git")) for _ in range(2)]
+    assert again[0] is again[1]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firewall.protocols import Identity, ProtocolError, identify
-from firewall.protocols.http1 import LIMIT, parse_head
+from firewall.protocols.http1 import FIELD, LIMIT, parse_answer, parse_head
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: a.example:8080\r\nX-One:  1 \t\r\nx-one: 2\r\n\r\nbody"
 
@@ -88,3 +88,34 @@ def test_raises_nothing_else(data: bytes) -> None:
         return
     assert head is not None
     assert all(b"\r" not in value and b"\n" not in value for _, value in head.headers)
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [b"A: b", b"A:b ", b"A:\tb\t", b"A:", b"a b: c", b": d", b"e", b"f: \xfc", b"\n"]
+    )
+    | st.binary(max_size=6),
+    max_size=5,
+)
+
+
+@given(LINES)
+def test_fields_are_read_line_by_line(lines: list[bytes]) -> None:
+    """All lines are read by one pattern: it must take what each line alone is, and nothing else."""
+    data = b"".join(line + b"\r\n" for line in (b"GET / HTTP/1.0", *lines)) + b"\r\n"
+    data = data[: data.index(b"\r\n\r\n") + 4]
+    alone = [FIELD.fullmatch(line) for line in data[:-4].split(b"\r\n")[1:]]
+    if None in alone:
+        with pytest.raises(ProtocolError, match=r"header line|CR LF"):
+            parse_head(data)
+        return
+    head = parse_head(data)
+    assert head is not None
+    assert head.headers == tuple((each[1], each[2].rstrip(b" \t")) for each in alone if each)
+
+
+def test_answers_that_differ_in_their_first_line_alone_are_told_apart() -> None:
+    first, second = (parse_answer(b"HTTP/1.1 %b\r\n\r\n" % line) for line in (b"200 A", b"404 A"))
+    assert first is not None
+    assert len({first: 1, second: 2}) == 2
+    assert parse_answer(b"HTTP/1.1 200 A\r\n\r\nmore") is first

@@ -65,6 +65,21 @@ def test_what_waits_meanwhile_is_answered_by_one_look() -> None:
     assert finder.looks == [("tcp", 1), ("tcp", 2), ("udp", 1)]
 
 
+def test_who_comes_right_after_a_look_waits_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firewall.proxy.actors.BETWEEN_SECONDS", 0.5)
+    finder, answered = Finder(), threading.Semaphore(0)
+    finder.go_on.set()
+    actors = Actors("run-1", finder, lambda call: call())
+    for port in range(4):
+        actors.find((HERE[0], port), THERE, lambda _: answered.release())
+        if port == 0:
+            assert answered.acquire(timeout=PATIENCE), "the first does not wait"
+    for _ in range(3):
+        assert answered.acquire(timeout=PATIENCE)
+    actors.close()
+    assert finder.looks == [("tcp", 1), ("tcp", 3)]
+
+
 def test_a_finder_that_fails_leaves_an_unknown_actor(caplog: pytest.LogCaptureFixture) -> None:
     (actor,) = _find(Finder(fails=True), ("tcp", 1))
     assert actor == Actor("run-1", unknown="the search failed: no /proc")

@@ -9,7 +9,7 @@ import pytest
 
 from firewall.actor import Process
 from firewall.deeds import Deed
-from firewall.proxy import depthlink, handover
+from firewall.proxy import handover, link
 from firewall.proxy.depthlink import DepthLink
 from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
@@ -36,10 +36,10 @@ class Bench:
         self.setup = SETUP
         self.starts: list[socket.socket] = []
         self.fails = False
-        monkeypatch.setattr(depthlink, "_launch", self._launch)
+        monkeypatch.setattr(link, "launch", self._launch)
         self.link = DepthLink(self.loop, lambda: self.setup, self._report)
 
-    def _launch(self, channel: socket.socket) -> Child:
+    def _launch(self, program: str, channel: socket.socket) -> Child:
         if self.fails:
             raise OSError(24, "Too many open files")
         self.starts.append(channel.dup())
@@ -182,7 +182,7 @@ def test_the_next_process_starts_only_when_the_retired_one_is_gone(bench: Bench)
 def test_a_retired_process_that_does_not_end_is_killed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(depthlink, "RETIRE_SECONDS", 0)
+    monkeypatch.setattr(link, "RETIRE_SECONDS", 0)
     killed: list[bool] = []
     monkeypatch.setattr(Child, "kill", lambda self: killed.append(True))
     with bench.give():

@@ -25,7 +25,7 @@ def test_deeds_pass_both_ways_and_none_comes_back(tmp_path: Path) -> None:
         eventually(lambda: bool(here.depth.told))
         (ours,) = here.depth.told[0]
         assert (ours.what, ours.object) == ("run", "/src/x")
-        assert here.gate._setup().deeds == (ours,), "the next process learns of it at its start"
+        assert here.gate.setup().deeds == (ours,), "the next process learns of it at its start"
         theirs = Deed("run", "/src/y", 7.0)
         here.gate._reported("deeds", handover.encode_deeds([theirs]))
         assert judge.done() == (ours, theirs)

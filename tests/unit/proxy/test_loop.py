@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from firewall.proxy.loop import EDGE, READ, Loop
+from firewall.proxy.loop import EDGE, MANY, READ, Loop
 
 
 @pytest.fixture
@@ -28,6 +28,17 @@ def test_timers_run_in_order_and_a_cancelled_one_does_not(loop: Loop) -> None:
     assert ran == ["first", "second"]
 
 
+def test_cancelled_timers_do_not_wait_for_their_time(loop: Loop) -> None:
+    ran: list[int] = []
+    kept = [loop.after(0.01, partial(ran.append, number)) for number in range(3)]
+    for _ in range(5000):
+        loop.after(60, loop.stop).cancel()
+    assert len(loop._timers) <= MANY + len(kept)
+    loop.after(0.02, loop.stop)
+    loop.run()
+    assert ran == [0, 1, 2]
+
+
 def test_another_thread_can_post_and_stop(loop: Loop) -> None:
     where: list[str] = []
 
@@ -40,6 +51,53 @@ def test_another_thread_can_post_and_stop(loop: Loop) -> None:
     loop.run()
     thread.join()
     assert where == [threading.current_thread().name]
+
+
+def test_what_is_gathered_runs_once_when_the_turn_ends(loop: Loop) -> None:
+    ran: list[str] = []
+    taken: list[bool] = []
+
+    def gathered() -> None:
+        ran.append("gathered")
+
+    def handler(name: str) -> None:
+        ran.append(name)
+        taken.append(loop.gather(gathered))
+
+    loop.post(partial(handler, "first"))
+    loop.post(partial(handler, "second"))
+    loop.stop()
+    loop.run()
+    assert ran == ["first", "second", "gathered"]
+    assert taken == [True, True]
+
+
+def test_what_is_gathered_while_a_turn_ends_runs_when_the_next_does(loop: Loop) -> None:
+    """Nothing else would wake the loop."""
+
+    def first() -> None:
+        loop.gather(second)
+
+    def second() -> None:
+        loop.gather(loop.stop)
+
+    loop.post(first)
+    loop.run()
+
+
+def test_nothing_is_gathered_for_those_who_are_not_on_its_thread(loop: Loop) -> None:
+    taken: list[bool] = []
+
+    def elsewhere() -> None:
+        thread = threading.Thread(target=lambda: taken.append(loop.gather(taken.clear)))
+        thread.start()
+        thread.join()
+
+    loop.post(elsewhere)
+    loop.stop()
+    loop.run()
+    assert taken == [False]
+    assert not loop.gather(taken.clear), "it turns no more"
 
 
 def test_a_watched_socket_wakes_its_handler_until_forgotten(loop: Loop) -> None:
@@ -57,6 +115,21 @@ def test_a_watched_socket_wakes_its_handler_until_forgotten(loop: Loop) -> None:
         left.send(b"seen")
         loop.run()
     assert seen == [b"seen"]
+
+
+def test_who_watches_later_is_called_instead_and_told_what_is_ready(loop: Loop) -> None:
+    left, right = socket.socketpair()
+    called: list[str] = []
+    with left, right:
+        left.send(b"x")
+        loop.watch(right.fileno(), READ | EDGE, lambda _: called.append("first"))
+        loop.after(0.01, lambda: loop.take_over(right.fileno(), lambda _: called.append("third")))
+        loop.after(0.02, partial(left.sendall, b"y"))
+        loop.watch(right.fileno(), READ | EDGE, lambda _: called.append("second"))
+        loop.after(0.04, loop.stop)
+        loop.run()
+        loop.forget(right.fileno())
+    assert called == ["second", "third"]
 
 
 def test_a_closed_descriptors_events_do_not_reach_its_numbers_next_owner(loop: Loop) -> None:

@@ -172,7 +172,7 @@ def test_http_clients_are_told_by_the_next_depth_process(prison: Prison) -> None
         client.sendall(HTTP)
         (given,) = eventually(lambda: prison.stage.depth.given)
     assert (given.kind, given.verdict.rule) == ("refuse", "quarantine")
-    assert prison.stage.gate._setup().quarantined == given.verdict
+    assert prison.stage.gate.setup().quarantined == given.verdict
 
 
 def test_a_flow_that_is_about_to_be_allowed_is_refused(
@@ -235,7 +235,7 @@ def test_the_release_opens_for_what_comes_and_brings_nothing_back(prison: Prison
     answer = prison.release()
     assert (answer["state"], answer["why"]) == ("running", "")
     with prison.relay():
-        assert prison.stage.gate._setup().quarantined is None
+        assert prison.stage.gate.setup().quarantined is None
     (record,) = prison.records("release")
     assert (record["by"], record["was"]) == ("uid 1, pid 2", "quarantined")
     assert record["rule"] == "guards.mining"
@@ -290,7 +290,30 @@ def test_without_a_sandbox_no_process_is_stopped(prison: Prison) -> None:
     assert prison.release()["state"] == "running"
 
 
-@pytest.mark.parametrize("point", ["quarantine.begin", "gate.cut"])
+@pytest.mark.parametrize("prison", ["freeze"], indirect=True)
+def test_nothing_is_said_to_be_done_before_other_processes_have_cut(
+    prison: Prison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cutting: list[Callable[[int], None]] = []
+    monkeypatch.setattr(prison.stage.gate.workers, "cut", cutting.append)
+    relayed = prison.relay()
+    prison.impose_unanswered()
+    assert closed(relayed) == b"", "its own flows are cut at once"
+    answers: queue.Queue[dict[str, Any]] = queue.Queue()
+    post = prison.stage.gate.loop.post
+    post(lambda: prison.quarantine.impose("uid 1", freeze=True, reply=answers.put))
+    eventually(lambda: cutting)
+    prison.ask(lambda reply: reply({}))
+    post(lambda: prison.quarantine.release("uid 1", answers.put))
+    prison.ask(lambda reply: reply({}))
+    assert (answers.qsize(), prison.told, prison.processes.frozen) == (0, [], False)
+    post(lambda: cutting[0](5))
+    assert answers.get(timeout=PATIENCE)["state"] == "frozen"
+    assert prison.first("quarantine")["flows"] == 6
+    assert answers.get(timeout=PATIENCE)["state"] == "running"
+
+
+@pytest.mark.parametrize("point", ["quarantine.begin", "quarantine.cut", "gate.cut"])
 def test_a_fault_in_the_cutting_ends_the_firewall_and_opens_nothing(
     prison: Prison, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:

@@ -3,13 +3,15 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from firewall.proxy.loop import Loop
-from firewall.proxy.relay import Metered, Relay
+from firewall.proxy.directions import Metered, Watched
+from firewall.proxy.loop import EDGE, READ, Loop
+from firewall.proxy.relay import Relay
 from firewall.requests import Direction, Finding
 from firewall.verdict import Action, Verdict
 from tests.waiting import PATIENCE
@@ -41,6 +43,8 @@ class Bench:
         outer, self.server = _tcp_pair()
         inner.setblocking(False)
         outer.setblocking(False)
+        for each in (inner, outer):
+            self.loop.watch(each.fileno(), READ | EDGE, lambda _: None)
         judge = self._judge if self.watched else None
         self.relay = Relay(self.loop, inner, outer, self._closed, judge, meter=self.meter)
         self.loop.post(self.relay.start)
@@ -105,6 +109,62 @@ def test_bytes_arrive_whole_and_half_closes_travel(bench: Bench) -> None:
 
 def _end(end: socket.socket) -> None:
     end.shutdown(socket.SHUT_WR)
+
+
+def test_nothing_is_kept_of_what_has_been_moved(bench: Bench) -> None:
+    bench.client.sendall(b"sent")
+    assert bench.server.recv(10) == b"sent"
+    bench.turn()
+    sent = bench.relay._sent
+    kept = sent._kept if isinstance(sent, Watched) else sent._copied
+    assert (kept.obj, sent.held) == (b"", False)
+
+
+def test_what_came_before_the_relay_began_arrives_and_so_does_its_end() -> None:
+    """An edge has told of it already: nothing but the relay's own look finds it."""
+    client, inner = _tcp_pair()
+    outer, server = _tcp_pair()
+    server.sendall(b"I speak first")
+    client.sendall(b"hello")
+    _end(client)
+    loop = Loop()
+    closed: list[tuple[int, int]] = []
+    told: list[int] = []
+    for each in (inner, outer):
+        each.setblocking(False)
+        loop.watch(each.fileno(), READ | EDGE, told.append)
+    loop.after(0.05, Relay(loop, inner, outer, lambda *moved: closed.append(moved)).start)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    assert _read_all(server) == b"hello"
+    assert len(told) == 2
+    _end(server)
+    assert _read_all(client) == b"I speak first"
+    loop.stop()
+    thread.join(PATIENCE)
+    loop.close()
+    client.close()
+    server.close()
+    assert closed == [(5, 13)]
+
+
+def test_a_wait_for_a_verdict_takes_no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(watched=True)
+    moves: list[int] = []
+    move = Watched.move
+
+    def counted(self: Watched) -> bool:
+        moves.append(1)
+        return move(self)
+
+    monkeypatch.setattr(Watched, "move", counted)
+    bench.relay._sent._judge = lambda *_: None  # type: ignore[union-attr]
+    bench.client.sendall(LOGIN)
+    for _ in range(20):
+        bench.turn()
+        time.sleep(0.005)
+    bench.end()
+    assert len(moves) <= 3, "the loop is not woken for a target that has room"
 
 
 def test_a_reader_that_stops_stops_the_sender(bench: Bench) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from firewall.proxy.unread import Unread
+from firewall.requests import Connect
 from tests.e2e.servers import RawServer
 from tests.unit.protocols.samples import client_hello, server_name
 from tests.unit.protocols.test_tlsserver import certificate, flight
@@ -79,3 +81,12 @@ def test_a_hello_that_is_answered_in_another_protocol_ends_the_flow(
         assert record["verdict"]["rule"] == "guards.protocol-mismatch"
         assert record["request"]["findings"][0]["name"] == "not-tls"
     server.close()
+
+
+def test_what_a_server_began_with_is_not_kept_once_it_is_read() -> None:
+    words = flight(certificate("CN=a", "CN=a", "a"), ssl.TLSVersion.TLSv1_3)
+    unread = Unread(Connect("db.test", 443), lambda *_: None)
+    assert unread.looks("received")
+    unread.saw("received", words + b"\x17\x03\x03\x20\x00" + bytes(8192))
+    assert not unread.looks("received")
+    assert (unread._flight, unread.facts()) == (None, {})

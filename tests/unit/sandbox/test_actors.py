@@ -2,12 +2,14 @@
 
 import socket
 import struct
+from collections.abc import Iterator
 
 import pytest
 
 from firewall.actor import Process
 from firewall.sandbox import actors
 from firewall.sandbox.netlink import Message
+from firewall.sandbox.procfs import Glance
 
 
 @pytest.mark.parametrize(
@@ -47,15 +49,19 @@ class Silent:
     def __init__(self, *answers: bytes) -> None:
         self.answers = list(answers)
 
-    def settimeout(self, _: float) -> None:
+    def setblocking(self, _: bool) -> None:
         pass
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_RCVTIMEO)
+        assert len(value) == 16
 
     def send(self, _: bytes) -> None:
         pass
 
     def recv(self, _: int) -> bytes:
         if not self.answers:
-            raise TimeoutError("timed out")
+            raise BlockingIOError
         return self.answers.pop(0)
 
 
@@ -69,7 +75,7 @@ FLOW = (("10.0.0.2", 1), ("203.0.113.1", 2))
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        ((), "timed out"),
+        ((), "no answer in time"),
         ((error(2, 1),), "closed already"),
         # Late answers to an earlier question are passed over.
         ((error(1, 99), error(2, 1)), "closed already"),
@@ -98,14 +104,17 @@ def test_an_endless_line_of_ancestors_is_told_by_its_ends(monkeypatch: pytest.Mo
         return Process(pid, 0.0, "/bin/sh", ("sh",), 0)
 
     monkeypatch.setattr(actors, "describe", describe)
-    monkeypatch.setattr(actors, "image", lambda _: ())
     finder = actors.ActorFinder("box", 1, 7, Silent())  # type: ignore[arg-type]
     parents = {pid: pid - 1 for pid in range(2, 1000)}
-    told = [each.pid for each in finder._chain(999, parents)]
+    told = [each.pid for each in finder._chain(999, parents, _unknown)]
     assert told == [*range(999, 999 - 33, -1), 1]
-    assert asked[:2] == [(999,), (998, 2048)], "only the process itself is told whole"
-    assert [each.pid for each in finder._chain(3, parents)] == [3, 2, 1]
-    assert [each.pid for each in finder._chain(1, parents)] == [1]
+    assert asked[:2] == [(999, 65536), (998, 2048)], "only the process itself is told whole"
+    assert [each.pid for each in finder._chain(3, parents, _unknown)] == [3, 2, 1]
+    assert [each.pid for each in finder._chain(1, parents, _unknown)] == [1]
+
+
+def _unknown(_: int) -> Glance:
+    return Glance(0, ())
 
 
 class Known:
@@ -115,12 +124,13 @@ class Known:
         self.parents = {11: 10, 12: 11}
         self.held = {11: {5}, 12: {6}}
         self.scans = self.described = 0
+        self.listed: list[int] = []
         monkeypatch.setattr(actors, "family", self.family)
         monkeypatch.setattr(actors, "lineage", self.lineage)
-        monkeypatch.setattr(actors, "socket_inodes", lambda pid: iter(self.held[pid]))
+        monkeypatch.setattr(actors, "socket_inodes", self.socket_inodes)
         monkeypatch.setattr(actors, "describe", self.describe)
-        self.images: dict[int, tuple[bytes, ...]] = {10: (b"init",), 11: (b"sh",)}
-        monkeypatch.setattr(actors, "image", lambda pid: self.images[pid])
+        self.images: dict[int, tuple[bytes, ...]] = {10: (b"init",), 11: (b"sh",), 12: (b"curl",)}
+        monkeypatch.setattr(actors, "glance", lambda pid: Glance(0, self.images.get(pid, ())))
         self.finder = actors.ActorFinder("box", 10, 7, Silent())  # type: ignore[arg-type]
         monkeypatch.setattr(self.finder, "_held", lambda client, *_: actors.Held(0, client[1]))
 
@@ -128,7 +138,11 @@ class Known:
         self.scans += 1
         return dict(self.parents)
 
-    def lineage(self, pid: int, _: int) -> dict[int, int]:
+    def socket_inodes(self, pid: int, looked: object = None) -> Iterator[int]:
+        self.listed.append(pid)
+        return iter(self.held[pid])
+
+    def lineage(self, pid: int, *_: object) -> dict[int, int]:
         return {each: above for each, above in self.parents.items() if each <= pid in self.parents}
 
     def describe(self, pid: int, *_: int) -> Process:
@@ -155,14 +169,17 @@ def test_an_ancestor_is_described_anew_once_it_runs_another_program(
     known = Known(monkeypatch)
     known.find(6)
     known.find(6)
-    assert known.described == 3 + 1, "only the process itself: both ancestors run what they ran"
+    assert known.described == 3, "all run what they ran"
     known.images[11] = (b"python",)
     known.find(6)
-    assert known.described == 3 + 1 + 2
-    known.images[10] = known.images[11] = ()
+    assert known.described == 3 + 1
+    known.images[12] = (b"wget",)
+    known.find(6)
+    assert known.described == 3 + 1 + 1, "and so does the process itself"
+    known.images = {}
     known.find(6)
     known.find(6)
-    assert known.described == 3 + 1 + 2 + 3 + 3, "what may not be known may have changed"
+    assert known.described == 3 + 1 + 1 + 3 + 3, "what may not be known may have changed"
 
 
 def test_an_ancestor_is_described_anew_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +195,24 @@ def test_a_parent_that_holds_it_too_is_named_also_then(monkeypatch: pytest.Monke
     known.find(6)
     known.held = {11: {9}, 12: {9}}
     assert known.find(9) == [11]
+
+
+def test_a_shell_above_that_held_no_socket_is_not_listed_again_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Known(monkeypatch)
+    known.held = {11: set(), 12: {6}}
+    known.find(6)
+    known.find(6)
+    assert known.listed == [11, 12, 11, 12]
+    known.find(6)
+    assert known.listed == [11, 12, 11, 12, 12]
+    known.held[11] = {7}
+    assert known.find(7) == [11], "where it is not found below, all are listed"
+    known.held[11] = known.held[12] = {8}
+    monkeypatch.setattr(actors, "_MOMENT_S", 0.0)
+    known.finder._without.clear()
+    assert known.find(8) == [11]
 
 
 def test_where_none_of_them_holds_it_all_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:

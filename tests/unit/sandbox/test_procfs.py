@@ -34,13 +34,13 @@ def test_an_image_changes_when_a_process_executes_another_program() -> None:
         ["sh", "-c", "read wait; exec sh -c 'read wait; read wait'"], stdin=subprocess.PIPE
     ) as child:
         eventually(lambda: described(child).argv[-1].startswith("read wait; exec"))
-        before = procfs.image(child.pid)
-        same = procfs.image(child.pid)
+        before = procfs.glance(child.pid).image
+        same = procfs.glance(child.pid).image
         assert child.stdin is not None
         child.stdin.write(b"\n")
         child.stdin.flush()
         eventually(lambda: described(child).argv[-1] == "read wait; read wait")
-        after = procfs.image(child.pid)
+        after = procfs.glance(child.pid).image
         child.kill()
     assert before == same != after
     assert before[:2] == after[:2], "the same process under the same name"
@@ -49,7 +49,7 @@ def test_an_image_changes_when_a_process_executes_another_program() -> None:
 def test_a_process_without_memory_has_no_image() -> None:
     child = subprocess.Popen(["true"])
     eventually(lambda: procfs.state(child.pid)[0] == "Z")
-    assert procfs.image(child.pid) == ()
+    assert procfs.glance(child.pid).image == ()
     child.wait()
 
 
@@ -110,6 +110,17 @@ def test_sockets_are_seen() -> None:
     with socket.socket() as made:
         inode = os.fstat(made.fileno()).st_ino
         assert set(procfs.socket_inodes(os.getpid())) - before == {inode}
+
+
+def test_the_descriptor_that_was_not_looked_at_for_longest_comes_first() -> None:
+    looked: dict[str, None] = {}
+    assert list(procfs._by_age(["0", "1", "2"], looked)) == ["0", "1", "2"]
+    assert next(procfs._by_age(["0", "1", "2"], looked)) == "0"
+    assert list(procfs._by_age(["0", "2", "3"], looked)) == ["3", "2", "0"]
+    assert list(looked) == ["3", "2", "0"], "1 is gone"
+    with socket.socket() as made:
+        inode = os.fstat(made.fileno()).st_ino
+        assert inode in set(procfs.socket_inodes(os.getpid(), {}))
 
 
 HEADLESS = """

@@ -43,6 +43,12 @@ def test_the_command_is_read_whatever_its_agent_calls_it(
     assert [command.words for command in request.commands] == [("nc", "h", "1")]
 
 
+@pytest.mark.parametrize("other", [None, "ls"])
+def test_every_argument_that_may_be_the_command_is_read(other: str | None) -> None:
+    request = request_of(Call("bash", {"command": other, "cmd": "nc h 1"}))
+    assert ("nc", "h", "1") in [command.words for command in request.commands]
+
+
 def test_a_command_of_an_unknown_kind_is_opaque() -> None:
     request = request_of(Call("Bash", {"command": {"text": "nc h 1"}}))
     assert [opaque.why for opaque in request.opaque] == [

@@ -186,3 +186,18 @@ def test_no_line_that_a_parser_reads_as_a_call_is_forwarded_unjudged(
     value = json.loads(raw)
     messages = value if isinstance(value, list) else [value]
     assert all(message.get("method") != "tools/call" for message in messages)
+
+
+@pytest.mark.parametrize("end", ["\u0085", "\u2028", "\u2029"])
+def test_no_reader_takes_one_line_for_more(session: Session, end: str) -> None:
+    """Node's readline and Python's splitlines end lines inside such a string."""
+    hidden = json.dumps(_call(8, "drop"))
+    text = f"\\\\ {end}{hidden}{end}"
+    message = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"message": text}}
+    raw = json.dumps(message, ensure_ascii=False).encode() + b"\n"
+    step = session.from_client(raw)
+    assert isinstance(step, Forward)
+    for passed in (step.raw, session.from_server(raw)):
+        assert isinstance(passed, bytes)
+        assert len(passed.decode().splitlines()) == 1
+        assert json.loads(passed) == message

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
@@ -223,3 +224,15 @@ def test_a_file_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Address already in use"):
         unix_listener(file)
     assert file.read_text() == "mine"
+
+
+def test_closing_waits_for_no_look_at_the_clock(court: Court, tmp_path: Path) -> None:
+    """An agent's end waits for it: serve_forever alone looks every tenth of a second."""
+    took = []
+    for number in range(3):
+        server = Server(unix_listener(tmp_path / str(number)), court.service, by_token("", ACTOR))
+        time.sleep(0.02)  # until the server's thread waits
+        began = time.monotonic()
+        server.close()
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.05

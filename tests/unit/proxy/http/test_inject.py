@@ -7,9 +7,10 @@ import pytest
 from mitmproxy.http import Request
 
 from firewall.credentials import Injection, Secret
+from firewall.held import Held
 from firewall.proxy.http.inject import AwsSigning, inject
 from firewall.requests import HttpRequest
-from firewall.vault import Held, Vault
+from firewall.vault import Vault
 from firewall.verdict import Action, Obligations, Verdict
 from tests.unit.proxy.http.stage import ALLOW, Stage, answering
 

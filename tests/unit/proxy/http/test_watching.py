@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import random
 import time
 import zlib
 from collections.abc import Callable
@@ -12,8 +13,6 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.credentials import KEYS_ALONE
-from firewall.protocols import Watch
 from firewall.protocols.codings import decoders
 from firewall.proxy.http.watching import FREE, BodyWatch
 from firewall.vault import Vault
@@ -73,32 +72,28 @@ def test_a_bomb_is_a_finding_where_it_is_sent(encoding: str) -> None:
     assert BodyWatch("received", Vault(), encoding).feed(bomb) == ()
 
 
-SHARE = b'{"method":"submit"}'
-DEAR = {
-    "messages": SHARE + b"\n{}" * FREE,
-    "messages that may be a miner's": SHARE * (FREE // 10),
-    "a batch of many": (b"[" + SHARE + b",{}" * 20_000 + b"]") * (FREE // 60_000),
-    "words of keys": b" ".join([b"glptt-".ljust(80, b".")] * (FREE // 40)),
-    "gzip of words of keys": gzip.compress(b"glptt-".ljust(80, b".") * (FREE // 40)),
+LURES = {
+    "words of keys": b"nvapi-",
+    "messages": b'{"id":1,"result":[],"error":null}\n',
 }
 
 
-@pytest.mark.parametrize("name", DEAR)
-def test_a_small_body_that_takes_long_to_look_at_is_one_too(name: str) -> None:
-    """A gzip of 40 KiB, of nothing but small messages, held up all else for 40 seconds."""
-    watch = BodyWatch("sent", Vault(watched=KEYS_ALONE), "gzip")
-    begun = time.process_time()
-    found = [each.name for each in watch.feed(gzip.compress(DEAR[name]))]
-    assert time.process_time() - begun < 2.0
-    assert found == (["compression-bomb"] if name != "gzip of words of keys" else [])
+@pytest.mark.parametrize("lure", LURES.values(), ids=LURES)
+def test_a_small_body_that_costs_long_to_look_at_is_a_bomb(lure: bytes) -> None:
+    """All flows of a gate wait for it: whole, this took more than ten seconds."""
+    packed = gzip.compress(lure * (FREE // len(lure)))
+    watch, since = BodyWatch("sent", Vault.of([]), "gzip"), time.thread_time()
+    found = watch.feed(packed)
+    assert found[-1].name == "compression-bomb"
+    assert {each.name for each in found[:-1]} <= {"crowd"}
+    assert time.thread_time() - since < 3
 
 
-def test_lines_of_json_that_hold_no_message_cost_no_more_than_their_bytes() -> None:
-    watch = Watch("http body", "sent")
-    watch.feed(b'{"method":"submit"}\n' + b'{"a":1}\n' * 99)
-    before = watch.effort
-    watch.feed(b'{"a":[{"b":"c"}],"level":"info"}\n' * 4000)
-    assert watch.effort - before < 4000
+def test_what_costs_long_to_look_at_is_no_bomb_where_it_is_as_large_as_it_decodes_to() -> None:
+    keys = [f"{number:040x}" for number in range(20_000)]
+    random.Random(1).shuffle(keys)
+    text = "".join(f"nvapi-{key} " for key in keys).encode()
+    assert findings("gzip", [gzip.compress(text)]) == []
 
 
 def test_unknown_and_too_many_codings_are_not_decoded() -> None:

@@ -10,8 +10,9 @@ import pytest
 from h2.connection import H2Connection
 
 from firewall.credentials import Secret
+from firewall.held import Held
 from firewall.requests import Message, Request
-from firewall.vault import Held, Vault
+from firewall.vault import Vault
 from firewall.verdict import Verdict
 from tests.unit.proxy.http.stage import (
     ALLOW,

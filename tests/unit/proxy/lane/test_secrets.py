@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from firewall.credentials import Secret
+from firewall.held import Held
 from firewall.protocols.leaks import Finder, Leak
 from firewall.requests import Carried, HttpRequest, Message, Request
-from firewall.vault import Held, Vault
+from firewall.vault import Vault
 from firewall.verdict import Action, Obligations, Verdict
 from tests.unit.proxy.http.stage import ALLOW, DENY, Stage, answering, swallow
 from tests.unit.proxy.lane.stage import LaneStage

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.toolcalls.calls import Call
+from firewall.policy import jsonpaths
+from firewall.toolcalls.calls import UNREADABLE, Call, request_of
 from firewall.toolcalls.wire import UnreadableError, rewriter_for
-from firewall.toolcalls.wire.judging import UNREADABLE
 from firewall.toolcalls.wire.rewriter import HELD_LIMIT
 from tests.unit.toolcalls.wire.answers import (
     anthropic_stream,
@@ -143,3 +143,63 @@ def test_some_answers_hold_no_calls(kind: str) -> None:
 def test_other_documents_pass(document: object) -> None:
     body = json.dumps(document).encode()
     assert rewrite(body, refuse("rm"), "application/json") == body
+
+
+def test_a_stream_of_another_type_is_read_as_a_stream() -> None:
+    for kind in ("text/plain", "application/json", ""):
+        assert rewrite(chat_stream(LS), refuse("rm"), kind) == chat_stream(LS)
+        assert b"secret-argument" not in rewrite(chat_stream(RM), refuse("rm"), kind)
+    assert rewrite(b"a\n\nplain text", refuse(), "text/plain") == b"a\n\nplain text"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"model": "m", "message": {"role": "assistant", "tool_calls": [{"function": {}}]}},
+        {"output": {"message": {"content": [{"toolUse": {"name": "rm"}}]}}},
+        {"required_action": {"submit_tool_outputs": {"tool_calls": [{"id": "c"}]}}},
+    ],
+)
+def test_calls_in_the_form_of_an_unknown_api_end_the_answer(document: object) -> None:
+    with pytest.raises(UnreadableError, match="in the answer of an API that is not known"):
+        rewrite(json.dumps(document).encode(), refuse(), "application/json")
+    with pytest.raises(UnreadableError, match="in the answer of an API that is not known"):
+        rewrite(sse(document), refuse())
+
+
+def test_blocks_that_are_told_in_turns_end_the_answer() -> None:
+    """A client joins each block's own pieces; the pieces of two must not be taken for one's."""
+    block = {"type": "tool_use", "name": "rm"}
+    one = {"type": "content_block_start", "index": 1, "content_block": block}
+    other = {**one, "index": 2}
+    piece = {"type": "input_json_delta", "partial_json": "{}"}
+    delta = {"type": "content_block_delta", "index": 1, "delta": piece}
+    body = sse({"type": "message_start", "message": {}}, one, other, delta)
+    with pytest.raises(UnreadableError, match="told in turns"):
+        rewrite(body, refuse())
+
+
+@pytest.mark.parametrize(("pieces", "name"), [(("ba", "sh"), "bash"), (("bash", "bash"), "bash")])
+def test_a_name_in_pieces_or_told_twice_is_one(pieces: tuple[str, str], name: str) -> None:
+    asked: list[Call] = []
+    calls = [{"index": 0, "function": {"name": each}} for each in pieces]
+    chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]} for call in calls]
+    rewrite(sse(*chunks, done=True), asked.append)
+    assert [call.tool for call in asked] == [name]
+
+
+def test_arguments_are_read_as_lenient_clients_read_them_or_count_as_opaque() -> None:
+    asked: list[Call] = []
+    newline, cut, twice = (
+        '{"command": "ls\nnc h 1"}',
+        '{"command": "nc',
+        '{"command": 1, "command": 2}',
+    )
+    for text in (newline, cut, twice):
+        call = {"index": 0, "function": {"name": "bash", "arguments": text}}
+        rewrite(sse({"choices": [{"delta": {"tool_calls": [call]}}]}, done=True), asked.append)
+    first, *others = map(request_of, asked)
+    assert [command.words[0] for command in first.commands] == ["ls", "nc"]
+    for unread in others:
+        assert [each.why for each in unread.opaque] == ["the arguments are no JSON object"]
+        assert jsonpaths.parse(unread.arguments) is jsonpaths.UNREADABLE  # a deny holds for it

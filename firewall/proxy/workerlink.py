@@ -1,0 +1,168 @@
+"""The gate's end of one worker, which runs until the gate ends and is replaced when it dies."""
+
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from typing import Any
+
+from firewall.proxy import handover
+from firewall.proxy.handover import Duty, Setup
+from firewall.proxy.link import Link
+from firewall.proxy.loop import READ, Loop, Timer
+
+PAUSES = 0.1, 10.0
+"""Seconds before a worker is replaced: at first, and at most, as each early death doubles them."""
+LONG_SECONDS = 10.0
+"""After which a death is no early one."""
+FLOWS_EACH = 10**9
+"""Numbers of flows that each process has for its own, so that no two flows share one."""
+
+type Hear = Callable[[WorkerLink, str, dict[str, Any], list[int]], None]
+type Begin = Callable[[ExitStack], Mapping[str, int]]
+type Answer = Callable[[str, dict[str, Any], Callable[[str, dict[str, Any]], None]], None]
+
+
+class WorkerLink(Link):
+    """Starts a worker and hears it. `setup` is the gate's, for the chain that `duty` names.
+
+    `begin` gives the descriptors that each new process needs, by name; those on the stack are
+    closed once they are sent. `listeners` is the list of all that workers accept from, by kind.
+    `answer` answers what a worker asks about limits (quotalink.py), and `hear` gets all else.
+    """
+
+    program = "firewall.proxy.worker"
+
+    def __init__(
+        self,
+        loop: Loop,
+        duty: Duty,
+        setup: Callable[[], Setup],
+        begin: Begin,
+        listeners: list[tuple[str, socket.socket]],
+        answer: Answer,
+        hear: Hear,
+    ) -> None:
+        super().__init__(loop, lambda: replace(setup(), chain=duty.chain), self._reported)
+        self.what = f"worker {duty.number}"
+        self.duty = duty
+        self._begin = begin
+        self._listeners = listeners
+        self._answer = answer
+        self._hear = hear
+        self._line: socket.socket | None = None
+        self._processes = 0
+        self._started = 0.0
+        self._pause = PAUSES[0]
+        self._next: Timer | None = None
+        self.ended_with = ""
+        self.told = Told()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process, 0 where none runs."""
+        return 0 if self.idle or self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start a process."""
+        self._next = None
+        self._started = time.monotonic()
+        self.told = Told()
+        self._flush()
+
+    def listen(self, kind: str, listener: socket.socket) -> None:
+        """Have a running process accept from a listener; the next ones are told at their start."""
+        if self._channel is not None:
+            try:
+                handover.send(self._channel, "listen", {"kind": kind}, (listener.fileno(),))
+            except OSError:
+                self.kill()
+
+    def retire(self) -> None:
+        """End the process for good; what it waits for is answered no more."""
+        if self._next is not None:
+            self._next.cancel()
+        self._hang_up()
+        super().retire()
+
+    def finish(self, until: float) -> None:
+        """Hear a retired process out where the loop does so no more."""
+        poll = select.poll()
+        while self._channel is not None and (left := until - time.monotonic()) > 0:
+            poll.register(self._channel, select.POLLIN)
+            if poll.poll(left * 1000):
+                self._ready(READ)
+
+    def replace_later(self) -> float:
+        """Start another process after a pause; returns its seconds."""
+        lived = time.monotonic() - self._started
+        pause = PAUSES[0] if lived > LONG_SECONDS else self._pause
+        self._pause = min(2 * pause, PAUSES[1])
+        self._next = self._loop.after(pause, self.start)
+        return pause
+
+    def _start(self) -> socket.socket:
+        channel = super()._start()
+        assert self._line is not None
+        self._loop.watch(self._line.fileno(), READ, self._asked)
+        return channel
+
+    def _introduce(self, channel: socket.socket) -> None:
+        self._processes += 1
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ExitStack() as stack:
+            stack.enter_context(theirs)
+            given = {"line": theirs.fileno(), **self._begin(stack)}
+            body = {"duty": asdict(self._duty_now()), "descriptors": list(given)}
+            handover.send(channel, "begin", body, tuple(given.values()))
+        super()._introduce(channel)
+        for kind, listener in self._listeners:
+            handover.send(channel, "listen", {"kind": kind}, (listener.fileno(),))
+
+    def _duty_now(self) -> Duty:
+        own = self.duty.number + (self._processes - 1) * self.duty.workers
+        return replace(self.duty, first_flow=own * FLOWS_EACH + 1)
+
+    def _asked(self, events: int) -> None:
+        """The worker waits for an answer. One that cannot be told it ends."""
+        line = self._line
+        if line is None or (message := handover.receive(line)) is None:
+            self._hang_up()
+            return
+        try:
+            self._answer(message[0], message[1], lambda *told: handover.send(line, *told))
+        except OSError:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._loop.forget(self._line.fileno())
+            self._line.close()
+            self._line = None
+
+    def _take(self, kind: str, body: dict[str, Any], fds: list[int]) -> None:
+        self._hear(self, kind, body, fds)
+
+    def _reported(self, kind: str, body: dict[str, Any]) -> None:
+        self._hear(self, kind, body, [])
+
+    def _died(self) -> None:
+        self.ended_with = self._how()
+        super()._died()
+
+    def _drop(self) -> None:
+        self._hang_up()
+        super()._drop()
+
+
+class Told:
+    """What a process has told of itself so far."""
+
+    def __init__(self) -> None:
+        self.flows: Counter[str] = Counter()
+        self.digest = ""
+        self.audit = "ok"
+        self.waiting = 0

@@ -150,6 +150,11 @@ class _Reader:
         """Whether nothing is kept: the next value begins at a line's start in what comes."""
         return not (self._open or self._text)
 
+    @property
+    def kept(self) -> int:
+        """Where in the stream begins what is kept for more bytes to come."""
+        return self._offset
+
     def skip(self, count: int) -> None:
         """Pass over bytes in which nothing begins."""
         self._offset += count

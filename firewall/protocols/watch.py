@@ -55,7 +55,7 @@ class Watch:
         hints = None if self._raw else Hints
         self._documents = Documents(anywhere=self._raw, start=start, hints=hints)
         self._lines = Lines(start=start) if self._raw else None
-        self._latest = -1
+        self._read_line = -1
         self._early = Early(anywhere=self._raw, start=start)
         deep = depth >= _DEPTH_LIMIT
         self._opening = None if deep else Opening(carrier, direction, start, self._inside)
@@ -124,9 +124,10 @@ class Watch:
             self._documents.skip(len(data))
             return []
         documents = self._documents.feed(data)
-        read = {self._latest, *(cut.start for cut in documents)}
-        self._latest = documents[-1].start if documents else self._latest
-        return documents + [line for line in self._lines.feed(data) if line.start not in read]
+        read = {self._read_line, *(cut.start for cut in documents)}
+        lines = [line for line in self._lines.feed(data) if line.start not in read]
+        self._read_line = self._lines.kept if self._lines.kept in read else -1
+        return documents + lines
 
     def _where(self, start: int, end: int) -> str:
         if not self._raw and self._carrier != "http body":

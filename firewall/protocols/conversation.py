@@ -13,15 +13,20 @@ class Conversation:
 
     def __init__(self, carrier: str) -> None:
         self._watches: dict[Direction, Watch] = {
-            "sent": Watch(carrier, "sent"),
-            "received": Watch(carrier, "received"),
+            "sent": Watch(carrier, "sent", pair=self._pair),
+            "received": Watch(carrier, "received", pair=self._pair),
         }
         self._flights = Flights()
+        self._inner: dict[int, Flights] = {}
 
     def feed(self, direction: Direction, data: bytes) -> tuple[Finding, ...]:
         """The findings that `data` completes. Feed both directions in the order they come."""
         found = self._watches[direction].feed(data)
         return found if self._flights.finished else found + self._flights.feed(direction, data)
+
+    def _pair(self, depth: int, direction: Direction, data: bytes) -> tuple[Finding, ...]:
+        """What both directions of a stream inside this one, `depth` streams down, tell together."""
+        return self._inner.setdefault(depth, Flights()).feed(direction, data)
 
     def side(self, direction: Direction) -> "Side":
         """One direction of it, to be fed by whoever moves that direction's bytes."""

@@ -11,6 +11,7 @@ from hpack import Decoder, HPACKError
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame, PushPromiseFrame
 
+from firewall.protocols.content import Content
 from firewall.protocols.grpc import Pieces
 from firewall.protocols.heads import inspect_request, inspect_response
 from firewall.protocols.marks import MakeReader, Mark, Reader
@@ -146,7 +147,10 @@ class _Data:
     def __init__(self, fields: dict[bytes, bytes], make: MakeReader) -> None:
         grpc = fields.get(b"content-type", b"").lower().startswith(_GRPC)
         self._pieces = Pieces() if grpc else None
-        self._reader: Reader = make(_carrier(fields, grpc=grpc), 0)
+        carrier = _carrier(fields, grpc=grpc)
+        encoding = fields.get(b"content-encoding", b"").decode("latin-1")
+        plain = carrier == "http body"
+        self._reader: Reader = Content(make, 0, encoding) if plain else make(carrier, 0)
 
     def read(self, data: bytes, *, end: bool) -> list[Mark]:
         if self._pieces is None:

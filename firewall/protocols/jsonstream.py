@@ -37,6 +37,9 @@ def _nested(depth: int) -> bytes:
 _SHALLOW = re.compile(_nested(4))
 """A whole value of few levels, as most messages are: what counting brackets finds, in one step."""
 
+_RUN = re.compile(rb"(?:%b*+(?=%b)(?:%b))*+" % (_BLANK, _BEGIN.pattern, _nested(4)))
+"""Such values one after another, as in newline-delimited JSON."""
+
 _SPACE = re.compile(r"\s*+")
 
 _MAY_BEGIN = re.compile(rb"\n%b*+(?:[{\[]|\Z)" % _BLANK)
@@ -147,6 +150,11 @@ class _Reader:
         """Whether nothing is kept: the next value begins at a line's start in what comes."""
         return not (self._open or self._text)
 
+    @property
+    def kept(self) -> int:
+        """Where in the stream begins what is kept for more bytes to come."""
+        return self._offset
+
     def skip(self, count: int) -> None:
         """Pass over bytes in which nothing begins."""
         self._offset += count
@@ -217,7 +225,7 @@ class Documents(_Reader):
         if self._hints and self._may_wait(self._hints, data):
             return []
         cuts = []
-        at = 0
+        at = 0 if self._scanned is not None else self._pass_over(0)
         while self._scanned is not None or (at := self._find(at)) < len(self._text):
             end = self._scan(at)
             if end is None:
@@ -225,10 +233,22 @@ class Documents(_Reader):
             if self._open:
                 cuts.append(self._cut(at, end))
             at, self._depth, self._scanned = end, 0, None
+            if len(cuts) == 1:
+                at = self._pass_over(at)
         self._drop(at)
         if self._scanned is not None:
             self._scanned -= at
         return cuts
+
+    def _pass_over(self, at: int) -> int:
+        """Where the first value that may hold something begins, at most the last one: many small
+        ones cost hundreds of times what their bytes do."""
+        text = self._text
+        if not self._make_hints or not self._open or self._make_hints().feed(bytes(text[at:])):
+            return at
+        while (run := _RUN.match(text, at, at + LIMIT)) and run.end() > at:
+            at = run.end()
+        return at
 
     def _may_wait(self, hints: Hints, data: bytes) -> bool:
         """Whether the value at hand need not be read yet, or, beyond the limit, not at all."""

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from firewall.protocols import http1, http2, openings, socks, tls
 from firewall.protocols.candidates import Recogniser, first_answer
+from firewall.protocols.content import Content
 from firewall.protocols.heads import inspect_response
+from firewall.protocols.http1body import Counted
 from firewall.protocols.identity import MORE, Answer, Identity, More
 from firewall.protocols.marks import MakeReader, Mark, Reader
 from firewall.protocols.websocket import Frames
@@ -23,7 +25,11 @@ _ANSWERS = re.compile(_ANSWER.pattern + rb"|\0")
 _AGREED = re.compile(rb"HTTP/1\.[01] (?:101|2)")
 _BODY = re.compile(rb"(?i)\r?\n(?:content-length|content-type|transfer-encoding):")
 _LENGTH = re.compile(rb"(?i)\r?\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r?\n")
+_ENCODING = re.compile(rb"(?i)\r?\ncontent-encoding:[ \t]*([^\r\n]{1,100})\r?\n")
 _CHUNKED = re.compile(rb"(?i)\r?\ntransfer-encoding:")
+_CHUNK = re.compile(rb"\r?\n?([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]{0,256})?\r?\n")
+_CHUNK_LINE = 300
+"""Bytes within which the size of a chunk shows."""
 _LEAD, _CHUNK_SIZE = 4, 12
 """Bytes before a body's first message: a byte order mark or an empty line, a chunk's size."""
 REVERSED = {
@@ -193,17 +199,79 @@ class Opening:
             return _Handshake(self._direction, self._start, self._make).feed
         if end is None or not self._carrier.endswith("stream"):
             return None
-        if self._direction == "received" and not _AGREED.match(head):
-            return None
-        if _UPGRADE.search(head, 0, end):
-            agreed = self._direction == "received"
-            return _Skipped(end, _Unframed(self._start + end, self._make, agreed).feed).feed
-        tunnels = identity.protocol == "http-connect" or (
-            self._direction == "received" and not _BODY.search(head, 0, end)
-        )
-        if tunnels:
-            return _Skipped(end, self._make("tcp stream", self._start + end).read).feed
+        feed = self._after_head(identity, head, end)
+        return _Skipped(end, feed).feed if feed else None
+
+    def _after_head(
+        self, identity: Identity, head: bytes, end: int
+    ) -> Callable[[bytes], list[Mark]] | None:
+        """What reads what follows a head of HTTP/1: another protocol that it leads to, or its
+        content."""
+        start, received = self._start + end, self._direction == "received"
+        agreed = not received or bool(_AGREED.match(head))
+        if agreed and _UPGRADE.search(head, 0, end):
+            return _Unframed(start, self._make, received).feed
+        if identity.protocol == "http-connect":
+            return self._make("tcp stream", start).read
+        if framing := _framing(head, end):
+            coded = _ENCODING.search(head, 0, end)
+            encoding = coded[1].decode("latin-1") if coded else ""
+            return _Framed(framing, start, Content(self._make, start, encoding)).feed
+        if received and agreed and not _BODY.search(head, 0, end):
+            return self._make("tcp stream", start).read
         return None
+
+
+def _framing(head: bytes, end: int) -> "_Chunks | Counted | None":
+    """How a message's content is framed, where its head says so (RFC 9112, 6.3)."""
+    if _CHUNKED.search(head, 0, end):
+        return _Chunks()
+    length = _LENGTH.search(head, 0, end)
+    return Counted(int(length[1])) if length else None
+
+
+class _Chunks:
+    """What stands in chunks (RFC 9112, 7.1), read as leniently as anybody may: it is only looked
+    at. Ends at the last chunk, or at what is none."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._left = 0
+        self.finished = False
+
+    def feed(self, data: bytes) -> bytes:
+        held, at = self._held + data, 0
+        pieces: list[bytes] = []
+        while at < len(held) and not self.finished:
+            if self._left:
+                pieces.append(held[at : at + self._left])
+                self._left -= len(pieces[-1])
+                at += len(pieces[-1])
+            elif size := _CHUNK.match(held, at):
+                self._left, at = int(size[1], 16), size.end()
+                self.finished = not self._left
+            else:
+                self.finished = len(held) - at > _CHUNK_LINE
+                break
+        self._held = held[at:]
+        return b"".join(pieces)
+
+
+class _Framed:
+    """Reads the content of one message of HTTP/1, whose chunks may cut it in pieces; what follows
+    it only the stream's own reader sees."""
+
+    def __init__(self, framing: "_Chunks | Counted", start: int, content: Content) -> None:
+        self._framing = framing
+        self._read = start
+        self._content = content
+
+    def feed(self, data: bytes) -> list[Mark]:
+        self._read += len(data)
+        if self._framing.finished:
+            return []
+        found = self._content.read(self._framing.feed(data))
+        return [replace(mark, end=min(mark.end, self._read)) for mark in found]
 
 
 class _Skipped:

@@ -1,6 +1,6 @@
 """Follow one direction of an open stream for its whole life."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from firewall.protocols.early import Early
 from firewall.protocols.jsonstream import Cut, Documents, Lines, may_begin
@@ -17,6 +17,10 @@ _DEPTH_LIMIT = 4
 """Streams inside each other that are opened; deeper ones are read as they come."""
 
 
+type Pair = Callable[[int, Direction, bytes], tuple[Finding, ...]]
+"""Given how many streams are around one, a direction of it, and bytes: what both tell together."""
+
+
 class Watch:
     """Finds mining and tunnels in one direction of a stream.
 
@@ -29,21 +33,29 @@ class Watch:
     messages beyond 64 KiB are not read.
 
     A watch of bytes inside another stream starts at byte `start` of that one; `depth` counts the
-    streams around it.
+    streams around it. `pair` is told what streams inside carry, to look at both directions.
     """
 
     def __init__(
-        self, carrier: str, direction: Direction, *, start: int = 0, depth: int = 0
+        self,
+        carrier: str,
+        direction: Direction,
+        *,
+        start: int = 0,
+        depth: int = 0,
+        pair: Pair | None = None,
     ) -> None:
         self._carrier = carrier
         self._direction: Direction = direction
         self._raw = carrier.endswith("stream")
         self._depth = depth
+        self._start = start
+        self._pair = pair
         self._message = 1
         hints = None if self._raw else Hints
         self._documents = Documents(anywhere=self._raw, start=start, hints=hints)
         self._lines = Lines(start=start) if self._raw else None
-        self._latest = -1
+        self._read_line = -1
         self._early = Early(anywhere=self._raw, start=start)
         deep = depth >= _DEPTH_LIMIT
         self._opening = None if deep else Opening(carrier, direction, start, self._inside)
@@ -64,6 +76,9 @@ class Watch:
     def read(self, data: bytes, *, end: bool = False) -> list[Mark]:
         """The same with the offsets at which they became certain."""
         marks = [*self._feed_opening(data), *self._feed_early(data), *self._feed_json(data)]
+        if self._pair and self._depth and self._raw:
+            paired = self._pair(self._depth, self._direction, data)
+            marks += [Mark(self._start, finding) for finding in paired]
         self._deaf = self._hears_nothing()
         if end:
             self._message += 1
@@ -78,7 +93,8 @@ class Watch:
         return settled and self._documents.finished and self._early.finished
 
     def _inside(self, carrier: str, start: int) -> "Watch":
-        return Watch(carrier, self._direction, start=start, depth=self._depth + 1)
+        depth = self._depth + 1
+        return Watch(carrier, self._direction, start=start, depth=depth, pair=self._pair)
 
     def _feed_opening(self, data: bytes) -> Iterable[Mark]:
         return self._opening.feed(data) if self._opening else ()
@@ -108,9 +124,10 @@ class Watch:
             self._documents.skip(len(data))
             return []
         documents = self._documents.feed(data)
-        read = {self._latest, *(cut.start for cut in documents)}
-        self._latest = documents[-1].start if documents else self._latest
-        return documents + [line for line in self._lines.feed(data) if line.start not in read]
+        read = {self._read_line, *(cut.start for cut in documents)}
+        lines = [line for line in self._lines.feed(data) if line.start not in read]
+        self._read_line = self._lines.kept if self._lines.kept in read else -1
+        return documents + lines
 
     def _where(self, start: int, end: int) -> str:
         if not self._raw and self._carrier != "http body":

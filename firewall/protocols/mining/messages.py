@@ -59,7 +59,6 @@ _WALLET = re.compile(
 _WORD_256 = re.compile(r"0x[0-9a-f]{64}")
 _TARGET = re.compile(r"0x0000[0-9a-f]{60}")
 _BLOB = re.compile(r"[0-9A-Fa-f]{100,}")
-_BATCH_LIMIT = 100
 
 type Message = dict[str, Any]
 
@@ -78,8 +77,8 @@ def inspect_values(values: Iterable[Any], *, raw: bool) -> tuple[Sign, ...]:
     """The same for values that are parsed already."""
     signs: list[Sign] = []
     for value in values:
-        for message in value[:_BATCH_LIMIT] if isinstance(value, list) else (value,):
-            if isinstance(message, dict):
+        for message in value if isinstance(value, list) else (value,):
+            if isinstance(message, dict) and message:
                 signs += _inspect(message, raw)
     return tuple(dict.fromkeys(signs)) if signs else ()
 

@@ -214,6 +214,7 @@ SPELLINGS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "indented far": lambda message: json.dumps(message, indent=40).encode(),
     "reversed": lambda message: compact(dict(reversed(message.items()))),
     "batched": lambda message: b'[{"id":9,"method":"x"},' + compact(message) + b"]",
+    "far down a batch": lambda message: b"[" + b"{}," * 200 + compact(message) + b"]",
     "escaped": escaped,
     "byte order mark": lambda message: b"\xef\xbb\xbf" + compact(message),
     "blank lines": lambda message: b"\r\n\n \r\n" + compact(message),

@@ -84,3 +84,37 @@ def test_a_conversation_has_both_sides_and_what_is_between() -> None:
     assert [each.name for each in client.feed(AFTER)] == ["stratum-v2"]
     (late,) = server.feed(b'\n{"id":null,"method":"mining.notify","params":[]}\n')
     assert late.where == "server bytes 235-282"
+
+
+AGREEMENTS: dict[str, list[Flight]] = {
+    "CONNECT": [
+        ("sent", b"CONNECT p:1 HTTP/1.1\r\nHost: p:1\r\n\r\n"),
+        ("received", b"HTTP/1.1 200 OK\r\n\r\n"),
+    ],
+    "SOCKS": [
+        ("sent", b"\x05\x01\x00"),
+        ("received", b"\x05\x00"),
+        ("sent", b"\x05\x01\x00\x03\x01a\x00\x50"),
+        ("received", b"\x05\x00\x00\x01\0\0\0\0\0\0"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", AGREEMENTS)
+@pytest.mark.parametrize("size", [1 << 16, 7, 1])
+def test_random_bytes_inside_what_was_agreed_are_paired_too(name: str, size: int) -> None:
+    def told(parts: list[Flight]) -> list[tuple[str, str]]:
+        talk = Conversation("tcp stream")
+        return [
+            (each.name, each.confidence)
+            for direction, data in parts
+            for at in range(0, len(data), size)
+            for each in talk.feed(direction, data[at : at + size])
+            if each.name in ("random-stream", "stratum-v2")
+        ]
+
+    both = [("random-stream", "suspicious"), ("stratum-v2", "likely")]
+    assert told(AGREEMENTS[name] + NOISE) == both
+    twice = AGREEMENTS["CONNECT"] + AGREEMENTS[name]
+    assert told(twice + NOISE) == both
+    assert told(AGREEMENTS[name] + [("sent", KEY), ("received", b"no\n" * 78)]) == []

@@ -1,5 +1,6 @@
 """HTTP/2 without TLS: what its heads and its streams say, however the bytes are cut."""
 
+import gzip
 from itertools import pairwise
 
 import pytest
@@ -52,6 +53,14 @@ def found(direction: Direction, *pieces: bytes) -> list[tuple[str, str, str]]:
 
 def asked(*frames: bytes) -> list[tuple[str, str, str]]:
     return found("sent", PREFACE + SETTINGS + b"".join(frames))
+
+
+def test_a_compressed_body_on_a_stream_is_read() -> None:
+    line, coded = gzip.compress(SUBSCRIBE), [*POST, ("content-encoding", "gzip")]
+    ((name, where, sure),) = asked(head(coded), data(line[:9]), data(line[9:]))
+    assert (name, sure) == ("stratum", "certain")
+    assert where.startswith("HTTP/2 stream 1, decoded, client bytes 0-")
+    assert asked(head(POST), data(line)) == asked(head(coded), data(b"no gzip at all")) == []
 
 
 def test_a_body_on_a_stream_is_read() -> None:

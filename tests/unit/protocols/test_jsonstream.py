@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firewall.protocols.jsonstream import LIMIT, Documents, Lines, decode
+from firewall.protocols.mining.hints import Hints
 
 JSON = st.recursive(
     st.none()
@@ -79,3 +80,24 @@ def test_decode_gives_every_reading_that_differs() -> None:
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 60_000, b"\xff\xfe", b"nope"])
 def test_decode_raises_on_nothing(text: bytes) -> None:
     assert list(decode(text)) == []
+
+
+@pytest.mark.parametrize("size", [1 << 16, 1460])
+def test_lines_without_a_hint_are_passed_over_together(size: int) -> None:
+    """A gzip of 40 KiB, of nothing but small messages, took forty seconds to cut up."""
+    told, lines = b'{"method":"submit"}\n', b'{"a":[{"b":"}c"}],"level":"info"}\n' * 4000
+    reader = Documents(anywhere=False, hints=Hints)
+    assert [cut.text for cut in reader.feed(told)] == [told.strip()]
+    pieces = [lines[at : at + size] for at in range(0, len(lines), size)]
+    assert sum(len(reader.feed(piece)) for piece in pieces) <= len(pieces)
+    (cut,) = reader.feed(told)
+    assert (cut.start, cut.text) == (len(told) + len(lines), told.strip())
+
+
+def test_what_is_passed_over_is_what_would_be_cut() -> None:
+    """No value that does not begin as one, and none beyond the limit."""
+    for odd in (b"[1]", b'{"a":"%b"}' % (b"x" * LIMIT)):
+        reader = Documents(anywhere=False, hints=Hints)
+        reader.feed(b'{"method":"submit"}\n{"a":1}\n')
+        assert reader.feed(odd) == []
+        assert reader.finished

@@ -1,7 +1,11 @@
 """What streams wrap: handshakes passed over, whole protocols inside messages."""
 
+import gzip
+from collections.abc import Callable
+
 import pytest
 
+from firewall.protocols.content import DECODED
 from firewall.protocols.mining.messages import inspect_json
 from firewall.requests import Direction
 from tests.unit.protocols.samples import LOGIN, SUBSCRIBE, client_hello, frame, watch
@@ -191,6 +195,45 @@ def test_finds(
 ) -> None:
     found = watch(data, size, carrier, direction)
     assert [(each.name, each.confidence, each.where) for each in found] == expected
+
+
+def chunks(content: bytes, size: int) -> bytes:
+    pieces = [content[at : at + size] for at in range(0, len(content), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b""))
+
+
+def web(content: bytes, fields: bytes, length: int | None = None) -> bytes:
+    """A request with this content; in chunks of one byte where no length is given."""
+    framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+    head = b"POST /a HTTP/1.1\r\nHost: h\r\n%b%b\r\n\r\n" % (fields, framing)
+    return head + (chunks(content, 1) if length is None else content)
+
+
+GZIP = b"Content-Encoding: gzip\r\n"
+
+
+@pytest.mark.parametrize("size", [1 << 20, 7, 1])
+@pytest.mark.parametrize("wrap", [bytes, lambda data: SOCKS5 + data], ids=["alone", "after SOCKS"])
+def test_the_content_of_a_request_is_read_without_its_chunks_and_codings(
+    wrap: Callable[[bytes], bytes], size: int
+) -> None:
+    packed, quoted = gzip.compress(NOTIFY), b'a file\n{"a":1}\n' + NOTIFY
+    for data in (
+        web(NOTIFY, b""),
+        web(packed, GZIP),
+        web(packed, GZIP, len(packed)),
+        web(b'{"a":1}\n' + NOTIFY, b"", 8 + len(NOTIFY)),
+    ):
+        found = {each.name for each in watch(wrap(data), size) if each.confidence == "certain"}
+        assert found - {"socks"} == {"stratum"}, data
+    for data in (web(quoted, b""), web(gzip.compress(quoted), GZIP), web(packed, b"")):
+        found = {each.name for each in watch(wrap(data), size) if each.confidence == "certain"}
+        assert found <= {"socks"}, data
+
+
+def test_only_so_much_of_a_coded_content_is_decoded() -> None:
+    packed = gzip.compress(b" " * (2 * DECODED) + NOTIFY)
+    assert watch(web(packed, GZIP, len(packed)), 1 << 20) == []
 
 
 QUIET = [

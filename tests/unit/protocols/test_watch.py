@@ -222,3 +222,12 @@ def test_hostile_repetition_costs_little(unit: bytes) -> None:
 def test_samples_are_all_fed_without_error() -> None:
     found = [finding for data in FIRST_BYTES for finding in watch(data, 3)]
     assert {finding.kind for finding in found} == {"mining", "tunnel"}
+
+
+def test_a_line_of_several_values_is_read_once_however_it_is_cut() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Type: a\r\nContent-Length: 30\r\n\r\n"
+    data = head + b'{"a":1}' + SUBSCRIBE.strip() + b'{"b":2}\n'
+    whole = Watch("tcp stream", "sent").feed(data)
+    watch = Watch("tcp stream", "sent")
+    assert tuple(each for byte in data for each in watch.feed(bytes([byte]))) == whole
+    assert [each.confidence for each in whole] == ["suspicious"]

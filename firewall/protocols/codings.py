@@ -34,6 +34,12 @@ class Inflate:
         self._window_bits = window_bits
         self._zlib = zlib.decompressobj(window_bits)
 
+    def copy(self) -> "Inflate":
+        """Another that goes on from the same place."""
+        copy = Inflate(self._window_bits)
+        copy._zlib = self._zlib.copy()
+        return copy
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
             piece = self._zlib.decompress(data, PIECE)

@@ -1,5 +1,6 @@
 """WebSocket frames of a raw stream (RFC 6455 section 5), unmasked and inflated."""
 
+import contextlib
 import zlib
 
 from firewall.frozen import frozen
@@ -45,15 +46,29 @@ class _Deflated:
     def feed(self, data: bytes) -> None:
         """Inflate; a bomb, or what is no deflate, ends it for good."""
         self._read += len(data)
+        if self._inflate is None:
+            return
+        before, kept = self._inflate.copy(), len(self._message)
         try:
-            for piece in self._inflate.feed(data) if self._inflate else ():
-                self._made += len(piece)
-                self._message += piece[: MESSAGE_LIMIT - len(self._message)]
-                if self._made > FREE + RATIO * self._read:
-                    self._inflate = None
-                    return
+            self._take(self._inflate, data)
         except zlib.error:
             self._inflate = None
+            del self._message[kept:]
+            self._take_until_it_breaks(before, data)
+
+    def _take(self, inflate: Inflate, data: bytes) -> None:
+        for piece in inflate.feed(data):
+            self._made += len(piece)
+            self._message += piece[: MESSAGE_LIMIT - len(self._message)]
+            if self._made > FREE + RATIO * self._read:
+                self._inflate = None
+                return
+
+    def _take_until_it_breaks(self, inflate: Inflate, data: bytes) -> None:
+        """What a lenient peer would read of it: zlib itself gives nothing of what breaks off."""
+        with contextlib.suppress(zlib.error):
+            for at in range(len(data)):
+                self._take(inflate, data[at : at + 1])
 
     def end(self) -> bytes:
         """The message that ends here, as far as it is kept."""

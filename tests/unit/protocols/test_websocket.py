@@ -1,9 +1,10 @@
 """WebSocket frames, cut anywhere."""
 
+import base64
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firewall.protocols.websocket import MESSAGE_LIMIT, Frames
@@ -63,6 +64,23 @@ def test_a_message_that_is_closed_by_its_coder_does_not_end_the_stream() -> None
 def test_what_is_no_deflate_is_passed_over_to_its_end() -> None:
     data = frame(b"\xff\xff", first=0x41) + frame(b"zip", first=0x80) + frame(b"plain")
     assert messages(Frames(), data, 5) == [b"", b"plain"]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 5, 1])
+def test_what_breaks_off_is_read_as_far_as_it_goes(size: int) -> None:
+    (whole,) = deflated(b"a lenient peer reads this")
+    data = frame(whole + b"\xff\xff\xff", first=0xC1)
+    assert messages(Frames(), data, size) == [b"a lenient peer reads this"]
+
+
+@given(st.binary(max_size=80), st.integers(1, 9))
+@example(base64.b64decode("AMEjW/+/YhS/v7+/v7+/vxQUFBQUFBQUFBQUFBQUFBQUFP//DgAAAEI="), 1)
+def test_how_bytes_come_does_not_change_what_is_read(data: bytes, size: int) -> None:
+    whole = messages(Frames(), data, len(data) + 1)
+    assert messages(Frames(), data, size) == whole
+    assert messages(Frames(), frame(data, first=0xC1), size) == messages(
+        Frames(), frame(data, first=0xC1), 1 << 20
+    )
 
 
 def test_of_a_bomb_little_is_kept_and_little_is_made() -> None:

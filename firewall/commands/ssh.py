@@ -187,7 +187,9 @@ class _Parser:
 
     def _first(self, name: str, value: str | int | None) -> None:
         if name == "jumps" and isinstance(value, str):
-            value = value.replace("ssh://", "")  # a host on the way may be a URI (ssh(1), -J)
+            # A host on the way may be a URI (ssh(1), -J); ssh takes no more than the first word.
+            words = value.replace("ssh://", "").partition("#")[0].split()
+            value = words[0] if words else None
         if value is not None:
             self._said.setdefault(name, value)
 

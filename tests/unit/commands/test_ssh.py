@@ -49,6 +49,8 @@ CASES: list[tuple[str, SshInvocation]] = [
     ("ssh -AaxX h", SshInvocation(host="h", x11_forwarding=True)),
     ("ssh -oForwardX11Trusted=yes h", SshInvocation(host="h")),
     ("ssh -oHostName=real -J a,b h", SshInvocation(host="h", hostname="real", jumps="a,b")),
+    ("ssh -J 'a,b c' h", SshInvocation(host="h", jumps="a,b")),
+    ("ssh -J 'a#b' h", SshInvocation(host="h", jumps="a")),
     ("ssh -J none -oProxyJump=a h", SshInvocation(host="h", jumps="none")),
     ("ssh -oClearAllForwardings=no -oClearAllForwardings=yes h",
      SshInvocation(host="h", cleared=False)),
@@ -104,6 +106,7 @@ WORDS = [
 @NEEDS_SSH
 @settings(max_examples=100)
 @example(["-J", "ssh://v@host:23", "u@host"])
+@example(["-J", "Port 24", "u@host"])
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
 def test_agrees_with_ssh(words: list[str]) -> None:
     """Whatever ssh accepts, we read alike; a URI is no forward, though ssh finds ports in it."""

@@ -1,6 +1,7 @@
 """A blocked attempt of a sandbox that uses a GPU, by a scripted NVML: who, before, and after."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from firewall.cli.main import app
+from firewall.gpu.monitor import FRESH
 from firewall.gpu.processes import sees_host_pids
 from firewall.sandbox.procfs import family
 from tests.e2e.conftest import Workplace
@@ -43,6 +45,7 @@ def test_the_record_joins_the_attempt_with_the_gpu(workplace: Workplace, stub: S
     *_, agent = family(process.pid)
     stub.write(Script().device().process(agent, memory_used=9 << 30).sample(agent, 97))
     top = json.loads(_told(workplace, "gpu", "top", "--once", "--json"))
+    time.sleep(2 * FRESH)  # a reading from before would still count as that moment's
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()

@@ -22,9 +22,11 @@ type Found = Callable[[Actor], None]
 type Transport = Literal["tcp", "udp"]
 
 BURST = 1024
-BETWEEN_SECONDS = 0.002
-"""From the beginning of one look to that of the next: a look costs more than its flows, and those
-that come meanwhile share one. Whoever comes after a pause is looked for at once."""
+MANY = 5
+"""Flows from which on one look is for many."""
+BETWEEN_SECONDS = 0.006
+"""From the beginning of a look for many to that of the next: a look costs more than its flows,
+and those that come meanwhile share one. Who comes with few others is looked for at once."""
 
 
 class Finder(Protocol):
@@ -85,8 +87,8 @@ class Actors:
         due = 0.0
         while (first := self._queue.get()) is not None:
             time.sleep(max(0.0, due - time.monotonic()))
-            due = time.monotonic() + BETWEEN_SECONDS
             burst, last = self._burst(first)
+            due = time.monotonic() + BETWEEN_SECONDS if len(burst) >= MANY else 0.0
             for transport in ("tcp", "udp"):
                 self._answer([each for each in burst if each.transport == transport], transport)
             if last:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from firewall.actor import Actor
-from firewall.proxy.actors import Actors, Endpoint, Transport
+from firewall.proxy.actors import MANY, Actors, Endpoint, Transport
 from firewall.proxy.loop import Loop
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 HERE, THERE = ("10.0.0.2", 1), ("203.0.113.1", 443)
 
@@ -65,19 +65,28 @@ def test_what_waits_meanwhile_is_answered_by_one_look() -> None:
     assert finder.looks == [("tcp", 1), ("tcp", 2), ("udp", 1)]
 
 
-def test_who_comes_right_after_a_look_waits_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_comes_right_after_a_look_for_many_waits_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("firewall.proxy.actors.BETWEEN_SECONDS", 0.5)
     finder, answered = Finder(), threading.Semaphore(0)
-    finder.go_on.set()
     actors = Actors("run-1", finder, lambda call: call())
-    for port in range(4):
-        actors.find((HERE[0], port), THERE, lambda _: answered.release())
-        if port == 0:
-            assert answered.acquire(timeout=PATIENCE), "the first does not wait"
+
+    def ask(count: int) -> None:
+        for port in range(count):
+            actors.find((HERE[0], port), THERE, lambda _: answered.release())
+
+    ask(1)
+    assert eventually(lambda: finder.looks)
+    ask(MANY)
+    finder.go_on.set()
+    for _ in range(1 + MANY):
+        assert answered.acquire(timeout=PATIENCE)
+    ask(3)
     for _ in range(3):
         assert answered.acquire(timeout=PATIENCE)
     actors.close()
-    assert finder.looks == [("tcp", 1), ("tcp", 3)]
+    assert finder.looks == [("tcp", 1), ("tcp", MANY), ("tcp", 3)]
 
 
 def test_a_finder_that_fails_leaves_an_unknown_actor(caplog: pytest.LogCaptureFixture) -> None:

@@ -44,8 +44,8 @@ def test_a_command_line_is_one_that_there_is(page: str, line: str) -> None:
 
 
 OTHERS = {
-    "--cert", "--cost", "--files", "--net", "--network", "--other", "--peers", "--requests", "--rounds",
-    "--seconds", "--set", "--shape", "--subject", "--write",
+    "--cert", "--cost", "--files", "--net", "--network", "--other", "--peers",
+    "--requests", "--rounds", "--seconds", "--set", "--shape", "--subject", "--write",
 }  # fmt: skip
 """Options of other programs, and of the benchmarks."""
 

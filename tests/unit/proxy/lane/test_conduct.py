@@ -333,6 +333,8 @@ def _read(client: socket.socket, size: int) -> int:
 
 
 def test_many_clients_may_rest(stage: LaneStage) -> None:
+    stage.gate.post(stage.lane.upstreams.close)  # what the tests before this one have left
+    assert eventually(lambda: stage.lane.upstreams.idle == 0)
     server = stage.upstream(answering())
     door = stage.door(server.port)
     clients = [stage.tls(door) for _ in range(100)]

@@ -50,7 +50,7 @@ class Link:
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._deeds: deque[Deed] = deque(maxlen=DEEDS)
-        self._said: deque[tuple[str, dict[str, Any]]] = deque()
+        self._said: deque[tuple[str, dict[str, Any], tuple[int, ...]]] = deque()
         self._outdated = False
         self._retiring: Timer | None = None
 
@@ -66,10 +66,11 @@ class Link:
             self._deeds.extend(done)
             self._flush()
 
-    def say(self, kind: str, body: dict[str, Any]) -> None:
-        """Send a message to the process; one that has ended waits for none."""
+    def say(self, kind: str, body: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        """Send a message to the process, with descriptors that stay open until it is sent; one that
+        has ended waits for none."""
         if self._channel is not None and self._retiring is None:
-            self._said.append((kind, body))
+            self._said.append((kind, body, fds))
             self._flush()
 
     def retire(self) -> None:

@@ -1,4 +1,9 @@
-"""The gate's end of one worker, which runs until the gate ends and is replaced when it dies."""
+"""The gate's end of one worker, which runs until the gate ends and is replaced when it dies.
+
+A worker gets its listeners only once it has said that it is ready, behind all that it was told
+meanwhile. So one that starts serves nobody by an old policy, nor through a quarantine, and nobody
+need wait for it.
+"""
 
 import select
 import socket
@@ -66,6 +71,11 @@ class WorkerLink(Link):
         """The number of the process, 0 where none runs."""
         return 0 if self.idle or self._process is None else self._process.pid
 
+    @property
+    def serves(self) -> bool:
+        """Whether the process may have flows."""
+        return not self.idle and self.told.digest != ""
+
     def start(self) -> None:
         """Start a process."""
         self._next = None
@@ -74,12 +84,10 @@ class WorkerLink(Link):
         self._flush()
 
     def listen(self, kind: str, listener: socket.socket) -> None:
-        """Have a running process accept from a listener; the next ones are told at their start."""
-        if self._channel is not None:
-            try:
-                handover.send(self._channel, "listen", {"kind": kind}, (listener.fileno(),))
-            except OSError:
-                self.kill()
+        """Have a process that serves accept from a listener; others are told once they are
+        ready."""
+        if self.serves:
+            self.say("listen", {"kind": kind}, (listener.fileno(),))
 
     def retire(self) -> None:
         """End the process for good; what it waits for is answered no more."""
@@ -119,8 +127,6 @@ class WorkerLink(Link):
             body = {"duty": asdict(self._duty_now()), "descriptors": list(given)}
             handover.send(channel, "begin", body, tuple(given.values()))
         super()._introduce(channel)
-        for kind, listener in self._listeners:
-            handover.send(channel, "listen", {"kind": kind}, (listener.fileno(),))
 
     def _duty_now(self) -> Duty:
         own = self.duty.number + (self._processes - 1) * self.duty.workers
@@ -144,7 +150,16 @@ class WorkerLink(Link):
             self._line = None
 
     def _take(self, kind: str, body: dict[str, Any], fds: list[int]) -> None:
-        self._hear(self, kind, body, fds)
+        if kind == "current":
+            self._is_current(body["digest"])
+        else:
+            self._hear(self, kind, body, fds)
+
+    def _is_current(self, digest: str) -> None:
+        was_ready, self.told.digest = self.serves, digest
+        if not was_ready:
+            for kind, listener in self._listeners:
+                self.listen(kind, listener)
 
     def _reported(self, kind: str, body: dict[str, Any]) -> None:
         self._hear(self, kind, body, [])

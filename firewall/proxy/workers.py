@@ -204,9 +204,12 @@ class Workers:
         *,
         must: bool = True,
     ) -> None:
-        """Ask all that run; who has not done in time what it `must` is killed."""
+        """Ask all that serve; who has not done in time what it `must` is killed.
+
+        One that is starting does it before it serves anybody (workerlink.py).
+        """
         number = next(self._numbers)
-        asked = Round({each for each in self._links if each.pid}, done)
+        asked = Round({each for each in self._links if each.serves}, done)
 
         def time_is_up() -> None:
             for each in list(asked.missing):
@@ -217,7 +220,7 @@ class Workers:
 
         self._rounds[number] = asked
         asked.timer = self._gate.loop.after(seconds, time_is_up)
-        for each in list(asked.missing):
+        for each in self._links:
             each.say(kind, {**body, "round": number})
         self._settle(number)
 
@@ -250,8 +253,6 @@ class Workers:
                 self._counted(worker, body)
             case "deeds":
                 self._gate.learned(handover.decode_deeds(body), worker)
-            case "current":
-                worker.told.digest = body["digest"]
             case "done":
                 self._done(worker, body["round"], body["count"])
             case "died":

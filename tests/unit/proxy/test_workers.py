@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,15 @@ class Bench:
         self.on_loop(lambda: setattr(self.gate, "workers", Workers(self.gate, Staff(DUTY))))
         for each in self.processes:
             each.until("setup")
+        self.ready(*self.processes)
+
+    def ready(self, *processes: Process) -> None:
+        """These processes say that they can serve."""
+        serving = sum(each.serves for each in self.gate.workers._links)
+        for each in processes:
+            each.say("current", digest=self.gate.judge.policy.digest)
+        wanted = serving + len(processes)
+        eventually(lambda: sum(each.serves for each in self.gate.workers._links) == wanted)
 
     def _launch(self, program: str, channel: socket.socket) -> Process:
         self.processes.append(Process(channel))
@@ -191,10 +201,38 @@ def test_one_that_dies_is_replaced_with_other_numbers_and_all_it_must_know(
         new = bench.processes[2]
         duty = new.until("begin")["duty"]
         assert (duty["chain"], duty["first_flow"]) == ("gate-0.1", 3 * FLOWS_EACH + 1)
+        bench.ready(new)
         assert new.until("listen") == {"kind": "explicit"}
         loads.close()
     (died,) = bench.records("worker.died")
     assert (died["flows"], died["reason"]) == (6, "worker 1 ended unexpectedly: signal 9")
+
+
+def test_one_that_starts_is_not_waited_for_and_serves_only_behind_what_it_was_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "CUT_SECONDS", 0.05)
+    monkeypatch.setattr(workers, "TOLD_SECONDS", 0.05)
+    monkeypatch.setattr(workerlink, "PAUSES", (0.01, 0.01))
+    told: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bench.on_loop(lambda: bench.gate.listen("explicit", listener))
+        bench.processes[0].channel.close()
+        eventually(lambda: len(bench.processes) == 3)
+        _, other, new = bench.processes
+        new.until("setup")
+        bench.gate.judge.quarantined = SHUT
+        bench.on_loop(lambda: bench.gate.cut(told.append))
+        other.say("done", round=other.until("cut")["round"], count=2)
+        assert eventually(lambda: told) == [2]
+        bench.on_loop(bench.gate.update)
+        other.say("done", round=other.until("heard")["round"], count=0)
+        time.sleep(0.1)
+        bench.ready(new)
+        heard = [new.next() for _ in range(4)]
+        assert [kind for kind, _ in heard] == ["cut", "setup", "heard", "listen"]
+        assert handover.decode_verdict(heard[0][1]["shut"]) == SHUT
+    assert (new.killed, len(bench.records("worker.died"))) == (False, 1)
 
 
 def test_what_one_allows_all_others_learn(bench: Bench) -> None:

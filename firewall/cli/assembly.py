@@ -91,6 +91,7 @@ def open_house(
         gpu=gpu.latest,
         audit=lambda: gate.workers.audit if log.state == "ok" else log.state,
         evidence=lambda: _evidence(log, keeper, gate.workers),
+        workers=lambda: gate.workers.states(),  # noqa: PLW0108 - the gate comes later
     )
     loop = Loop()
     log, number = open_chain(plan.audit, metrics, loop.gather)

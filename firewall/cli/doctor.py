@@ -68,6 +68,7 @@ def examine() -> Iterator[Finding]:
         _ipv6,
         _bundles,
         _state,
+        _cores,
         _gpu,
         *(_client(name) for name in _CLIENTS),
     ):
@@ -169,6 +170,16 @@ def _state() -> Finding:
         return Finding("ok", "logs and keys", str(directory))
     text = f"{directory} cannot be written; set FIREWALL_STATE to a directory of your own"
     return Finding("fail", "logs and keys", text)
+
+
+def _cores() -> Finding:
+    """A firewall judges on one core; what it leaves idle, workers can use."""
+    cores = len(os.sched_getaffinity(0))
+    if cores == 1:
+        return Finding("ok", "cores", "1: --workers would bring nothing here")
+    several = "a shared `firewall serve`, a node, or hundreds of connections a second"
+    text = f"{cores}, of which a firewall uses 1; --workers {cores} uses all, for {several}"
+    return Finding("ok", "cores", text)
 
 
 def _gpu() -> Finding:

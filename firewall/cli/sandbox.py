@@ -12,7 +12,8 @@ FAILED = 1
 
 Name = Annotated[str, typer.Argument(help="As `firewall sandbox list` shows it.")]
 
-_COLUMNS = ("name", "pid", "policy", "started", "state", "why")
+_COLUMNS = ("name", "pid", "policy", "started", "state", "workers", "why")
+_PLAIN = tuple(each for each in _COLUMNS if each != "workers")
 
 
 @app.command("list")
@@ -22,8 +23,9 @@ def show() -> None:
     if not rows:
         typer.echo(f"no firewall runs with the state directory {control_directory().parent}")
         return
-    table = [_COLUMNS, *(_row(each) for each in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+    columns = _COLUMNS if any(each.get("workers") for each in rows) else _PLAIN
+    table = [columns, *(_row(each, columns) for each in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
     for row in table:
         typer.echo("  ".join(map(str.ljust, row, widths)).rstrip())
 
@@ -46,14 +48,26 @@ def quarantine(
     typer.echo(f"{name} is {_text(status, 'state')}; firewall sandbox release {name} undoes it")
 
 
-def _row(status: dict[str, Any]) -> tuple[str, ...]:
+def _row(status: dict[str, Any], columns: tuple[str, ...]) -> tuple[str, ...]:
     why = _text(status, "why")
     if why:
         status = {**status, "why": f"since {_text(status, 'since')}: {why}"}
     if status.get("workers_current") != status.get("workers"):
         current, workers = status["workers_current"], status["workers"]
         status = {**status, "policy": f"{status['policy']} ({current} of {workers} workers)"}
-    return tuple(_text(status, column) for column in _COLUMNS)
+    status = {**status, "workers": _workers(status)}
+    return tuple(_text(status, column) for column in columns)
+
+
+def _workers(status: dict[str, Any]) -> str:
+    """Who serves, with how many flows each, and how often one had to be started anew."""
+    if not status.get("workers"):
+        return ""
+    flows = status["worker_flows"]
+    told = [f"{len(flows)} of {status['workers']} serve", f"{'+'.join(map(str, flows))} flows"]
+    if restarts := status["worker_restarts"]:
+        told.append(f"{restarts} restarts")
+    return ", ".join(told)
 
 
 def _text(status: dict[str, Any], name: str) -> str:

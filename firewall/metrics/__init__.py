@@ -1,5 +1,5 @@
 """How often, how long, how much: the numbers of a running firewall, for Prometheus."""
 
-from firewall.metrics.counts import Evidence, FlowState, Metrics, SandboxState
+from firewall.metrics.counts import Evidence, FlowState, Metrics, SandboxState, WorkerState
 
-__all__ = ["Evidence", "FlowState", "Metrics", "SandboxState"]
+__all__ = ["Evidence", "FlowState", "Metrics", "SandboxState", "WorkerState"]

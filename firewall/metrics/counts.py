@@ -73,11 +73,22 @@ class Evidence:
     newest: tuple[int, float] | None
 
 
+@frozen
+class WorkerState:
+    """A worker at one moment: its number, whether it serves, its flows, and how often it was
+    started again."""
+
+    number: int
+    serves: bool
+    flows: int
+    restarts: int
+
+
 class Metrics:
     """Counts what happens, from any thread, and shows it to Prometheus.
 
     `gpu` returns the monitor's latest snapshot and `audit` the log's state ("ok" or why not) and
-    `evidence` the rest of it; all are called when scraped.
+    `evidence` the rest of it, `workers` who serves; all are called when scraped.
     """
 
     def __init__(
@@ -86,10 +97,12 @@ class Metrics:
         gpu: Callable[[], Mapping[str, Any]] | None = None,
         audit: Callable[[], str] | None = None,
         evidence: Callable[[], Evidence] | None = None,
+        workers: Callable[[], Iterable[WorkerState]] = tuple,
     ) -> None:
         self._gpu = gpu
         self._audit = audit
         self._evidence = evidence
+        self._workers = workers
         self._lock = threading.Lock()
         self._limits: list[States] = []
         self._verdicts: Counter[tuple[str, str, str, str]] = Counter()
@@ -226,6 +239,7 @@ class Metrics:
         gpu = self._gpu() if self._gpu else None
         audit = self._audit() if self._audit else None
         evidence = self._evidence() if self._evidence else None
+        workers = tuple(self._workers())
         limits = _least(each for states in list(self._limits) for each in states())
         with self._lock:
             return Snapshot(
@@ -243,6 +257,7 @@ class Metrics:
                 policy=self._policy,
                 audit=audit,
                 evidence=evidence,
+                workers=workers,
                 limits=limits,
                 gpu=gpu,
             )
@@ -266,6 +281,7 @@ class Snapshot:
     policy: tuple[str, str] | None
     audit: str | None
     evidence: Evidence | None
+    workers: tuple[WorkerState, ...]
     limits: Mapping[tuple[str, str, str, str], State]
     gpu: Mapping[str, Any] | None
 

@@ -48,6 +48,8 @@ class _Firewall(Collector):
         yield from _states(now)
         yield from _alerts(now)
         yield from _limits(now)
+        if now.workers:
+            yield from _workers(now)
         if now.evidence is not None:
             yield from _evidence(now.evidence)
         if now.gpu is not None:
@@ -125,6 +127,19 @@ def _limits(now: Snapshot) -> Iterator[Metric]:
         most.add_metric(values, state.limit.amount)
         left.add_metric(values, state.left)
     yield from (most, left)
+
+
+def _workers(now: Snapshot) -> Iterator[Metric]:
+    label = ("worker",)
+    up = GaugeMetricFamily("firewall_worker_up", "1 while the worker serves", labels=label)
+    flows = GaugeMetricFamily("firewall_worker_flows", "Flows that it has now", labels=label)
+    restarts = CounterMetricFamily("firewall_worker_restarts", "Starts anew", labels=label)
+    for each in now.workers:
+        number = (str(each.number),)
+        up.add_metric(number, int(each.serves))
+        flows.add_metric(number, each.flows)
+        restarts.add_metric(number, each.restarts)
+    yield from (up, flows, restarts)
 
 
 def _evidence(now: Evidence) -> Iterator[Metric]:

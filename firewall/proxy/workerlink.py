@@ -76,6 +76,11 @@ class WorkerLink(Link):
         """Whether the process may have flows."""
         return not self.idle and self.told.digest != ""
 
+    @property
+    def restarts(self) -> int:
+        """How many processes followed the first one."""
+        return max(0, self._processes - 1)
+
     def start(self) -> None:
         """Start a process."""
         self._next = None

@@ -19,7 +19,7 @@ from firewall import judge as door
 from firewall.deeds import Deed
 from firewall.frozen import frozen
 from firewall.judge import Judge, fail_closed
-from firewall.metrics import Metrics
+from firewall.metrics import Metrics, WorkerState
 from firewall.proxy import handover
 from firewall.proxy.handover import Duty, Handover, Setup
 from firewall.proxy.loads import Loads
@@ -165,14 +165,16 @@ class Workers:
             if not each.idle:
                 each.kill()
             each.close()
+        self._links.clear()
         for shared in self._shared:
             shared.close()
 
     # What is known of them
 
     def status(self) -> dict[str, Any]:
-        """How many there are, the processes of those that run, and how many of these judge by the
-        policy in force, as JSON can hold it; nothing where there are to be none."""
+        """How many there are, the processes of those that run, how many of these judge by the
+        policy in force, the flows of each that serves, and how often one was started anew, as JSON
+        can hold it; nothing where there are to be none."""
         if not self._links:
             return {}
         running = [each for each in self._links if each.pid]
@@ -181,7 +183,16 @@ class Workers:
             "workers": len(self._links),
             "worker_pids": [each.pid for each in running],
             "workers_current": sum(each.told.digest == digest for each in running),
+            "worker_flows": [each.flows for each in self.states() if each.serves],
+            "worker_restarts": sum(each.restarts for each in self._links),
         }
+
+    def states(self) -> tuple[WorkerState, ...]:
+        """Each of them. Any thread may ask."""
+        return tuple(
+            WorkerState(number, each.serves, self._loads.flows(number - 1), each.restarts)
+            for number, each in enumerate(self._links, 1)
+        )
 
     @property
     def audit(self) -> str:

@@ -151,6 +151,9 @@ def test_flows_are_shared_and_a_worker_that_dies_takes_only_its_own(
         flows = [here.flow(raw_server.port) for _ in range(6)]
         eventually(lambda: _allowed(metrics) == 14)  # what a worker has counted outlives it
         assert max(here.spread()) == 3, "the third process has numbers of its own"
+        assert _samples(metrics)['firewall_worker_restarts_total{worker="1"}'] == 1
+        loads = [_samples(metrics)[f'firewall_worker_flows{{worker="{each}"}}'] for each in (1, 2)]
+        assert sum(loads) == spread[2] + 6
         here.served.process.kill()
         assert all(ended(each) for each in flows), "without the gate nothing passes"
         eventually(lambda: not any(Path(f"/proc/{each}").exists() for each in after))

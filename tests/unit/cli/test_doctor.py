@@ -46,6 +46,17 @@ def test_a_sandbox_that_cannot_be_made_fails(monkeypatch: pytest.MonkeyPatch) ->
     assert (found.level, found.text) == ("fail", "the sandbox could not make its namespaces: no")
 
 
+@pytest.mark.parametrize(
+    ("cores", "told"), [(1, "1: --workers would bring nothing"), (4, "--workers 4 uses all")]
+)
+def test_it_tells_whether_workers_would_help(
+    monkeypatch: pytest.MonkeyPatch, cores: int, told: str
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    found = doctor._cores()
+    assert (found.level, told in found.text) == ("ok", True)
+
+
 @pytest.mark.parametrize(("version", "level"), [(0, "warn"), (5, "warn"), (6, "ok")])
 def test_an_old_landlock_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, version: int, level: str
@@ -97,5 +108,5 @@ def test_only_a_failure_fails(
 
 def test_every_check_answers_on_this_machine() -> None:
     found = list(doctor.examine())
-    assert len(found) == len({each.subject for each in found}) == 13
+    assert len(found) == len({each.subject for each in found}) == 14
     assert all(each.text for each in found)

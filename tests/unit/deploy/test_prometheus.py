@@ -18,7 +18,7 @@ from firewall.audit.ship import Progress
 from firewall.audit.ship.metrics import ShipMetrics
 from firewall.fleet.follower import State
 from firewall.fleet.metrics import FleetMetrics
-from firewall.metrics import Evidence, Metrics
+from firewall.metrics import Evidence, Metrics, WorkerState
 from firewall.metrics.exposition import registry
 from firewall.requests import Connect
 from firewall.verdict import Action, Verdict
@@ -37,6 +37,7 @@ def exported() -> dict[str, set[str]]:
         gpu=snapshot,
         audit=lambda: "ok",
         evidence=lambda: Evidence(0, signing=True, newest=(1, 2.0)),
+        workers=lambda: [WorkerState(1, serves=True, flows=1, restarts=1)],
     )
     metrics.verdict(event(Connect("a.test", 1), Verdict(Action.DENY, "default", "")), 0.1)
     metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "")), 0.1)

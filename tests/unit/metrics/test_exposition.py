@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from firewall.metrics import Evidence, Metrics
+from firewall.metrics import Evidence, Metrics, WorkerState
 from firewall.metrics.exposition import registry
 from firewall.quota import State
 from firewall.requests import Connect
@@ -26,7 +26,8 @@ def shown(metrics: Metrics) -> dict[str, float]:
 
 
 def busy() -> Metrics:
-    metrics = Metrics(gpu=snapshot, audit=lambda: "ok")
+    workers = WorkerState(1, serves=True, flows=7, restarts=2), WorkerState(2, False, 0, 0)
+    metrics = Metrics(gpu=snapshot, audit=lambda: "ok", workers=lambda: workers)
     deny = Verdict(Action.DENY, "guards.mining", "why")
     metrics.verdict(event(Connect("pool.test", 3333, protocol="json-rpc"), deny), 0.00003)
     metrics.verdict(event(None, Verdict(Action.DENY, "fail-closed.dns", "why")), 2.0)
@@ -67,6 +68,10 @@ def busy() -> Metrics:
         ('firewall_append_seconds_bucket{le="0.00025"}', 1),
         ("firewall_append_seconds_count", 1),
         ("firewall_gpu_available", 1),
+        ('firewall_worker_up{worker="1"}', 1),
+        ('firewall_worker_up{worker="2"}', 0),
+        ('firewall_worker_flows{worker="1"}', 7),
+        ('firewall_worker_restarts_total{worker="1"}', 2),
     ],
 )
 def test_samples(sample: str, value: float) -> None:
@@ -86,7 +91,8 @@ def test_a_log_that_cannot_be_written() -> None:
 
 def test_without_sources_there_is_nothing_of_them() -> None:
     samples = shown(Metrics())
-    assert not [name for name in samples if "gpu" in name or "audit" in name or "policy" in name]
+    absent = ("gpu", "audit", "policy", "worker")
+    assert not [name for name in samples if any(each in name for each in absent)]
 
 
 def test_it_is_served() -> None:

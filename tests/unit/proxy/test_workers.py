@@ -311,7 +311,7 @@ def test_the_status_tells_who_judges_by_the_policy_in_force(bench: Bench) -> Non
     bench.processes[1].say("current", digest="another")
     eventually(lambda: bench.gate.status()["workers_current"] == 1)
     status = bench.gate.status()
-    assert status["workers"] == 2
+    assert (status["workers"], status["worker_flows"], status["worker_restarts"]) == (2, [0, 0], 0)
     assert status["worker_pids"] == [each.pid for each in bench.processes]
 
 

@@ -65,15 +65,13 @@ def run(
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Run an agent in a sandbox whose only way out is the firewall."""
+    from firewall.cli.plan import Options
     from firewall.cli.run import run_agent
 
-    places = tuple(checkpoints or ())
-    status = run_agent(
-        tuple(command), policy, log, metrics, user,
-        live=live, checkpoints=places, keep=keep, inspect=inspect, workers=workers,
-        labels=tuple(label or ()),
-    )  # fmt: skip
-    raise typer.Exit(status)
+    options = Options(
+        policy, log, metrics, checkpoints or (), keep, inspect, workers, label or (), live
+    )
+    raise typer.Exit(run_agent(tuple(command), options, user))
 
 
 @app.command()
@@ -90,15 +88,13 @@ def serve(
     live: Annotated[bool, typer.Option(help="Show each verdict on stderr as it is made.")] = False,
 ) -> None:
     """Serve an HTTP and SOCKS5 proxy for agents that cannot be put into a sandbox."""
+    from firewall.cli.plan import Options
     from firewall.cli.serve import serve_proxy
 
-    places = tuple(checkpoints or ())
-    status = serve_proxy(
-        policy, listen, log, metrics,
-        live=live, checkpoints=places, keep=keep, inspect=inspect, workers=workers,
-        labels=tuple(label or ()),
-    )  # fmt: skip
-    raise typer.Exit(status)
+    options = Options(
+        policy, log, metrics, checkpoints or (), keep, inspect, workers, label or (), live
+    )
+    raise typer.Exit(serve_proxy(options, listen))
 
 
 @app.command(context_settings={"allow_interspersed_args": False})

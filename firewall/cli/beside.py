@@ -8,7 +8,7 @@ from pathlib import Path
 from firewall.audit import AuditError
 from firewall.cli import signals
 from firewall.cli.assembly import Place, open_house
-from firewall.cli.plan import Plan, make_plan
+from firewall.cli.plan import Options, Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.cli.serve import say, signalled
 from firewall.frozen import frozen
@@ -34,32 +34,16 @@ class Beside:
     authority: Path | None
 
 
-def serve_beside(
-    policy_path: str,
-    told: Beside,
-    log: Path | None,
-    metrics: str | None,
-    *,
-    live: bool,
-    checkpoints: tuple[str, ...] = (),
-    keep: str | None = None,
-    inspect: str = "fast",
-    workers: int = 1,
-    labels: tuple[str, ...] = (),
-) -> int:
+def serve_beside(options: Options, told: Beside) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
     signals.block()
     try:
         _must_be(told.uid)
         if told.authority is not None:
             Authority.adopt(authority_directory(), told.authority)
-        policy = load_policy(policy_path, parse_labels(labels))
-        plan = make_plan(
-            policy_path, policy, log, metrics,
-            kind="sidecar", checkpoints=checkpoints, keep=keep, inspect=inspect,
-            workers=workers,
-        )  # fmt: skip
-        _serve(plan, told, live=live)
+        policy = load_policy(options.policy, parse_labels(options.labels))
+        plan = make_plan(options, policy, kind="sidecar")
+        _serve(plan, told, live=options.live)
     except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:
         say(str(error))
         return FAILED

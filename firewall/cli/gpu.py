@@ -32,9 +32,9 @@ def watch(
 ) -> None:
     """Watch the GPUs of a training node by a policy, without a proxy: alert, record, respond."""
     from firewall.cli.gpu_watch import watch_gpus
+    from firewall.cli.plan import Options
 
-    places = tuple(checkpoints or ())
-    raise typer.Exit(watch_gpus(policy, log, metrics, checkpoints=places, keep=keep))
+    raise typer.Exit(watch_gpus(Options(policy, log, metrics, checkpoints or (), keep)))
 
 
 @app.command()

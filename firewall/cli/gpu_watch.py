@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from firewall.alerting import Alarm
@@ -20,7 +19,7 @@ from firewall.cli import signals
 from firewall.cli.assembly import open_chain, open_control, serve_metrics
 from firewall.cli.hands import FarHands
 from firewall.cli.neighbours import Neighbours
-from firewall.cli.plan import Plan, make_plan
+from firewall.cli.plan import Options, Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
@@ -34,22 +33,12 @@ from firewall.sandbox import SandboxError
 from firewall.sandbox.blamed import Blamed
 
 
-def watch_gpus(
-    policy_path: str,
-    log: Path | None,
-    metrics: str | None,
-    *,
-    checkpoints: tuple[str, ...] = (),
-    keep: str | None = None,
-) -> int:
+def watch_gpus(options: Options) -> int:
     """Watch until SIGINT or SIGTERM; SIGHUP loads the policy again."""
     signals.block()
     try:
-        policy = load_policy(policy_path)
-        plan = make_plan(
-            policy_path, policy, log, metrics,
-            kind="watch", upstream_ca="", checkpoints=checkpoints, keep=keep,
-        )  # fmt: skip
+        policy = load_policy(options.policy)
+        plan = make_plan(options, policy, kind="watch", upstream_ca="")
         with _watching(plan) as (loop, reload):
             signals.listen(lambda number, _: _signalled(loop, reload, number))
             loop.run()

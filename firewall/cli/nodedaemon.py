@@ -13,7 +13,7 @@ from firewall.actor import Actor
 from firewall.audit import AuditError, Keeper, keys
 from firewall.cli import signals
 from firewall.cli.assembly import open_chain, serve_metrics
-from firewall.cli.plan import Plan, make_plan
+from firewall.cli.plan import Options, Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
@@ -54,10 +54,8 @@ def serve_node(
         own = parse_labels(labels)
         policies = {name: load_policy(path, own) for name, path in config.policies.items()}
         first = next(iter(policies))
-        plan = make_plan(
-            config.policies[first], policies[first], log, metrics,
-            kind="node", checkpoints=checkpoints, keep=keep, inspect=inspect,
-        )  # fmt: skip
+        options = Options(config.policies[first], log, metrics, checkpoints, keep, inspect)
+        plan = make_plan(options, policies[first], kind="node")
         with _opened(plan, config, policies) as (loop, desk, reloads):
             signals.listen(lambda number, _: _signalled(loop, desk, reloads, number))
             _say(f"{len(policies)} policies in force; listening at {config.socket}")

@@ -21,6 +21,27 @@ INSPECT = ("fast", "http2", "depth")
 
 
 @frozen
+class Options:
+    """What a gate is asked for on its command line.
+
+    `policy` is a file or a preset's name, `log` the audit log's folder, `metrics` where Prometheus
+    reads, `checkpoints` the second places of the log's checkpoints, `keep` how much of it is kept,
+    `inspect` where HTTP is inspected, `workers` how many processes serve flows, `labels` what rules
+    with labels are told, `live` whether each verdict is shown as it is made.
+    """
+
+    policy: str
+    log: Path | None = None
+    metrics: str | None = None
+    checkpoints: Sequence[str] = ()
+    keep: str | None = None
+    inspect: str = "fast"
+    workers: int = 1
+    labels: Sequence[str] = ()
+    live: bool = False
+
+
+@frozen
 class Plan:
     """What a gate is put together from.
 
@@ -54,27 +75,23 @@ class Plan:
 
 
 def make_plan(
-    policy_path: str,
+    options: Options,
     policy: Policy,
-    log: Path | None,
-    metrics: str | None,
     *,
     kind: str = "run",
     upstream_ca: str | None = None,
-    checkpoints: Sequence[str] = (),
-    keep: str | None = None,
-    inspect: str = "fast",
-    workers: int = 1,
 ) -> Plan:
     """What the gate is made from, with the usual places where nothing else is asked for.
 
-    `kind` begins the name, which no other firewall of this state directory has.
+    `policy` is what `options.policy` was loaded as; `kind` begins the name, which no other firewall
+    of this state directory has; `upstream_ca` is the bundle trusted towards servers instead of the
+    machine's own.
     """
-    if inspect not in INSPECT:
-        raise ValueError(f"--inspect {inspect} is none of {', '.join(INSPECT)}")
+    if options.inspect not in INSPECT:
+        raise ValueError(f"--inspect {options.inspect} is none of {', '.join(INSPECT)}")
     # Without symbolic links, which an agent could turn elsewhere while it runs.
     state = state_directory().resolve()
-    audit = (log or state / "audit").resolve()
+    audit = (options.log or state / "audit").resolve()
     try:
         authority = Authority.ensure(state / "authority")
         audit.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,7 +102,7 @@ def make_plan(
         ) from error
     return Plan(
         name=f"{kind}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
-        policy_path=policy_path,
+        policy_path=options.policy,
         policy=policy,
         audit=audit,
         control=control_directory(),
@@ -94,12 +111,12 @@ def make_plan(
         ssh_ca=authority.ssh,
         upstream_ca=upstream_bundle() if upstream_ca is None else upstream_ca,
         known_hosts=known_hosts(),
-        metrics=None if metrics is None else host_and_port(metrics),
+        metrics=None if options.metrics is None else host_and_port(options.metrics),
         watched=not works_beside(policy),
-        checkpoints=tuple(place(each) for each in checkpoints),
-        keep=None if keep is None else Keep.parse(keep),
-        inspect=inspect,
-        workers=workers,
+        checkpoints=tuple(place(each) for each in options.checkpoints),
+        keep=None if options.keep is None else Keep.parse(options.keep),
+        inspect=options.inspect,
+        workers=options.workers,
         vault=Vault.of(policy.secrets, policy.watched),
     )
 

@@ -4,14 +4,14 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firewall.audit import AuditError
 from firewall.cli import signals, terminal
 from firewall.cli.confinement import importing_only_our_code, must_be_possible_here, specify
-from firewall.cli.plan import Plan, make_plan
+from firewall.cli.plan import Options, Plan, make_plan
 from firewall.gpu.view import ProcessView
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.holding import parse_labels
@@ -32,25 +32,14 @@ STOPPED_SECONDS = 0.1
 
 def run_agent(
     command: tuple[str, ...],
-    policy_path: str,
-    log: Path | None,
-    metrics: str | None,
+    options: Options,
     user: str | None,
-    *,
-    live: bool,
     upstream_ca: str | None = None,
-    checkpoints: tuple[str, ...] = (),
-    keep: str | None = None,
-    inspect: str = "fast",
-    workers: int = 1,
-    labels: tuple[str, ...] = (),
 ) -> int:
     """Run the command and return its exit status as a shell would.
 
-    `upstream_ca` is the bundle trusted towards servers instead of the machine's own, `checkpoints`
-    the second places of the log's checkpoints, `keep` how much of it is kept,
-    `inspect` where HTTP is inspected (plan.INSPECT), `workers` how many processes serve flows,
-    `labels` what rules with labels are told.
+    As root, as `user` or who may be (confinement.py); `upstream_ca` is the bundle trusted towards
+    servers instead of the machine's own.
     """
     signals.block()
     # An agent that made itself the terminal's foreground could otherwise have the firewall stopped
@@ -58,19 +47,15 @@ def run_agent(
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
         must_be_possible_here()
-        path = str(find(policy_path).absolute())
-        policy = load_policy(path, parse_labels(labels))
-        plan = make_plan(
-            path, policy, log, metrics,
-            upstream_ca=upstream_ca, checkpoints=checkpoints, keep=keep, inspect=inspect,
-            workers=workers,
-        )  # fmt: skip
+        path = str(find(options.policy).absolute())
+        policy = load_policy(path, parse_labels(options.labels))
+        plan = make_plan(replace(options, policy=path), policy, upstream_ca=upstream_ca)
         sandbox = Sandbox.launch(specify(command, policy, plan, user), _load_gate)
     except (PolicyError, SandboxError, OSError, ValueError) as error:
         return _fail(error)
     try:
         with importing_only_our_code():
-            return _serve(plan, sandbox, user, live=live)
+            return _serve(plan, sandbox, user, live=options.live)
     except (AuditError, PolicyError, OSError) as error:
         return _fail(error)
     finally:

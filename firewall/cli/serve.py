@@ -3,43 +3,26 @@
 import signal
 import socket
 import sys
-from pathlib import Path
 
 from firewall.audit import AuditError
 from firewall.cli import signals
 from firewall.cli.assembly import House, open_house
 from firewall.cli.listening import host_and_port, listener
-from firewall.cli.plan import Plan, make_plan
+from firewall.cli.plan import Options, Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.policy import PolicyError, load_policy, sources
 from firewall.policy.holding import parse_labels
 from firewall.sandbox import ActorFinder, SandboxError
 
 
-def serve_proxy(
-    policy_path: str,
-    listen: str,
-    log: Path | None,
-    metrics: str | None,
-    *,
-    live: bool,
-    checkpoints: tuple[str, ...] = (),
-    keep: str | None = None,
-    inspect: str = "fast",
-    workers: int = 1,
-    labels: tuple[str, ...] = (),
-) -> int:
+def serve_proxy(options: Options, listen: str) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policy again."""
     signals.block()
     try:
-        policy = load_policy(policy_path, parse_labels(labels))
-        plan = make_plan(
-            policy_path, policy, log, metrics,
-            kind="serve", checkpoints=checkpoints, keep=keep, inspect=inspect,
-            workers=workers,
-        )  # fmt: skip
+        policy = load_policy(options.policy, parse_labels(options.labels))
+        plan = make_plan(options, policy, kind="serve")
         with listener(*host_and_port(listen)) as listening:
-            return _serve(plan, listening, live=live)
+            return _serve(plan, listening, live=options.live)
     except (PolicyError, AuditError, SandboxError, OSError, ValueError) as error:
         print(f"firewall: {error}", file=sys.stderr)
         return FAILED

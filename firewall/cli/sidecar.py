@@ -91,11 +91,9 @@ def serve(
 ) -> None:
     """Be the gate, as the user whom `firewall sidecar init` was told, without a capability."""
     from firewall.cli.beside import Beside, serve_beside
+    from firewall.cli.plan import Options
 
-    places = tuple(checkpoints or ())
-    status = serve_beside(
-        policy, Beside(uid, port, trust, authority), log, metrics,
-        live=live, checkpoints=places, keep=keep, inspect=inspect, workers=workers,
-        labels=tuple(label or ()),
-    )  # fmt: skip
-    raise typer.Exit(status)
+    options = Options(
+        policy, log, metrics, checkpoints or (), keep, inspect, workers, label or (), live
+    )
+    raise typer.Exit(serve_beside(options, Beside(uid, port, trust, authority)))

@@ -72,7 +72,7 @@ def _serve(
     from firewall.cli import signals
     from firewall.cli.assembly import House, open_house
     from firewall.cli.listening import host_and_port, listener
-    from firewall.cli.plan import make_plan
+    from firewall.cli.plan import Options, make_plan
     from firewall.policy import load_policy, sources
     from firewall.policy.holding import parse_labels
     from firewall.sandbox import ActorFinder
@@ -83,7 +83,7 @@ def _serve(
     if listen is not None and token_file is None:
         raise ValueError("--listen needs --token-file: anybody may reach a port")
     loaded = load_policy(policy_path, parse_labels(labels))
-    plan = make_plan(policy_path, loaded, log, metrics, kind="tools")
+    plan = make_plan(Options(policy_path, log, metrics), loaded, kind="tools")
     path = where or Path(socket_path())
     finder = ActorFinder.of_host(plan.name)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from firewall.audit import last
 from firewall.cli.demo import agent
 from firewall.cli.demo.servers import FileServer
+from firewall.cli.plan import Options
 from firewall.cli.run import run_agent
 from firewall.places import state_directory
 
@@ -47,9 +48,7 @@ def _perform(folder: Path, server: FileServer) -> int:
     os.chdir(stage)
     print("An agent in a sandbox with no way out tries what the agent of the ROME incident did.")
     command = (interpreter, str(script), str(server.port))
-    return run_agent(
-        command, str(policy), None, None, user, live=True, upstream_ca=str(server.bundle)
-    )
+    return run_agent(command, Options(str(policy), live=True), user, str(server.bundle))
 
 
 def _interpreter() -> tuple[str, str | None]:

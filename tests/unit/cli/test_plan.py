@@ -54,7 +54,7 @@ def test_a_state_that_cannot_be_kept_says_where_else(
     with pytest.raises(
         ValueError, match="name another folder for the firewall's state in FIREWALL_STATE"
     ):
-        plan.make_plan("p", _policy(tmp_path / "p"), None, None)
+        plan.make_plan(plan.Options("p"), _policy(tmp_path / "p"))
 
 
 def test_a_state_on_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_a_state_on_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("FIREWALL_STATE", str(tmp_path))
     monkeypatch.setattr(Authority, "ensure", full)
     with pytest.raises(ValueError, match=f"^{tmp_path} cannot be made: No space left on device; "):
-        plan.make_plan("p.yaml", _policy(tmp_path), None, None)
+        plan.make_plan(plan.Options("p.yaml"), _policy(tmp_path))
 
 
 def test_the_state_is_reached_without_links(
@@ -74,6 +74,6 @@ def test_the_state_is_reached_without_links(
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     monkeypatch.setenv("FIREWALL_STATE", str(tmp_path / "link"))
-    made = plan.make_plan("p", _policy(tmp_path / "p"), tmp_path / "link" / "log", None)
+    made = plan.make_plan(plan.Options("p", tmp_path / "link" / "log"), _policy(tmp_path / "p"))
     assert made.authority == tmp_path / "real" / "authority"
     assert made.audit == tmp_path / "real" / "log"

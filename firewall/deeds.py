@@ -77,11 +77,17 @@ def deeds(request: Request) -> tuple[Deed, ...]:
         case ToolCall():
             told = (each for command in request.commands for each in command_deeds(command))
             return tuple(dict.fromkeys((*_tool_deeds(request), *told)))
-        case HttpRequest() if request.method.upper() in _BODIES:
+        case HttpRequest() if not _BODIES.isdisjoint(_methods(request)):
             return (Deed("upload", request.host),)
         case SshChannel(kind="write-file"):
             return (Deed("upload", request.host),)
     return ()
+
+
+def _methods(request: HttpRequest) -> Iterator[str]:
+    """All that servers may take for the method."""
+    yield request.method.upper()
+    yield from (each.method for each in request.overrides)
 
 
 def command_deeds(command: Command) -> Iterator[Deed]:

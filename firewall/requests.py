@@ -152,6 +152,16 @@ class Calls:
 
 
 @frozen
+class Override:
+    """A `header` (lower case) that asks a server to take another method, or another path with its
+    query, than the request's line says; "" for the one of them that it does not name."""
+
+    header: str
+    method: str = ""
+    path: str = ""
+
+
+@frozen
 class HttpRequest:
     """One HTTP request on a flow whose bytes the firewall can read.
 
@@ -161,7 +171,7 @@ class HttpRequest:
     if it names one. `path` includes the query. `upgrade` is the protocol that the
     request wants to switch to ("websocket"), lower case. `carries` are the placeholders in it,
     `calls` is what its body asks, where a rule needed it to be read, `copies` where a store like S3
-    is to copy from, as its header says it.
+    is to copy from, as its header says it. Servers may heed `overrides` or not.
     """
 
     method: str
@@ -178,6 +188,7 @@ class HttpRequest:
     carries: tuple[Carried, ...] = ()
     calls: Calls | None = None
     copies: str = ""
+    overrides: tuple[Override, ...] = ()
 
 
 @frozen
@@ -301,5 +312,6 @@ def recurs(request: object) -> bool:
     """Whether it is of those that programs repeat, and small: what is made of it is remembered."""
     if isinstance(request, HttpRequest):
         small = len(request.path) <= RECURRING and len(request.authority) <= RECURRING
-        return small and not (request.findings or request.calls)
+        plain = not (request.findings or request.calls or request.copies or request.overrides)
+        return small and plain
     return isinstance(request, Connect)

@@ -289,7 +289,7 @@ class Decider:
         protocol: Protocol = "tls" if request.scheme == "https" else "http"
         asked = Asked(
             host, request.port, protocol, program, request.method, request.path, past,
-            request.calls, request.copies,
+            request.calls, request.copies, request.overrides,
         )  # fmt: skip
         near, far = self._candidates(host, named, address, address)
         allows = [rule for rule in near if rule.document.kind != "tcp" and rule.allows(asked)]

@@ -145,7 +145,7 @@ def _asked(steps: list[Request], program: str, past: Past) -> Asked | None:
         protocol: Protocol = "tls" if last.scheme == "https" else "http"
         return Asked(
             last.host, last.port, protocol, who, last.method, last.path, past, last.calls,
-            last.copies,
+            last.copies, last.overrides,
         )  # fmt: skip
     if isinstance(last, Connect):
         return Asked(last.host, last.port, last.protocol, who, past=past)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import translate
+from itertools import product, starmap
 from typing import NamedTuple
 
 from firewall.deeds import NOTHING, Past
@@ -16,7 +17,7 @@ from firewall.policy.hosts import HostIndex, NetworkTable, parse_host, parse_net
 from firewall.policy.paths import PathGlob, clean, oddity, readings
 from firewall.policy.resolved import ResolvedRule
 from firewall.policy.widening import entry
-from firewall.requests import Calls, Protocol
+from firewall.requests import Calls, Override, Protocol
 
 # What a stream must speak to be what a rule allows. A tcp rule relays bytes unread, so it carries
 # TLS too; HTTP and SSH have kinds of their own, so a tcp rule cannot smuggle them past those.
@@ -61,6 +62,18 @@ class Asked(NamedTuple):
     past: Past = NOTHING
     calls: Calls | None = None
     copies: str = ""
+    overrides: tuple[Override, ...] = ()
+
+    def readings(self) -> Iterable["Asked"]:
+        """The request as its line says it, and as servers read it that heed its overrides."""
+        if not self.overrides:
+            return (self,)
+        methods = dict.fromkeys((self.method, *(o.method for o in self.overrides if o.method)))
+        paths = dict.fromkeys((self.path, *(o.path for o in self.overrides if o.path)))
+        return starmap(self._read_as, product(methods, paths))
+
+    def _read_as(self, method: str | None, path: str) -> "Asked":
+        return self._replace(method=method, path=path)
 
 
 @frozen
@@ -107,7 +120,7 @@ class Rule:
             asked.protocol in self._protocols
             and asked.port in self._ports
             and (self._programs is None or bool(self._programs.match(asked.program)))
-            and (asked.method is None or not self.partial or self._allows_request(asked))
+            and (asked.method is None or not self.partial or self._missed(asked) is None)
             and (self._holding is None or self._holding.holds(asked.past.today))
         )
 
@@ -127,7 +140,7 @@ class Rule:
             return False
         if not self.partial:
             return True
-        return asked.method is not None and self._denies_request(asked)
+        return asked.method is not None and any(map(self._denies_request, asked.readings()))
 
     def since(self, asked: Asked) -> str:
         """What was done before that makes a deny hold, in words; "" for a plain deny."""
@@ -137,6 +150,10 @@ class Rule:
     def limited(self) -> str:
         """When and where alone the rule holds, in words; "" for one that always holds."""
         return f", and {self._holding.when()}" if self._holding else ""
+
+    def _missed(self, asked: Asked) -> Asked | None:
+        """The first reading of a request that this rule does not allow."""
+        return next((each for each in asked.readings() if not self._allows_request(each)), None)
 
     def _allows_request(self, asked: Asked) -> bool:
         candidates = [each for each in self._requests if _has(each.methods, asked.method)]
@@ -183,18 +200,19 @@ class Rule:
             reason = f"rule {self.name} allows it only for programs {programs}; {who}"
             remedy = f'add "{asked.program}" to programs of {where}' if asked.program else ""
             return Miss(3, reason, remedy)
-        if asked.method is not None and self.partial and not self._allows_request(asked):
-            return self._missed_request(asked, where)
+        if asked.method is not None and self.partial and (missed := self._missed(asked)):
+            return self._missed_request(missed, where, asked)
         if self._holding and (lapse := self._holding.lapse(asked.past.today)):
             why = f": {document.reason}" if document.reason else ""
             reason = f"rule {self.name} {lapse}{owned(document.owner)}{why}"
             return Miss(5, reason, self._holding.remedy())
         return None
 
-    def _missed_request(self, asked: Asked, where: str) -> Miss:
+    def _missed_request(self, asked: Asked, where: str, sent: Asked) -> Miss:
+        """Why a request is not allowed as it is read here, which may be otherwise than sent."""
         path = asked.path.partition("?")[0]
         known = ", ".join(self.described())
-        what = f"{asked.method} {path[:200]}{describe_calls(asked.calls)}"
+        what = f"{asked.method} {path[:200]}{describe_calls(asked.calls)}{_overridden(asked, sent)}"
         reason = f"rule {self.name} allows {known}; this is {what}"
         added = entry(_told(asked), self.document.requests)
         if self.document.requests and not added and clean(path) is None:
@@ -238,6 +256,16 @@ def _requests(document: ResolvedRule) -> Iterator[_Kind]:
     for each in document.requests:
         methods = frozenset({each.method} if each.method else ())
         yield _Kind(methods, PathGlob(each.path) if each.path else None, api_of(each))
+
+
+def _overridden(read: Asked, sent: Asked) -> str:
+    """By which headers a request is read otherwise than its line says, in words; "" for none."""
+    headers = dict.fromkeys(
+        each.header
+        for each in sent.overrides
+        if (each.method == read.method != sent.method) or (each.path == read.path != sent.path)
+    )
+    return f", as its header {' and '.join(headers)} says" if headers else ""
 
 
 def _told(asked: Asked) -> Told:

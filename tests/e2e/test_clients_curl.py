@@ -73,6 +73,10 @@ SCRIPTS = {
     "method-https": f"{BASE} {SHOW} -X DELETE https://origin.test:HTTPS/hello",
     "method-http": f"{BASE} {SHOW} -X DELETE http://origin.test:HTTP/hello",
     "path-https": f"{BASE} {SHOW} https://origin.test:HTTPS/denied",
+    "override-method": f"{BASE} {SHOW} -H 'X-Method-Override: DELETE'"
+    " https://origin.test:HTTPS/hello",
+    "override-path-1": f"{BASE} {SHOW} --http1.1 -H 'X-Original-URL: /denied'"
+    " https://origin.test:HTTPS/hello",
     "path-http": f"{BASE} {SHOW} http://origin.test:HTTP/denied",
     "host-https": f"{BASE} {SHOW} https://elsewhere.test/denied",
     "host-http": f"{BASE} {SHOW} http://elsewhere.test/denied",
@@ -248,6 +252,8 @@ DENIED = [
     ("method-https", "default", "HttpRequest", "this is DELETE /hello"),
     ("method-http", "default", "HttpRequest", "this is DELETE /hello"),
     ("path-https", "default", "HttpRequest", "this is GET /denied"),
+    ("override-method", "default", "HttpRequest", "this is DELETE /hello, as its header"),
+    ("override-path-1", "default", "HttpRequest", "this is GET /denied, as its header"),
     ("path-http", "default", "HttpRequest", "this is GET /denied"),
     ("host-https", "default", "Connect", "no rule allows elsewhere.test on port 443"),
     ("host-http", "default", "Connect", "no rule allows elsewhere.test on port 80"),

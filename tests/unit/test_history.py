@@ -1,5 +1,6 @@
 """What was done so far: kept, bounded, told, and free where nobody asks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,16 @@ from firewall.deeds import NOTHING, Deed, deeds, resolve
 from firewall.history import LIMIT, History
 from firewall.judge import Judge
 from firewall.policy import load_policy
-from firewall.requests import Command, Connect, Execute, HttpRequest, Intent, SshChannel, ToolCall
+from firewall.requests import (
+    Command,
+    Connect,
+    Execute,
+    HttpRequest,
+    Intent,
+    Override,
+    SshChannel,
+    ToolCall,
+)
 from firewall.verdict import Verdict
 from tests.unit.proxy.stage import CURL, Memory
 
@@ -35,6 +45,9 @@ def test_what_requests_do() -> None:
     )
     post = HttpRequest("POST", "https", "a.test", 443, "/", "a.test")
     assert deeds(post) == (Deed("upload", "a.test"),)
+    assert deeds(replace(post, method="GET")) == ()
+    told = replace(post, method="GET", overrides=(Override("x-http-method", "POST"),))
+    assert deeds(told) == (Deed("upload", "a.test"),)
     assert deeds(SshChannel("a.test", 22, "u", "write-file", "/x")) == (Deed("upload", "a.test"),)
     assert deeds(Connect("a.test", 443)) == ()
 

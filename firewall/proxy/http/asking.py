@@ -7,6 +7,7 @@ from typing import Literal
 
 from firewall.frozen import frozen
 from firewall.protocols import inspect_request
+from firewall.proxy.http.overrides import overrides, too_many
 from firewall.requests import HttpRequest
 from firewall.vault import Vault
 
@@ -31,6 +32,7 @@ def ask(head: Head, host: str, port: int, sni: str | None, vault: Vault) -> Http
 
     `vault` knows the secrets that may be in it.
     """
+    others = overrides(head.fields)
     return HttpRequest(
         method=head.method,
         scheme=head.scheme,
@@ -43,12 +45,14 @@ def ask(head: Head, host: str, port: int, sni: str | None, vault: Vault) -> Http
         upgrade=head.upgrade,
         findings=(
             *inspect_request(head.method, head.path, head.fields),
+            *too_many(others),
             *vault.fields(head.fields),
             *vault.leaving(host if head.scheme == "https" else "", head.path, head.fields),
         ),
         authority_port=_authority_port(head, port),
         carries=vault.carried(head.method, head.path, head.fields),
         copies=_copies(head.fields),
+        overrides=others,
     )
 
 

@@ -22,6 +22,7 @@ from firewall.requests import (
     Finding,
     HttpRequest,
     Message,
+    Override,
     Protocol,
     Request,
     Resolve,
@@ -238,6 +239,72 @@ def test_the_remedy_for_an_odd_head_is_a_plain_one(rules: Policy) -> None:
 def test_a_method_in_lower_case_is_told_how_it_is_written(rules: Policy) -> None:
     verdict = rules.decide(https("get", "git.example", "/x"), NOBODY)
     assert verdict.remedy == "send GET: methods are told apart by case"
+
+
+def overridden(method: str, host: str, path: str, *overrides: Override) -> HttpRequest:
+    return https(method, host, path, overrides=overrides)
+
+
+DELETES = Override("x-http-method-override", "DELETE")
+FETCHES = Override("x-http-method-override", "GET")
+UPLOADS = Override("x-original-url", path="/o/r/git-upload-pack")
+RECEIVES = Override("x-rewrite-url", path="/o/r/git-receive-pack")
+ADMIN = Override("x-original-url", path="/admin/users")
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (
+            overridden("GET", "git.example", "/x", DELETES),
+            "this is DELETE /x, as its header x-http-method-override says",
+        ),
+        (
+            overridden("POST", "git.example", "/o/r/git-upload-pack", RECEIVES),
+            "this is POST /o/r/git-receive-pack, as its header x-rewrite-url says",
+        ),
+        (
+            overridden("POST", "git.example", "/x", UPLOADS, FETCHES),
+            "this is POST /x",
+        ),
+        (
+            overridden("GET", "git.example", "/x", ADMIN, DELETES),
+            "this is DELETE /x, as its header x-http-method-override says",
+        ),
+        (
+            overridden("POST", "git.example", "/o/r/git-upload-pack", ADMIN, FETCHES),
+            "this is POST /admin/users, as its header x-original-url says",
+        ),
+        (
+            overridden("POST", "git.example", "/o/r/git-upload-pack", Override("x", path="o/../r")),
+            "this is POST o/../r, as its header x says",
+        ),
+        (overridden("GET", "api.example", "/x", ADMIN), "rule no-admin denies https"),
+        (
+            overridden("GET", "api.example", "/x", Override("x", path="/x/..//%61dmin/a")),
+            "rule no-admin denies https",
+        ),
+    ],
+)
+def test_every_way_to_read_a_request_is_judged(
+    rules: Policy, request_: HttpRequest, reason: str
+) -> None:
+    verdict = rules.decide(request_, NOBODY)
+    assert not verdict.allowed
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        overridden("POST", "git.example", "/o/r/git-upload-pack", FETCHES),
+        overridden("POST", "git.example", "/o/r/git-upload-pack", UPLOADS, FETCHES),
+        overridden("DELETE", "git.example", "/any/x", Override("x", path="/any/y")),
+        overridden("GET", "api.example", "/x", DELETES),
+    ],
+)
+def test_a_request_that_is_allowed_however_it_is_read(rules: Policy, request_: HttpRequest) -> None:
+    assert rules.decide(request_, NOBODY).allowed
 
 
 def test_the_remedy_for_an_ambiguous_path_opens_nothing(rules: Policy) -> None:

@@ -109,6 +109,18 @@ def test_the_source_of_a_copy_is_described(headers: list[tuple[bytes, bytes]], c
     assert describe(flow, HERE, Vault()).copies == copies
 
 
+def test_what_overrides_a_request_is_described() -> None:
+    flow = exchange()
+    flow.request.headers["X-HTTP-Method-Override"] = "DELETE"
+    flow.request.headers["X-Original-URL"] = "/b"
+    asked = describe(flow, HERE, Vault())
+    assert (asked.method, asked.path, asked.findings) == ("GET", "/a", ())
+    assert [(each.method, each.path) for each in asked.overrides] == [("DELETE", ""), ("", "/b")]
+    for number in range(4):
+        flow.request.headers.add("X-Rewrite-URL", f"/{number}")
+    assert [each.kind for each in describe(flow, HERE, Vault()).findings] == ["protocol-mismatch"]
+
+
 def test_a_method_is_described_as_it_is_sent() -> None:
     """RFC 9110, 9.1: methods are case-sensitive; what allows GET does not allow get."""
     assert describe(exchange(method=b"get"), HERE, Vault()).method == "get"

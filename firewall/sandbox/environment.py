@@ -53,15 +53,24 @@ _REMOVED_PREFIXES = ("DBUS_", "VSCODE_IPC", "VSCODE_GIT_IPC")
 _PROXIES = frozenset(
     {
         "ALL_PROXY",
+        "CARGO_HTTP_PROXY",
         "FTP_PROXY",
+        "GRPC_PROXY",
         "HTTPS_PROXY",
         "HTTP_PROXY",
+        "NO_GRPC_PROXY",
         "NO_PROXY",
         "NPM_CONFIG_HTTPS_PROXY",
+        "NPM_CONFIG_HTTP_PROXY",
         "NPM_CONFIG_NOPROXY",
         "NPM_CONFIG_PROXY",
+        "PIP_PROXY",
         "RSYNC_PROXY",
         "SOCKS_PROXY",
+        "WSS_PROXY",
+        "WS_PROXY",
+        "YARN_HTTPS_PROXY",
+        "YARN_HTTP_PROXY",
     }
 )
 

@@ -68,3 +68,8 @@ def test_promtool_reads_every_expression(tmp_path: Path) -> None:
         ["promtool", "check", "rules", str(path)], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_firewall_can_be_chosen_whether_it_reads_gpus_or_not() -> None:
+    (instance,) = (each for each in BOARD["templating"]["list"] if each["name"] == "instance")
+    assert instance["query"] == 'label_values({__name__=~"firewall_.*"}, instance)'

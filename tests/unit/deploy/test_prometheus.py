@@ -26,6 +26,7 @@ from tests.unit.metrics.events import event
 from tests.unit.metrics.gpus import snapshot
 
 RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "firewall.rules.yaml"
+TESTS = sorted(each.name for each in RULES.parent.glob("*.test.yaml"))
 ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
 SERIES = r"\b((?:firewall|DCGM)_\w+)(?:\{([^}]*)\})?"
 """A metric that an expression asks for, and its selector."""
@@ -98,7 +99,7 @@ def test_promtool_accepts_the_rules() -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-@pytest.mark.parametrize("name", ["firewall.gpu.test.yaml", "firewall.audit.test.yaml"])
+@pytest.mark.parametrize("name", TESTS)
 def test_the_alerts_fire_when_they_should(name: str) -> None:
     done = subprocess.run(
         ["promtool", "test", "rules", str(RULES.with_name(name))],

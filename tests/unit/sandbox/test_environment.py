@@ -27,6 +27,9 @@ TOOLS = "/run/tools.sock"
         "ALL_PROXY",
         "no_proxy",
         "npm_config_proxy",
+        "PIP_PROXY",
+        "CARGO_HTTP_PROXY",
+        "YARN_HTTPS_PROXY",
         "VSCODE_IPC_HOOK_CLI",
     ],
 )

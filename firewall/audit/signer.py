@@ -194,7 +194,8 @@ class Signer:
             except ValueError as error:
                 if self._must_be_torn(self._path, self._length):
                     break
-                raise AuditError(f"{self._path}:{number}: {error}. {_CHANGED}") from None
+                what = f"{self._path}:{number}: {error}"
+                raise AuditError(f"{what}. {_changed(self._directory)}") from None
             self._length += len(line)
             self._in_file += 1
         self._must_be_torn(self._path, self._length)
@@ -216,11 +217,13 @@ class Signer:
             file.seek(length)
             rest = file.read()
         if rest and not could_be_torn(rest, length):
-            raise AuditError(f"{path}: its end is no checkpoint. {_CHANGED}")
+            raise AuditError(f"{path}: its end is no checkpoint. {_changed(self._directory)}")
         return bool(rest)
 
 
-_CHANGED = (
-    "The checkpoints were changed after they were written, so none is added to them; see what "
-    "holds with `firewall audit verify`, and keep the log as evidence by moving it elsewhere"
-)
+def _changed(log: Path) -> str:
+    return (
+        "The checkpoints were changed after they were written, so none is added to them; see what "
+        f"holds with `firewall audit verify --log {log}`, and keep the log as evidence by moving "
+        "it elsewhere"
+    )

@@ -3,9 +3,11 @@
 Each command's work is in a module of its own, imported when it runs.
 """
 
-from typing import Annotated
+import shlex
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from firewall.cli.options import (
     CheckpointsOption,
@@ -43,7 +45,22 @@ def main(
     """An egress firewall for AI agents: run one in a sandbox with no other way out."""
 
 
-@app.command(context_settings={"allow_interspersed_args": False})
+class _AgentCommand(TyperCommand):
+    """Tells whoever wrote --policy among the agent's own words that it goes before them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if error.param and error.param.name == "policy" and "--policy" in words:
+                at = words.index("--policy")
+                first = shlex.join([*words[at : at + 2], *words[:at], *words[at + 2 :]])
+                error.message = f"It goes before the agent's command: firewall run {first}"
+            raise
+
+
+@app.command(cls=_AgentCommand, context_settings={"allow_interspersed_args": False})
 def run(
     command: Annotated[
         list[str], typer.Argument(help="The agent and its arguments, best after --.")

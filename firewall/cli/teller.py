@@ -1,6 +1,7 @@
 """Tells the person at the terminal what was decided: live where asked for, in sum at the end."""
 
 import queue
+import shlex
 import sys
 import threading
 from collections import Counter
@@ -108,7 +109,8 @@ class Teller:
             if count := self._decisions[what]:
                 counts.append(f"{count} {told}")
         print(
-            f"firewall: {', '.join(counts)}; every one is in {where} (firewall audit show)",
+            f"firewall: {', '.join(counts)}; see every one: firewall audit show --log"
+            f" {shlex.quote(where)}",
             file=self._out,
         )
         for event in () if self._live else self._blocked.values():

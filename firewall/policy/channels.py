@@ -1,9 +1,12 @@
 """What a rule allows inside SSH: matched against each thing asked for (requests.SshChannel)."""
 
+import glob
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from firewall.policy.flow import quoted
 from firewall.policy.paths import clean
 from firewall.policy.ssh import SshTerms, file_glob
 from firewall.requests import SshChannel, SshKind
@@ -31,6 +34,9 @@ NAMED: dict[SshKind, str] = {
     "unknown": "an unknown request",
 }
 """Each kind as a person reads it, before its detail."""
+FETCHING = 'commands: ["git-upload-pack *"]'
+"""Something inside, where it is not known what is wanted there."""
+_MAGIC, _BLANK = re.compile(r"[*?\[]"), re.compile(r"\s")
 
 
 class Lack(NamedTuple):
@@ -133,17 +139,22 @@ def _is_scp(asked: SshChannel) -> bool:
 
 
 def _to(value: str, key: str) -> str:
-    return f'add "{value}" to {key} of'
+    return f"add {quoted(value)} to {key} of"
 
 
 def _command(asked: SshChannel) -> str:
-    """The glob to add; "" for what is more than one command, which only the whole text names."""
-    match simple_words(asked.detail):
-        case (word,):
-            return _to(word, "commands")
-        case (word, *_):
-            return _to(f"{word} *", "commands")
-    return ""
+    only = _only(asked.detail)
+    return _to(only, "commands") if only else ""
+
+
+def _only(command: str) -> str:
+    """The glob of this command and no other; "" where there is none."""
+    if command.split()[:1] in ([], ["*"]):
+        return ""
+    words = simple_words(command)
+    if not words or not _MAGIC.search(command):
+        return command
+    return "" if any(map(_BLANK.search, words)) else " ".join(map(glob.escape, words))
 
 
 def _subsystem(asked: SshChannel) -> str:
@@ -154,6 +165,24 @@ def _subsystem(asked: SshChannel) -> str:
 
 def _listed(values: Iterable[str]) -> str:
     return ", ".join(values) or "none"
+
+
+def opening(asked: SshChannel) -> str:
+    """The keys of a rule that allow this and nothing else; "" where none can."""
+    only, detail = _only(asked.detail), quoted(asked.detail)
+    sftp = asked.detail == "sftp"
+    keys = {
+        "login": FETCHING,
+        "exec": f"commands: [{quoted(only)}]" if only else "",
+        "shell": "shell: true",
+        "pty": "shell: true",
+        "subsystem": "files: {read: [], write: []}" if sftp else f"subsystems: [{detail}]",
+        "env": f"{FETCHING}, env: [{detail}]",
+        "local-forward": f"forwarding: {{local: [{detail}]}}",
+        "read-file": f"files: {{read: [{detail}]}}",
+        "write-file": f"files: {{write: [{detail}]}}",
+    }
+    return keys.get(asked.kind, "")
 
 
 def wanted(request: SshChannel) -> str:

@@ -332,8 +332,7 @@ class Decider:
         what = f"no rule allows {wanted(request)} at {where}"
         ranked = sorted(rules, key=lambda rule: not _has_user(rule, request.user))
         if not ranked or ranked[0].channels is None:
-            asked = Asked(request.host, request.port, "ssh", "")
-            return self._deny("default", what, remedies.add_rule(asked, self._file))
+            return self._deny("default", what, remedies.add_channel(request, self._file))
         rule, lack = ranked[0], ranked[0].channels.lack(request)
         remedy = f"{lack.change} rule {rule.name} ({rule.source})" if lack.change else ""
         verdict = self._deny("default", f"{what}; rule {rule.name} allows {lack.allows}", remedy)

@@ -4,11 +4,13 @@ import re
 from collections.abc import Sequence
 
 from firewall.policy.addresses import parse_address
+from firewall.policy.channels import FETCHING, opening
+from firewall.policy.flow import quoted
 from firewall.policy.hosts import is_name
 from firewall.policy.lists import Entry
 from firewall.policy.resolved import Guard
 from firewall.policy.rules import Asked, Rule
-from firewall.requests import Finding
+from firewall.requests import Finding, SshChannel
 
 SPEAK_PLAINLY = (
     "nothing lets a request pass that two servers may understand differently: send one plain head,"
@@ -18,8 +20,9 @@ _USUAL = {"https": 443, "http": 80, "ssh": 22}
 _KIND = {"tls": "https", "http": "http", "http2": "http", "ssh": "ssh"}
 
 
-def add_rule(asked: Asked, file: str) -> str:
-    """The rule that would allow it. "" where the host is none that a rule can name."""
+def add_rule(asked: Asked, file: str, keys: str = FETCHING) -> str:
+    """The rule that would allow it. "" where the host is none that a rule can name. `keys` are
+    those about SSH, which a connection alone does not tell."""
     if not is_name(asked.host) and parse_address(asked.host) is None:
         return ""
     kind = _KIND.get(asked.protocol, "tcp")
@@ -31,8 +34,17 @@ def add_rule(asked: Asked, file: str) -> str:
     if kind in ("https", "http"):
         parts.append(f"methods: [{(asked.method or 'GET').upper()}]")
     if kind == "ssh":
-        parts.append('commands: ["git-upload-pack *"]')
+        parts.append(keys)
     return f"add to network.rules: {{{', '.join(parts)}}} ({file})"
+
+
+def add_channel(asked: SshChannel, file: str) -> str:
+    """The rule that would allow one thing inside SSH, and its user nothing else."""
+    keys = opening(asked)
+    if not keys:
+        return "nothing: no rule can allow this inside SSH"
+    user = f"users: [{quoted(asked.user)}], " if asked.user else ""
+    return add_rule(Asked(asked.host, asked.port, "ssh", ""), file, user + keys)
 
 
 def private(asked: Asked, address: str, allows: Sequence[Rule], file: str) -> str:

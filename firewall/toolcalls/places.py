@@ -3,7 +3,10 @@
 import os
 
 VARIABLE = "FIREWALL_TOOLS"
-START = "start it with `firewall tools serve --policy POLICY`, or the agent with `firewall run`"
+START = (
+    "start it with `firewall tools serve --policy POLICY`, or the agent with"
+    " `firewall run --policy POLICY -- AGENT`"
+)
 
 
 def socket_path() -> str:

@@ -79,7 +79,8 @@ class Records:
                 self._restart()
                 raise AuditError(
                     f"{error}: the log was changed after it was written, so no more of this chain "
-                    "is shipped; see all of it with `firewall audit verify`"
+                    "is shipped; see all of it with"
+                    f" `firewall audit verify --log {self._folder.parent}`"
                 ) from None
         except FileNotFoundError:  # compressed or given up between two looks at the folder
             self._restart()

@@ -110,7 +110,7 @@ def test_changed_checkpoints_are_not_added_to(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"checkpoint", b"Checkpoint", 1))
     with pytest.raises(AuditError, match="is no checkpoint") as refusal:
         signer(tmp_path)
-    assert "firewall audit verify" in str(refusal.value)
+    assert f"firewall audit verify --log {tmp_path / 'audit'}`" in str(refusal.value)
 
 
 def test_a_chain_that_is_gone_stays_signed(tmp_path: Path) -> None:

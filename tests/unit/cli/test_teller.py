@@ -27,7 +27,7 @@ def _told(*events: dict[str, Any], live: bool) -> str:
     teller = Teller(Metrics(), live=live, out=out)
     for event in events:
         teller.verdict(event, 0.001)
-    teller.summarise("/log")
+    teller.summarise("/a log")
     return out.getvalue()
 
 
@@ -42,7 +42,7 @@ def test_the_sum_tells_what_was_blocked_and_how_to_allow_it() -> None:
     told = _told(_event(CONNECT, Action.ALLOW), _event(CONNECT, Action.DENY), live=False)
     first, second, third = told.splitlines()
     assert first == (
-        "firewall: 1 requests allowed, 1 blocked; every one is in /log (firewall audit show)"
+        "firewall: 1 requests allowed, 1 blocked; see every one: firewall audit show --log '/a log'"
     )
     assert "DENY" in second
     assert "a.test:443" in second
@@ -80,7 +80,7 @@ def test_what_cannot_wait_is_said_at_once_and_harms_no_terminal() -> None:
     teller.say("firewall: run-1: closed \x1b[2J because")
     eventually(out.getvalue)
     assert out.getvalue() == "firewall: run-1: closed \\x1b[2J because\n"
-    teller.summarise("/log")
+    teller.summarise("/a log")
     assert out.getvalue().count("\n") == 1, "nothing was blocked"
 
 

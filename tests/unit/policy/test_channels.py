@@ -116,9 +116,12 @@ def test_denied(rules: Policy, place: str, kind: SshKind, detail: str, reason: s
 
 
 REMEDIES: list[tuple[str, SshKind, str, str]] = [
-    ("git@git.example", "exec", "git-receive-pack o/r", 'add "git-receive-pack *" to commands of'),
+    ("git@git.example", "exec", "bash -c 'x'", """add "bash -c 'x'" to commands of"""),
+    ("git@git.example", "exec", "rm *", 'add "rm [*]" to commands of'),
+    ("git@git.example", "exec", "rm 'a b' *", ""),
     ("git@git.example", "exec", "id", 'add "id" to commands of rule git (test.yaml:6)'),
-    ("git@git.example", "exec", "a; b", ""),
+    ("git@git.example", "exec", "a; b", 'add "a; b" to commands of'),
+    ("git@git.example", "exec", "* x", ""),
     ("git@git.example", "shell", "", "write shell: true in rule git (test.yaml:6)"),
     ("root@git.example", "login", "root", 'add "root" to users of rule git'),
     ("me@box.example", "local-forward", "x:1", 'add "x:1" to forwarding.local of rule box'),
@@ -133,6 +136,43 @@ def test_a_person_is_told_what_to_change(
 ) -> None:
     told = ask(rules, place, kind, detail).remedy
     assert told.startswith(remedy) if remedy else told == ""
+
+
+WITHOUT_A_RULE: list[tuple[SshKind, str, str]] = [
+    ("login", "me", "commands: ["),
+    ("exec", "make test", 'commands: ["make test"]'),
+    ("exec", "make test && rm -r *", 'commands: ["make test && rm -r *"]'),
+    ("exec", 'rm "*" [a]', 'commands: ["rm [*] [[]a]"]'),
+    ("shell", "", "shell: true"),
+    ("pty", "", "shell: true"),
+    ("subsystem", "netconf", 'subsystems: ["netconf"]'),
+    ("subsystem", "sftp", "files: {read: [], write: []}"),
+    ("env", "APP", 'env: ["APP"]'),
+    ("local-forward", "db.internal:5432", 'forwarding: {local: ["db.internal:5432"]}'),
+    ("read-file", "/data/x", 'files: {read: ["/data/x"]}'),
+    ("write-file", "~/x", 'files: {write: ["~/x"]}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "detail", "keys"), WITHOUT_A_RULE)
+def test_without_a_rule_the_remedy_is_one_that_allows_this_and_no_more(
+    rules: Policy, policy: Callable[[str], Policy], kind: SshKind, detail: str, keys: str
+) -> None:
+    remedy = ask(rules, "me@other.example", kind, detail).remedy
+    rule = remedy.removeprefix("add to network.rules: ").removesuffix(" (test.yaml)")
+    assert keys in rule
+    assert 'users: ["me"]' in rule
+    mended = policy(f"network: {{rules: [{rule}]}}")
+    assert ask(mended, "me@other.example", kind, detail).action == "allow"
+    for other, what in (("exec", "rm x y"), ("shell", "x"), ("read-file", "/etc/passwd")):
+        allowed = ask(mended, "me@other.example", other, what).action == "allow"  # type: ignore[arg-type]
+        assert allowed == (other == "shell" and kind in ("shell", "pty")), what
+
+
+@pytest.mark.parametrize("kind", ["remote-forward", "unix-remote-forward", "tun", "x11", "agent"])
+def test_without_a_rule_what_none_can_allow_is_told_so(rules: Policy, kind: SshKind) -> None:
+    remedy = ask(rules, "me@other.example", kind, "x").remedy
+    assert remedy == "nothing: no rule can allow this inside SSH"
 
 
 def test_a_connection_says_who_takes_it(rules: Policy) -> None:

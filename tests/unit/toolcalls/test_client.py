@@ -1,6 +1,7 @@
 """The client: whatever goes wrong is a deny that says how to start the service."""
 
 import contextlib
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,13 @@ def test_the_environment_names_the_service(path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv(VARIABLE, str(path))
     with served(Court(ALLOW).service, path):
         assert check(CALL).rule == "fine"
+
+
+def test_what_starts_a_service_is_written_in_full() -> None:
+    assert re.findall("`(.*?)`", START) == [
+        "firewall tools serve --policy POLICY",
+        "firewall run --policy POLICY -- AGENT",
+    ]
 
 
 def refused(answer: Answer) -> str:

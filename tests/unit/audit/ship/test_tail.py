@@ -92,8 +92,9 @@ class TestRecords:
     def test_another_log_in_its_place_is_noticed(self, tmp_path: Path) -> None:
         mark = all_of(Records(filled(tmp_path / "one", 5)))[-1].mark
         other = filled(tmp_path / "two", 7, 1 << 20)
-        with pytest.raises(AuditError, match="record 7 is not the one that was shipped"):
+        with pytest.raises(AuditError, match="record 7 is not the one that was shipped") as refusal:
             Records(other).take(mark)
+        assert f"firewall audit verify --log {other.parent}`" in str(refusal.value)
         with pytest.raises(AuditError, match="ends at record 4, but record 7 was shipped"):
             Records(filled(tmp_path / "three", 2)).take(mark)
 

@@ -14,7 +14,8 @@ EVALUATES = frozenset(
 )
 """Those whose words may hold subscripts, which are evaluated."""
 
-SEES = frozenset({"eval", "source", ".", "command", "builtin"})
+SOURCES = frozenset({"source", "."})
+SEES = SOURCES | {"eval", "command", "builtin"}
 """Those that see the assignments before them, which end with them."""
 
 _BETWEEN = frozenset({"DEBUG", "ERR", "RETURN"})

@@ -74,6 +74,14 @@ def literal(word: Word, variables: Mapping[str, str], output: Output) -> str | N
     return "".join(text or "" for text in texts)[:LENGTH]
 
 
+def tail(word: Word) -> str:
+    """The name of a file whose folder only running can tell ("$dir/run.sh"); "" for others."""
+    last = word.pieces[-1]
+    text = last.text if isinstance(last, Text) and len(word.pieces) > 1 else ""
+    _, slash, name = text.rpartition("/")
+    return name if slash and not _ACTIVE.search(name) else ""
+
+
 def _quote(text: str) -> str:
     return _SPECIAL.sub(lambda found: _MARK + found[0], text)
 

@@ -48,7 +48,7 @@ _CALL = re.compile(
     r"(?:system|popen[234]?e?|capture[23]e?|getoutput|getstatusoutput|execSync|exec|passthru|shell_exec|"
     r"proc_open|spawn(?:Sync|lp|vp|l|v)?|"
     r"execl[pe]?|execv[pe]*|execFile(?:Sync)?|run|call|check_call|check_output|Popen|execute|"
-    r"exec_command|create_subprocess_(?:exec|shell)|cmd|Command|sh|do\s+shell\s+script)"
+    r"exec_command|create_subprocess_(?:exec|shell)|cmd|Command(?:::new)?|sh|do\s+shell\s+script)"
     r"\s*[(\[ "
     r"]\s*(?:args\s*=\s*)?\[?\s*[brfu]*(?P<quote>['\"])(?P<text>(?:\\.|"
     r"(?!(?P=quote)).)*)(?P=quote)(?P<more>[^)\]]*)",
@@ -111,6 +111,14 @@ def given(name: str, code: str) -> Iterator[Inner]:
         yield from texts_in(code)
         if name in _TCL:
             yield from (Shell(each[1], "code") for each in _TCL_RUNS.finditer(code[:LENGTH]))
+
+
+def handed_out(language: str, code: str) -> Iterator[Inner]:
+    """What code runs that another program loads or compiles; `language` "" for compiled ones."""
+    if letters := _CODE_OPTIONS.get(language, ""):
+        yield from _interpreter(language, [language, f"-{letters[0]}", code])
+    else:
+        yield from texts_in(code)
 
 
 def interpreter_of(first: str) -> str:

@@ -3,16 +3,18 @@
 import posixpath
 import re
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from firewall.commands.bash.scope import Scope, inside
 from firewall.commands.expander import Expander
 from firewall.commands.record import COPIES, Via
 from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
-from firewall.commands.wrappers.recipes import edited, recipes, steps
+from firewall.commands.wrappers.recipes import edited, language_of, recipes, steps
 from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language
 from firewall.commands.wrappers.unwrap import program, unwrap
+
+type Reads = Callable[[str], Sequence[Inner] | None]
 
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
@@ -74,7 +76,7 @@ class Runner(Expander):
         """A program that may be a file which this text wrote, or a copy of another one."""
         name = posixpath.basename(posixpath.normpath(words[0] or ""))
         for text in scope.written(name):
-            self._script(text, scope, via)
+            self._script(name, text, scope, via)
         copied = scope.copies.pop(name, set())
         for source in sorted(copied):
             self.read_words([source, *words[1:]], scope, (*via, "a copy"), stdin)
@@ -83,13 +85,15 @@ class Runner(Expander):
         if program(words) in COPIES:
             _copied([word for word in words[1:] if word and word[0] != "-"], scope)
 
-    def _script(self, text: str | None, scope: Scope, via: Via) -> None:
+    def _script(self, file: str, text: str | None, scope: Scope, via: Via) -> None:
         """A file that this text wrote before is run, by what its first line or `via` names."""
         if text is None:
             self.hide("a file is run whose text is only known when it is written")
             return
         first = text.partition("\n")[0]
         name = interpreter_of(first) if first.startswith("#!") else "".join(via[-1:])
+        if not is_language(name):
+            name = language_of(file) or name
         if is_language(name):
             for inner in given(name, text):
                 self.read_inner(inner, scope, via, "")
@@ -106,7 +110,7 @@ class Runner(Expander):
             self.hide("commands are nested too deeply")
             return
         if isinstance(inner, Input):
-            self._given(stdin, scope, via)
+            self._given(stdin, scope, via, inner.read)
             return
         if inner.elsewhere or inner.directory is not None:
             scope = scope.copy()
@@ -122,9 +126,13 @@ class Runner(Expander):
             shared = inner.via in {"eval", "source"}
             self.read_text(inner.text, scope if shared else scope.fresh(), via, stdin)
 
-    def _given(self, stdin: str | None, scope: Scope, via: Via) -> None:
-        if stdin is None:
+    def _given(self, stdin: str | None, scope: Scope, via: Via, read: Reads | None = None) -> None:
+        found = read(stdin) if read and stdin is not None else ()
+        if stdin is None or found is None:
             self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
+        elif read:
+            for inner in found:
+                self.read_inner(inner, scope, via, "")
         elif stdin:
             self.read_text(stdin, scope.fresh(), via)
 

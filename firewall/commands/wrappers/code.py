@@ -14,7 +14,7 @@ from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 from firewall.commands.wrappers.shells import is_shell
 
 _LANGUAGES = re.compile(
-    r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|"
+    r"(python|pypy|perl|ruby|node|nodejs|ts-node|tsx|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|"
     r"ipython|groovy|osascript|"
     r"expect|wish|guile|scala|elixir|erl|jruby|jshell|micropython)[0-9.]*w?"
 )
@@ -29,6 +29,8 @@ _CODE_OPTIONS = {
     "node": "ep",
     "nodejs": "ep",
     "bun": "ep",
+    "ts-node": "ep",
+    "tsx": "ep",
     "php": "rBRE",
     "lua": "e",
     "luajit": "e",
@@ -212,6 +214,8 @@ def _module(rest: list[str | None]) -> list[str | None]:
         "viztracer",
         "memory_profiler",
         "kernprof",
+        "torch.distributed.run",
+        "torch.distributed.launch",
         "scalene",
     }
     if rest[:1] and rest[0] in runs:

@@ -5,14 +5,14 @@ what that text runs: it is read where its text and its language are known, and l
 not understood where they are not.
 """
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import translate
 from functools import cache
 
 from firewall.commands.wrappers.code import handed_out
-from firewall.commands.wrappers.inner import Inner, Shell, Words
+from firewall.commands.wrappers.formats import dockerfile, package
+from firewall.commands.wrappers.inner import Inner, Words
 from firewall.commands.wrappers.settings import in_language, values
 
 _TABLE = """
@@ -65,6 +65,7 @@ gcc g++ cc c++ clang clang++ tcc nvcc make gmake cmake: *.c *.h *.cc *.cpp *.cxx
 rustc cargo: *.rs
 go: *.go
 java javac mvn gradle: *.java
+logrotate: *.conf *logrotate*
 git: */hooks/* .gitconfig .gitattributes .gitmodules */.git/config
 ssh slogin autossh scp sftp sshfs rsync mosh ssh-copy-id git: */.ssh/config
 """
@@ -123,6 +124,11 @@ def recipes(name: str, words: Words, written: Collection[str]) -> list[str]:
     )
 
 
+def language_of(file: str) -> str:
+    """The interpreter of a file of code, by how its name ends; "" for others."""
+    return _CODE.get(_base(file).rpartition(".")[2], "")
+
+
 def steps(name: str, file: str, text: str | None, *, named: bool) -> list[Inner] | None:
     """What a program runs because of a file's text; None where that is not understood.
 
@@ -140,16 +146,11 @@ def steps(name: str, file: str, text: str | None, *, named: bool) -> list[Inner]
     return reader(text) if reader else None
 
 
-def _scripts(text: str) -> list[Inner] | None:
-    """package.json: any of its scripts (npm's documentation, "scripts")."""
-    try:
-        scripts = json.loads(text).get("scripts", {})
-        return [Shell(str(script), "npm run") for script in scripts.values()]
-    except (ValueError, AttributeError):
-        return None
-
-
-_READERS: dict[str, Callable[[str], list[Inner] | None]] = {"package.json": _scripts}
+_READERS: dict[str, Callable[[str], list[Inner] | None]] = {
+    "package.json": package,
+    "dockerfile": dockerfile,
+    "containerfile": dockerfile,
+}
 """By what stands in the name of a file."""
 
 

@@ -3,6 +3,7 @@
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 
 from firewall.commands.bash.expand import expand, literal, tail
 from firewall.commands.bash.grammar import Grammar
@@ -44,7 +45,8 @@ class Expander(Record):
             case (Parameter("@" | "*") as piece,) if scope.arguments is not None:
                 return _positional(piece, scope.arguments, scope)
         self.spend(len(word.pieces) // 4)
-        return expand(word, scope.variables, lambda piece: self._written(piece, scope))
+        output = partial(self._written, scope=scope)
+        return expand(word, scope.variables, output, splits=scope.splits)
 
     def read_piece(self, piece: object, scope: Scope, via: Via) -> None:
         if isinstance(piece, Substitution):
@@ -179,7 +181,7 @@ def _positional(
     """Quoted, $@ is each argument and $* all in one; unquoted, each is split as any value is."""
     if piece.quoted and piece.name == "@":
         return list(arguments)
-    if "IFS" in scope.variables or (piece.quoted and None in arguments):
+    if not scope.splits or (piece.quoted and None in arguments):
         return [None]
     if piece.quoted:
         return [" ".join(each or "" for each in arguments)]

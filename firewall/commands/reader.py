@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from firewall.commands.bash.builtins import BUILTINS, EVALUATES, SEES, SOURCES
+from firewall.commands.bash.builtins import BUILTINS, EVALUATES, SOURCES, SPECIAL
 from firewall.commands.bash.expand import Pattern, tail
 from firewall.commands.bash.grammar import parse
 from firewall.commands.bash.scope import Scope, names_set
@@ -32,6 +32,8 @@ SIZE = 65_536
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
 _DECLARES = frozenset({"declare", "local", "typeset", "readonly"})
+_ASSIGNS = _DECLARES | {"export"}
+"""Builtins that may have assignments behind them, too."""
 _FIXES = re.compile(r"-[a-zA-Z]*r")
 _STRICT_SHELLS = {"sh", "bash", "dash", "ash"}
 """Shells that take no value of an option in the word of the option itself."""
@@ -169,8 +171,8 @@ class Reader(Runner):
 
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
         words, loose = self._words(node, scope, via)
-        self._assign(node, scope, via, lasting=not words or words[0] in EVALUATES)
-        if words and (words[0] in SEES or words[0] in scope.functions):
+        self._assign(node, scope, via, lasting=not words or words[0] in _ASSIGNS)
+        if words and (words[0] in SPECIAL or words[0] in scope.functions):
             scope.forget({each.name for each in node.assignments})
         if words and words[0] in _DECLARES:
             self._declare(node, words, scope)

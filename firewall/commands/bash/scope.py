@@ -37,7 +37,8 @@ class Scope:
     was copied, moved or linked from; `touched` every file that a command was told to write.
 
     `fixed` are variables to which assigning may do nothing, so that they are never known again.
-    `arguments` are the positional parameters, None where they are not known.
+    `arguments` are the positional parameters, None where they are not known. `splits`: words are
+    split at blanks, as long as IFS is what it was.
     """
 
     directory: str = ""
@@ -50,6 +51,7 @@ class Scope:
     touched: set[str] = field(default_factory=set)
     arguments: list[str | None] | None = None
     fixed: set[str] = field(default_factory=lambda: set(_SET_BY_BASH))
+    splits: bool = True
 
     def copy(self) -> "Scope":
         """For a subshell, whose changes end with it; what it defines or writes may stay."""
@@ -59,14 +61,19 @@ class Scope:
         self.forget({name})
         if name not in self.fixed:
             self.variables[name] = value
+        if name == "IFS":
+            self.splits = set(value) == set(" \t\n")
 
     def fresh(self) -> "Scope":
         """For another shell, or a later time: which variables it has there is not known."""
-        return replace(self, variables={"HOME": "~"}, arguments=None, texts=dict(self.texts))
+        return replace(
+            self, variables={"HOME": "~"}, arguments=None, texts=dict(self.texts), splits=True
+        )
 
     def forget(self, names: set[str]) -> None:
         for name in names:
             self.variables.pop(name, None)
+        self.splits = self.splits and "IFS" not in names
         if "1" in names:
             self.arguments = None
 
@@ -76,6 +83,7 @@ class Scope:
         True where all of it was the same.
         """
         before = self.variables, self.texts, self.directory, self.arguments
+        self.splits = self.splits and other.splits
         self.variables = dict(self.variables.items() & other.variables.items())
         self.texts = dict(self.texts.items() & other.texts.items())
         if self.directory != other.directory:

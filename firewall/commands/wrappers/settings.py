@@ -248,7 +248,6 @@ _CODE_VARIABLES = frozenset(
         "BASHOPTS",
         "BASH_LOADABLES_PATH",
         "ZDOTDIR",
-        "IFS",
         "PS0",
         "PS1",
         "PS2",
@@ -385,4 +384,4 @@ def _harmless(name: str, value: str | None) -> bool:
     }:
         risky = re.search(r"require|import|loader|agent|eval|Error=|-r\b|-e\b", value or "")
         return value is not None and bool(_BENIGN_VALUES.fullmatch(value)) and not risky
-    return name != "IFS" and value == ""
+    return value == ""

@@ -3,12 +3,14 @@
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 
-from firewall.commands.bash.expand import expand, literal
+from firewall.commands.bash.expand import expand, literal, tail
 from firewall.commands.bash.grammar import Grammar
 from firewall.commands.bash.produce import MAKERS, produce
 from firewall.commands.bash.scope import Scope
 from firewall.commands.bash.syntax import (
+    Compound,
     HereDocument,
     Node,
     Parameter,
@@ -43,7 +45,8 @@ class Expander(Record):
             case (Parameter("@" | "*") as piece,) if scope.arguments is not None:
                 return _positional(piece, scope.arguments, scope)
         self.spend(len(word.pieces) // 4)
-        return expand(word, scope.variables, lambda piece: self._written(piece, scope))
+        output = partial(self._written, scope=scope)
+        return expand(word, scope.variables, output, splits=scope.splits)
 
     def read_piece(self, piece: object, scope: Scope, via: Via) -> None:
         if isinstance(piece, Substitution):
@@ -74,11 +77,10 @@ class Expander(Record):
         scope: Scope,
         via: Via,
         stdin: str | None,
-        output: str | None = None,
-    ) -> tuple[str | None, list[str], list[str]]:
-        """Standard input afterwards, and the files that are read and written."""
+    ) -> tuple[str | None, list[str], dict[str, bool]]:
+        """Standard input afterwards, the files that are read, and those written: appended to?"""
         reads: list[str] = []
-        writes: list[str] = []
+        writes: dict[str, bool] = {}
         for redirect in redirects:
             if isinstance(redirect, HereDocument):
                 stdin = self._heard(redirect, scope, via)
@@ -96,10 +98,16 @@ class Expander(Record):
             if redirect.operator in {">", ">>", ">|", "&>", "&>>", "<>"} or (
                 redirect.operator == ">&" and name and not re.fullmatch(r"[0-9]*-?", name)
             ):
-                writes += [name] if name else []
-                if name:
-                    scope.write(name, output, append=redirect.operator == ">>")
+                writes |= {name: redirect.operator in {">>", "&>>"}} if name else {}
+                if not name and (base := tail(redirect.target)):
+                    scope.write(f"?/{base}", None)
         return stdin, reads, writes
+
+    def keep(self, writes: dict[str, bool], node: Node, scope: Scope, stdin: str | None) -> None:
+        """Remember what a command writes into the files that it was redirected to."""
+        text = self.output(node, scope, stdin) if writes else None
+        for name, append in writes.items():
+            scope.write(name, text, append=append)
 
     def _heard(self, document: HereDocument, scope: Scope, via: Via) -> str | None:
         for piece in document.body.pieces if document.body else ():
@@ -118,6 +126,8 @@ class Expander(Record):
             for command in node.commands:
                 stdin = self.output(command, scope, stdin)
             return stdin
+        if isinstance(node, Compound) and node.kind in {"group", "subshell"}:
+            return self._all_output(node, scope, stdin)
         if not isinstance(node, Simple) or node.assignments or not node.words:
             return None
         if (node.words[0].bare or "").rpartition("/")[2] not in MAKERS:
@@ -131,12 +141,22 @@ class Expander(Record):
                 return None
         return self._produced(node, scope, stdin)
 
+    def _all_output(self, node: Compound, scope: Scope, stdin: str | None) -> str | None:
+        """What the commands of a group write one after another; only the first may read."""
+        if node.redirects:
+            return None
+        texts: list[str | None] = []
+        for command in node.bodies[0].commands:
+            texts.append(self.output(command, scope, None if texts else stdin))
+        return None if None in texts else "".join(text or "" for text in texts)
+
     def _produced(self, node: Simple, scope: Scope, stdin: str | None) -> str | None:
         words = [field for word in node.words for field in self._expanded(word, scope)]
         if words[:1] and words[0] in scope.functions:
             return None
-        if words[:1] == ["cat"] and len(words) == 2 and words[1]:
-            return scope.file(words[1])
+        if words[:1] == ["cat"] and words[1:] and not any((w or "-")[0] == "-" for w in words[1:]):
+            texts = [scope.file(word or "") for word in words[1:]]
+            return None if None in texts else "".join(text or "" for text in texts)
         return produce(words, stdin)
 
     def read_evaluated(self, words: Sequence[str | None], scope: Scope, via: Via) -> None:
@@ -161,7 +181,7 @@ def _positional(
     """Quoted, $@ is each argument and $* all in one; unquoted, each is split as any value is."""
     if piece.quoted and piece.name == "@":
         return list(arguments)
-    if "IFS" in scope.variables or (piece.quoted and None in arguments):
+    if not scope.splits or (piece.quoted and None in arguments):
         return [None]
     if piece.quoted:
         return [" ".join(each or "" for each in arguments)]

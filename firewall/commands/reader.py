@@ -1,13 +1,12 @@
 """Collect every command of a shell text or a command line: a walk over what the grammar read."""
 
-import posixpath
 import re
 from collections.abc import Sequence
 
-from firewall.commands.bash.builtins import BUILTINS, EVALUATES, SEES
-from firewall.commands.bash.expand import Pattern
+from firewall.commands.bash.builtins import BUILTINS, EVALUATES, SOURCES, SPECIAL
+from firewall.commands.bash.expand import Pattern, tail
 from firewall.commands.bash.grammar import parse
-from firewall.commands.bash.scope import Scope, inside, names_set
+from firewall.commands.bash.scope import Scope, names_set
 from firewall.commands.bash.syntax import (
     Assignment,
     Chain,
@@ -19,15 +18,13 @@ from firewall.commands.bash.syntax import (
     Simple,
     Text,
 )
-from firewall.commands.expander import Expander, feeds
+from firewall.commands.expander import feeds
 from firewall.commands.loose import decided_by_options, is_loose
 from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
-from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
-from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
-from firewall.commands.wrappers.recipes import edited, recipe
-from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language, variable_runs
-from firewall.commands.wrappers.unwrap import program, unwrap
+from firewall.commands.runner import Runner
+from firewall.commands.wrappers.settings import variable_runs
+from firewall.commands.wrappers.unwrap import program
 
 COMMANDS = 2000
 TEXTS = 12
@@ -35,13 +32,16 @@ SIZE = 65_536
 """Longer texts are not read to their end: no person writes them, and p99 must stay small."""
 
 _DECLARES = frozenset({"declare", "local", "typeset", "readonly"})
+_ASSIGNS = _DECLARES | {"export"}
+"""Builtins that may have assignments behind them, too."""
 _FIXES = re.compile(r"-[a-zA-Z]*r")
-_COPIES = frozenset({"cp", "mv", "ln", "install"})
-_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-_STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
+_STRICT_SHELLS = {"sh", "bash", "dash", "ash"}
+"""Shells that take no value of an option in the word of the option itself."""
+_PASS_ON = frozenset({"tee", "dd"})
+"""Programs that write their standard input into files."""
 
 
-class Reader(Expander):
+class Reader(Runner):
     """One reading. Methods named `read_*` take what is to be read and record what they find."""
 
     def __init__(self) -> None:
@@ -118,8 +118,9 @@ class Reader(Expander):
     def _compound(self, node: Compound, scope: Scope, via: Via, stdin: str | None) -> None:
         words = [field for word in node.words for field in self.fields(word, scope, via)]
         stdin, reads, writes = self.redirects(node.redirects, scope, via, stdin)
+        self.keep(writes, Compound(node.kind, bodies=node.bodies), scope, stdin)
         if reads or writes:
-            self.record((), scope, via, reads, writes)
+            self.record((), scope, via, reads, tuple(writes))
         if node.kind in {"test", "arithmetic"}:
             self.read_evaluated(words, scope, via)
         if node.kind == "for":
@@ -170,26 +171,18 @@ class Reader(Expander):
 
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
         words, loose = self._words(node, scope, via)
-        self._assign(node, scope, via, lasting=not words or words[0] in EVALUATES)
-        if words and (words[0] in SEES or words[0] in scope.functions):
+        self._assign(node, scope, via, lasting=not words or words[0] in _ASSIGNS)
+        if words and (words[0] in SPECIAL or words[0] in scope.functions):
             scope.forget({each.name for each in node.assignments})
         if words and words[0] in _DECLARES:
             self._declare(node, words, scope)
-        stdin, reads, writes = self.redirects(
-            node.redirects,
-            scope,
-            via,
-            stdin,
-            self.output(Simple((), node.words, ()), scope, stdin) if words else None,
-        )
-        if stdin and words and words[0] in {"cat", "tee", "dd"}:
-            for name in [*writes, *words[1:]]:
-                scope.write((name or "").removeprefix("of="), stdin, append=False)
+        stdin, reads, writes = self.redirects(node.redirects, scope, via, stdin)
         if words == ["exec"] and any(map(feeds, node.redirects)):
             self.hide("the shell reads on from a file", node.text)
         first = len(self.commands)
         if words or reads or writes:
-            self.read_words(words, scope, via, stdin, reads, writes, node.text)
+            self.read_words(words, scope, via, stdin, reads, tuple(writes), node.text)
+        self.keep(writes, Simple((), node.words, ()), scope, stdin)
         if loose and (name := decided_by_options(self.commands[first:])):
             self.hide(f"options of {name} that are only known when it runs", node.text)
         if words:
@@ -209,6 +202,8 @@ class Reader(Expander):
         for word in node.words:
             fields = self.fields(word, scope, via)
             loose = loose or is_loose(word, fields)
+            if fields == [None] and not word.splits and _names_a_file(words) and tail(word):
+                fields = [f"?/{tail(word)}"]
             words += fields
         return words, loose
 
@@ -251,7 +246,8 @@ class Reader(Expander):
         if len(self.commands) >= COMMANDS:
             raise ExhaustedError
         self.spend(1 + len(words) // 16)
-        self.record(words, scope, via, reads, writes)
+        passed = stdin if stdin and program(words) in _PASS_ON else None
+        self.record(words, scope, via, reads, writes, passed)
         if not words:
             return
         if words[0] is None or isinstance(words[0], Pattern):
@@ -262,41 +258,18 @@ class Reader(Expander):
             return
         if words[0] in scope.functions:
             self._call(words, scope, via, stdin)
-            self._inner(words, scope, via, stdin, reads)  # `command` and others know no functions
+            self.read_runs(
+                words, scope, via, stdin, reads
+            )  # `command` and others know no functions
             return
         if words[0] in scope.aliases:
             rest = " ".join("'" + (w or "").replace("'", "'\\''") + "'" for w in words[1:])
             alias = scope.aliases.pop(words[0])
             self.read_text(f"{alias} {rest}", scope, (*via, "alias"))
             scope.aliases[words[0]] = alias
-        name = posixpath.normpath(words[0])
-        if name in scope.files or (name in scope.touched and name not in scope.copies):
-            self._script(scope.file(name), scope, via)
-        if copied := scope.copies.pop(name, ""):
-            self.read_words([copied, *words[1:]], scope, (*via, "a copy"), stdin)
-            scope.copies[name] = copied
-        if program(words) in _COPIES and len(words) > 2:
-            self._copied(words[-2] or "", words[-1] or "", scope)
+        self.read_file(words, scope, via, stdin)
         self._builtin(words, scope, via, stdin)
-        self._inner(words, scope, via, stdin, reads)
-
-    def _copied(self, source: str, target: str, scope: Scope) -> None:
-        if source and target and not source.startswith(_DESCRIPTORS):
-            scope.copies[posixpath.normpath(target)] = source
-
-    def _script(self, text: str | None, scope: Scope, via: Via) -> None:
-        """A file that this text wrote before is run, by what its first line or `via` names."""
-        if text is None:
-            self.hide("a file is run whose text is only known when it is written")
-            return
-        first = text.partition("\n")[0]
-        name = interpreter_of(first) if first.startswith("#!") else "".join(via[-1:])
-        if is_language(name):
-            for inner in given(name, text):
-                self.read_inner(inner, scope, via, "")
-        else:
-            shared = via[-1:] == ("source",)
-            self.read_text(text, scope if shared else scope.fresh(), (*via, "script"))
+        self.read_runs(words, scope, via, stdin, reads)
 
     def _call(self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None) -> None:
         name = words[0] or ""
@@ -341,60 +314,7 @@ class Reader(Expander):
             for inner in builtin(list(words[1:]), scope):
                 self.read_inner(inner, scope, via, stdin)
 
-    def _inner(
-        self,
-        words: Sequence[str | None],
-        scope: Scope,
-        via: Via,
-        stdin: str | None,
-        reads: Sequence[str],
-    ) -> None:
-        for inner in unwrap(words):
-            if isinstance(inner, Input) and stdin is None and len(reads) == 1:
-                self.read_inner(Run(list(reads), inner.via), scope, via, "")
-            else:
-                self.read_inner(inner, scope, via, stdin)
-        name = program(words)
-        scope.touched.update(edited(name, words, stdin))
-        self.spend(len(scope.touched) // 8)
-        if file := recipe(name, words, scope.touched):
-            self.hide(f"{name} runs what this text wrote into {file}")
-        if stdin and name in INPUT_LANGUAGES:
-            for inner in in_language(stdin, name):
-                self.read_inner(inner, scope, via, "")
-        if stdin and takes_code(name, words):
-            for inner in given(name, stdin):
-                self.read_inner(inner, scope, via, "")
 
-    # What commands run
-
-    def read_inner(self, inner: Inner, scope: Scope, via: Via, stdin: str | None) -> None:
-        if isinstance(inner, Hidden):
-            self.hide(inner.why)
-            return
-        via = (*via, inner.via)
-        if len(via) > 64:
-            self.hide("commands are nested too deeply")
-            return
-        if isinstance(inner, Input):
-            self._given(stdin, scope, via)
-            return
-        if inner.elsewhere or inner.directory is not None:
-            scope = scope.copy()
-            scope.directory = "" if inner.elsewhere else inside(scope.directory, inner.directory)
-        if isinstance(inner, Run):
-            if inner.words and (inner.words[0] or "").startswith(_DESCRIPTORS):
-                self._given(stdin if _STDIN.search(inner.words[0] or "") else None, scope, via)
-            elif inner.words:
-                self.read_words(inner.words, scope, via, stdin)
-        elif inner.text is None:
-            self.hide(f"the text that {inner.via} runs is only known when it runs")
-        else:
-            shared = inner.via in {"eval", "source"}
-            self.read_text(inner.text, scope if shared else scope.fresh(), via, stdin)
-
-    def _given(self, stdin: str | None, scope: Scope, via: Via) -> None:
-        if stdin is None:
-            self.hide(f"{via[-1]} reads its commands from what is only known when it runs")
-        elif stdin:
-            self.read_text(stdin, scope.fresh(), via)
+def _names_a_file(before: Sequence[str | None]) -> bool:
+    """Whether the word behind these is a program or a script, and can be no option with a slash."""
+    return not before or (len(before) == 1 and before[0] in SOURCES | _STRICT_SHELLS)

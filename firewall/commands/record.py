@@ -21,6 +21,10 @@ EXCERPT = 200
 type Via = tuple[str, ...]
 
 
+COPIES = frozenset({"cp", "mv", "ln", "install"})
+"""Programs after which a file holds what another one held."""
+_LEAVE = COPIES | {"touch"}
+
 WORK = 20_000
 """Units of work for one reading; a hostile text ends with it after a fraction of a second."""
 
@@ -114,13 +118,17 @@ class Record:
         via: Via,
         reads: Sequence[str],
         writes: Sequence[str],
+        text: str | None = None,
     ) -> None:
+        """`text` is what it writes into the files that its words name."""
         plain = tuple([None if word is None else str(word) for word in words])
         facts = facts_of(plain)
         self.findings += facts.findings
         if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
             self.hide("which hidden file is read is only known when it runs")
-        scope.touched.update(map(normpath, (*facts.writes, *writes)))
+        scope.touched.update(map(normpath, facts.writes))
+        for name in facts.writes if program(words) not in _LEAVE else ():
+            scope.write(name, text)
         self.commands.append(
             Command(
                 plain,

@@ -14,8 +14,12 @@ EVALUATES = frozenset(
 )
 """Those whose words may hold subscripts, which are evaluated."""
 
-SEES = frozenset({"eval", "source", ".", "command", "builtin"})
-"""Those that see the assignments before them, which end with them."""
+SOURCES = frozenset({"source", "."})
+SPECIAL = SOURCES | {
+    "eval", "command", "builtin", "exec", "trap", "set", "shift", "unset", ":", "exit", "return",
+    "break", "continue", "times",
+}  # fmt: skip
+"""Those that see the assignments before them, which end with them in bash and stay in sh."""
 
 _BETWEEN = frozenset({"DEBUG", "ERR", "RETURN"})
 _POSITIONAL = set("123456789")

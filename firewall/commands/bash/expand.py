@@ -35,8 +35,13 @@ _SPECIAL = re.compile(r"[{},*?\[\]~\s\\]")
 _ACTIVE = re.compile(r"[{*?\[]")
 
 
-def expand(word: Word, variables: Mapping[str, str], output: Output) -> list[str | None]:
-    """The fields of a word; None is one (or more, or none at all) that only running can tell."""
+def expand(
+    word: Word, variables: Mapping[str, str], output: Output, *, splits: bool = True
+) -> list[str | None]:
+    """The fields of a word; None is one (or more, or none at all) that only running can tell.
+
+    `splits`: values are split at blanks, as they are unless IFS was set.
+    """
     match word.pieces:
         case (Text(text, quoted),) if quoted or not _ACTIVE.search(text):
             return [text]
@@ -46,9 +51,9 @@ def expand(word: Word, variables: Mapping[str, str], output: Output) -> list[str
             case Text(text, quoted):
                 marked.append(_quote(text) if quoted else text)
             case Parameter(name, quoted):
-                marked.append(_value(variables.get(name), quoted, variables))
+                marked.append(_value(variables.get(name), quoted, splits))
             case Substitution(_, "$()", quoted):
-                marked.append(_value(output(piece), quoted, variables))
+                marked.append(_value(output(piece), quoted, splits))
             case _:
                 marked.append(None)
     if any(text is None for text in marked):
@@ -74,13 +79,21 @@ def literal(word: Word, variables: Mapping[str, str], output: Output) -> str | N
     return "".join(text or "" for text in texts)[:LENGTH]
 
 
+def tail(word: Word) -> str:
+    """The name of a file whose folder only running can tell ("$dir/run.sh"); "" for others."""
+    last = word.pieces[-1]
+    text = last.text if isinstance(last, Text) and len(word.pieces) > 1 else ""
+    _, slash, name = text.rpartition("/")
+    return name if slash and not _ACTIVE.search(name) else ""
+
+
 def _quote(text: str) -> str:
     return _SPECIAL.sub(lambda found: _MARK + found[0], text)
 
 
-def _value(value: str | None, quoted: bool, variables: Mapping[str, str]) -> str | None:
+def _value(value: str | None, quoted: bool, splits: bool) -> str | None:
     """A parameter's value in a word: unquoted it is split at blanks, and never brace-expanded."""
-    if value is None or (not quoted and "IFS" in variables):
+    if value is None or not (quoted or splits):
         return None
     if quoted:
         return _quote(value)

@@ -15,52 +15,65 @@ from firewall.commands.bash.syntax import (
     Word,
 )
 
-FILES = 64
+FILES, VERSIONS = 64, 8
+"""Files of which texts are kept, and how many of each."""
 _SET_BY_BASH = frozenset(
     {"_", "REPLY", "MAPFILE", "COPROC", "OPTARG", "OPTIND", "PWD", "OLDPWD", "BASH_REMATCH"}
     | {"RANDOM", "SRANDOM", "LINENO", "SECONDS", "BASHPID", "PPID", "UID", "EUID", "GROUPS"}
     | {"BASH_COMMAND", "BASH_SUBSHELL", "FUNCNAME", "DIRSTACK", "PIPESTATUS", "EPOCHSECONDS"}
 )
 """Variables whose value is not what was assigned to them last (bash, "Shell Variables")."""
-"""Files whose texts are kept."""
+
+type Version = tuple[str, str | None]
+"""A path, and what was written there; None where only running can tell it."""
 
 
 @dataclass(slots=True)
 class Scope:
-    """`variables` holds those whose value is certain; `files` what was written before, None where
-    only running can tell the text; `copies` what a file was copied, moved or linked from; `touched`
-    every file that a command was told to write.
+    """`variables` holds those whose value is certain, `texts` the files whose text is.
+
+    `files` is everything that was written before, by a file's name without its folder: which of
+    several is meant may depend on the directory, and any of them may be. `copies` is what a file
+    was copied, moved or linked from; `touched` every file that a command was told to write.
 
     `fixed` are variables to which assigning may do nothing, so that they are never known again.
-    `arguments` are the positional parameters, None where they are not known.
+    `arguments` are the positional parameters, None where they are not known. `splits`: words are
+    split at blanks, as long as IFS is what it was.
     """
 
     directory: str = ""
     variables: dict[str, str] = field(default_factory=dict)
     functions: dict[str, Node] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
-    files: dict[str, str | None] = field(default_factory=dict)
-    copies: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, Version] = field(default_factory=dict)
+    files: dict[str, list[Version]] = field(default_factory=dict)
+    copies: dict[str, set[str]] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     arguments: list[str | None] | None = None
     fixed: set[str] = field(default_factory=lambda: set(_SET_BY_BASH))
+    splits: bool = True
 
     def copy(self) -> "Scope":
         """For a subshell, whose changes end with it; what it defines or writes may stay."""
-        return replace(self, variables=dict(self.variables))
+        return replace(self, variables=dict(self.variables), texts=dict(self.texts))
 
     def assign(self, name: str, value: str) -> None:
         self.forget({name})
         if name not in self.fixed:
             self.variables[name] = value
+        if name == "IFS":
+            self.splits = set(value) == set(" \t\n")
 
     def fresh(self) -> "Scope":
         """For another shell, or a later time: which variables it has there is not known."""
-        return replace(self, variables={"HOME": "~"}, arguments=None)
+        return replace(
+            self, variables={"HOME": "~"}, arguments=None, texts=dict(self.texts), splits=True
+        )
 
     def forget(self, names: set[str]) -> None:
         for name in names:
             self.variables.pop(name, None)
+        self.splits = self.splits and "IFS" not in names
         if "1" in names:
             self.arguments = None
 
@@ -69,21 +82,20 @@ class Scope:
 
         True where all of it was the same.
         """
-        before = self.variables, self.directory, self.arguments
-        self.variables = {
-            name: value
-            for name, value in self.variables.items()
-            if other.variables.get(name) == value
-        }
+        before = self.variables, self.texts, self.directory, self.arguments
+        self.splits = self.splits and other.splits
+        self.variables = dict(self.variables.items() & other.variables.items())
+        self.texts = dict(self.texts.items() & other.texts.items())
         if self.directory != other.directory:
             self.directory = ""
         if self.arguments != other.arguments:
             self.arguments = None
-        return before == (other.variables, other.directory, other.arguments)
+        return before == (other.variables, other.texts, other.directory, other.arguments)
 
     def enter(self, directory: str | None) -> None:
         """Change the directory, where it is literal."""
         self.directory = inside(self.directory, directory)
+        self.texts.clear()
 
     def path(self, name: str) -> str:
         """A file as it is reached from here, where that is below a home ("~/.ssh")."""
@@ -91,14 +103,33 @@ class Scope:
         return posixpath.normpath(posixpath.join(self.directory, name)) if below else name
 
     def file(self, name: str) -> str | None:
-        return self.files.get(posixpath.normpath(name))
+        """The text of a file, where it is certain that this is what it now holds."""
+        path = posixpath.normpath(name)
+        version = self.texts.get(path)
+        newest = self.files.get(posixpath.basename(path), [None])[-1]
+        return version[1] if version and version is newest else None
 
-    def write(self, name: str, text: str | None, *, append: bool) -> None:
-        """Remember what a file now holds, or that it was written."""
-        name = posixpath.normpath(name)
-        known = self.files.get(name) if append else ""
-        full = name not in self.files and len(self.files) >= FILES
-        self.files[name] = None if text is None or known is None or full else known + text
+    def written(self, name: str) -> list[str | None]:
+        """All that a file of this name may hold of what was written here; [] where nothing was."""
+        base = posixpath.basename(posixpath.normpath(name))
+        return list(dict.fromkeys(text for _, text in self.files.get(base, ())))
+
+    def write(self, name: str, text: str | None, *, append: bool = False) -> None:
+        """Remember what a file now holds; what it held before this text is the project's own."""
+        path = posixpath.normpath(name)
+        self.touched.add(path)
+        certain = not append or self.file(name) is not None
+        versions = self.files.setdefault(posixpath.basename(path), [])
+        before = versions[-1][1] if append and versions else ""
+        text = None if text is None or before is None else before + text
+        if len(self.files) > FILES or len(versions) > VERSIONS:
+            text = None
+        if before and before.endswith("\n"):
+            versions.pop()
+        self.texts[path] = version = path, text
+        versions.append(version)
+        if not certain:
+            del self.texts[path]
 
 
 def inside(base: str, directory: str | None) -> str:

@@ -4,7 +4,8 @@ import itertools
 import re
 
 from firewall.commands.tunnels import is_tunnel_tool
-from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
+from firewall.commands.wrappers.formats import dockerfile
+from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
 from firewall.commands.wrappers.tools import TOOLS
 
@@ -163,6 +164,10 @@ def container_runs(words: Words) -> list[Inner]:
             entry = after if word == "--entrypoint" else (word or "").partition("=")[2]
             found.append(Run([entry, *_after_image(words)], "docker --entrypoint", elsewhere=True))
     found += _image_runs(words)
+    if "build" in words[1:3] and "-" in words:
+        found.append(Input("docker build", dockerfile))
+    if words[1:2] == ["compose"] and "-" in words:
+        found.append(Hidden("services from standard input"))
     if words[1:2] in (["container"], ["compose"]) and len(words) > 2:
         rest = list(words[2:])
         while rest and rest[0] and rest[0].startswith("-"):

@@ -7,6 +7,10 @@ from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
 from firewall.commands.wrappers.settings import values
 
+_TOOL = re.compile(
+    r"(?:(?:CC|CXX|CPP|LD|AR|FC|SHELL|CONFIG_SHELL)|"
+    r"-DCMAKE_(?:\w+_COMPILER(?:_LAUNCHER)?|LINKER|AR|MAKE_PROGRAM))(?::\w+)?=(.+)"
+)
 _STREAM = re.compile(r"-\Z|/dev/|/proc/")
 
 
@@ -39,6 +43,12 @@ def make_runs(words: Words) -> list[Inner]:
 def _make_eval(value: str | None) -> Inner:
     inner = re.search(r"\$\(shell ([^)]*)\)", value or "")
     return Shell(inner[1], "make --eval") if inner else Hidden("make rules given as an argument")
+
+
+def configure_runs(words: Words) -> list[Inner]:
+    """Tools that a build is told to use: CC=..., -DCMAKE_C_COMPILER_LAUNCHER=..."""
+    told = [_TOOL.match(word) for word in words[1:] if word]
+    return [Shell(each[1], words[0] or "") for each in told if each]
 
 
 def gcc_runs(words: Words) -> list[Inner]:
@@ -80,8 +90,8 @@ def apt_runs(words: Words) -> list[Inner]:
 
 
 def npm_runs(words: Words) -> list[Inner]:
-    at = next((i for i, word in enumerate(words) if word in {"exec", "x"}), 0)
-    return [Run(["npm", *words[at:]], "npm")] if at > 1 else []
+    at = next((i for i, word in enumerate(words) if word in {"exec", "x", "dlx"}), 0)
+    return [Run([words[0], *words[at:]], words[0] or "")] if at > 1 else []
 
 
 def cargo_runs(words: Words) -> list[Inner]:
@@ -97,6 +107,8 @@ def cargo_runs(words: Words) -> list[Inner]:
             )
         elif value and "alias" in value:
             found.append(Hidden("an alias that cargo is told"))
+    if words[1:2] == ["watch"]:
+        found.append(Run(["cargo-watch", *words[2:]], "cargo"))
     return found + _cargo_program(words)
 
 

@@ -14,7 +14,7 @@ from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 from firewall.commands.wrappers.shells import is_shell
 
 _LANGUAGES = re.compile(
-    r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|"
+    r"(python|pypy|perl|ruby|node|nodejs|ts-node|tsx|deno|bun|php|lua|luajit|tclsh|Rscript|R|julia|irb|"
     r"ipython|groovy|osascript|"
     r"expect|wish|guile|scala|elixir|erl|jruby|jshell|micropython)[0-9.]*w?"
 )
@@ -29,6 +29,8 @@ _CODE_OPTIONS = {
     "node": "ep",
     "nodejs": "ep",
     "bun": "ep",
+    "ts-node": "ep",
+    "tsx": "ep",
     "php": "rBRE",
     "lua": "e",
     "luajit": "e",
@@ -48,7 +50,7 @@ _CALL = re.compile(
     r"(?:system|popen[234]?e?|capture[23]e?|getoutput|getstatusoutput|execSync|exec|passthru|shell_exec|"
     r"proc_open|spawn(?:Sync|lp|vp|l|v)?|"
     r"execl[pe]?|execv[pe]*|execFile(?:Sync)?|run|call|check_call|check_output|Popen|execute|"
-    r"exec_command|create_subprocess_(?:exec|shell)|cmd|Command|sh|do\s+shell\s+script)"
+    r"exec_command|create_subprocess_(?:exec|shell)|cmd|Command(?:::new)?|sh|do\s+shell\s+script)"
     r"\s*[(\[ "
     r"]\s*(?:args\s*=\s*)?\[?\s*[brfu]*(?P<quote>['\"])(?P<text>(?:\\.|"
     r"(?!(?P=quote)).)*)(?P=quote)(?P<more>[^)\]]*)",
@@ -111,6 +113,14 @@ def given(name: str, code: str) -> Iterator[Inner]:
         yield from texts_in(code)
         if name in _TCL:
             yield from (Shell(each[1], "code") for each in _TCL_RUNS.finditer(code[:LENGTH]))
+
+
+def handed_out(language: str, code: str) -> Iterator[Inner]:
+    """What code runs that another program loads or compiles; `language` "" for compiled ones."""
+    if letters := _CODE_OPTIONS.get(language, ""):
+        yield from _interpreter(language, [language, f"-{letters[0]}", code])
+    else:
+        yield from texts_in(code)
 
 
 def interpreter_of(first: str) -> str:
@@ -204,6 +214,8 @@ def _module(rest: list[str | None]) -> list[str | None]:
         "viztracer",
         "memory_profiler",
         "kernprof",
+        "torch.distributed.run",
+        "torch.distributed.launch",
         "scalene",
     }
     if rest[:1] and rest[0] in runs:

@@ -1,6 +1,6 @@
 """What a command runs in turn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from firewall.frozen import frozen
 
@@ -29,9 +29,10 @@ class Shell:
 
 @frozen
 class Input:
-    """Shell text that the command reads from its standard input."""
+    """Shell text that the command reads from its standard input, or what `read` finds in it."""
 
     via: str
+    read: "Callable[[str], Sequence[Inner] | None] | None" = None
 
 
 @frozen

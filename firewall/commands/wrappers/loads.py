@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from firewall.commands.wrappers.inner import Hidden, Words
 
 _TABLE = r"""
-gcc g++ cc c++ clang clang++ gfortran: -fplugin=|-fpass-plugin=|-load
+gcc g++ cc c++ clang clang++ gfortran: -fplugin=|-fpass-plugin=|-load|--?specs=|-B|-fuse-ld=\S*/
 ld ar nm ranlib gold ld.gold ld.lld lld: -?-plugin\b
 tshark wireshark: (-X)?lua_script:
-nmap: --script=\S*(/|\.nse)|\S*\.nse
+nmap: --script[= ]\S*(/|\.nse)
 ncat: --lua-exec
 ssh-keygen: -D
 ssh-add: -[se]
@@ -19,10 +20,13 @@ apt apt-get aptitude: -c|--config-file
 rustc cargo: (-C)?linker=
 mvn mvnd: -Dexec\.executable=
 psql: (-o|--output=)?\|
-emacsclient: --eval|-[a-z]*e\Z
+emacsclient: --eval|-[a-z]*e(?= |\Z)
 gradle gradlew: -I|--init-script
+aws: --parameters \S*\bcommands?\b
+consul-template: -template[= ][^:]*:[^:]*:.
+gs: \S*%pipe%
 """
-"""Programs, and what a word begins with that has them load something."""
+"""Programs, and what a word, and the one behind it, begin with that have them load something."""
 
 LOADS = {
     program: re.compile(pattern.strip())
@@ -32,6 +36,6 @@ LOADS = {
 
 
 def loads(name: str, words: Words) -> Iterator[Hidden]:
-    pattern = LOADS.get(name)
-    if pattern and any(word and pattern.match(word) for word in words[1:]):
+    pattern, pairs = LOADS.get(name), pairwise((*words[1:], None))
+    if pattern and any(pattern.match(f"{word} {after or ''}".strip()) for word, after in pairs):
         yield Hidden(f"code or settings that {name} loads")

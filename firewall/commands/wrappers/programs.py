@@ -18,6 +18,7 @@ from firewall.commands.wrappers.builders import (
     apt_runs,
     behind_dashes,
     cargo_runs,
+    configure_runs,
     gcc_runs,
     go_runs,
     make_runs,
@@ -25,6 +26,7 @@ from firewall.commands.wrappers.builders import (
     npm_runs,
     rpm_runs,
 )
+from firewall.commands.wrappers.formats import crontab
 from firewall.commands.wrappers.git import git_runs
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
@@ -179,7 +181,7 @@ def _shell_input(words: Words) -> list[Inner]:
 
 def _crontab(words: Words) -> list[Inner]:
     return (
-        [Input("crontab")]
+        [Input("crontab", crontab)]
         if words[1:] in ([], ["-"]) or words[-1] == "-"
         else (
             [Hidden("commands that cron will run")]
@@ -281,8 +283,15 @@ def _curl(words: Words) -> list[Inner]:
     return [Hidden("a configuration file of curl")] if told else []
 
 
+def _queue(words: Words) -> list[Inner]:
+    """Batch systems take the script from standard input where no file is named."""
+    flags = [word for word in words[1:] if word and word.startswith("-")]
+    return [Input(words[0] or "")] if len(flags) == len(words) - 1 and "--wrap" not in flags else []
+
+
 def _concurrently(words: Words) -> list[Inner]:
-    return [Shell(word, "concurrently") for word in words[1:] if word and word[0] != "-"]
+    commands = [word for word in words[1:] if word and word[0] != "-" and "://" not in word]
+    return [Shell(word, words[0] or "") for word in commands]
 
 
 def _java(words: Words) -> list[Inner]:
@@ -312,6 +321,8 @@ def _own_language(words: Words) -> list[Inner]:
         "--script",
         "-g",
         "cmd.run",
+        "eval",
+        "--batch-string",
     }
     return [Hidden(f"the language of {words[0]}")] if codes & set(words[1:]) else []
 
@@ -352,10 +363,13 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("rclone", rclone_runs),
         *_each(
             "wait-for-it wait-for-it.sh dockerize dotenv cross-env wrangler with-contenv op "
-            "tini watchexec wait-for onchange flox fab watchmedo reflex nsjail",
+            "ray dotenvx teller devspace telepresence mise cargo-watch tini watchexec wait-for "
+            "onchange flox fab watchmedo reflex nsjail",
             wait_for_runs,
         ),
-        *_each("npm", npm_runs),
+        *_each("npm pnpm yarn", npm_runs),
+        *_each("cmake configure meson", configure_runs),
+        *_each("sbatch qsub bsub", _queue),
         *_each("nix", nix_runs),
         *_each("guix", lambda words: [*behind_dashes(words), *_own_language(words)]),
         *_each("cargo", cargo_runs),
@@ -367,7 +381,8 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("sqlite3", _in_arguments),
         *_each(
             "emacs expect salt salt-call puppet chef-apply octave gnuplot sbcl clisp swipl ghc "
-            "jrunscript erl ipython rake dc scala",
+            "sage ocaml racket clojure clj swift crystal maxima groovy jrunscript erl ipython rake "
+            "dc scala",
             _own_language,
         ),
         *_each("cmd", _windows_shell),
@@ -375,7 +390,7 @@ PROGRAMS: dict[str, Callable[[Words], list[Inner]]] = dict(
         *_each("svn hg restic sshfs pssh parallel-ssh wget fzf", _risky_settings),
         *_each("gcloud", _gcloud),
         *_each("curl", _curl),
-        *_each("concurrently", _concurrently),
+        *_each("concurrently start-server-and-test", _concurrently),
         *_each("java", _java),
         *_each("ssh slogin autossh scp sftp mosh", ssh_runs),
         *_each("kubectl oc k3s microk8s", kubectl_runs),

@@ -18,6 +18,9 @@ _TABLE = """
 2: tcpserver, tcpsvd, udpsvd, s6-tcpserver, s6-tcpserver4, s6-tcpserver6
 2: ctr run, ctr containers run, ctr c run
 1: docker machine ssh, ctr task exec, ctr tasks exec, ctr t exec
+0: salloc, icecc, distcc, bear, intercept-build, scan-build, jsrun, aprun, ibrun, lsrun
+0: flux run, flux submit, horovodrun, deepspeed, foot, envconsul, okteto exec, gpg-agent
+1: chamber exec, envchain, lockf, with-lock-ex, runc exec, crun exec, telepresence intercept
 0: moreutils-parallel, parallel.moreutils
 """
 """How many words stand before the command, and the programs or subcommands."""

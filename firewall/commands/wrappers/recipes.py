@@ -1,16 +1,19 @@
 """Files that tell a program what to run, by their usual names or the options that name them.
 
-What such a file holds is not read. One that was there before is the project's own; one that the
-same shell text has just written says what that text runs, and leaves it not understood.
+One that was there before is the project's own. One that the same shell text has just written says
+what that text runs: it is read where its text and its language are known, and leaves the shell text
+not understood where they are not.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import translate
 from functools import cache
 
-from firewall.commands.wrappers.inner import Words
-from firewall.commands.wrappers.settings import values
+from firewall.commands.wrappers.code import handed_out
+from firewall.commands.wrappers.formats import dockerfile, package
+from firewall.commands.wrappers.inner import Inner, Words
+from firewall.commands.wrappers.settings import in_language, values
 
 _TABLE = """
 make gmake bmake: Makefile makefile GNUmakefile BSDmakefile *.mk *.mak -f --file --makefile
@@ -51,9 +54,31 @@ screen: .screenrc -c
 psql: .psqlrc *.sql -f --file
 mysql mariadb sqlite3: *.sql
 lftp: .lftprc -f
+python pypy ipython pytest coverage nox tox uv: *.py
+pip: setup.py
+node nodejs bun deno ts-node tsx jest vitest mocha npm npx: *.js *.mjs *.cjs *.ts *.tsx
+ruby rspec rake: *.rb
+perl prove: *.pl *.pm *.t
+php phpunit: *.php
+lua luajit: *.lua
+gcc g++ cc c++ clang clang++ tcc nvcc make gmake cmake: *.c *.h *.cc *.cpp *.cxx *.hpp *.cu
+rustc cargo: *.rs
+go: *.go
+java javac mvn gradle: *.java
+logrotate: *.conf *logrotate*
 git: */hooks/* .gitconfig .gitattributes .gitmodules */.git/config
 ssh slogin autossh scp sftp sshfs rsync mosh ssh-copy-id git: */.ssh/config
 """
+_CODE = {
+    "py": "python",
+    "rb": "ruby",
+    "php": "php",
+    "lua": "lua",
+    **dict.fromkeys(("pl", "pm", "t"), "perl"),
+    **dict.fromkeys(("js", "mjs", "cjs", "ts", "tsx"), "node"),
+    **dict.fromkeys(("c", "h", "cc", "cpp", "cxx", "hpp", "cu", "rs", "go", "java"), ""),
+}
+"""The language of files of code by how their names end; "" for those that are compiled."""
 _PATTERNS: dict[str, list[str]] = {}
 _OPTIONS: dict[str, list[str]] = {}
 for _line in _TABLE.split("\n")[1:-1]:
@@ -79,24 +104,54 @@ def edited(name: str, words: Words, stdin: str | None) -> Iterator[str]:
         yield from _DIFFERS.findall(stdin)
 
 
-def recipe(name: str, words: Words, written: Collection[str]) -> str:
-    """The file among those `written` by the same text that a program runs; "" for none.
+def recipes(name: str, words: Words, written: Collection[str]) -> list[str]:
+    """The files among those `written` by the same text that may tell a program what to run.
 
     Where only running can tell which file it is, it may be any of them.
     """
+    name = name if name in _PATTERNS else name.rstrip("0123456789.")
     if name not in _PATTERNS or not written:
-        return ""
+        return []
     named = [value for option in _OPTIONS.get(name, ()) for value in values(option, words)]
     if None in named:
-        return min(written)
+        return sorted(written)
     bases = {_base(value or "") for value in named}
     usual, placed = _usual(name)
-    found = (
+    return sorted(
         file
         for file in written
         if (base := _base(file)) in bases or usual.match(base) or placed.match(f"/{file}")
     )
-    return min(found, default="")
+
+
+def language_of(file: str) -> str:
+    """The interpreter of a file of code, by how its name ends; "" for others."""
+    return _CODE.get(_base(file).rpartition(".")[2], "")
+
+
+def steps(name: str, file: str, text: str | None, *, named: bool) -> list[Inner] | None:
+    """What a program runs because of a file's text; None where that is not understood.
+
+    Code that it only may load, and that was edited by a program, is left to the project.
+    """
+    base = _base(file)
+    kind = base.rpartition(".")[2]
+    if text is None:
+        return None if named or kind not in _CODE else []
+    if kind in _CODE:
+        return list(handed_out(_CODE[kind], text))
+    if kind == "sql":
+        return list(in_language(text, name))
+    reader = next((read for mark, read in _READERS.items() if mark in base.lower()), None)
+    return reader(text) if reader else None
+
+
+_READERS: dict[str, Callable[[str], list[Inner] | None]] = {
+    "package.json": package,
+    "dockerfile": dockerfile,
+    "containerfile": dockerfile,
+}
+"""By what stands in the name of a file."""
 
 
 @cache

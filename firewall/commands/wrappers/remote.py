@@ -80,10 +80,9 @@ def _mosh(words: Words) -> list[Inner]:
             "ssh= server= client= predict= port= no-init local no-ssh-pty family= bind-server=",
         ),
     )
+    rest = options.rest[2:] if options.rest[1:2] == ["--"] else options.rest[1:]
     found: list[Inner] = [Shell(value, "mosh --ssh") for value in options.values("ssh", "client")]
-    return (
-        [*found, Run(options.rest[1:], "mosh", elsewhere=True)] if len(options.rest) > 1 else found
-    )
+    return [*found, Run(rest, "mosh", elsewhere=True)] if rest else found
 
 
 _KUBECTL = Grammar(

@@ -19,7 +19,10 @@ wget: --use-askpass
 rsync: -e --rsh --rsync-path
 scp sftp: -S -D
 dtrace: -c
-npm: --script-shell
+npm: --script-shell script-shell
+mise: -c --command
+unison: -sshcmd
+cargo-watch: -s --shell
 go: -toolexec --toolexec -exec -vettool
 tcpdump: -z
 pandoc: --filter -F --pdf-engine
@@ -62,6 +65,14 @@ ncat: -c --sh-exec -e --exec
 alacritty gnome-terminal: -e --command
 xfce4-terminal: -e --command -x
 ansible: -a
+sbatch: --wrap
+doctl: --ssh-command
+modal: --cmd
+az: --scripts
+air: --build.cmd --build.bin
+consul-template vault: -exec
+pppd: pty connect disconnect init welcome
+dhclient: -sf
 openvpn: --up --down --route-up --tls-verify --auth-user-pass-verify
 openvpn: --client-connect
 nodemon: -x --exec
@@ -69,7 +80,7 @@ ag ack bat delta: --pager
 rg: --pre --hostname-bin
 stap: -c
 debugfs: -R
-i3-msg sway-msg: exec
+i3-msg sway-msg swaymsg: exec
 just: --command
 rush: -c
 gpg: --photo-viewer
@@ -178,6 +189,11 @@ _TEXT_VARIABLES = frozenset(
         "GIT_EXEC_WRAPPER",
         "SHELL",
         "INPUTRC_COMMAND",
+        "CPP",
+        "FC",
+        "RM",
+        "LEX",
+        "YACC",
         "CMAKE_C_COMPILER_LAUNCHER",
         "CARGO_BUILD_RUSTC_WRAPPER",
         "FZF_DEFAULT_COMMAND",
@@ -232,7 +248,6 @@ _CODE_VARIABLES = frozenset(
         "BASHOPTS",
         "BASH_LOADABLES_PATH",
         "ZDOTDIR",
-        "IFS",
         "PS0",
         "PS1",
         "PS2",
@@ -279,32 +294,10 @@ _BENIGN_VALUES = re.compile(
     r"(?:--?[A-Za-z0-9=,_.:+-]+|-X[a-z0-9]+|-j "
     r"*[0-9]+|ignore|error|default|once|always|[0-9]*)(?:\s+--?[A-Za-z0-9=,_.:+-]+)*"
 )
-_SIMPLE_NAMES = frozenset(
-    {
-        "cat",
-        "less",
-        "more",
-        "vi",
-        "vim",
-        "nano",
-        "gcc",
-        "g++",
-        "clang",
-        "clang++",
-        "cc",
-        "true",
-        "false",
-        "ssh",
-        "",
-        "never",
-        "emacs",
-        "code",
-        "/bin/bash",
-        "/bin/sh",
-        "sccache",
-        "ccache",
-    }
-)
+_SIMPLE_NAMES = frozenset([
+    "cat", "less", "more", "vi", "vim", "nano", "emacs", "code", "gcc", "g++", "clang", "clang++",
+    "cc", "ccache", "sccache", "true", "false", "ssh", "never", "/bin/bash", "/bin/sh", "",
+])  # fmt: skip
 _ANYONE_WRITES = re.compile(r"(?:^|:)(?:(?:/tmp|/var/tmp|/dev/shm|\.)(?:/[^:]*)?|)(?=:|$)")
 
 
@@ -389,6 +382,6 @@ def _harmless(name: str, value: str | None) -> bool:
         "SBT_OPTS",
         "CATALINA_OPTS",
     }:
-        risky = re.search(r"require|import|loader|agent|eval|-r\b|-e\b", value or "")
+        risky = re.search(r"require|import|loader|agent|eval|Error=|-r\b|-e\b", value or "")
         return value is not None and bool(_BENIGN_VALUES.fullmatch(value)) and not risky
-    return name != "IFS" and value == ""
+    return value == ""

@@ -221,7 +221,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "gosu": _w(skip=1),
     "su-exec": _w(skip=1),
     "start-stop-daemon": _LOOSE,
-    "entr": _w("acdnprsxz"),
+    "entr": _w("acdnprsxz", joined=True),
     "hyperfine": _w(
         "w:m:M:r:p:s:c:S:Ni:u:n:L:P:D:",
         "warmup= min-runs= max-runs= runs= prepare= "

@@ -89,7 +89,7 @@ def _command(key: str, wrapper: Wrapper, options: Options) -> Iterator[Inner]:
         yield from _alone(key, wrapper, options)
     elif wrapper.joined:
         yield Shell(joined(rest), key, directory, wrapper.elsewhere)
-        if key == "flock" or options.has("x", "exec"):
+        if key == "entr" or options.has("x", "exec"):
             yield Run(rest, key, directory)
     else:
         yield Run(rest, key, directory, wrapper.elsewhere)

@@ -29,5 +29,5 @@ class Wrapper:
     loose: bool = False
 
 
-def wrapper(short: str = "", long: str = "", **more: object) -> Wrapper:
-    return Wrapper(Grammar(short, long), **more)  # type: ignore[arg-type]
+def wrapper(short: str = "", long: str = "", *, single: bool = False, **more: object) -> Wrapper:
+    return Wrapper(Grammar(short, long, single), **more)  # type: ignore[arg-type]

@@ -82,6 +82,31 @@ def test_a_text_that_every_shell_refuses_runs_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "IFS= read -r line < file; echo $line", "while IFS=, read -r a b; do echo $a; done < f",
+        "IFS=$'\\n'; for f in $(ls); do echo $f; done", "OLD=$IFS; IFS=:; echo $PATH; IFS=$OLD",
+        "find . -print0 | while IFS= read -r -d '' f; do rm $f; done", "time A=1 make", "IFS=x ls",
+    ],
+)  # fmt: skip
+def test_other_blanks_are_understood(text: str) -> None:
+    assert not read_shell(text).opaque
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "IFS=x", "export IFS=x", "IFS=$y", "read IFS", "for IFS in x; do :; done", ": ${IFS:=x}",
+        "if y; then IFS=x; fi", "IFS=x :", "printf -v IFS x", "mapfile IFS", "declare IFS=x",
+    ],
+)  # fmt: skip
+def test_a_value_is_not_understood_where_other_blanks_may_split_it(change: str) -> None:
+    for text in (f"v=sshxa; {change}; $v", f"set -- sshxa; {change}; $*"):
+        assert any("which program runs" in each.why for each in read_shell(text).opaque), text
+        assert not read_shell(text.replace(change, "y")).opaque
+
+
+@pytest.mark.parametrize(
     ("text", "directory"),
     [("cd /a && ls", "/a"), ("cd b; ls", "/home/b"), ("cd $x; ls", ""), ("env -C /c ls", "/c")],
 )

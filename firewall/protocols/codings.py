@@ -72,9 +72,13 @@ class Brotli:
         self._brotli = brotli.Decompressor()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        yield self._brotli.process(data, output_buffer_limit=PIECE)
-        while not self._brotli.can_accept_more_data() and not self._brotli.is_finished():
-            yield self._brotli.process(b"", output_buffer_limit=PIECE)
+        full = True
+        # It says that it can accept more while it still holds output of what it was given.
+        while full and not self._brotli.is_finished():
+            piece = self._brotli.process(data, output_buffer_limit=PIECE)
+            full = len(piece) >= PIECE or not self._brotli.can_accept_more_data()
+            data = b""
+            yield piece
 
 
 class Zstandard:
@@ -86,7 +90,8 @@ class Zstandard:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), ZSTD_SLICE):
-            yield self._zstd.decompress(data[start : start + ZSTD_SLICE])
+            made = self._zstd.decompress(data[start : start + ZSTD_SLICE])
+            yield from (made[at : at + PIECE] for at in range(0, len(made), PIECE))
 
 
 def decoders(encoding: str) -> list[Decoder]:

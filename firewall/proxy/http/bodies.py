@@ -22,8 +22,8 @@ class Bodies:
     def watch(
         self, flow: http.HTTPFlow, direction: Direction, data: bytes | http.Headers
     ) -> Found | None:
-        """Look at a piece of a body or at what trails it: None where nothing was found and
-        nothing is counted."""
+        """Look at a piece of a body or at what trails it: None where nothing was found, nothing
+        is counted, and nothing more is to be looked at."""
         state = exchange_of(flow)
         if state is None:
             raise PermissionError("a body without a judged request")
@@ -42,7 +42,7 @@ class Bodies:
                 findings = state.watch_trailers(direction, data)
             elif message is not None:
                 findings = state.watch_body(direction, message, data)
-            if findings or state.meter is not None:
+            if findings or state.meter is not None or state.is_busy(direction):
                 found = Found(flow, state, direction, findings, size=size_of(data))
         return found
 

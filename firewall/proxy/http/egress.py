@@ -203,10 +203,11 @@ class Egress:
             judge.probe("http.egress_finding")
             asked = found.exchange.asked
             place = (asked.host, asked.port)
-            message = Message(*place, CARRIER, found.direction, found.findings, asked)
+            findings = found.findings + await found.exchange.look_on(found.direction)
+            message = Message(*place, CARRIER, found.direction, findings, asked)
             denied = await metering.spent(found.exchange, found.direction, found.size)
             found.verdict = denied or found.exchange.verdict
-            if found.findings and denied is None:
+            if findings and denied is None:
                 found.verdict = await self._road().ask(message, known)
 
     async def egress_malformed(self, misread: Misread) -> None:

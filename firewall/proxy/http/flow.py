@@ -1,5 +1,6 @@
 """What the addon knows about one client connection and about one exchange on it."""
 
+import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -162,6 +163,18 @@ class Exchange:
             content_type = message.headers.get("content-type", "")
             self._bodies[direction] = BodyWatch(direction, self.vault, encoding, content_type)
         return self._bodies[direction].feed(data)
+
+    def is_busy(self, direction: Direction) -> bool:
+        """Whether more is to be looked at of the piece of a body that came last."""
+        return direction in self._bodies and self._bodies[direction].busy
+
+    async def look_on(self, direction: Direction) -> tuple[Finding, ...]:
+        """What is found in the rest of it, while other flows have their turns."""
+        findings: tuple[Finding, ...] = ()
+        while self.is_busy(direction):
+            await asyncio.sleep(0)
+            findings += self._bodies[direction].go_on()
+        return findings
 
     def watch_trailers(self, direction: Direction, trailers: http.Headers) -> tuple[Finding, ...]:
         lookout = self.vault.stream("trailers", direction)

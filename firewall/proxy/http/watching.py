@@ -5,6 +5,7 @@ a budget, so that a small body cannot cost much memory or time (a "zip bomb").
 """
 
 import time
+from collections.abc import Iterator
 
 from firewall.protocols import Watch
 from firewall.protocols.codings import DECODE_ERRORS, chain, decoders
@@ -24,6 +25,8 @@ LOOKED_SECONDS = 0.25
 """Of CPU in which a body that decodes to more than honest text does may be looked at: text made of
 what recognisers look for twice costs hundreds of times what others do, and all flows wait for it.
 Zeros take this long for 70 MiB."""
+SLICE_SECONDS = 0.005
+"""Of CPU in which a body is looked at before other flows have their turn."""
 HELD_BACK = 64 << 10
 """Bytes that wait at most because a secret may have begun in them."""
 
@@ -31,7 +34,9 @@ HELD_BACK = 64 << 10
 class BodyWatch:
     """Watches one body in one direction for its whole length.
 
-    The bytes are always watched as sent too: a server may ignore what Content-Encoding says.
+    The bytes are always watched as sent too: a server may ignore what Content-Encoding says. What
+    they decode to may be much: while the watch is `busy` with it, `go_on` comes before the next
+    `feed`, and the bytes wait.
     """
 
     def __init__(
@@ -47,38 +52,58 @@ class BodyWatch:
         self._inside = (
             vault.stream(f"decoded {CARRIER}", direction) if self._decoders else self._secrets
         )
+        self._unpacking: Iterator[bytes] | None = None
         self._read = 0
         self._made = 0
         self._looked = 0.0
 
     def feed(self, data: bytes) -> tuple[Finding, ...]:
-        """What these bytes gave away."""
+        """What these bytes gave away so far."""
         found = self._raw.feed(data) + self._secrets.feed(data)
         for piece in self._pieces.feed(data) if self._pieces else ():
             found += self._streamed.feed(piece)
-        if not self._decoders or not data:
-            return found
-        self._read += len(data)
-        try:
-            return found + self._decode(data)
-        except DECODE_ERRORS:
-            self._decoders = []
-            return found
+        if self._decoders and data:
+            self._read += len(data)
+            self._unpacking = chain(self._decoders, data)
+        return found + self.go_on()
+
+    @property
+    def busy(self) -> bool:
+        """Whether more is to be looked at of what was fed last."""
+        return self._unpacking is not None
+
+    def go_on(self) -> tuple[Finding, ...]:
+        """What was found in a further slice of time."""
+        found: tuple[Finding, ...] = ()
+        until = time.thread_time() + SLICE_SECONDS
+        while self._unpacking is not None:
+            found += self._unpack(self._unpacking)
+            if time.thread_time() >= until:
+                break
+        return found
 
     @property
     def begun(self) -> bool:
         """Whether a secret may have begun, of which the next bytes tell more."""
         return self._secrets.begun or (bool(self._decoders) and self._inside.begun)
 
-    def _decode(self, data: bytes) -> tuple[Finding, ...]:
-        found: tuple[Finding, ...] = ()
-        for piece in chain(self._decoders, data):
-            self._made += len(piece)
-            if self._explodes():
-                self._decoders = []
-                return found + self._bomb()
-            found += self._look(piece)
-        return found
+    def _unpack(self, pieces: Iterator[bytes]) -> tuple[Finding, ...]:
+        """Look at the next piece."""
+        try:
+            piece = next(pieces, None)
+        except DECODE_ERRORS:
+            piece, self._decoders = None, []
+        if piece is None:
+            self._unpacking = None
+            return ()
+        return self._weigh(piece)
+
+    def _weigh(self, piece: bytes) -> tuple[Finding, ...]:
+        self._made += len(piece)
+        if self._explodes():
+            self._decoders, self._unpacking = [], None
+            return self._bomb()
+        return self._look(piece)
 
     def _explodes(self) -> bool:
         dear = self._looked > LOOKED_SECONDS and self._made > HONEST * self._read

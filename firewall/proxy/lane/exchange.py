@@ -250,24 +250,58 @@ class Exchange:
     # Both ways
 
     def _pass_on(self, direction: Direction, data: bytes, findings: Sequence[Finding]) -> None:
-        if self._meter is None:
+        half = self.sent if direction == "sent" else self._received
+        if half is not None and half.busy:
+            self._look_on(direction, half, data, findings)
+        elif self._meter is None:
             self._judge(direction, data, findings)
-            return
+        else:
+            self._spend(self._meter, direction, data, findings)
 
+    def _look_on(
+        self, direction: Direction, half: Half, data: bytes, findings: Sequence[Finding]
+    ) -> None:
+        """Look at the rest of a piece in further turns of the loop: it decodes to much."""
+        self._hold(direction)
+
+        def go_on() -> None:
+            with self._host.guard("lane.look"):
+                judge.probe("lane.look")
+                if self.over:
+                    return
+                out, found = half.go_on()
+                if not half.busy:
+                    self._release(direction)
+                self._pass_on(direction, data + out, (*findings, *found))
+                self._server_drained()
+
+        self._host.client.later(go_on)
+
+    def _spend(
+        self, meter: Meter, direction: Direction, data: bytes, findings: Sequence[Finding]
+    ) -> None:
         def settled(denied: Verdict | None) -> None:
             if denied is None:
                 self._judge(direction, data, findings)
             else:
                 self._block(denied)
 
-        self._meter.spend(direction, len(data), settled)
+        meter.spend(direction, len(data), settled)
+
+    def _hold(self, direction: Direction) -> None:
+        """Nothing more comes from there until what has come may go on."""
+        self._held.add(direction)
+        self._source(direction).pause()
+
+    def _release(self, direction: Direction) -> None:
+        self._held.discard(direction)
+        self._source(direction).resume()
 
     def _judge(self, direction: Direction, data: bytes, findings: Sequence[Finding]) -> None:
         if not findings:
             self._deliver(direction, data)
             return
-        self._held.add(direction)
-        self._source(direction).pause()
+        self._hold(direction)
 
         def settled(verdict: Verdict) -> None:
             if self.over:
@@ -275,8 +309,7 @@ class Exchange:
             if not verdict.allowed:
                 self._block(verdict)
                 return
-            self._held.discard(direction)
-            self._source(direction).resume()
+            self._release(direction)
             self._deliver(direction, data)
             self._server_drained()
 

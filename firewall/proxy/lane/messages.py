@@ -164,7 +164,10 @@ class Half:
         self._held_back = b""
 
     def take(self, data: bytes) -> tuple[bytes, tuple[Finding, ...]]:
-        """What is sent on of the data, and what was found in it. Raises ProtocolError."""
+        """What is sent on of the data, and what was found in it. Raises ProtocolError.
+
+        While the watch is `busy` all of it waits, and `go_on` comes before the next.
+        """
         content = self.body.feed(data)
         findings = self._watched(content) if content else ()
         if self._chunked:
@@ -172,16 +175,26 @@ class Half:
             content += LAST_CHUNK if self.body.finished else b""
         return self._released(content), findings
 
+    @property
+    def busy(self) -> bool:
+        """Whether more is to be looked at of what was taken last."""
+        return self._watch is not None and self._watch.busy
+
+    def go_on(self) -> tuple[bytes, tuple[Finding, ...]]:
+        """Look at more of it: what is sent on now, and what was found."""
+        findings = self._watch.go_on() if self._watch is not None else ()
+        return self._released(b""), findings
+
     def end(self) -> bytes:
         """What is sent on when the stream ends here. Raises ProtocolError where it must not."""
         self.body.end()
         return self._released(LAST_CHUNK if self._chunked else b"")
 
     def _released(self, data: bytes) -> bytes:
-        """What may go on: nothing while it ends within what may be a secret."""
+        """What may go on: nothing while it ends within what may be a secret, or is looked at."""
         data = self._held_back + data
         begun = self._watch is not None and self._watch.begun and not self.body.finished
-        waits = begun and len(data) <= HELD_BACK
+        waits = self.busy or (begun and len(data) <= HELD_BACK)
         self._held_back = data if waits else b""
         return b"" if waits else data
 

@@ -146,6 +146,10 @@ class Stream:
         self._paused = False
         self._watch()
 
+    def later(self, call: Callable[[], None]) -> None:
+        """Run `call` once other flows have had their turn."""
+        self._loop.post(call)
+
     def finish(self) -> None:
         """Close once all is sent."""
         self._closing = True

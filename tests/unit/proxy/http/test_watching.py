@@ -13,8 +13,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.protocols.codings import decoders
+from firewall.protocols.codings import PIECE, decoders
+from firewall.proxy.http import watching
 from firewall.proxy.http.watching import FREE, BodyWatch
+from firewall.requests import Finding
 from firewall.vault import Vault
 from tests.unit.protocols.test_grpc import wrap
 from tests.unit.proxy.http.stage import LOGIN
@@ -39,9 +41,17 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def looked(watch: BodyWatch, piece: bytes) -> list[Finding]:
+    """What a piece gives away, however many slices of time it takes."""
+    found = [*watch.feed(piece)]
+    while watch.busy:
+        found += watch.go_on()
+    return found
+
+
 def findings(encoding: str, pieces: list[bytes]) -> list[str]:
     watch = BodyWatch("sent", Vault(), encoding)
-    return [found.kind for piece in pieces for found in watch.feed(piece)]
+    return [found.kind for piece in pieces for found in looked(watch, piece)]
 
 
 @pytest.mark.parametrize("encoding", CODINGS)
@@ -69,7 +79,23 @@ def test_what_is_not_what_it_says_is_watched_as_sent() -> None:
 def test_a_bomb_is_a_finding_where_it_is_sent(encoding: str) -> None:
     bomb = CODINGS[encoding](bytes(20 * FREE))
     assert findings(encoding, [bomb]) == ["protocol-mismatch"]
-    assert BodyWatch("received", Vault(), encoding).feed(bomb) == ()
+    assert looked(BodyWatch("received", Vault(), encoding), bomb) == []
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, br"])
+def test_what_decodes_to_much_is_looked_at_in_slices(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of about 64 KiB where no time is left, and none of what it hides is missed."""
+    monkeypatch.setattr(watching, "SLICE_SECONDS", 0.0)
+    plain = b" " * (2 << 20) + LOGIN
+    watch, slices = BodyWatch("sent", Vault(), encoding), 1
+    found = [*watch.feed(CODINGS[encoding](plain))]
+    while watch.busy:
+        slices += 1
+        found += watch.go_on()
+    assert slices > len(plain) // PIECE // 4
+    assert [each.kind for each in found] == ["mining"]
 
 
 LURES = {
@@ -83,7 +109,7 @@ def test_a_small_body_that_costs_long_to_look_at_is_a_bomb(lure: bytes) -> None:
     """All flows of a gate wait for it: whole, this took more than ten seconds."""
     packed = gzip.compress(lure * (FREE // len(lure)))
     watch, since = BodyWatch("sent", Vault.of([]), "gzip"), time.thread_time()
-    found = watch.feed(packed)
+    found = looked(watch, packed)
     assert found[-1].name == "compression-bomb"
     assert {each.name for each in found[:-1]} <= {"crowd"}
     assert time.thread_time() - since < 3

@@ -1,6 +1,7 @@
 """Whatever fails on the lane, fails closed, and says so in the log."""
 
 import contextlib
+import gzip
 import inspect
 import re
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from firewall.proxy.http import watching
 from firewall.proxy.lane import bridge, exchange, judging, visit
 from tests.unit.proxy.http.stage import HANDSHAKE, LOGIN, answering, get, read_all
 from tests.unit.proxy.lane.stage import LaneStage
@@ -21,6 +23,11 @@ def fetch(stage: LaneStage, door: int) -> None:
 
 def upload(stage: LaneStage, door: int) -> None:
     stage.ask(door, method="POST", content=LOGIN)
+
+
+def upload_packed(stage: LaneStage, door: int) -> None:
+    packed = gzip.compress(b" " * (1 << 20) + LOGIN)
+    stage.ask(door, method="POST", content=packed, headers={"content-encoding": "gzip"})
 
 
 def upgrade(stage: LaneStage, door: int) -> None:
@@ -43,6 +50,7 @@ POINTS: dict[str, Callable[[LaneStage, int], None]] = {
     "lane.reached": fetch,
     "lane.answer": fetch,
     "lane.message": upload,
+    "lane.look": upload_packed,
     "lane.bridge": upgrade,
     "lane.late": dawdle,
     "lane.another": fetch,
@@ -58,6 +66,7 @@ def test_a_fault_on_the_lane_is_a_recorded_deny(
             raise RuntimeError("injected")
 
     monkeypatch.setattr("firewall.judge.probe", fault)
+    monkeypatch.setattr(watching, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(visit, "FIRST_SECONDS", 1 if point == "lane.late" else 10)
     with LaneStage() as stage:
         server = stage.upstream(answering(b"secret"))
@@ -69,7 +78,7 @@ def test_a_fault_on_the_lane_is_a_recorded_deny(
         assert eventually(lambda: f"fail-closed.{point}" in stage.rules())
         assert LOGIN not in server.received
         # On the bridge depth has judged it once more.
-        if point not in {"lane.answer", "lane.message", "lane.bridge"}:
+        if point not in {"lane.answer", "lane.message", "lane.look", "lane.bridge"}:
             assert server.received == b""
 
 

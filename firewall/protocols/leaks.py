@@ -121,7 +121,7 @@ class Finder:
     def _as_it_stands(self, formats: list[Format], text: bytes, first: bool) -> Iterator[Leak]:
         """Matches only around words: a part holds each key of which one stands in it."""
         for each in formats:
-            for start, end in _parts(_places(text, (word.encode() for word in each.anchors))):
+            for start, end in _parts(text, [word.encode() for word in each.anchors]):
                 yield from self._match(each, text, first, start, end)
 
     def _match(
@@ -188,15 +188,26 @@ def _overlapping(pattern: Any, text: bytes) -> Iterator[tuple[int, bytes]]:
         begin = at + 1
 
 
-def _parts(words: Iterable[int]) -> list[tuple[int, int]]:
-    """The parts of a text, in order, that hold all keys whose words stand at these offsets."""
+def _parts(text: bytes, words: Iterable[bytes]) -> list[tuple[int, int]]:
+    """The parts of a text, in order, that hold all keys in which one of these words stands."""
     parts: list[tuple[int, int]] = []
-    for at in words:
-        start, end = max(0, at - _BEFORE), at + SPAN
+    for start, end in sorted(span for word in words for span in _spans(text, word)):
         if parts and start <= parts[-1][1]:
-            start, _ = parts.pop()
-        parts.append((start, end))
+            before, until = parts.pop()
+            parts.append((before, max(until, end)))
+        else:
+            parts.append((start, end))
     return parts
+
+
+def _spans(text: bytes, word: bytes) -> Iterator[tuple[int, int]]:
+    """The parts of a text that hold all keys with this word. Where it stands again and again, each
+    looks for the last that the first one's part reaches: most are passed over."""
+    at = text.find(word)
+    while at >= 0:
+        last = text.rfind(word, at, at + SPAN)
+        yield max(0, at - _BEFORE), last + SPAN
+        at = text.find(word, last + 1)
 
 
 def _places(text: bytes, forms: Iterable[bytes]) -> list[int]:

@@ -1,17 +1,19 @@
 """Keys are found in every coding, whole or byte by byte, wherever they begin."""
 
 import base64
+import re
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall.keyformats import FORMATS, NAMES
+from firewall.keyformats import FORMATS, NAMES, SPAN
 from firewall.protocols import leakstream
-from firewall.protocols.leaks import LURES, Coding, Leak, finder
+from firewall.protocols.leaks import _BEFORE, LURES, Coding, Leak, _parts, finder
 from firewall.protocols.leakstream import Leaks
 from tests.unit.leaky import KEYS
 
@@ -147,3 +149,19 @@ def test_cuts_change_nothing(pieces: list[bytes], size: int) -> None:
 @given(st.text(max_size=300))
 def test_no_name_makes_it_raise(name: str) -> None:
     FINDER.find_in_name(name)
+
+
+@given(
+    st.lists(st.sampled_from([b"nvapi-", b"sk-", b"-" * 120, b"x" * 260, b" "]), max_size=40),
+    st.sampled_from([[b"nvapi-"], [b"nvapi-", b"sk-"]]),
+)
+def test_parts_hold_every_word_with_all_that_a_key_may_reach(
+    pieces: list[bytes], words: list[bytes]
+) -> None:
+    text = b"".join(pieces)
+    parts = _parts(text, words)
+    assert all(end < start for (_, end), (start, _) in pairwise(parts))
+    for word in words:
+        for found in re.finditer(re.escape(word), text):
+            start, end = max(0, found.start() - _BEFORE), found.start() + SPAN
+            assert any(low <= start and end <= high for low, high in parts)

@@ -5,6 +5,7 @@ it yields the `Call` instead and is sent back None, or the text that takes the c
 not replaced passes byte by byte as it came.
 """
 
-from firewall.toolcalls.wire.rewriter import Rewriter, Steps, UnreadableError, rewriter_for
+from firewall.toolcalls.wire.rewriter import Rewriter, Steps, rewriter_for
+from firewall.toolcalls.wire.unknown import UnreadableError
 
 __all__ = ["Rewriter", "Steps", "UnreadableError", "rewriter_for"]

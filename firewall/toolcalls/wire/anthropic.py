@@ -20,10 +20,14 @@ from firewall.toolcalls.wire.judging import (
 from firewall.toolcalls.wire.sse import Event, write
 
 AGENT = "anthropic-messages"
+_EVENTS = (
+    "message_start", "content_block_start", "content_block_delta", "content_block_stop",
+    "message_delta", "message_stop",
+)  # fmt: skip
 
 
 def recognises(document: Document) -> bool:
-    return document.get("type") in ("message", "message_start")
+    return document.get("type") in ("message", *_EVENTS)
 
 
 def whole(message: Document) -> Judging[bool]:
@@ -65,6 +69,9 @@ class Stream:
             return [event.raw]
         if self._block is not None:
             return (yield from self._continue(self._block, event, document))
+        if kind == "message_start":
+            changed = yield from whole(mapping(document.get("message")))
+            return [write(document, event.name) if changed else event.raw]
         opening = mapping(document.get("content_block"))
         if kind == "content_block_start" and _is_call(opening):
             self._block = _Block(document.get("index", 0), opening, [event.raw])

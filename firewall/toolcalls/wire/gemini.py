@@ -17,7 +17,9 @@ from firewall.toolcalls.wire.judging import (
 from firewall.toolcalls.wire.sse import Event, write
 
 AGENT = "gemini"
-IN_PIECES = ("partialArgs", "willContinue")
+CALL = ("functionCall", "function_call")
+"""Google's own clients read both spellings of a member, as all of protobuf's JSON (ProtoJSON)."""
+IN_PIECES = ("partialArgs", "willContinue", "partial_args", "will_continue")
 
 
 def recognises(document: Document) -> bool:
@@ -30,8 +32,9 @@ def whole(response: Document) -> Judging[bool]:
     for candidate in map(mapping, items(response.get("candidates"))):
         parts = items(mapping(candidate.get("content")).get("parts"))
         for place, part in enumerate(map(mapping, parts)):
-            if isinstance(part.get("functionCall"), dict):
-                refusal = yield from settle(_call(part["functionCall"]))
+            calls = [part[name] for name in CALL if isinstance(part.get(name), dict)]
+            if calls:
+                refusal = yield from settle(*map(_call, calls))
                 if refusal is not None:
                     parts[place] = {"text": refusal}
                     changed = True

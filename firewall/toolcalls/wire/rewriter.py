@@ -1,14 +1,20 @@
 """An answer's bytes on their way to the agent, with its tool calls taken out to be judged."""
 
-import json
 from collections.abc import Generator
 from types import ModuleType
 from typing import Any, Protocol
 
 from firewall.toolcalls.calls import Call
-from firewall.toolcalls.wire import anthropic, chat, gemini, responses
+from firewall.toolcalls.wire import chat
 from firewall.toolcalls.wire.judging import Document, Judging, compact
 from firewall.toolcalls.wire.sse import Event, Events, parse
+from firewall.toolcalls.wire.unknown import (
+    UnreadableError,
+    dialect_of,
+    parsed,
+    refuse_calls,
+    refuse_lines,
+)
 
 HELD_LIMIT = 16 << 20
 """Bytes of one answer that may be held back: a call's events, or a whole document."""
@@ -16,15 +22,8 @@ HELD_LIMIT = 16 << 20
 type Steps = Generator[bytes | Call, str | None, None]
 """Yields bytes that may go on, and calls; a call is answered with None or its refusal."""
 
-_DIALECTS: tuple[ModuleType, ...] = (anthropic, responses, chat, gemini)
-_CALLS = ("tool_calls", "toolCalls", "function_call", "functionCall", "tool_use", "toolUse")
-"""Where other APIs hold calls: Ollama, Cohere, Bedrock's Converse, OpenAI's Assistants."""
 _BROKEN = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 """What an answer of an unexpected shape raises in the reader of its API."""
-
-
-class UnreadableError(ValueError):
-    """The answer cannot be read, so that its calls cannot be judged."""
 
 
 class Rewriter(Protocol):
@@ -48,10 +47,10 @@ def rewriter_for(content_type: str) -> Rewriter:
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "text/event-stream":
         return EventStream()
-    if kind in ("", "application/json", "text/plain") or kind.endswith("+json"):
+    if kind in ("", "application/json", "text/plain", "text/html") or kind.endswith("+json"):
         return Whole()
-    if kind.partition("/")[0] in ("image", "audio", "video") or kind == "text/html":
-        return Untouched()
+    if kind.partition("/")[0] in ("image", "audio", "video"):
+        return Media()
     raise UnreadableError(f"tool calls cannot be read in an answer of type {kind!r}")
 
 
@@ -60,6 +59,7 @@ class EventStream:
 
     def __init__(self) -> None:
         self._events = Events()
+        self._api: ModuleType | None = None
         self._stream: _Stream | None = None
         self._held = 0
 
@@ -82,17 +82,26 @@ class EventStream:
         yield from ()
 
     def _pass(self, event: Event) -> Judging[list[bytes]]:
-        document = _document(event.data)
-        if self._stream is None and document:
-            found = _dialect(document)
-            self._stream = found.Stream() if found else None
+        refuse_lines(event.others)
+        document = self._document(event)
         if self._stream is None or event.data is None:
-            _refuse_calls(document)
             return [event.raw]
         try:
             return (yield from self._stream.event(event, document))
         except _BROKEN as error:
             raise UnreadableError(f"an event of the answer cannot be read: {error!r}") from error
+
+    def _document(self, event: Event) -> Document:
+        """The document of an event, of the API that the first one of any was of."""
+        document = _document(event.data)
+        found = dialect_of(document)
+        if found is None:
+            refuse_calls(document)
+        elif self._api is None:
+            self._api, self._stream = found, found.Stream()
+        elif found is not self._api:
+            raise UnreadableError(f"an event of {found.AGENT} in an answer of {self._api.AGENT}")
+        return document
 
 
 class Whole:
@@ -110,7 +119,7 @@ class Whole:
     def finish(self) -> Steps:
         body = bytes(self._body)
         try:
-            document = json.loads(body) if body else None
+            document = parsed(body) if body else None
         except (ValueError, RecursionError):
             # No client that takes it for JSON can read a call in it; one that asked for a stream
             # may read it as one, whatever its type says.
@@ -125,25 +134,38 @@ class Whole:
     def _judge(self, document: Any) -> Judging[bool]:
         changed = False
         for each in document if isinstance(document, list) else [document]:
-            found = _dialect(each) if isinstance(each, dict) else None
+            found = dialect_of(each) if isinstance(each, dict) else None
             if found is not None:
                 changed |= yield from found.whole(each)
             else:
-                _refuse_calls(each)
+                refuse_calls(each)
         return changed
 
 
 def _as_events(body: bytes) -> Steps:
     stream = EventStream()
     yield from stream.feed(body)
-    if parse(stream.rest()).data is None:
-        yield stream.rest()
+    rest = parse(stream.rest())
+    refuse_lines(rest.others)
+    if rest.data is None:
+        yield rest.raw
 
 
-class Untouched:
-    """An answer that can hold no call: an image, sound."""
+class Media:
+    """Sound and images hold no call, and pass as they come; so that no client which takes them for
+    events finds one, events are looked for all the same."""
+
+    def __init__(self) -> None:
+        self._events = Events()
 
     def feed(self, data: bytes) -> Steps:
+        for event in self._events.feed(data):
+            document = _document(event.data)
+            if dialect_of(document) is not None:
+                raise UnreadableError("events in an answer of sound or images")
+            refuse_calls(document)
+        if self._events.size > HELD_LIMIT:
+            raise UnreadableError(f"the answer has more than {HELD_LIMIT} bytes without a line")
         yield data
 
     def finish(self) -> Steps:
@@ -152,31 +174,13 @@ class Untouched:
 
 def _document(data: str | None) -> Document:
     """The JSON object of an event; {} where it holds none (OpenAI ends with "[DONE]")."""
-    if not data or not data.lstrip().startswith("{"):
+    if not data or data == chat.DONE or not data.lstrip().startswith(("{", "[")):
         return {}
     try:
-        found = json.loads(data)
+        found = parsed(data)
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"an event of the answer is no JSON: {error}") from error
-    return found if isinstance(found, dict) else {}
-
-
-def _refuse_calls(document: Any) -> None:
-    """Raise where an answer of an API that is not known here seems to hold tool calls."""
-    waiting = [document]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if found := [name for name in _CALLS if value.get(name) and _is_nested(value[name])]:
-                raise UnreadableError(f"{found[0]} in the answer of an API that is not known")
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, dict | list)
-
-
-def _dialect(document: Document) -> Any:
-    return next((each for each in _DIALECTS if each.recognises(document)), None)
+    if not isinstance(found, dict):
+        refuse_calls(found)
+        return {}
+    return found

@@ -9,15 +9,18 @@ from firewall.toolcalls.wire.judging import compact
 _BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE = re.compile(r"\r\n|\n|\r")
 _LONGEST_BLANK = 4
+_FIELDS = ("", "data", "event", "id", "retry")
 
 
 @frozen
 class Event:
-    """One event. `raw` are its bytes with the blank line; `data` is None where it has none."""
+    """One event. `raw` are its bytes with the blank line; `data` is None where it has none.
+    `others` are the lines that are no field of the format, which its readers pass over."""
 
     raw: bytes
     name: str = ""
     data: str | None = None
+    others: tuple[str, ...] = ()
 
 
 class Events:
@@ -47,7 +50,7 @@ class Events:
 
 def parse(raw: bytes) -> Event:
     """Read the fields of one event; all but `event` and `data` are only carried along."""
-    name, data = "", []
+    name, data, others = "", list[str](), list[str]()
     for line in _LINE.split(raw.decode("utf-8", "replace").removeprefix("\ufeff")):
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -55,7 +58,9 @@ def parse(raw: bytes) -> Event:
             data.append(value)
         elif field == "event":
             name = value
-    return Event(raw, name, "\n".join(data) if data else None)
+        elif field not in _FIELDS:
+            others.append(line)
+    return Event(raw, name, "\n".join(data) if data else None, tuple(others))
 
 
 def write(document: object, name: str = "") -> bytes:

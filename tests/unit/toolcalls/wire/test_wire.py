@@ -203,3 +203,101 @@ def test_arguments_are_read_as_lenient_clients_read_them_or_count_as_opaque() ->
     for unread in others:
         assert [each.why for each in unread.opaque] == ["the arguments are no JSON object"]
         assert jsonpaths.parse(unread.arguments) is jsonpaths.UNREADABLE  # a deny holds for it
+
+
+CALL = {"name": "rm", "args": {}, "arguments": "{}"}
+CHOICE = {"index": 0, "message": {"tool_calls": [{"id": "c", "function": CALL}]}}
+EXECUTE = {"candidates": [{"content": {"parts": [{"functionCall": CALL}]}}]}
+LINE = json.dumps(EXECUTE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "why"),
+    [
+        # Google's client reads lines of JSON that are no events, and JSON over several lines.
+        ("text/event-stream", f"{LINE}\n\n", "stands in no event"),
+        ("text/event-stream", f": hi\n{LINE}\nid: 1\n\n", "stands in no event"),
+        ("text/event-stream", "{\n" + LINE[1:] + "\n\n", "stands in no event"),
+        # Newline-delimited JSON, as Ollama's client reads it whatever its type.
+        ("application/json", f"{LINE}\n{LINE}\n", "stands in no event"),
+        ("text/html", f"{LINE}\n{LINE}\n", "stands in no event"),
+        # What Node reads and Python does not: large numbers, deep nests.
+        ("application/json", '{"n": 1' + "0" * 5000 + f", {LINE[1:]}", "stands in no event"),
+        ("application/json", '{"n": ' + "[" * 9999 + "]" * 9999 + f", {LINE[1:]}", "no event"),
+        # A list where an event holds an object.
+        ("text/event-stream", f"data: [{LINE}]\n\n", "an API that is not known"),
+        # A client reads events whatever the answer's type.
+        ("image/png", f"data: {LINE}\n\n", "sound or images"),
+        ("audio/wav", 'data: {"x": {"type": "tool_use"}}\n\n', "an API that is not known"),
+        # Gemini's Interactions.
+        ("application/json", '{"outputs": [{"type": "function_call"}]}', "function_call in"),
+        ("text/event-stream", 'data: {"delta": {"type": "function_call"}}\n\n', "function_call in"),
+        # One document, or one stream, that clients of two APIs read each in its way.
+        ("application/json", json.dumps({**EXECUTE, "choices": []}), "openai-chat and gemini"),
+        ("text/event-stream", f'data: {{"choices": []}}\n\ndata: {LINE}\n\n', "event of gemini in"),
+        (
+            "text/event-stream",
+            ('data: {"choices": []}\n\ndata: {"type": "content_block_start", "index": 0,'
+            ' "content_block": {"type": "tool_use", "name": "rm"}}\n\n'),
+            "event of anthropic-messages in an answer of openai-chat",
+        ),
+        (
+            "text/event-stream",
+            'data: {"choices": []}\n\ndata: {"type": "x", "tool-calls": [{}]}\n\n',
+            "tool-calls in",
+        ),
+    ],
+)  # fmt: skip
+def test_what_some_client_may_read_a_call_in_ends_the_answer(
+    kind: str, body: str, why: str
+) -> None:
+    with pytest.raises(UnreadableError, match=why):
+        rewrite(body.encode(), refuse("rm"), kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        # Anthropic's clients begin with all that message_start holds.
+        (
+            "text/event-stream",
+            (
+                'data: {"type": "message_start", "message": {"content":'
+                ' [{"type": "tool_use", "name": "rm", "input": {"note": "secret-argument"}}]}}\n\n'
+            ),
+        ),
+        # ProtoJSON's other spelling.
+        (
+            "application/json",
+            (
+                '{"candidates": [{"content": {"parts": [{"function_call":'
+                ' {"name": "rm", "args": {"note": "secret-argument"}}}]}}]}'
+            ),
+        ),
+        # Node replaces what is no UTF-8.
+        (
+            "application/json",
+            json.dumps({"choices": [CHOICE], "x": "secret-argument \udcff"}, ensure_ascii=False),
+        ),
+    ],
+)
+def test_a_call_in_an_unusual_place_is_judged(kind: str, body: str) -> None:
+    asked: list[Call] = []
+    data = body.encode("utf-8", "surrogateescape")
+    assert rewrite(data, asked.append, kind) == data
+    assert [each.tool for each in asked] == ["rm"]
+    passed = rewrite(data, refuse("rm"), kind)
+    assert b"Blocked by the firewall" in passed
+    assert b'"rm"' not in passed
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/html", b"<html>\n<style>\nbody { color: red }\n</style>\n</html>"),
+        ("image/png", b"\x89PNG\r\n\x1a\n{\n\n\x00data: x\n\n" * 100),
+        ("text/event-stream", b"\xef\xbb\xbf: hi\nretry: 3\nid: 1\n\ndata: [DONE]\n\n"),
+    ],
+)
+def test_what_no_client_reads_a_call_in_passes(kind: str, body: bytes) -> None:
+    assert rewrite(body, refuse("rm"), kind) == body

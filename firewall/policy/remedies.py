@@ -16,6 +16,13 @@ SPEAK_PLAINLY = (
     "nothing lets a request pass that two servers may understand differently: send one plain head,"
     " with a valid method, one length or chunked, and no folded lines"
 )
+_MALFORMED = {
+    "http": SPEAK_PLAINLY,
+    "model-answer": (
+        "ask the API for an answer as JSON or as server-sent events; where its rule need not know"
+        " of the tool calls in it, take tool-calls: inspect off the rule"
+    ),
+}
 _USUAL = {"https": 443, "http": 80, "ssh": 22}
 _KIND = {"tls": "https", "http": "http", "http2": "http", "ssh": "ssh"}
 
@@ -67,9 +74,8 @@ def listed(entry: Entry, action: Guard | None) -> str:
 
 
 def malformed(finding: Finding) -> str:
-    """What to do about a head of HTTP that cannot be read as one thing; "" for other findings."""
-    odd = finding.kind == "protocol-mismatch" and finding.name == "http"
-    return SPEAK_PLAINLY if odd else ""
+    """What to do about HTTP that cannot be read as one thing; "" for other findings."""
+    return _MALFORMED.get(finding.name, "") if finding.kind == "protocol-mismatch" else ""
 
 
 def guard(name: str, guard: Guard | None) -> str:

@@ -12,11 +12,11 @@ from mitmproxy.proxy import commands
 from firewall import judge
 from firewall.judge import Judge, fail_closed
 from firewall.proxy.http.flow import UNJUDGED, Exchange, Steps
-from firewall.requests import ToolCall
+from firewall.requests import Finding, ToolCall
 from firewall.verdict import Verdict
 
-type Step = bytes | ToolCall | Verdict | None
-"""A verdict ends the answer; None is the end of what has arrived."""
+type Step = bytes | ToolCall | Finding | Verdict | None
+"""A finding or a verdict ends the answer; None is the end of what has arrived."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Answers:
         yield from rewriter.finish() if data is None else rewriter.feed(data)
 
     def advance(self, exchange: Exchange, steps: Steps, verdict: Verdict | None) -> Step:
-        """The next step; what cannot be read is a verdict that ends the answer."""
+        """The next step; what fails is a verdict that ends the answer."""
         step: Step = None
 
         def refuse(failure: Verdict) -> None:

@@ -30,12 +30,13 @@ UNJUDGED = Verdict(
 )
 
 
-type Steps = Generator[bytes | ToolCall, Verdict | None, None]
-"""Yields bytes that may go on, and calls; after a call it is sent the verdict."""
+type Steps = Generator[bytes | ToolCall | Finding, Verdict | None, None]
+"""Yields bytes that may go on, and calls; after a call it is sent the verdict. A finding says why
+the rest of the answer cannot be read."""
 
 
 class Rewriter(Protocol):
-    """Reads the tool calls of one answer. Both raise for what may hide a call."""
+    """Reads the tool calls of one answer. Both end with a finding for what may hide a call."""
 
     def feed(self, data: bytes) -> Steps: ...
 

@@ -256,7 +256,9 @@ class Stream(WebSocketStream):
         steps, verdict = self._answers.steps(exchange, data), None
         while (step := self._answers.advance(exchange, steps, verdict)) is not None:
             verdict = None
-            if isinstance(step, Verdict):
+            if isinstance(step, Finding):
+                yield EgressFindingHook(Found(self.flow, exchange, "received", (step,)))
+            if isinstance(step, Finding | Verdict):
                 yield from self._reset()
                 yield from self._kill()
                 return False

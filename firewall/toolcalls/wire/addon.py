@@ -10,13 +10,13 @@ from typing import Protocol, cast
 
 from mitmproxy import http
 
-from firewall.protocols.codings import Decoder, chain, decoders
-from firewall.requests import ToolCall
+from firewall.protocols.codings import DECODE_ERRORS, Decoder, chain, decoders
+from firewall.requests import Finding, ToolCall
 from firewall.toolcalls import wire
 from firewall.toolcalls.calls import Call, explain, request_of
 from firewall.verdict import Verdict
 
-type Steps = Generator[bytes | ToolCall, Verdict | None, None]
+type Steps = Generator[bytes | ToolCall | Finding, Verdict | None, None]
 
 UNCODED = "identity"
 KEY = "firewall"
@@ -24,7 +24,7 @@ KEY = "firewall"
 
 
 class Reader(Protocol):
-    """Reads one answer. Both raise for what may hide a call."""
+    """Reads one answer. Both end with a finding for what may hide a call."""
 
     def feed(self, data: bytes) -> Steps: ...
 
@@ -46,25 +46,32 @@ class Answer:
         self._decoders = decoding
 
     def feed(self, data: bytes) -> Steps:
-        for piece in self._decoded(data):
-            yield from _asking(self._rewriter.feed(piece))
+        try:
+            for piece in self._decoded(data):
+                yield from _asking(self._rewriter.feed(piece))
+        except wire.UnreadableError as error:
+            yield _unreadable(error)
+        except DECODE_ERRORS as error:
+            yield _unreadable(f"the answer is not in the encoding that it names: {error}")
 
     def finish(self) -> Steps:
-        yield from _asking(self._rewriter.finish())
+        try:
+            yield from _asking(self._rewriter.finish())
+        except wire.UnreadableError as error:
+            yield _unreadable(error)
 
     def _decoded(self, data: bytes) -> Iterator[bytes]:
         return chain(self._decoders, data) if self._decoders and data else iter((data,))
 
 
 class Unreadable:
-    """An answer in a form that is not known. Raises at its first byte."""
+    """An answer in a form that is not known, which is found at its first byte."""
 
     def __init__(self, error: wire.UnreadableError) -> None:
         self._error = error
 
     def feed(self, data: bytes) -> Steps:
-        yield from ()
-        raise self._error
+        yield _unreadable(self._error)
 
     def finish(self) -> Steps:
         yield from ()
@@ -115,6 +122,11 @@ def _reframe(request: http.Request, response: http.Response) -> None:
         response.headers.pop(name, None)
     if request.http_version == "HTTP/1.1":
         response.headers["transfer-encoding"] = "chunked"
+
+
+def _unreadable(why: object) -> Finding:
+    """Honest servers have forms that are not known here, and odd bytes."""
+    return Finding("protocol-mismatch", "model-answer", str(why), "http body", "likely")
 
 
 def _asking(steps: wire.Steps) -> Steps:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from addons.model_tool_calls import addons
-from firewall.requests import HttpRequest, Request, ToolCall
+from firewall.requests import HttpRequest, Message, Request, ToolCall
 from firewall.verdict import Action, Obligations, Severity, Verdict
 from tests.unit.proxy.http.stage import ALLOW, Serve, Stage
 from tests.unit.toolcalls.wire.answers import anthropic_stream, chat_stream, gemini_answer
@@ -19,12 +19,15 @@ READ = Verdict(
     Action.ALLOW, "model", "the model may be asked", obligations=Obligations(tool_calls=True)
 )
 NO_RM = Verdict(Action.DENY, "no-rm", "rm is denied", Severity.WARNING, "ask for less")
+UNREAD = Verdict(Action.DENY, "guards.protocol-mismatch", "it cannot be read", Severity.WARNING)
 LS, RM = ("ls", {"path": "/tmp"}), ("rm", {"path": "/secret"})
 
 
 def policy(request: Request) -> Verdict:
     if isinstance(request, ToolCall):
         return NO_RM if request.tool == "rm" else ALLOW
+    if isinstance(request, Message):
+        return UNREAD
     return READ if isinstance(request, HttpRequest) else ALLOW
 
 
@@ -97,6 +100,8 @@ def test_a_compressed_answer_is_read() -> None:
     [
         (model(b"x", "application/vnd.amazon.eventstream"), "cannot be read in an answer of type"),
         (model(b"x", head="Content-Encoding: odd\r\n"), "cannot be read in the encoding 'odd'"),
+        (model(b"x", head="Content-Encoding: gzip\r\n"), "not in the encoding that it names"),
+        (model(b'{"a": [', "application/json"), "JSON in the answer that stands in no event"),
         (model(b"x", status="206 Partial Content"), "cannot be read in a part of an answer"),
         (model(b'data: {"type":"message_start"\n\n'), "an event of the answer is no JSON"),
     ],
@@ -106,9 +111,11 @@ def test_an_answer_that_cannot_be_read_is_blocked(serve: Any, why: str) -> None:
         door = stage.door(stage.upstream(serve).port)
         with pytest.raises(httpx.TransportError):
             stage.ask(door, "/v1/messages")
-        (failure,) = (each for each in stage.verdicts("HttpRequest") if each["action"] == "deny")
-    assert failure["rule"] == "fail-closed.http.tool_calls"
-    assert why in failure["reason"]
+        (message,) = stage.verdicts("Message")
+    (finding,) = message["findings"]
+    assert (message["action"], message["direction"]) == ("deny", "received")
+    assert (finding["kind"], finding["name"]) == ("protocol-mismatch", "model-answer")
+    assert why in finding["evidence"]
 
 
 def test_without_the_addon_the_answer_is_blocked() -> None:

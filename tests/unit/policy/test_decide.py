@@ -233,6 +233,10 @@ def test_the_remedy_for_an_odd_head_is_a_plain_one(rules: Policy) -> None:
     odd = rules.decide(Message("api.example", 443, "tls stream", "sent", (ODD,)), NOBODY)
     other = rules.decide(tls("api.example", findings=(MISMATCH,)), NOBODY)
     assert "send one plain head" in odd.remedy
+    unread = replace(ODD, name="model-answer")
+    verdict = rules.decide(Message("api.example", 443, "http body", "received", (unread,)), NOBODY)
+    assert (verdict.rule, verdict.severity) == ("guards.protocol-mismatch", Severity.WARNING)
+    assert "as JSON or as server-sent events" in verdict.remedy
     assert other.remedy == "nothing: this guard is always on"
 
 

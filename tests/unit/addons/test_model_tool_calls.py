@@ -100,7 +100,10 @@ def test_a_compressed_answer_is_read() -> None:
     [
         (model(b"x", "application/vnd.amazon.eventstream"), "cannot be read in an answer of type"),
         (model(b"x", head="Content-Encoding: odd\r\n"), "cannot be read in the encoding 'odd'"),
-        (model(b"x", head="Content-Encoding: gzip\r\n"), "not in the encoding that it names"),
+        (
+            model(b"plain text", head="Content-Encoding: gzip\r\n"),
+            "not in the encoding that it names",
+        ),
         (model(b'{"a": [', "application/json"), "JSON in the answer that stands in no event"),
         (model(b"x", status="206 Partial Content"), "cannot be read in a part of an answer"),
         (model(b'data: {"type":"message_start"\n\n'), "an event of the answer is no JSON"),

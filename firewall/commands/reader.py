@@ -224,6 +224,7 @@ class Reader(Runner):
                 scope.forget({assigned.name})
 
     def _setting(self, assigned: Assignment, value: str | None, scope: Scope, via: Via) -> None:
+        self.assigned.add(assigned.name)
         if value is None and assigned.name == "PATH" and assigned.words:
             pieces = assigned.words[0].pieces
             value = "".join(p.text if isinstance(p, Text) else "/unknown" for p in pieces)
@@ -309,6 +310,7 @@ class Reader(Runner):
     ) -> None:
         name = program(words)
         if name in EVALUATES:
+            self.assigned.update(word for word in words[1:] if word)
             self.read_evaluated(words[1:], scope, via)
         if builtin := BUILTINS.get(words[0] or ""):
             for inner in builtin(list(words[1:]), scope):

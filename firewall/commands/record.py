@@ -34,12 +34,16 @@ class ExhaustedError(Exception):
 
 
 class Record:
-    """Commands in the order they were found, what is opaque, and findings."""
+    """Commands in the order they were found, what is opaque, and findings.
+
+    `assigned` are all names that may have become a variable of the environment.
+    """
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
         self.opaque: list[Opaque] = []
         self.findings: list[Finding] = []
+        self.assigned: set[str] = set()
         self._connections = Sockets()
         self._work = WORK
 

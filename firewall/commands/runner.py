@@ -42,6 +42,7 @@ class Runner(Expander):
         reads: Sequence[str],
     ) -> None:
         """Read what the words say, and what stands in standard input and files."""
+        self.assigned.update(word.partition("=")[0] for word in words[1:] if word and "=" in word)
         for inner in unwrap(words):
             if isinstance(inner, Input) and stdin is None and len(reads) == 1:
                 self.read_inner(Run(list(reads), inner.via), scope, via, "")
@@ -62,9 +63,8 @@ class Runner(Expander):
     def _recipes(self, name: str, words: Sequence[str | None], scope: Scope, via: Via) -> None:
         """Files that tell the program what to do, where this text wrote them."""
         for file in recipes(name, words, scope.touched):
-            named = any(word and word.endswith(file) for word in words)
             for text in scope.written(file) or [None]:
-                found = steps(name, file, text, named=named)
+                found = steps(name, words, file, text, self.assigned)
                 if found is None:
                     self.hide(f"{name} runs what this text wrote into {file}")
                 for inner in found or ():

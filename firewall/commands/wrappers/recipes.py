@@ -13,6 +13,7 @@ from functools import cache
 from firewall.commands.wrappers.code import handed_out
 from firewall.commands.wrappers.formats import dockerfile, package
 from firewall.commands.wrappers.inner import Inner, Words
+from firewall.commands.wrappers.makefile import justfile, makefile
 from firewall.commands.wrappers.settings import in_language, values
 
 _TABLE = """
@@ -88,6 +89,7 @@ for _line in _TABLE.split("\n")[1:-1]:
             (_OPTIONS if _name[0] == "-" else _PATTERNS).setdefault(_program, []).append(_name)
 
 
+_SHELL_SIGN = re.compile(r"[^\w./=:,+@%-]")
 _EDITORS = frozenset(
     ["ed", "red", "ex", "vi", "vim", "nvim", "emacs", "patch", "sponge", "split", "csplit", "xxd"]
 )
@@ -129,25 +131,33 @@ def language_of(file: str) -> str:
     return _CODE.get(_base(file).rpartition(".")[2], "")
 
 
-def steps(name: str, file: str, text: str | None, *, named: bool) -> list[Inner] | None:
+def steps(
+    name: str, words: Words, file: str, text: str | None, given: Collection[str]
+) -> list[Inner] | None:
     """What a program runs because of a file's text; None where that is not understood.
 
+    `given` are variables that were assigned before, which its environment may have.
     Code that it only may load, and that was edited by a program, is left to the project.
     """
     base = _base(file)
     kind = base.rpartition(".")[2]
     if text is None:
+        named = any(word and word.endswith(file) for word in words)
         return None if named or kind not in _CODE else []
     if kind in _CODE:
         return list(handed_out(_CODE[kind], text))
     if kind == "sql":
         return list(in_language(text, name))
+    if name in {"make", "gmake"}:
+        signs = any(word is None or _SHELL_SIGN.search(word) for word in words)
+        return None if signs else makefile(text, given)
     reader = next((read for mark, read in _READERS.items() if mark in base.lower()), None)
     return reader(text) if reader else None
 
 
 _READERS: dict[str, Callable[[str], list[Inner] | None]] = {
     "package.json": package,
+    "justfile": justfile,
     "dockerfile": dockerfile,
     "containerfile": dockerfile,
 }

@@ -19,6 +19,7 @@ from firewall.commands.bash.syntax import (
     Text,
 )
 from firewall.commands.expander import feeds
+from firewall.commands.generators import prints_own_code
 from firewall.commands.loose import decided_by_options, is_loose
 from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
@@ -37,6 +38,7 @@ _ASSIGNS = _DECLARES | {"export"}
 _FIXES = re.compile(r"-[a-zA-Z]*r")
 _STRICT_SHELLS = {"sh", "bash", "dash", "ash"}
 """Shells that take no value of an option in the word of the option itself."""
+_EVALUATED = (["eval", None], ["source", None], [".", None])
 _PASS_ON = frozenset({"tee", "dd"})
 """Programs that write their standard input into files."""
 
@@ -171,6 +173,9 @@ class Reader(Runner):
 
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
         words, loose = self._words(node, scope, via)
+        if words in _EVALUATED and prints_own_code(node.words[1], scope):
+            words.pop()
+            scope.variables.clear()
         self._assign(node, scope, via, lasting=not words or words[0] in _ASSIGNS)
         if words and (words[0] in SPECIAL or words[0] in scope.functions):
             scope.forget({each.name for each in node.assignments})

@@ -60,7 +60,7 @@ _SETARCH = Grammar(
 _RISKY = re.compile(
     r"(?i)tunnels:|alias\.|ui\.(?:ssh|editor)|hooks?\.|extensions\.|merge-tools|pager\.|"
     r"\.command=|ssh_command|(?:proxy|local)command|remoteforward|use_?askpass|execute|become|"
-    r"(?:\A|\s)-R\b"
+    r"(?:\A|\s)(?-i:-R)\b"
 )
 _ON_ERROR = re.compile(r"-XX:On(?:OutOfMemory)?Error=").match
 _FIND_EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})

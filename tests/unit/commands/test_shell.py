@@ -94,6 +94,32 @@ def test_other_blanks_are_understood(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        'eval "$(ssh-agent -s)"', "eval `ssh-agent`", 'eval "$(/opt/brew shellenv 2>/dev/null)"',
+        ". <(kubectl completion bash)", 'eval "$(conda shell.bash hook)" && conda activate x',
+    ],
+)  # fmt: skip
+def test_a_program_may_print_code_of_its_own(text: str) -> None:
+    assert not read_shell(text.replace("/opt/brew", "/opt/bin/brew")).opaque
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'ssh-agent() { echo nc; }; eval "$(ssh-agent)"', 'A=b eval "$(x)"',
+        'eval "$(nc completion)"', 'export PYENV_ROOT=\'$(nc)\'; eval "$(pyenv init -)"',
+        'echo x > ssh-agent; eval "$(./ssh-agent)"', 'eval "$(ssh-agent -s; curl x)"',
+        'eval "$(ssh-agent $x)"', 'PATH=a eval "$(ssh-agent)"; $y', 'eval "$(A=b ssh-agent)"',
+        'x=ls; eval "$(ssh-agent)"; $x', 'eval "$(ssh-agent | sed s/a/b/)"', 'eval "a$(ssh-agent)"',
+        'cp x ssh-agent; eval "$(./ssh-agent)"', 'PATH=a; eval "$(ssh-agent)"',
+    ],
+)  # fmt: skip
+def test_what_another_program_prints_is_not_understood(text: str) -> None:
+    assert read_shell(text).opaque
+
+
+@pytest.mark.parametrize(
     "change",
     [
         "IFS=x", "export IFS=x", "IFS=$y", "read IFS", "for IFS in x; do :; done", ": ${IFS:=x}",

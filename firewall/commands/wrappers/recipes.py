@@ -11,7 +11,7 @@ from fnmatch import translate
 from functools import cache
 
 from firewall.commands.wrappers.code import handed_out
-from firewall.commands.wrappers.formats import dockerfile, package
+from firewall.commands.wrappers.formats import cmakelists, dockerfile, package
 from firewall.commands.wrappers.inner import Inner, Words
 from firewall.commands.wrappers.makefile import justfile, makefile
 from firewall.commands.wrappers.settings import in_language, values
@@ -157,6 +157,7 @@ def steps(
 
 _READERS: dict[str, Callable[[str], list[Inner] | None]] = {
     "package.json": package,
+    "cmakelists.txt": cmakelists,
     "justfile": justfile,
     "dockerfile": dockerfile,
     "containerfile": dockerfile,

@@ -16,6 +16,8 @@ from firewall.commands.wrappers.unwrap import program, unwrap
 
 type Reads = Callable[[str], Sequence[Inner] | None]
 
+DEPTH = 64
+"""How many commands may start one another."""
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
 
@@ -64,6 +66,7 @@ class Runner(Expander):
         """Files that tell the program what to do, where this text wrote them."""
         for file in recipes(name, words, scope.touched):
             for text in scope.written(file) or [None]:
+                self.spend(len(text or "") // 64)
                 found = steps(name, words, file, text, self.assigned)
                 if found is None:
                     self.hide(f"{name} runs what this text wrote into {file}")
@@ -74,6 +77,9 @@ class Runner(Expander):
         self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None
     ) -> None:
         """A program that may be a file which this text wrote, or a copy of another one."""
+        if len(via) > DEPTH:
+            self.hide("commands are nested too deeply")
+            return
         name = posixpath.basename(posixpath.normpath(words[0] or ""))
         for text in scope.written(name):
             self._script(name, text, scope, via)
@@ -87,6 +93,7 @@ class Runner(Expander):
 
     def _script(self, file: str, text: str | None, scope: Scope, via: Via) -> None:
         """A file that this text wrote before is run, by what its first line or `via` names."""
+        self.spend(len(text or "") // 64)
         if text is None:
             self.hide("a file is run whose text is only known when it is written")
             return
@@ -106,7 +113,7 @@ class Runner(Expander):
             self.hide(inner.why)
             return
         via = (*via, inner.via)
-        if len(via) > 64:
+        if len(via) > DEPTH:
             self.hide("commands are nested too deeply")
             return
         if isinstance(inner, Input):

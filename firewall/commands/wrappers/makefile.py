@@ -29,7 +29,8 @@ _FILE = "${make_file}"
 _FILES = dict.fromkeys("@<^+?*", _FILE)
 _PLAIN = re.compile(r"[\w./-]+")
 _STEP_MARKS = " \t@+-"
-_DEPTH, _LENGTH = 20, 16_384
+_DEPTH, _LENGTH, _USES = 20, 16_384, 4000
+"""How deep and long variables may be, and how often they are used."""
 
 
 class _UnknownError(Exception):
@@ -55,7 +56,7 @@ class _Makefile:
         self._recipes: list[tuple[str, dict[str, str]]] = []
         self._found: list[Inner] = []
         self._rule: dict[str, str] | None = None
-        self._conditions = 0
+        self._conditions = self._uses = 0
 
     def read(self, text: str) -> list[Inner]:
         for line in re.sub(r"\\\n\t?", "\0", text).split("\n"):
@@ -117,7 +118,8 @@ class _Makefile:
             if found[0] == "$$" or name in names:
                 return names.get(name, "$")
             value = self._variables.get(name)
-            if value is None or depth > _DEPTH or len(value) > _LENGTH:
+            self._uses += 1
+            if value is None or depth > _DEPTH or self._uses > _USES or len(value) > _LENGTH:
                 raise _UnknownError
             return self._expand(value, names, depth + 1)
 

@@ -175,6 +175,18 @@ def test_redirections_are_reads_and_writes() -> None:
         "sudo " * 10_000 + "id",
         "echo " + "{a,b}" * 2000,
         "cat <<E\n" + "a\\\n" * 20_000,
+        "echo x >> f;" * 3000 + "sh f",
+        "".join(f"echo x > f{i}; sh f{i};" for i in range(1500)),
+        "".join(f"cp f{i} f{i + 1};" for i in range(1500)) + "f1500",
+        "".join(f"cp {a}{i} {b}{i + 1};" for i in range(99) for a in "fg" for b in "fg") + "f99",
+        "cat > f.py <<E\n" + "system('a" * 3000 + "\nE\n" + "python f.py;" * 2000,
+        "cat > a.py <<E\n" + "run('a', " * 3000 + "\nE\n" + "pytest;" * 4000,
+        "cat > Makefile <<'E'\nX=a\n" + "X+=$(X)$(X)\n" * 2000 + "a:\n\t$(X)\nE\n" + "make;" * 900,
+        "cat > Makefile <<'E'\n"
+        + "".join(f"X{i}=$(X{i + 1})$(X{i + 1})\n" for i in range(19))
+        + "X19=a\na:\n\t$(X0)\nE\nmake",
+        "cat > Dockerfile <<'E'\n" + "RUN a <<E" * 3000 + "\nE\ndocker build .",
+        "cat > f <<'E'\nsh f; sh f\nE\nsh f",
     ],
 )
 def test_hostile_texts_end_soon(text: str) -> None:

@@ -10,12 +10,14 @@ from firewall.commands.expander import Expander
 from firewall.commands.record import COPIES, Via
 from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
-from firewall.commands.wrappers.recipes import edited, language_of, recipes, steps
+from firewall.commands.wrappers.recipes import edited, recipes, steps
 from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language
 from firewall.commands.wrappers.unwrap import program, unwrap
 
 type Reads = Callable[[str], Sequence[Inner] | None]
 
+_START_PYTHON = frozenset({"torchrun", "deepspeed", "accelerate launch", "coverage run", "uv run"})
+"""Programs that give a file of this ending to Python, whatever its first line."""
 DEPTH = 64
 """How many commands may start one another."""
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -99,8 +101,7 @@ class Runner(Expander):
             return
         first = text.partition("\n")[0]
         name = interpreter_of(first) if first.startswith("#!") else "".join(via[-1:])
-        if not is_language(name):
-            name = language_of(file) or name
+        name = "python" if name in _START_PYTHON and file.endswith(".py") else name
         if is_language(name):
             for inner in given(name, text):
                 self.read_inner(inner, scope, via, "")

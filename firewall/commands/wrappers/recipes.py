@@ -126,11 +126,6 @@ def recipes(name: str, words: Words, written: Collection[str]) -> list[str]:
     )
 
 
-def language_of(file: str) -> str:
-    """The interpreter of a file of code, by how its name ends; "" for others."""
-    return _CODE.get(_base(file).rpartition(".")[2], "")
-
-
 def steps(
     name: str, words: Words, file: str, text: str | None, given: Collection[str]
 ) -> list[Inner] | None:
@@ -140,7 +135,7 @@ def steps(
     Code that it only may load, and that was edited by a program, is left to the project.
     """
     base = _base(file)
-    kind = base.rpartition(".")[2]
+    kind = base.partition(".")[1] and base.rpartition(".")[2]
     if text is None:
         named = any(word and word.endswith(file) for word in words)
         return None if named or kind not in _CODE else []

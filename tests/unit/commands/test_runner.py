@@ -23,6 +23,8 @@ SHELL = [
     "echo inner > a; echo ls > b; cat b a > c; sh c", "echo inner > ~/.local/bin/foo; foo",
     "cat > f <<'A'\ncat > g <<'B'\ninner\nB\nA\nsh f; sh g", "f() { echo inner > $1; }; f g; sh g",
     "echo inner > /usr/local/bin/foo; foo x", "sh -c 'echo inner > f'; sh f",
+    "echo inner > f.py; sh f.py", "echo inner > t; sh t",
+    "echo inner > f.py; env ./f.py",
     "echo inner >| f; ./f",
 ]  # fmt: skip
 CODE = [
@@ -31,7 +33,8 @@ CODE = [
 ]
 RUNS_CODE = [
     "python f.py", "python3.12 ./f.py", "python -m f", "python -c 'import f'", "pytest -q",
-    "uv run pytest", "chmod +x f.py; python a.py", "cd a; python ../f.py",
+    "uv run pytest", "chmod +x f.py; python a.py",
+    "torchrun --nproc_per_node=2 f.py", "cd a; python ../f.py",
 ]  # fmt: skip
 OTHER_CODE = [
     'echo \'require("child_process").execSync("inner x")\' > f.js; node -r ./f.js g.js',

@@ -24,7 +24,9 @@ SHELL = [
     "cat > f <<'A'\ncat > g <<'B'\ninner\nB\nA\nsh f; sh g", "f() { echo inner > $1; }; f g; sh g",
     "echo inner > /usr/local/bin/foo; foo x", "sh -c 'echo inner > f'; sh f",
     "echo inner > f.py; sh f.py", "echo inner > t; sh t",
-    "echo inner > f.py; env ./f.py",
+    "echo inner > f.py; env ./f.py", "echo inner >> ~/.bashrc; bash -i",
+    "echo inner > f; parallel -a f", "echo inner > f; parallel :::: f",
+    "echo inner > .profile; sh -lc ls",
     "echo inner >| f; ./f",
 ]  # fmt: skip
 CODE = [
@@ -79,6 +81,7 @@ def test_code_of_other_languages_is_read_too(text: str) -> None:
         'echo inner > "$d/f"; cd "$d"; sh f', "echo inner > $PWD/f; ./f",
         "echo $x > a; cp a b; ./b",
         "{ echo a; b; } > f; sh f", "cat b > f; sh f", "base64 -d b > f; sh f",
+        "echo $x > f; parallel -a f",
         "echo $x > f.py; ./f.py",
     ],
 )  # fmt: skip
@@ -102,7 +105,8 @@ def test_what_may_be_more_than_a_name_is_not_understood(text: str) -> None:
     "text",
     [
         "echo ls > f; sh g", "x completion > /etc/x/x", "sed -i s/a/b/ a.py && pytest -q",
-        "echo a=1 >> .env; . ./.env", "touch a.sh; chmod +x a.sh; ./a.sh",
+        "echo $x >> ~/.bashrc; bash a.sh", "echo a=1 >> .env; . ./.env",
+        "touch a.sh; chmod +x a.sh; ./a.sh",
         "sh a > a.log; cat a.log",
     ],
 )  # fmt: skip

@@ -21,6 +21,7 @@ RUNS = {
             "env X=1 make -f odd"],
     "rules.mk": ["make"], "package.json": ["npm run a", "npx x"], "justfile": ["just a"],
     "sub/CMakeLists.txt": ["cmake -B b"],
+    ".vimrc": ["vim"], "d/a": ["run-parts d"],
     "compose.yaml": ["docker compose up", "podman-compose up"],
     ".git/hooks/pre-commit": ["git commit -m x"], ".ssh/config": ["ssh h", "scp a h:b"],
 }  # fmt: skip

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from firewall.commands.bash.builtins import BUILTINS, EVALUATES, SOURCES, SPECIAL
-from firewall.commands.bash.expand import Pattern, tail
+from firewall.commands.bash.expand import Named, Pattern, tail
 from firewall.commands.bash.grammar import parse
 from firewall.commands.bash.scope import Scope, names_set
 from firewall.commands.bash.syntax import (
@@ -207,10 +207,15 @@ class Reader(Runner):
         for word in node.words:
             fields = self.fields(word, scope, via)
             loose = loose or is_loose(word, fields)
-            if fields == [None] and not word.splits and _names_a_file(words) and tail(word):
-                fields = [f"?/{tail(word)}"]
+            if fields == [None] and not word.splits and _names_a_file(words):
+                fields = [self._named(tail(word), scope)]
             words += fields
         return words, loose
+
+    def _named(self, name: str, scope: Scope) -> str | None:
+        """A program by its name alone, as one is that a shell looks for: its folder is unknown."""
+        ours = name in BUILTINS or name in SPECIAL or name in scope.functions
+        return None if ours or not name or name in scope.aliases else Named(name)
 
     def _assign(self, node: Simple, scope: Scope, via: Via, *, lasting: bool) -> None:
         for assigned in node.assignments:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from posixpath import normpath
 
-from firewall.commands.bash.expand import Pattern, literal
+from firewall.commands.bash.expand import Named, Pattern, literal
 from firewall.commands.bash.scope import Scope
 from firewall.commands.bash.syntax import Redirect, Simple
 from firewall.commands.intents import facts_of
@@ -125,7 +125,8 @@ class Record:
         text: str | None = None,
     ) -> None:
         """`text` is what it writes into the files that its words name."""
-        plain = tuple([None if word is None else str(word) for word in words])
+        known = [None if word is None or isinstance(word, Named) else str(word) for word in words]
+        plain = (*map(_text, words[:1]), *known[1:])
         facts = facts_of(plain)
         self.findings += facts.findings
         if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
@@ -154,6 +155,10 @@ def guarded(record: Record, excerpt: str) -> Iterator[None]:
         record.hide("it takes too long to read", excerpt)
     except Exception as error:
         record.hide(f"reading failed: {type(error).__name__}", excerpt)
+
+
+def _text(word: str | None) -> str | None:
+    return None if word is None else str(word)
 
 
 def _nothing(piece: object) -> None:

@@ -36,6 +36,7 @@ def test_every_hidden_command_is_found_or_opaque(case: dict[str, list[str] | str
         ("echo `a` `b`", ["a", "b", "echo"]),
         ("coproc id", ["id"]),
         ("time -p id", ["id"]),
+        ("cat | time A=1 id", ["cat", "time", "id"]),
         ("echo ${a:=`id`}", ["id", "echo"]),
         ("cat <<-E\n\t`id`\n\tE\nls", ["id", "cat", "ls"]),
         ("[[ -v a[$(id)] ]]", ["id"]),

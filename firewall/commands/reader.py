@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from firewall.commands.bash.builtins import BUILTINS, EVALUATES, SOURCES, SPECIAL
-from firewall.commands.bash.expand import Pattern, tail
+from firewall.commands.bash.expand import Named, Pattern, tail
 from firewall.commands.bash.grammar import parse
 from firewall.commands.bash.scope import Scope, names_set
 from firewall.commands.bash.syntax import (
@@ -19,6 +19,7 @@ from firewall.commands.bash.syntax import (
     Text,
 )
 from firewall.commands.expander import feeds
+from firewall.commands.generators import prints_own_code
 from firewall.commands.loose import decided_by_options, is_loose
 from firewall.commands.miners import inspect_miners
 from firewall.commands.record import ExhaustedError, Via
@@ -37,6 +38,7 @@ _ASSIGNS = _DECLARES | {"export"}
 _FIXES = re.compile(r"-[a-zA-Z]*r")
 _STRICT_SHELLS = {"sh", "bash", "dash", "ash"}
 """Shells that take no value of an option in the word of the option itself."""
+_EVALUATED = (["eval", None], ["source", None], [".", None])
 _PASS_ON = frozenset({"tee", "dd"})
 """Programs that write their standard input into files."""
 
@@ -171,6 +173,9 @@ class Reader(Runner):
 
     def _simple(self, node: Simple, scope: Scope, via: Via, stdin: str | None) -> None:
         words, loose = self._words(node, scope, via)
+        if words in _EVALUATED and prints_own_code(node.words[1], scope):
+            words.pop()
+            scope.variables.clear()
         self._assign(node, scope, via, lasting=not words or words[0] in _ASSIGNS)
         if words and (words[0] in SPECIAL or words[0] in scope.functions):
             scope.forget({each.name for each in node.assignments})
@@ -202,10 +207,15 @@ class Reader(Runner):
         for word in node.words:
             fields = self.fields(word, scope, via)
             loose = loose or is_loose(word, fields)
-            if fields == [None] and not word.splits and _names_a_file(words) and tail(word):
-                fields = [f"?/{tail(word)}"]
+            if fields == [None] and not word.splits and _names_a_file(words):
+                fields = [self._named(tail(word), scope)]
             words += fields
         return words, loose
+
+    def _named(self, name: str, scope: Scope) -> str | None:
+        """A program by its name alone, as one is that a shell looks for: its folder is unknown."""
+        ours = name in BUILTINS or name in SPECIAL or name in scope.functions
+        return None if ours or not name or name in scope.aliases else Named(name)
 
     def _assign(self, node: Simple, scope: Scope, via: Via, *, lasting: bool) -> None:
         for assigned in node.assignments:
@@ -224,6 +234,7 @@ class Reader(Runner):
                 scope.forget({assigned.name})
 
     def _setting(self, assigned: Assignment, value: str | None, scope: Scope, via: Via) -> None:
+        self.assigned.add(assigned.name)
         if value is None and assigned.name == "PATH" and assigned.words:
             pieces = assigned.words[0].pieces
             value = "".join(p.text if isinstance(p, Text) else "/unknown" for p in pieces)
@@ -309,6 +320,7 @@ class Reader(Runner):
     ) -> None:
         name = program(words)
         if name in EVALUATES:
+            self.assigned.update(word for word in words[1:] if word)
             self.read_evaluated(words[1:], scope, via)
         if builtin := BUILTINS.get(words[0] or ""):
             for inner in builtin(list(words[1:]), scope):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from posixpath import normpath
 
-from firewall.commands.bash.expand import Pattern, literal
+from firewall.commands.bash.expand import Named, Pattern, literal
 from firewall.commands.bash.scope import Scope
 from firewall.commands.bash.syntax import Redirect, Simple
 from firewall.commands.intents import facts_of
@@ -34,12 +34,16 @@ class ExhaustedError(Exception):
 
 
 class Record:
-    """Commands in the order they were found, what is opaque, and findings."""
+    """Commands in the order they were found, what is opaque, and findings.
+
+    `assigned` are all names that may have become a variable of the environment.
+    """
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
         self.opaque: list[Opaque] = []
         self.findings: list[Finding] = []
+        self.assigned: set[str] = set()
         self._connections = Sockets()
         self._work = WORK
 
@@ -121,7 +125,8 @@ class Record:
         text: str | None = None,
     ) -> None:
         """`text` is what it writes into the files that its words name."""
-        plain = tuple([None if word is None else str(word) for word in words])
+        known = [None if word is None or isinstance(word, Named) else str(word) for word in words]
+        plain = (*map(_text, words[:1]), *known[1:])
         facts = facts_of(plain)
         self.findings += facts.findings
         if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
@@ -150,6 +155,10 @@ def guarded(record: Record, excerpt: str) -> Iterator[None]:
         record.hide("it takes too long to read", excerpt)
     except Exception as error:
         record.hide(f"reading failed: {type(error).__name__}", excerpt)
+
+
+def _text(word: str | None) -> str | None:
+    return None if word is None else str(word)
 
 
 def _nothing(piece: object) -> None:

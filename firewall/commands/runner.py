@@ -10,12 +10,16 @@ from firewall.commands.expander import Expander
 from firewall.commands.record import COPIES, Via
 from firewall.commands.wrappers.code import given, interpreter_of, is_language, takes_code
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run
-from firewall.commands.wrappers.recipes import edited, language_of, recipes, steps
+from firewall.commands.wrappers.recipes import edited, recipes, steps
 from firewall.commands.wrappers.settings import INPUT_LANGUAGES, in_language
 from firewall.commands.wrappers.unwrap import program, unwrap
 
 type Reads = Callable[[str], Sequence[Inner] | None]
 
+_START_PYTHON = frozenset({"torchrun", "deepspeed", "accelerate launch", "coverage run", "uv run"})
+"""Programs that give a file of this ending to Python, whatever its first line."""
+DEPTH = 64
+"""How many commands may start one another."""
 _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
 
@@ -42,6 +46,7 @@ class Runner(Expander):
         reads: Sequence[str],
     ) -> None:
         """Read what the words say, and what stands in standard input and files."""
+        self.assigned.update(word.partition("=")[0] for word in words[1:] if word and "=" in word)
         for inner in unwrap(words):
             if isinstance(inner, Input) and stdin is None and len(reads) == 1:
                 self.read_inner(Run(list(reads), inner.via), scope, via, "")
@@ -62,9 +67,9 @@ class Runner(Expander):
     def _recipes(self, name: str, words: Sequence[str | None], scope: Scope, via: Via) -> None:
         """Files that tell the program what to do, where this text wrote them."""
         for file in recipes(name, words, scope.touched):
-            named = any(word and word.endswith(file) for word in words)
             for text in scope.written(file) or [None]:
-                found = steps(name, file, text, named=named)
+                self.spend(len(text or "") // 64)
+                found = steps(name, words, file, text, self.assigned)
                 if found is None:
                     self.hide(f"{name} runs what this text wrote into {file}")
                 for inner in found or ():
@@ -74,6 +79,9 @@ class Runner(Expander):
         self, words: Sequence[str | None], scope: Scope, via: Via, stdin: str | None
     ) -> None:
         """A program that may be a file which this text wrote, or a copy of another one."""
+        if len(via) > DEPTH:
+            self.hide("commands are nested too deeply")
+            return
         name = posixpath.basename(posixpath.normpath(words[0] or ""))
         for text in scope.written(name):
             self._script(name, text, scope, via)
@@ -87,13 +95,13 @@ class Runner(Expander):
 
     def _script(self, file: str, text: str | None, scope: Scope, via: Via) -> None:
         """A file that this text wrote before is run, by what its first line or `via` names."""
+        self.spend(len(text or "") // 64)
         if text is None:
             self.hide("a file is run whose text is only known when it is written")
             return
         first = text.partition("\n")[0]
         name = interpreter_of(first) if first.startswith("#!") else "".join(via[-1:])
-        if not is_language(name):
-            name = language_of(file) or name
+        name = "python" if name in _START_PYTHON and file.endswith(".py") else name
         if is_language(name):
             for inner in given(name, text):
                 self.read_inner(inner, scope, via, "")
@@ -106,7 +114,7 @@ class Runner(Expander):
             self.hide(inner.why)
             return
         via = (*via, inner.via)
-        if len(via) > 64:
+        if len(via) > DEPTH:
             self.hide("commands are nested too deeply")
             return
         if isinstance(inner, Input):

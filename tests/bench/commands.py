@@ -8,6 +8,7 @@ and in the first "category" and "expect_inner"). Prints one table; `SECTIONS` li
 
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -20,6 +21,9 @@ from firewall.commands import Reading, read_shell
 
 type Row = tuple[str, str, str]
 """What was measured, on how many, and the result."""
+
+
+_DOCUMENT = re.compile(r"<<-? ?['\"]?(?:EOF|PY)")
 
 
 def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -58,6 +62,22 @@ def benign(folder: Path) -> Iterator[Row]:
     yield "benign: opaque", str(len(texts)), f"{opaque:.2%}"
     yield "benign: p50", str(len(texts)), f"{took[len(took) // 2]:.0f} us"
     yield "benign: p99", str(len(texts)), f"{took[len(took) * 99 // 100]:.0f} us"
+
+
+def typical_texts() -> list[str]:
+    """Lines as they stand in READMEs, CI files and transcripts of agents; "\\\\n" ends a line."""
+    lines = Path(__file__).with_name("typical.txt").read_text().splitlines()
+    return [
+        re.sub(r"(?<!\\)\\n", "\n", line).replace("\\t", "\t") if _DOCUMENT.search(line) else line
+        for line in lines
+    ]
+
+
+def typical(_: Path) -> Iterator[Row]:
+    """Opaque share of what people and agents write, which downloads and runs more than examples."""
+    texts = typical_texts()
+    opaque = statistics.mean(bool(read_shell(text).opaque) for text in texts)
+    yield "typical: opaque", str(len(texts)), f"{opaque:.2%}"
 
 
 def _microseconds(text: str) -> float:
@@ -105,6 +125,7 @@ def _mines(text: str) -> bool:
 SECTIONS: tuple[Callable[[Path], Iterator[Row]], ...] = (
     bypasses,
     benign,
+    typical,
     ssh_spellings,
     mining,
 )

@@ -79,8 +79,14 @@ def literal(word: Word, variables: Mapping[str, str], output: Output) -> str | N
     return "".join(text or "" for text in texts)[:LENGTH]
 
 
+class Named(str):
+    """The name of a file whose folder only running can tell ("$dir/run.sh")."""
+
+    __slots__ = ()
+
+
 def tail(word: Word) -> str:
-    """The name of a file whose folder only running can tell ("$dir/run.sh"); "" for others."""
+    """The name at the end of a word that only running can tell; "" where it has none."""
     last = word.pieces[-1]
     text = last.text if isinstance(last, Text) and len(word.pieces) > 1 else ""
     _, slash, name = text.rpartition("/")

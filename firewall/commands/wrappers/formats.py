@@ -70,3 +70,22 @@ def package(text: str) -> list[Inner] | None:
         return [Shell(str(script), "npm run") for script in scripts.values()]
     except (ValueError, AttributeError):
         return None
+
+
+_PLAIN_CMAKE = frozenset({
+    "cmake_minimum_required", "project", "set", "option", "message", "enable_testing", "if", "else",
+    "elseif", "endif", "add_executable", "add_library", "add_compile_definitions", "target_sources",
+    "include_directories", "target_include_directories", "target_compile_definitions",
+    "target_compile_features", "target_compile_options", "target_link_libraries",
+})  # fmt: skip
+_CMAKE_RUNS = re.compile(
+    r"(?i)COMPILER|LAUNCHER|PROGRAM|LINKER|TOOLCHAIN|_AR\b|RULE|MODULE|COMMAND|INCLUDE\w*_FILE|"
+    r"plugin|specs|wrapper|-B|\$ENV|\[=*\["
+)
+
+
+def cmakelists(text: str) -> list[Inner] | None:
+    """A CMakeLists.txt that only compiles runs nothing (cmake-commands(7)); None for others."""
+    text = re.sub(r"(?m)#.*$", "", text)
+    commands = {name.lower() for name in re.findall(r"(\w+)\s*\(", text)}
+    return [] if "project" in commands <= _PLAIN_CMAKE and not _CMAKE_RUNS.search(text) else None

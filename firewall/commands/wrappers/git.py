@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from firewall.commands.wrappers.inner import Hidden, Inner, Run, Shell, Words
 from firewall.commands.wrappers.options import Grammar, read_options
+from firewall.commands.wrappers.settings import values
 
 _GLOBAL = Grammar(
     "C:c:pPvh",
@@ -35,6 +36,7 @@ _FILES = re.compile(
     r"core\.hookspath|core\.worktree|include\.path|includeif\..*|init\.templatedir|"
     r"core\.attributesfile|protocol\.(?:ext\.)?allow|core\.gitdir"
 )
+_RUNS = re.compile(rf"alias\..*|{_TEXT.pattern}|{_FILES.pattern}")
 _EXTERNAL = re.compile(r"(?:.*?=)?ext::(.*)", re.DOTALL)
 _PLAIN = re.compile(
     r"(?:true|false|cat|less|more|vim?|nano|store|cache|osxkeychain|manager(?:-core)?|code "
@@ -42,6 +44,22 @@ _PLAIN = re.compile(
     r"-[A-Za-z]+|delta|ssh|vimdiff|meld|emacs|[0-9]*|user|always|never|code|gpg2?|libsecret|"
     r".*/git-credential-[a-z-]+|checkout|rebase|merge|none)"
 )
+
+
+_PROGRAMS = {
+    "rebase": "--exec -x",
+    "difftool": "--extcmd -x",
+    "clone": "--upload-pack -u",
+    "grep": "--open-files-in-pager -O",
+    "archive": "--exec",
+    "daemon": "--access-hook",
+    "filter-branch": "--setup --tree-filter --index-filter --msg-filter --env-filter "
+    "--commit-filter --parent-filter --tag-name-filter",
+    "send-email": "--to-cmd --cc-cmd --header-cmd --smtp-server --sendmail-cmd",
+    **dict.fromkeys(("fetch", "pull", "ls-remote", "fetch-pack", "remote"), "--upload-pack --exec"),
+    **dict.fromkeys(("push", "send-pack"), "--receive-pack --exec"),
+}
+"""Options of its commands whose value is a program or shell text."""
 
 
 def git_runs(words: Words) -> list[Inner]:
@@ -78,8 +96,10 @@ def _pair(value: str | None) -> tuple[str, str | None]:
 
 def _setting(name: str, value: str | None) -> Iterator[Inner]:
     lowered = name.lower()
-    if not name or value is None:
+    if not name or (value is None and _RUNS.search(lowered)):
         yield Hidden("a setting of git that is only known when it runs")
+    elif value is None:
+        return
     elif lowered.startswith("alias.") and value.startswith("!"):
         yield Shell(value[1:], "git alias")
     elif lowered.startswith("alias."):
@@ -106,6 +126,9 @@ def _alias(rest: list[str | None], settings: list[tuple[str, str | None]]) -> It
 
 def _subcommand(rest: list[str | None], directory: str | None) -> Iterator[Inner]:
     yield from _runner(rest)
+    sub, *more = rest or [None]
+    for option in _PROGRAMS.get(sub or "", "").split():
+        yield from (Shell(value, f"git {sub} {option}") for value in values(option, [sub, *more]))
     match rest:
         case ["bisect", "run", *command]:
             yield Run(command, "git bisect run", directory)

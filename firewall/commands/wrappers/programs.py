@@ -60,7 +60,7 @@ _SETARCH = Grammar(
 _RISKY = re.compile(
     r"(?i)tunnels:|alias\.|ui\.(?:ssh|editor)|hooks?\.|extensions\.|merge-tools|pager\.|"
     r"\.command=|ssh_command|(?:proxy|local)command|remoteforward|use_?askpass|execute|become|"
-    r"(?:\A|\s)-R\b"
+    r"(?:\A|\s)(?-i:-R)\b"
 )
 _ON_ERROR = re.compile(r"-XX:On(?:OutOfMemory)?Error=").match
 _FIND_EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
@@ -130,7 +130,9 @@ def _parallel(words: Words) -> list[Inner]:
     if not template and rest[at : at + 1] == [":::"]:
         return found + [Shell(word, "parallel") for word in inputs]
     if not template:
-        return [*found, Input("parallel")]
+        files = [*options.values("a", "arg-file"), *(rest[1:] if rest[:1] == ["::::"] else [])]
+        lines: list[Inner] = [Run([file], "parallel") for file in files]
+        return found + (lines or [Input("parallel")])
     if None in template or (template[0] or "").startswith("{"):
         return [
             *found,
@@ -180,15 +182,10 @@ def _shell_input(words: Words) -> list[Inner]:
 
 
 def _crontab(words: Words) -> list[Inner]:
-    return (
-        [Input("crontab", crontab)]
-        if words[1:] in ([], ["-"]) or words[-1] == "-"
-        else (
-            [Hidden("commands that cron will run")]
-            if words[-1] and not (words[-1] or "").startswith("-") and words[-2] != "-u"
-            else []
-        )
-    )
+    if words[1:] == [] or words[-1] == "-":
+        return [Input("crontab", crontab)]
+    named = words[-1] and not words[-1].startswith("-") and words[-2] != "-u"
+    return [Hidden("commands that cron will run")] if named else []
 
 
 def _hash(words: Words) -> list[Inner]:

@@ -11,9 +11,11 @@ from fnmatch import translate
 from functools import cache
 
 from firewall.commands.wrappers.code import handed_out
-from firewall.commands.wrappers.formats import dockerfile, package
-from firewall.commands.wrappers.inner import Inner, Words
+from firewall.commands.wrappers.formats import cmakelists, dockerfile, package
+from firewall.commands.wrappers.inner import Inner, Shell, Words
+from firewall.commands.wrappers.makefile import justfile, makefile
 from firewall.commands.wrappers.settings import in_language, values
+from firewall.commands.wrappers.shells import is_shell
 
 _TABLE = """
 make gmake bmake: Makefile makefile GNUmakefile BSDmakefile *.mk *.mak -f --file --makefile
@@ -65,6 +67,9 @@ gcc g++ cc c++ clang clang++ tcc nvcc make gmake cmake: *.c *.h *.cc *.cpp *.cxx
 rustc cargo: *.rs
 go: *.go
 java javac mvn gradle: *.java
+bash sh dash zsh ksh: .bashrc .bash_profile .bash_login .profile .zshrc .zshenv .zprofile
+vim vi nvim ex vimdiff: .vimrc .exrc init.vim
+run-parts: *
 logrotate: *.conf *logrotate*
 git: */hooks/* .gitconfig .gitattributes .gitmodules */.git/config
 ssh slogin autossh scp sftp sshfs rsync mosh ssh-copy-id git: */.ssh/config
@@ -88,6 +93,8 @@ for _line in _TABLE.split("\n")[1:-1]:
             (_OPTIONS if _name[0] == "-" else _PATTERNS).setdefault(_program, []).append(_name)
 
 
+_STARTUP = re.compile(r"-\w*[il]\w*|--login")
+_SHELL_SIGN = re.compile(r"[^\w./=:,+@%-]")
 _EDITORS = frozenset(
     ["ed", "red", "ex", "vi", "vim", "nvim", "emacs", "patch", "sponge", "split", "csplit", "xxd"]
 )
@@ -110,7 +117,7 @@ def recipes(name: str, words: Words, written: Collection[str]) -> list[str]:
     Where only running can tell which file it is, it may be any of them.
     """
     name = name if name in _PATTERNS else name.rstrip("0123456789.")
-    if name not in _PATTERNS or not written:
+    if name not in _PATTERNS or not written or (is_shell(name) and not _asks_startup(words)):
         return []
     named = [value for option in _OPTIONS.get(name, ()) for value in values(option, words)]
     if None in named:
@@ -124,30 +131,39 @@ def recipes(name: str, words: Words, written: Collection[str]) -> list[str]:
     )
 
 
-def language_of(file: str) -> str:
-    """The interpreter of a file of code, by how its name ends; "" for others."""
-    return _CODE.get(_base(file).rpartition(".")[2], "")
+def _asks_startup(words: Words) -> bool:
+    """Whether a shell's options have it read its startup files."""
+    return any(_STARTUP.fullmatch(word) for word in words if word)
 
 
-def steps(name: str, file: str, text: str | None, *, named: bool) -> list[Inner] | None:
+def steps(
+    name: str, words: Words, file: str, text: str | None, given: Collection[str]
+) -> list[Inner] | None:
     """What a program runs because of a file's text; None where that is not understood.
 
+    `given` are variables that were assigned before, which its environment may have.
     Code that it only may load, and that was edited by a program, is left to the project.
     """
     base = _base(file)
-    kind = base.rpartition(".")[2]
+    kind = base.partition(".")[1] and base.rpartition(".")[2]
     if text is None:
+        named = any(word and word.endswith(file) for word in words)
         return None if named or kind not in _CODE else []
     if kind in _CODE:
         return list(handed_out(_CODE[kind], text))
-    if kind == "sql":
-        return list(in_language(text, name))
+    if kind == "sql" or is_shell(name):
+        return list(in_language(text, name)) if kind == "sql" else [Shell(text, name)]
+    if name in {"make", "gmake"}:
+        signs = any(word is None or _SHELL_SIGN.search(word) for word in words)
+        return None if signs else makefile(text, given)
     reader = next((read for mark, read in _READERS.items() if mark in base.lower()), None)
     return reader(text) if reader else None
 
 
 _READERS: dict[str, Callable[[str], list[Inner] | None]] = {
     "package.json": package,
+    "cmakelists.txt": cmakelists,
+    "justfile": justfile,
     "dockerfile": dockerfile,
     "containerfile": dockerfile,
 }

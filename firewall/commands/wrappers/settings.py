@@ -36,10 +36,6 @@ gcloud: --command
 nix: -c --command
 complete compgen: -C
 fc xterm cvs konsole urxvt rxvt st mutt: -e
-git: --upload-pack --receive-pack --exec -x --extcmd -u -O
-git: --open-files-in-pager --tree-filter --index-filter
-git: --msg-filter --env-filter --commit-filter --parent-filter
-git: --tag-name-filter --setup -S --access-hook --to-cmd --cc-cmd --header-cmd --smtp-server
 make gmake: --eval -E
 sort: --compress-program
 dpkg: --pre-invoke --post-invoke --status-logger

@@ -81,7 +81,9 @@ WRAPPERS: dict[str, Wrapper] = {
     "setsid": _w("cfwhV", "ctty fork wait help version"),
     "stdbuf": _w("i:o:e:", "input= output= error= help version"),
     "unbuffer": _w("p"),
-    "time": _w("apqvVf:o:", "append format= output= portability quiet verbose help version"),
+    "time": _w(
+        "apqvVf:o:", "append format= output= portability quiet verbose help version", assigns=True
+    ),
     "watch": _w(
         "bcd::egn:pq:rs:tvwxhC",
         "beep color no-color differences errexit chgexit "

@@ -12,6 +12,7 @@ STUBS = ("alpha", "beta", "gamma", "delta")
 _TOOLS = (
     "bash", "sh", "env", "xargs", "cat", "tr", "rev", "base64", "timeout", "nice", "nohup", "find",
     "stdbuf", "setsid", "tee", "tac", "cut", "wc", "ln", "seq", "true",
+    "mkdir", "cp", "mv", "chmod", "rm",
 )  # fmt: skip
 _SYMBOL = re.compile(r"%(\w+)%")
 
@@ -19,7 +20,7 @@ _GRAMMAR = {
     "script": ["%statement%", "%statement%; %statement%", "%statement%\n%statement%"],
     "statement": [
         "%simple%", "%simple%", "%wrapped%", "%wrapped%", "%compound%", "%compound%", "%value%",
-        "%value%", "%fed%", "%joined%",
+        "%value%", "%fed%", "%joined%", "%writes%; %runs%",
     ],
     "simple": ["%program%", "%program% %word%", "%program% %word% %word%", "%program% %redirect%"],
     "program": ["%spelled%"],
@@ -91,6 +92,25 @@ _GRAMMAR = {
         "echo q%stub% | cut -c2- | sh", "echo %quoted% > s; sh s", "echo %quoted% > s; . ./s",
         "f() { echo %stub%; }; f | sh", "$(f() { echo %stub%; }; f)",
         "while read l; do $l; done <<E\n%stub%\nE",
+    ],
+    "writes": [
+        "echo %quoted% > s", "cat > s <<'E'\n%simple%\nE\n:", "cat > s <<E\n%stub%\nE\n:",
+        "echo %quoted% | tee s", "{ echo %stub%; echo %quoted%; } > s", "(echo %quoted% >> s)",
+        "%writes%; %writes%", "%writes%; cp s t; mv t s",
+        "if true; then %writes%; else %writes%; fi",
+        "%writes%; false && %writes%", "sh -c 'echo %stub% > s'",
+        "f() { echo %quoted% > $1; }; f s",
+        "mkdir d; cd d; %writes%; cd ..; ln -s d/s s", "printf %stub% > s; printf ' x' >> s",
+        "base64 -d > s <<< $(echo %stub% | base64)", "for s in s; do %writes%; done",
+        "rm -f s; %writes%",
+        "echo x > s; %writes%", "%writes%; (mkdir d; cd d; %writes%)", "cat <<< %stub% > s",
+    ],
+    "runs": [
+        "sh s", ". ./s", "chmod +x s; ./s", "cat s | sh", "sh < s", "eval \"$(cat s)\"",
+        "bash -e ./s",
+        "sh -c 'sh s'", "mkdir e; cd e; sh ../s", "cat s s > t; sh t", "sh <(cat s)", "$(cat s)",
+        "exec sh s", "while read l; do $l; done < s", "%writes%; sh s", "nice ./s; sh s",
+        "sh d/s; sh s",
     ],
     "joined": [
         "%stub%;%stub%", "%stub%&%stub%", "%stub%|%stub%", "%stub%||%stub%", "%stub%\n\\%stub%",

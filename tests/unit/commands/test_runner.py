@@ -23,6 +23,10 @@ SHELL = [
     "echo inner > a; echo ls > b; cat b a > c; sh c", "echo inner > ~/.local/bin/foo; foo",
     "cat > f <<'A'\ncat > g <<'B'\ninner\nB\nA\nsh f; sh g", "f() { echo inner > $1; }; f g; sh g",
     "echo inner > /usr/local/bin/foo; foo x", "sh -c 'echo inner > f'; sh f",
+    "echo inner > f.py; sh f.py", "echo inner > t; sh t",
+    "echo inner > f.py; env ./f.py", "echo inner >> ~/.bashrc; bash -i",
+    "echo inner > f; parallel -a f", "echo inner > f; parallel :::: f",
+    "echo inner > .profile; sh -lc ls",
     "echo inner >| f; ./f",
 ]  # fmt: skip
 CODE = [
@@ -31,7 +35,8 @@ CODE = [
 ]
 RUNS_CODE = [
     "python f.py", "python3.12 ./f.py", "python -m f", "python -c 'import f'", "pytest -q",
-    "uv run pytest", "chmod +x f.py; python a.py", "cd a; python ../f.py",
+    "uv run pytest", "chmod +x f.py; python a.py",
+    "torchrun --nproc_per_node=2 f.py", "cd a; python ../f.py",
 ]  # fmt: skip
 OTHER_CODE = [
     'echo \'require("child_process").execSync("inner x")\' > f.js; node -r ./f.js g.js',
@@ -76,6 +81,7 @@ def test_code_of_other_languages_is_read_too(text: str) -> None:
         'echo inner > "$d/f"; cd "$d"; sh f', "echo inner > $PWD/f; ./f",
         "echo $x > a; cp a b; ./b",
         "{ echo a; b; } > f; sh f", "cat b > f; sh f", "base64 -d b > f; sh f",
+        "echo $x > f; parallel -a f",
         "echo $x > f.py; ./f.py",
     ],
 )  # fmt: skip
@@ -85,12 +91,16 @@ def test_a_script_whose_text_is_not_known_is_not_understood(text: str) -> None:
 
 @pytest.mark.parametrize("text", ['"$d/run.sh"', 'bash "${d}/run.sh" x', '. "$d/run.sh"'])
 def test_a_script_whose_folder_is_not_known_goes_by_its_name(text: str) -> None:
-    assert names(read_shell(text))[-1] == "run.sh"
-    assert not read_shell(text).opaque
+    reading = read_shell(text)
+    assert reading.commands[-1].words[0] == "run.sh"  # no path, which a rule might match
+    assert "run.sh" not in reading.commands[0].words[1:]
+    assert not reading.opaque
     assert "inner" in names(read_shell(f"echo inner > x/run.sh; {text}"))
 
 
-@pytest.mark.parametrize("text", ["$d/run.sh", 'fish "$d/run.sh"', 'python "$d/run.py"', '"$d/"*'])
+@pytest.mark.parametrize(
+    "text", ["$d/run.sh", 'fish "$d/run.sh"', 'python "$d/run.py"', '"$d/"*', '"$d/cd" a']
+)
 def test_what_may_be_more_than_a_name_is_not_understood(text: str) -> None:
     assert read_shell(text).opaque
 
@@ -99,7 +109,8 @@ def test_what_may_be_more_than_a_name_is_not_understood(text: str) -> None:
     "text",
     [
         "echo ls > f; sh g", "x completion > /etc/x/x", "sed -i s/a/b/ a.py && pytest -q",
-        "echo a=1 >> .env; . ./.env", "touch a.sh; chmod +x a.sh; ./a.sh",
+        "echo $x >> ~/.bashrc; bash a.sh", "echo a=1 >> .env; . ./.env",
+        "touch a.sh; chmod +x a.sh; ./a.sh",
         "sh a > a.log; cat a.log",
     ],
 )  # fmt: skip

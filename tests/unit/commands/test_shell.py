@@ -36,6 +36,7 @@ def test_every_hidden_command_is_found_or_opaque(case: dict[str, list[str] | str
         ("echo `a` `b`", ["a", "b", "echo"]),
         ("coproc id", ["id"]),
         ("time -p id", ["id"]),
+        ("cat | time A=1 id", ["cat", "time", "id"]),
         ("echo ${a:=`id`}", ["id", "echo"]),
         ("cat <<-E\n\t`id`\n\tE\nls", ["id", "cat", "ls"]),
         ("[[ -v a[$(id)] ]]", ["id"]),
@@ -94,6 +95,32 @@ def test_other_blanks_are_understood(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        'eval "$(ssh-agent -s)"', "eval `ssh-agent`", 'eval "$(/opt/brew shellenv 2>/dev/null)"',
+        ". <(kubectl completion bash)", 'eval "$(conda shell.bash hook)" && conda activate x',
+    ],
+)  # fmt: skip
+def test_a_program_may_print_code_of_its_own(text: str) -> None:
+    assert not read_shell(text.replace("/opt/brew", "/opt/bin/brew")).opaque
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'ssh-agent() { echo nc; }; eval "$(ssh-agent)"', 'A=b eval "$(x)"',
+        'eval "$(nc completion)"', 'export PYENV_ROOT=\'$(nc)\'; eval "$(pyenv init -)"',
+        'echo x > ssh-agent; eval "$(./ssh-agent)"', 'eval "$(ssh-agent -s; curl x)"',
+        'eval "$(ssh-agent $x)"', 'PATH=a eval "$(ssh-agent)"; $y', 'eval "$(A=b ssh-agent)"',
+        'x=ls; eval "$(ssh-agent)"; $x', 'eval "$(ssh-agent | sed s/a/b/)"', 'eval "a$(ssh-agent)"',
+        'cp x ssh-agent; eval "$(./ssh-agent)"', 'PATH=a; eval "$(ssh-agent)"',
+    ],
+)  # fmt: skip
+def test_what_another_program_prints_is_not_understood(text: str) -> None:
+    assert read_shell(text).opaque
+
+
+@pytest.mark.parametrize(
     "change",
     [
         "IFS=x", "export IFS=x", "IFS=$y", "read IFS", "for IFS in x; do :; done", ": ${IFS:=x}",
@@ -149,6 +176,18 @@ def test_redirections_are_reads_and_writes() -> None:
         "sudo " * 10_000 + "id",
         "echo " + "{a,b}" * 2000,
         "cat <<E\n" + "a\\\n" * 20_000,
+        "echo x >> f;" * 3000 + "sh f",
+        "".join(f"echo x > f{i}; sh f{i};" for i in range(1500)),
+        "".join(f"cp f{i} f{i + 1};" for i in range(1500)) + "f1500",
+        "".join(f"cp {a}{i} {b}{i + 1};" for i in range(99) for a in "fg" for b in "fg") + "f99",
+        "cat > f.py <<E\n" + "system('a" * 3000 + "\nE\n" + "python f.py;" * 2000,
+        "cat > a.py <<E\n" + "run('a', " * 3000 + "\nE\n" + "pytest;" * 4000,
+        "cat > Makefile <<'E'\nX=a\n" + "X+=$(X)$(X)\n" * 2000 + "a:\n\t$(X)\nE\n" + "make;" * 900,
+        "cat > Makefile <<'E'\n"
+        + "".join(f"X{i}=$(X{i + 1})$(X{i + 1})\n" for i in range(19))
+        + "X19=a\na:\n\t$(X0)\nE\nmake",
+        "cat > Dockerfile <<'E'\n" + "RUN a <<E" * 3000 + "\nE\ndocker build .",
+        "cat > f <<'E'\nsh f; sh f\nE\nsh f",
     ],
 )
 def test_hostile_texts_end_soon(text: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firewall.commands.wrappers.formats import crontab, dockerfile, package
+from firewall.commands.wrappers.formats import cmakelists, crontab, dockerfile, package
 from firewall.commands.wrappers.inner import Run, Shell
 
 
@@ -41,3 +41,21 @@ def test_every_script_of_a_package_may_run() -> None:
     assert isinstance(script, Shell)
     assert script.text == "b c"
     assert package("all: x") is None
+
+
+def test_compiling_alone_runs_nothing() -> None:
+    text = "project(a C)\nset(CMAKE_C_STANDARD 11) # execute_process(\nadd_executable(a a.c)\n"
+    assert cmakelists(text) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "execute_process(COMMAND a)", "add_custom_target(a)", "include(a)",
+        "set(CMAKE_C_COMPILER a)",
+        "target_compile_options(a PRIVATE -fplugin=b)", "add_subdirectory(a)", "unknown (a)",
+        "set(X [[#]]) execute_process()",
+    ],
+)  # fmt: skip
+def test_what_else_cmake_is_told_is_not_understood(line: str) -> None:
+    assert cmakelists(f"project(a)\n{line}\n") is None

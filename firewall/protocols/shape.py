@@ -90,18 +90,19 @@ class Shape:
 
     `named` says whether the ClientHello had a server name, `protocols` whether it offered any
     (ALPN): miners by default send neither, and so do many honest clients. `self_signed` may be set
-    once the server has shown a certificate that nobody vouches for, as many pools do.
+    once the server has shown a certificate that nobody vouches for, as many pools do, and
+    `misnamed` once it has shown one for other names than it was asked for.
     """
 
     __slots__ = (
         "_answered", "_asked", "_judged", "_last", "_named", "_protocols", "_pushed", "_pushes",
-        "_sides", "_size", "_start", "_turn", "self_signed", "told",
+        "_sides", "_size", "_start", "_turn", "misnamed", "self_signed", "told",
     )  # fmt: skip
 
     def __init__(self, *, named: bool, protocols: bool) -> None:
         self._named = named
         self._protocols = protocols
-        self.self_signed = False
+        self.self_signed = self.misnamed = False
         self._sides: dict[Direction, _Side] = {}
         self._start: float | None = None
         self._last = self._judged = 0.0
@@ -139,7 +140,7 @@ class Shape:
             (0.1, pushed in _JOB_SIZES),
             (0.1, not self._named),
             (0.1, not self._protocols),
-            (0.1, self.self_signed),
+            (0.1, self.self_signed or self.misnamed),
         )
         return min(1.0, sum(weight for weight, holds in marks if holds))
 
@@ -163,7 +164,9 @@ class Shape:
             f"score {score} of 1: {seconds:.0f} s, {sent.messages} messages of mostly"
             f" {sent.middle:.0f} bytes sent, {self._answered} answered at once,"
             f" {self._pushed} of {received.messages} received unasked; {name} server name,"
-            f" {alpn} ALPN" + ", a self-signed certificate" * self.self_signed
+            f" {alpn} ALPN"
+            + ", a self-signed certificate" * self.self_signed
+            + ", a certificate for other names" * self.misnamed
         )
         return (Finding("mining", "encrypted-shape", evidence, "the whole flow", "suspicious"),)
 

@@ -6,14 +6,10 @@ that nobody vouches for is common inside companies, and tools let their users br
 """
 
 import re
-from typing import TYPE_CHECKING
 
-from firewall.frozen import frozen
+from firewall.protocols.certificates import Certificate, read_certificate
 from firewall.protocols.tls import looks_made_up
 from firewall.requests import Finding
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 _LIMIT = 64 << 10
 """Bytes in which a server's first flight ends; chains are of a few KiB."""
@@ -32,23 +28,7 @@ _AFTER_SESSION = 38
 """Where the ServerHello's choices begin at the earliest (RFC 8446 section 4.1.3)."""
 
 _CHAIN_LIMIT = 16
-_NAMES_LIMIT = 16
 _TOR_ISSUER = re.compile(r"www\.[a-z2-7]{8,20}\.(?:com|net)")
-
-
-@frozen
-class Certificate:
-    """What a server's certificate says of itself; `subject` and `issuer` as RFC 4514 writes them.
-
-    `self_signed` says that its issuer is itself, so that nobody else vouches for it; `chain` counts
-    the certificates that came.
-    """
-
-    subject: str
-    issuer: str
-    names: tuple[str, ...]
-    self_signed: bool
-    chain: int
 
 
 class ServerFlight:
@@ -126,39 +106,7 @@ def _parse_chain(body: bytes) -> Certificate | None:
         end = at + 3 + int.from_bytes(body[at : at + 3])
         encoded.append(body[at + 3 : end])
         at = end
-    return _parse(encoded[0], len(encoded)) if encoded else None
-
-
-def _parse(encoded: bytes, chain: int) -> Certificate | None:
-    """None for what cannot be read: other parsers may be more forgiving."""
-    # Not before the first certificate: few flows show one, and the import takes 30 ms.
-    from cryptography import x509
-
-    try:
-        found = x509.load_der_x509_certificate(encoded)
-        subject, issuer = found.subject.rfc4514_string(), found.issuer.rfc4514_string()
-        names = _names(found)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,  # a name in a type of string that the library does not know
-        x509.InvalidVersion,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ):
-        return None
-    return Certificate(subject[:256], issuer[:256], names, subject == issuer, chain)
-
-
-def _names(found: "x509.Certificate") -> tuple[str, ...]:
-    from cryptography import x509
-
-    try:
-        extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, x509.UnsupportedGeneralNameType):
-        return ()
-    names = extension.value.get_values_for_type(x509.DNSName)
-    return tuple(name[:253].lower() for name in names[:_NAMES_LIMIT])
+    return read_certificate(encoded[0], len(encoded)) if encoded else None
 
 
 def _judge(seen: Certificate) -> tuple[Finding, ...]:

@@ -201,8 +201,7 @@ class Depth:
             logger.exception("flow %d failed and is closed", given.flow)
         finally:
             client.close()
-            body = {"flow": given.flow, "sent": traffic.sent, "received": traffic.received}
-            self._reports.send("closed", {**body, "seconds": round(time.monotonic() - started, 3)})
+            self._reports.send("closed", {"flow": given.flow, **traffic.facts(started)})
 
     def _ssh(self) -> "Gateway":
         """The SSH gateway, made for the first flow that needs it: most sandboxes never do."""

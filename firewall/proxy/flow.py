@@ -223,7 +223,7 @@ class Flow:
             self._enter("inspecting")
             given = self._context("intercept", verdict)
             others = [replace(self._request, address=each) for each in self._untried]
-            self._visit = lane.serve(given, self._client, self._inspected, others)
+            self._visit = lane.serve(given, self._client, self._carried, others)
         elif chosen == "depth":
             self._hand_over("intercept", verdict)
         else:
@@ -320,16 +320,13 @@ class Flow:
 
         self._house.judge.decide(request, self._actor, self._facts(), answer)
 
-    def _inspected(self, traffic: Traffic) -> None:
-        self._relayed(traffic.sent, traffic.received)
-
     def _relayed(self, sent: int, received: int) -> None:
-        self._house.metrics.bytes("sent", sent)
-        self._house.metrics.bytes("received", received)
-        seconds = round(time.monotonic() - self._started, 3)
-        self._house.judge.note(
-            "flow", {**self._facts(), "sent": sent, "received": received, "seconds": seconds}
-        )
+        self._carried(Traffic(sent, received))
+
+    def _carried(self, traffic: Traffic) -> None:
+        self._house.metrics.bytes("sent", traffic.sent)
+        self._house.metrics.bytes("received", traffic.received)
+        self._house.judge.note("flow", {**self._facts(), **traffic.facts(self._started)})
         self._finish()
 
     # Refusing

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from firewall.actor import Actor, Process
 from firewall.deeds import Deed
 from firewall.frozen import frozen
+from firewall.protocols.certificates import Certificate
 from firewall.proxy.ways import Road
 from firewall.verdict import Action, Limit, Obligations, Severity, Verdict
 
@@ -114,10 +116,18 @@ class Duty:
 
 @dataclass
 class Traffic:
-    """What a flow has carried: bytes `sent` by the client and `received` from servers."""
+    """What a flow has carried: bytes `sent` by the client and `received` from servers. Of these the
+    last one that spoke TLS has shown its `certificate`, which was verified."""
 
     sent: int = 0
     received: int = 0
+    certificate: Certificate | None = None
+
+    def facts(self, started: float) -> dict[str, Any]:
+        """What the record tells of it, where it began at `started` (monotonic) and ends now."""
+        seconds = round(time.monotonic() - started, 3)
+        carried = {"sent": self.sent, "received": self.received, "seconds": seconds}
+        return carried | ({"certificate": asdict(self.certificate)} if self.certificate else {})
 
 
 def send(

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from firewall.protocols import Shape
-from firewall.protocols.tlsserver import Certificate, ServerFlight
+from firewall.protocols.certificates import Certificate
+from firewall.protocols.tlsserver import ServerFlight
 from firewall.requests import Connect, Direction, Finding
 
 CARRIER = "encrypted stream"
@@ -18,12 +19,13 @@ type Judge = Callable[[Direction, Sequence[Finding], Callable[[bool], None], str
 class Unread:
     """Observes one passed-through flow (relay.Observer), which goes on while it is judged."""
 
-    __slots__ = ("_certificate", "_flight", "_judge", "_shape")
+    __slots__ = ("_certificate", "_flight", "_judge", "_name", "_shape")
 
     def __init__(self, request: Connect, judge: Judge) -> None:
         self._shape = Shape(named=request.sni is not None, protocols=bool(request.alpn))
         self._flight: ServerFlight | None = ServerFlight()
         self._certificate: Certificate | None = None
+        self._name = request.sni
         self._judge = judge
 
     def looks(self, direction: Direction) -> bool:
@@ -44,6 +46,8 @@ class Unread:
         self._flight, self._certificate = None, certificate
         if certificate is not None:
             self._shape.self_signed = certificate.self_signed
+            named, names = self._name, certificate.names
+            self._shape.misnamed = bool(named and names) and not certificate.is_for(named or "")
 
     def moved(self, direction: Direction, size: int) -> None:
         if findings := self._shape.feed(time.monotonic(), direction, size):

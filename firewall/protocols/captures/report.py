@@ -11,11 +11,12 @@ import dns.rdatatype
 from firewall.protocols.captures.files import read_packets
 from firewall.protocols.captures.flows import Flows, Piece
 from firewall.protocols.captures.packets import Place, read_segment
+from firewall.protocols.certificates import Certificate
 from firewall.protocols.conversation import Conversation
 from firewall.protocols.hello import ja3, ja4
 from firewall.protocols.identify import LIMIT, identify
 from firewall.protocols.identity import Identity
-from firewall.protocols.tlsserver import Certificate, ServerFlight
+from firewall.protocols.tlsserver import ServerFlight
 from firewall.protocols.tunnels.datagrams import identify_datagram
 from firewall.protocols.tunnels.dns import Questions
 from firewall.protocols.unwrap import REVERSED

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, cast
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from mitmproxy import master, options
 from mitmproxy.addons import core, proxyserver, tlsconfig
 from mitmproxy.connection import Connection, Server
@@ -20,6 +21,7 @@ from mitmproxy.proxy.layers.tls import TlsEstablishedServerHook
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
 from firewall.judge import Judge
+from firewall.protocols.certificates import read_certificate
 from firewall.proxy.handover import Handover, Traffic
 from firewall.proxy.http.egress import Egress
 from firewall.proxy.http.flow import Flow, flow_from
@@ -263,6 +265,13 @@ class Handler(ProxyConnectionHandler):
                 self._dialled(data.server)
             case TlsEstablishedServerHook(data=data):
                 self._dialled(data.conn)
+                self._shown(data.conn)
+
+    def _shown(self, server: Connection) -> None:
+        """Keep what the server's certificate says, for the record."""
+        if server.certificate_list:
+            first = server.certificate_list[0].to_cryptography()
+            self.traffic.certificate = read_certificate(first.public_bytes(Encoding.DER))
 
     def _dialled(self, server: Connection) -> None:
         timer = self._dials.pop(server, None)

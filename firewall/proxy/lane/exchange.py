@@ -12,6 +12,7 @@ from typing import Protocol
 from firewall import judge
 from firewall.charging import Meter
 from firewall.protocols import ProtocolError, inspect_response
+from firewall.protocols.certificates import Certificate
 from firewall.protocols.http1 import LIMIT, AnswerHead, Head, parse_answer
 from firewall.protocols.http1body import Open
 from firewall.proxy.lane import messages
@@ -40,6 +41,7 @@ class Host(Protocol):
         findings: Sequence[Finding],
         settled: Callable[[Verdict], None],
     ) -> None: ...
+    def knows(self, certificate: Certificate | None) -> None: ...
     def pending(self) -> bytes: ...
     def left_over(self, rest: bytes) -> None: ...
     def count(self, received: int) -> None: ...
@@ -105,6 +107,7 @@ class Exchange:
                 self._begin(upstream)
 
     def _begin(self, upstream: Upstream) -> None:
+        self._host.knows(upstream.certificate)
         upstream.stream.readable, upstream.stream.drained = self._arrived, self._server_drained
         upstream.stream.resume()
         self.take(self._host.pending(), self._onward.data)

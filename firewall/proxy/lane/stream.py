@@ -94,6 +94,12 @@ class Stream:
         """What resumes this TLS session, once the server has sent it."""
         return self._socket.session if isinstance(self._socket, ssl.SSLSocket) else None
 
+    @property
+    def certificate(self) -> bytes | None:
+        """What the server has shown of itself, in DER; None without TLS."""
+        secure = self._socket if isinstance(self._socket, ssl.SSLSocket) else None
+        return secure.getpeercert(binary_form=True) if secure is not None else None
+
     def read(self) -> bytes | None:
         """What has come; b"" at the end, None where nothing has. Raises OSError; SSLEOFError for
         a server's end without an alert."""

@@ -12,6 +12,7 @@ from functools import partial
 from socket import socket
 from typing import NamedTuple
 
+from firewall.protocols.certificates import Certificate, read_certificate
 from firewall.proxy.dial import Dial
 from firewall.proxy.lane.stream import Stream
 from firewall.proxy.loop import Loop, Timer
@@ -38,11 +39,13 @@ class Place(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Upstream:
-    """A connection to a server. `used` says that it has served an exchange already, `tied` that it
-    is for the client alone whom the server knows by it."""
+    """A connection to a server, which has shown its `certificate` where it speaks TLS. `used` says
+    that it has served an exchange already, `tied` that it is for the client alone whom the server
+    knows by it."""
 
     stream: Stream
     place: Place
+    certificate: Certificate | None = None
     used: bool = False
     tied: bool = False
     until: float = 0.0
@@ -232,7 +235,9 @@ class Attempt:
         self._stream = None
         if self._timer is not None:
             self._timer.cancel()
-        self._done(Upstream(stream, self._place), "")
+        shown = stream.certificate
+        known = read_certificate(shown) if shown is not None else None
+        self._done(Upstream(stream, self._place, known), "")
 
 
 def _in_words(error: Exception) -> str:

@@ -15,6 +15,7 @@ from functools import partial
 from firewall import judge
 from firewall.judge import fail_closed
 from firewall.protocols import ProtocolError, identify
+from firewall.protocols.certificates import Certificate
 from firewall.protocols.http1 import Head
 from firewall.protocols.http1body import Counted
 from firewall.proxy.handover import Handover, Traffic
@@ -220,6 +221,9 @@ class Visit:
     ) -> None:
         asked = self._exchange.asked if self._exchange else None
         self._judging.finding(carrier, direction, findings, asked, settled, self.guard)
+
+    def knows(self, certificate: Certificate | None) -> None:
+        self._traffic.certificate = certificate
 
     def pending(self) -> bytes:
         """What the client has sent behind its request's head."""

@@ -43,6 +43,16 @@ def test_a_self_signed_certificate_raises_the_score_a_little() -> None:
     assert [each.endswith("a self-signed certificate") for each in told] == [False, True]
 
 
+def test_a_certificate_for_other_names_counts_as_much_once() -> None:
+    told = []
+    for self_signed in (False, True):
+        shape = Shape(named=True, protocols=True)
+        shape.misnamed, shape.self_signed = True, self_signed
+        told += [each.evidence for move in miner(random.Random(1)) for each in shape.feed(*move)]
+    assert [each.partition(" of 1")[0] for each in told] == ["score 0.9", "score 0.9"]
+    assert all(each.endswith(", a certificate for other names") for each in told)
+
+
 def test_nothing_is_said_of_a_young_flow() -> None:
     moves = [move for move in miner(random.Random(1)) if move[0] < LEAST_SECONDS]
     assert findings(moves, named=False, protocols=False) == []

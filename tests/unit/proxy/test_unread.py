@@ -83,6 +83,25 @@ def test_a_hello_that_is_answered_in_another_protocol_ends_the_flow(
     server.close()
 
 
+@pytest.mark.parametrize(
+    ("sni", "names", "misnamed"),
+    [
+        ("db.test", ["db.test"], False),
+        ("db.test", ["*.test"], False),
+        ("db.test", ["pool.test"], True),
+        ("db.test", [], False),
+        (None, ["pool.test"], False),
+    ],
+)
+def test_a_certificate_for_other_names_counts_in_the_shape(
+    sni: str | None, names: list[str], misnamed: bool
+) -> None:
+    unread = Unread(Connect("db.test", 443, sni=sni), lambda *_: None)
+    unread.saw("received", flight(certificate("CN=a", "CN=b", *names), ssl.TLSVersion.TLSv1_2))
+    assert unread._shape.misnamed is misnamed
+    assert unread.facts()["certificate"]["names"] == tuple(names)
+
+
 def test_what_a_server_began_with_is_not_kept_once_it_is_read() -> None:
     words = flight(certificate("CN=a", "CN=a", "a"), ssl.TLSVersion.TLSv1_3)
     unread = Unread(Connect("db.test", 443), lambda *_: None)

@@ -108,11 +108,14 @@ def curl(inside: int, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def house(certificates: Certificates, nginx: Nginx) -> Iterator[House]:
+@pytest.fixture(scope="module", params=["1", "2"], ids=["alone", "workers"])
+def house(
+    request: pytest.FixtureRequest, certificates: Certificates, nginx: Nginx
+) -> Iterator[House]:
     with tempfile.TemporaryDirectory(prefix="fw-node-") as folder:
         Path(folder).chmod(0o755)
-        with served(Workplace(Path(folder), certificates), nginx) as house:
+        workplace = Workplace(Path(folder), certificates)
+        with served(workplace, nginx, "--workers", request.param) as house:
             yield house
 
 

@@ -28,7 +28,8 @@ SocketOption = Annotated[
     str, typer.Option("--socket", envvar="FIREWALL_NODE", help="Where the node listens.")
 ]
 
-_COLUMNS = ("name", "policy", "state", "pid", "owner", "started", "why")
+_COLUMNS = ("name", "policy", "state", "pid", "owner", "worker", "started", "why")
+_PLAIN = tuple(each for each in _COLUMNS if each != "worker")
 
 
 @app.command()
@@ -44,12 +45,17 @@ def serve(
         str, typer.Option(help="As for `firewall run`; fast needs no process for each sandbox.")
     ] = "fast",
     label: LabelOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Processes that serve the sandboxes; else the file says."),
+    ] = None,
 ) -> None:
     """Serve until a signal ends it. As root: it goes into the networks of others."""
     from firewall.cli.nodedaemon import serve_node
 
     places = tuple(checkpoints or ())
-    raise typer.Exit(serve_node(config, log, metrics, places, keep, inspect, tuple(label or ())))
+    told = config, log, metrics, places, keep, inspect, tuple(label or ()), workers
+    raise typer.Exit(serve_node(*told))
 
 
 @app.command()
@@ -113,8 +119,9 @@ def reopen(name: Name, socket: SocketOption = "") -> None:
 def status(socket: SocketOption = "") -> None:
     """Show the sandboxes of this machine's node that the caller may see."""
     found = _asked(socket, lambda node: node.status())
-    table = [_COLUMNS, *(tuple(_text(each, column) for column in _COLUMNS) for each in found)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+    columns = _COLUMNS if any("worker" in each for each in found) else _PLAIN
+    table = [columns, *(tuple(_cell(each, column) for column in columns) for each in found)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
     for row in table:
         typer.echo("  ".join(map(str.ljust, row, widths)).rstrip())
 
@@ -132,6 +139,12 @@ def _asked[Answer](socket: str, ask: "Callable[[Node], Answer]") -> Answer:
             f"no node answers at {socket or SOCKET}: {error.strerror or error}; is `firewall node"
             " serve` running, and may this user ask it?"
         )
+
+
+def _cell(told: dict[str, Any], column: str) -> str:
+    """Of a worker also whether it serves by the policy in force yet."""
+    late = column == "worker" and not told["current"]
+    return _text(told, column) + (" (starts or is told)" if late else "")
 
 
 def _text(answer: dict[str, Any], name: str) -> str:

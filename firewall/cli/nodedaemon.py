@@ -6,10 +6,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firewall.actor import Actor
 from firewall.audit import AuditError, Keeper, keys
 from firewall.cli import signals
 from firewall.cli.assembly import open_chain, serve_metrics
@@ -17,10 +17,12 @@ from firewall.cli.plan import Options, Plan, make_plan
 from firewall.cli.run import FAILED
 from firewall.cli.teller import Teller
 from firewall.gpu import GpuMonitor
+from firewall.gpu.follower import OneFollower
 from firewall.judge import Judge
 from firewall.metrics import Evidence, Metrics
 from firewall.node.config import NodeConfig, load_config
 from firewall.node.desk import Desk
+from firewall.node.place import Place
 from firewall.node.sandbox import MakeLane, Shared
 from firewall.node.server import Server
 from firewall.node.trust import Trusted
@@ -28,10 +30,15 @@ from firewall.policy import Policy, PolicyError, load_policy, sources
 from firewall.policy.holding import parse_labels
 from firewall.policy.loading import find
 from firewall.proxy.gate import set_limits
-from firewall.proxy.handover import Setup
+from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loop import Loop
+from firewall.proxy.names import NET4
+from firewall.proxy.nametable import NameTable
 from firewall.proxy.reload import Reload
-from firewall.sandbox import Authority, SandboxError
+from firewall.proxy.workers import Staff
+from firewall.proxy.workshops import SharedLink, Workshops
+from firewall.sandbox import Authority, SandboxError, network
+from firewall.sandbox.enter import in_network
 
 if TYPE_CHECKING:
     from firewall.proxy.lane.lane import HandOver, Lane
@@ -45,6 +52,7 @@ def serve_node(
     keep: str | None,
     inspect: str,
     labels: tuple[str, ...] = (),
+    workers: int | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM; SIGHUP loads the policies again."""
     signals.block()
@@ -54,7 +62,8 @@ def serve_node(
         own = parse_labels(labels)
         policies = {name: load_policy(path, own) for name, path in config.policies.items()}
         first = next(iter(policies))
-        options = Options(config.policies[first], log, metrics, checkpoints, keep, inspect)
+        told = log, metrics, checkpoints, keep, inspect, workers or config.workers
+        options = Options(config.policies[first], *told)
         plan = make_plan(options, policies[first], kind="node")
         with _opened(plan, config, policies) as (loop, desk, reloads):
             signals.listen(lambda number, _: _signalled(loop, desk, reloads, number))
@@ -77,17 +86,22 @@ def _opened(
     gpu = GpuMonitor(sandboxes=_named(lambda: desk))
     metrics = Metrics(
         gpu=gpu.latest,
-        audit=lambda: log.state,
-        evidence=lambda: Evidence(log.waiting, keeper.state == "ok", keeper.newest()),
+        audit=lambda: shops.audit if log.state == "ok" else log.state,
+        evidence=lambda: Evidence(
+            log.waiting + shops.waiting, keeper.state == "ok", keeper.newest()
+        ),
+        workers=lambda: shops.states(),  # noqa: PLW0108 - they come later
     )
     log, number = open_chain(plan.audit, metrics)
     keeper = Keeper(plan.audit, plan.authority, places=plan.checkpoints, keep=plan.keep)
     teller = Teller(metrics, live=False)
     loop = Loop()
     marks = keys.redaction_key(plan.authority)
+    own = Judge(plan.policy, log, OneFollower(gpu), teller, redaction_key=marks)
+    shops = Workshops(loop, _chains(plan, number), metrics, _teller_of_deaths(own, teller))
     shared = Shared(
         loop=loop,
-        own=Judge(plan.policy, log, OneFollower(gpu), teller, redaction_key=marks),
+        own=own,
         log=log,
         gpu=OneFollower(gpu),
         witness=teller,
@@ -96,6 +110,7 @@ def _opened(
         numbers=itertools.count(1),
         setup=_setup(plan, number),
         lane=lambda judge: _lane(loop, judge, plan),
+        staff=_staff(plan, shops),
         say=teller.say,
     )
     trusted = Trusted(Authority.ensure(plan.authority).pem, Path(config.socket).parent / "trust")
@@ -115,23 +130,11 @@ def _opened(
         for each in reloads:
             each.close()
         gpu.stop()
+        shops.close()
         log.close()
         keeper.close()
         teller.close()
         loop.close()
-
-
-class OneFollower:
-    """The GPUs for judges that share one log: what they do afterwards is recorded once, by us."""
-
-    def __init__(self, gpu: GpuMonitor) -> None:
-        self._gpu = gpu
-
-    def fresh(self, actor: Actor, done: Callable[[Mapping[str, Any]], None]) -> None:
-        self._gpu.fresh(actor, done)
-
-    def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> None:
-        """Nothing: see above."""
 
 
 def _named(desk: Callable[[], Desk]) -> Callable[[], Mapping[int, str]]:
@@ -152,6 +155,47 @@ def _setup(plan: Plan, gate: int) -> Callable[[int, str], Setup]:
         )
 
     return make
+
+
+def _chains(plan: Plan, gate: int) -> list[Setup]:
+    """What each workshop is told, where there are to be any: its chain."""
+    numbers = range(1, plan.workers + 1) if plan.workers > 1 else ()
+    known = str(plan.audit), str(plan.authority), plan.upstream_ca
+    return [Setup("", known[0], f"gate-{gate}.{number}", *known[1:]) for number in numbers]
+
+
+def _staff(plan: Plan, shops: Workshops) -> Callable[[str, Place], Staff | None]:
+    """What makes a sandbox's one worker, in the workshop that has the fewest."""
+
+    def make(name: str, place: Place) -> Staff | None:
+        if plan.workers == 1:
+            return None
+        shop = shops.place()
+        duty = Duty(
+            number=1,
+            workers=1,
+            chain=shop.chain,
+            sandbox=name,
+            finder="firewall.sandbox.inhabitants:NamespaceFinder",
+            pid=place.pid,
+            namespace=place.inode,
+            inspect=plan.inspect,
+        )
+        open_diag = partial(in_network, place.network, network.open_diag)
+        return Staff(duty, NameTable(NET4.num_addresses), open_diag, partial(SharedLink, shop))
+
+    return make
+
+
+def _teller_of_deaths(own: Judge, teller: Teller) -> Callable[[dict[str, Any]], None]:
+    def tell(facts: dict[str, Any]) -> None:
+        own.note("worker.died", facts)
+        teller.say(
+            f"firewall: {facts['reason']}; {len(facts['sandboxes'])} sandboxes are cut off until"
+            f" another takes its place, in {facts['replaced_in']:g} s"
+        )
+
+    return tell
 
 
 def _lane(loop: Loop, judge: Judge, plan: Plan) -> MakeLane | None:

@@ -3,11 +3,13 @@
     version: 1
     socket: /run/firewall/node.sock
     policies: {coding: /etc/firewall/coding.yaml, training: rl-training}
+    workers: 4
     grants:
       - {users: [ci], groups: [docker], do: [attach, release, status], policies: [coding], of: own}
 
-Root may do everything. `of: own` is about processes of the caller's own user, and about sandboxes
-that this user has made; `of: anyone` about all.
+With several `workers`, so many processes serve the sandboxes. Root may do everything. `of: own` is
+about processes of the caller's own user, and about sandboxes that this user has made; `of: anyone`
+about all.
 """
 
 import grp
@@ -49,6 +51,7 @@ class NodeConfig(Strict):
     version: Literal[1]
     socket: str = SOCKET
     policies: dict[str, str] = Field(min_length=1)
+    workers: int = Field(default=1, ge=1, le=64)
     grants: list[Grant] = Field(default_factory=list)
 
 

@@ -61,8 +61,7 @@ class Desk:
                 told = {name: each.standing() for name, each in self._policies.items()}
                 reply({"policies": told})
             case Act(do="release"):
-                self._end(self._found(request, peer))
-                reply({})
+                self._end(self._found(request, peer), partial(reply, {}))
             case Act(do="quarantine"):
                 found = self._found(request, peer)
                 found.quarantine.impose(str(peer), freeze=request.freeze, reply=reply)
@@ -214,13 +213,18 @@ class Desk:
         if (sandbox := self._sandboxes.get(name)) is not None:
             self._end(sandbox)
 
-    def _end(self, sandbox: Sandbox) -> None:
+    def _end(self, sandbox: Sandbox, ended: Callable[[], None] = lambda: None) -> None:
         identity = sandbox.identity
         if self._sandboxes.get(identity.name) is not sandbox:
             return
         del self._sandboxes[identity.name]
         self._shared.loop.forget(sandbox.place.process)
-        sandbox.close(partial(self._claims.give_back, identity.number))
+
+        def gone() -> None:
+            self._claims.give_back(identity.number)
+            ended()
+
+        sandbox.close(gone)
         self._claims.free(identity.name, sandbox.namespace)
 
     def _exited(self, sandbox: Sandbox, events: int) -> None:

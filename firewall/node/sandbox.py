@@ -1,7 +1,8 @@
 """One sandbox of a node: its place, and a gate of its own for what runs there.
 
-All gates of a node run on one loop and write one chain of records. A policy, a quarantine, the
-names asked for and the process that inspects in depth are each sandbox's own.
+All gates of a node run on one loop and write one chain of records; with workers, each has one that
+accepts for it (workshops.py). A policy, a quarantine, the names asked for and the process that
+inspects in depth are each sandbox's own.
 """
 
 import socket
@@ -21,6 +22,7 @@ from firewall.proxy.handover import Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.quarantine import Quarantine
 from firewall.proxy.refusal import plain
+from firewall.proxy.workers import Staff
 from firewall.sandbox.enter import in_network
 from firewall.sandbox.inhabitants import NamespaceFinder, NamespaceFreezer
 from firewall.sandbox.network import Sockets, open_udp
@@ -38,8 +40,8 @@ class Shared:
     """What the sandboxes of a node have in common.
 
     `own` records the node's own faults. `setup` is told a sandbox's number and its release command,
-    `lane` a sandbox's judge; both make what that sandbox's gate needs. `numbers` are those of the
-    flows.
+    `lane` a sandbox's judge, `staff` its name and place; they make what that sandbox's gate needs.
+    `numbers` are those of the flows.
     """
 
     loop: Loop
@@ -52,6 +54,7 @@ class Shared:
     numbers: Iterator[int]
     setup: Callable[[int, str], Setup]
     lane: Callable[[Judge], MakeLane | None]
+    staff: Callable[[str, Place], Staff | None]
     say: Callable[[str], None]
 
 
@@ -99,6 +102,7 @@ class Sandbox:
             Actors(identity.name, finder, shared.loop.post),
             lane=shared.lane(judge),
             numbers=shared.numbers,
+            staff=shared.staff(identity.name, place),
         )
         freezer = NamespaceFreezer(self.namespace)
         self.quarantine = Quarantine(
@@ -112,27 +116,38 @@ class Sandbox:
         known = self.quarantine.status()
         told = {name: known[name] for name in ("namespace", "started", "state", "since")}
         told["why"] = plain(known["why"])  # which may repeat what was sent, at any length
-        own = {"name": self.identity.name, "policy": self.identity.policy}
-        return own | told | {"pid": self.place.pid, "owner": self.identity.owner}
+        own: dict[str, Any] = {"name": self.identity.name, "policy": self.identity.policy}
+        told |= {"pid": self.place.pid, "owner": self.identity.owner}
+        return own | told | self._worker()
+
+    def _worker(self) -> dict[str, Any]:
+        """Who serves it, its process, and whether it judges by the policy in force already."""
+        if not (now := self.gate.status()):
+            return {}
+        (served,) = self.gate.workers.states()
+        process = next(iter(now["worker_pids"]), 0)
+        current = now["workers_current"] == 1
+        return {"worker": served.number, "worker_pid": process, "current": current}
 
     def close(self, ended: Callable[[], None]) -> None:
         """Leave nothing that listens, so that nothing gets out; `ended` runs when all is gone."""
         self.gate.stop()
         self.gate.depth.retire()
+        self.gate.workers.retire()
         for each in (self._sockets.tcp, self._sockets.udp, self._sockets.diag):
             each.close()
         self.place.close()
         self._shared.metrics.sandbox(-1)
 
-        self._await_depth(ended)
+        self._await_others(ended)
 
-    def _await_depth(self, ended: Callable[[], None]) -> None:
-        """Until the depth process has written its records, or is killed (DepthLink.retire)."""
-        if self.gate.depth.idle:
+    def _await_others(self, ended: Callable[[], None]) -> None:
+        """Until depth and a worker have ended their flows, or are killed (Link.retire)."""
+        if self.gate.depth.idle and self.gate.workers.idle:
             self.gate.close()
             ended()
         else:
-            self._shared.loop.after(PAUSE_SECONDS, partial(self._await_depth, ended))
+            self._shared.loop.after(PAUSE_SECONDS, partial(self._await_others, ended))
 
     def _open_udp(self, address: Endpoint, family: int) -> socket.socket:
         return in_network(self.place.network, lambda: open_udp(*address, family))

@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firewall.audit import AuditLog
 from firewall.gpu import GpuMonitor
 from firewall.proxy import handover
 from firewall.proxy.deputy import Deputy
@@ -164,7 +165,8 @@ class Depth:
         def post(answer: Callable[[], None]) -> None:
             self._loop.call_soon_threadsafe(answer)
 
-        deputy = Deputy(setup, self._gpu, reports, self._quota, reports.send, post)
+        log = AuditLog(Path(setup.audit), setup.chain)
+        deputy = Deputy(setup, log, self._gpu, reports, self._quota, reports.send, post)
         self._deputy = deputy
         addons = [each for name in setup.addons for each in import_module(name).addons]
         authority = Path(setup.authority)

@@ -13,7 +13,6 @@ from typing import Any
 
 from firewall import judge as door
 from firewall.audit import AuditLog, keys
-from firewall.audit.log import Gather
 from firewall.causes import Cause
 from firewall.judge import Judge, fail_closed
 from firewall.policy import Policy
@@ -34,28 +33,27 @@ type Post = Callable[[Callable[[], None]], None]
 class Deputy:
     """Holds the judge of a setup and its log, and renews it by each further one.
 
-    `send` takes what the gate must know, on the thread of the verdict; `post` runs the answers of a
-    person on the thread that owns the judge; `observe` and `gather` are the log's. Raises what
-    makes a setup unusable.
+    `log` writes the chain that the setup names. `send` takes what the gate must know, on the thread
+    of the verdict; `post` runs the answers of a person on the thread that owns the judge. Raises
+    what makes a setup unusable.
     """
 
     def __init__(
         self,
         setup: Setup,
+        log: AuditLog,
         gpu: Gpu,
         witness: Witness,
         quota: Quota,
         send: Send,
         post: Post,
-        observe: Callable[[float], None] | None = None,
-        gather: Gather = lambda _: False,
     ) -> None:
         self.setup = setup
         self._send = send
         policy, vault = Policy.parse(setup.policy), Vault.parse(setup.vault)
         marks = keys.redaction_key(Path(setup.authority))
-        self.log = AuditLog(Path(setup.audit), setup.chain, observe=observe, gather=gather)
-        judge = Judge(policy, self.log, gpu, witness, setup.release, redaction_key=marks)
+        self.log = log
+        judge = Judge(policy, log, gpu, witness, setup.release, redaction_key=marks)
         judge.vault, judge.quota = vault, quota
         judge.desk = _desk(setup, judge, post)
         judge.quarantined = self._imposed = setup.quarantined

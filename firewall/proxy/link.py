@@ -6,9 +6,11 @@ and opens nothing: their sockets close with it.
 
 import contextlib
 import logging
+import select
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +92,14 @@ class Link:
         if self._process is not None:
             self._process.kill()
 
+    def finish(self, until: float) -> None:
+        """Hear a retired process out where the loop does so no more."""
+        poll = select.poll()
+        while self._channel is not None and (left := until - time.monotonic()) > 0:
+            poll.register(self._channel, select.POLLIN)
+            if poll.poll(left * 1000):
+                self._ready(READ)
+
     @property
     def idle(self) -> bool:
         """Whether no process runs."""
@@ -136,7 +146,7 @@ class Link:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
-                self._process = launch(self.program, theirs)
+                self._process = self._launch(theirs)
                 self._introduce(ours)
             except BaseException:
                 ours.close()
@@ -148,6 +158,10 @@ class Link:
         self._said.clear()
         self._loop.watch(ours.fileno(), READ, self._ready)
         return ours
+
+    def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        """The process that has the other end of the channel from now on. Raises OSError."""
+        return launch(self.program, theirs)
 
     def _introduce(self, channel: socket.socket) -> None:
         """Tell a process that has just been started what it needs."""

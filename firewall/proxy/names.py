@@ -79,6 +79,10 @@ class SharedNames:
         number = _number(address)
         return None if number is None else self._table.get(number)
 
+    def close(self) -> None:
+        """Look no more."""
+        self._table.close()
+
 
 def _number(address: str) -> int | None:
     ip = ipaddress.ip_address(address)

@@ -141,6 +141,10 @@ class WaitingQuota:
         """Nothing: the gate tells what is left."""
         return ()
 
+    def close(self) -> None:
+        """Ask no more."""
+        self._line.close()
+
     def _asked(self, kind: str, body: Body) -> Body:
         with self._lock:
             handover.send(self._line, kind, body)

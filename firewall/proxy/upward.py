@@ -8,7 +8,7 @@ import contextlib
 import logging
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,10 +29,14 @@ REPORTS = 100_000
 
 
 class Upward:
-    """Sends to the gate on the loop's thread, in order and without ever waiting for it."""
+    """Sends to the gate on the loop's thread, in order and without ever waiting for it.
 
-    def __init__(self, loop: Loop, channel: socket.socket) -> None:
+    `ended` is called where the gate can be told no more.
+    """
+
+    def __init__(self, loop: Loop, channel: socket.socket, ended: Callable[[], None]) -> None:
         self._loop = loop
+        self._ended = ended
         self._channel = channel
         self._waiting: deque[tuple[str, dict[str, Any], socket.socket | None]] = deque()
         self._given = 0
@@ -61,11 +65,16 @@ class Upward:
 
     def last(self, kind: str, body: dict[str, Any]) -> None:
         """Report something when the loop runs no more: what cannot be sent now is lost."""
+        self.drain()
+        with contextlib.suppress(OSError):
+            handover.send(self._channel, kind, body)
+
+    def drain(self) -> None:
+        """Send what waits, before the channel is closed: what cannot be sent now is lost."""
         self._channel.settimeout(1.0)
         with contextlib.suppress(OSError):
             while self._waiting:
                 self._send_first()
-            handover.send(self._channel, kind, body)
 
     def flush(self) -> None:
         """Send what waits, as far as the channel takes it."""
@@ -78,7 +87,7 @@ class Upward:
             # The gate has ended, or cannot be told: then nothing may go on here.
             logger.error("the gate cannot be told what it must know (%s); every flow ends", error)
             self._waiting.clear()
-            self._loop.stop()
+            self._ended()
         else:
             self._loop.change(self._channel.fileno(), READ)
 

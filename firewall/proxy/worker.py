@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -22,10 +23,8 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from firewall import judge as door
-from firewall.gpu import GpuMonitor
 from firewall.judge import fail_closed
 from firewall.metrics import Metrics
-from firewall.metrics.changes import Changes
 from firewall.proxy import handover
 from firewall.proxy.accepting import Sharing
 from firewall.proxy.actors import Actors
@@ -40,12 +39,10 @@ from firewall.proxy.loop import READ, WRITE, Loop
 from firewall.proxy.names import SharedNames
 from firewall.proxy.nametable import NameTable
 from firewall.proxy.quotalink import WaitingQuota
+from firewall.proxy.shop import Shop
 from firewall.proxy.upward import Upward, Witness
 from firewall.proxy.ways import Road
 from firewall.verdict import Verdict
-
-COUNT_SECONDS = 0.5
-"""How often what was counted is told."""
 
 
 class Finder(AnyFinder, Protocol):
@@ -75,6 +72,13 @@ class Given:
             place = self.duty.sandbox, self.duty.pid, self.duty.namespace
             found = kind(*place, socket.socket(fileno=diag))
         return found
+
+    def close(self) -> None:
+        """Give up what is shared with the gate."""
+        self.quota.close()
+        self.loads.close()
+        if self.names is not None:
+            self.names.close()
 
 
 class WorkerGate(Gate):
@@ -142,55 +146,49 @@ class WorkerGate(Gate):
 
 
 class Worker:
-    """Serves whatever comes to its listeners until the channel closes."""
+    """Serves whatever comes to its listeners, on the loop of its shop, until `close`.
 
-    def __init__(self, channel: socket.socket, given: Given, setup: Setup) -> None:
+    `ended` is called, once or more, where the gate has closed the channel or nothing may go on;
+    `failure` is then what the gate has asked for and could not be done.
+    """
+
+    def __init__(
+        self,
+        channel: socket.socket,
+        given: Given,
+        setup: Setup,
+        shop: Shop,
+        ended: Callable[[], None],
+    ) -> None:
         channel.setblocking(False)
         self._channel = channel
-        self._loop = loop = Loop()
-        self._up = up = Upward(loop, channel)
+        self._shop = shop
+        self._ended = ended
+        self.up = up = Upward(shop.loop, channel, ended)
         self._given = given
-        self._gpu = GpuMonitor(sandboxes=self._sandboxes)
-        self._metrics = Metrics()
-        self._changes = Changes(self._metrics)
-        witness = Witness(up, self._metrics, live=given.duty.live)
-        tools = up.send, loop.post, self._metrics.append, loop.gather
-        self._deputy = Deputy(setup, self._gpu, witness, given.quota, *tools)
-        self._gate = WorkerGate(loop, self._deputy, given, witness, self._metrics, up)
-        self._failure: Exception | None = None
-        self._told: dict[str, Any] = {}
-
-    def run(self) -> None:
-        """Serve; returns when the gate has closed the channel, with every record written.
-
-        Raises what the gate has asked for and could not be done: nothing may go on then.
-        """
-        self._gpu.start()
-        self._loop.watch(self._channel.fileno(), READ, self._ready)
+        witness = Witness(up, shop.metrics, live=given.duty.live)
+        tools = given.quota, up.send, shop.loop.post
+        self._deputy = Deputy(setup, shop.log, shop.gpu, witness, *tools)
+        self._gate = WorkerGate(shop.loop, self._deputy, given, witness, shop.metrics, up)
+        self._listeners: list[socket.socket] = []
+        self.failure: Exception | None = None
+        if given.duty.namespace is not None:
+            shop.sandboxes[given.duty.namespace] = given.duty.sandbox
+        shop.loop.watch(channel.fileno(), READ, self._ready)
         self._say_what_is_in_force()
-        self._count()
-        try:
-            self._loop.run()
-        finally:
-            self._stop()
-        if self._failure is not None:
-            raise self._failure
 
-    def _sandboxes(self) -> dict[int, str]:
-        namespace = self._given.duty.namespace
-        return {} if namespace is None else {namespace: self._given.duty.sandbox}
-
-    def _stop(self) -> None:
-        """Flows first, then what is still to be written and told of them."""
+    def close(self) -> None:
+        """End every flow; what is to be told of them waits in `up`."""
         self._gate.close()
-        self._gpu.stop()
-        self._deputy.log.close()
-        self._up.last("counts", self._counts())
+        for each in self._listeners:
+            each.close()
+        if self._given.duty.namespace is not None:
+            self._shop.sandboxes.pop(self._given.duty.namespace, None)
 
     def _ready(self, events: int) -> None:
         if events & WRITE:
-            self._up.flush()
-        while self._failure is None:
+            self.up.flush()
+        while self.failure is None:
             try:
                 message = handover.receive(self._channel)
             except BlockingIOError:
@@ -198,11 +196,11 @@ class Worker:
             if message is None:
                 break
             self._take(*message)
-        self._loop.stop()
+        self._ended()
 
     def _take(self, kind: str, body: dict[str, Any], fds: list[int]) -> None:
         def end(verdict: Verdict) -> None:
-            self._failure = RuntimeError(verdict.reason)
+            self.failure = RuntimeError(verdict.reason)
 
         with fail_closed(self._deputy.judge, "worker.message", end):
             door.probe("worker.message")
@@ -210,7 +208,8 @@ class Worker:
                 case "setup":
                     self._renew(handover.decode_setup(body))
                 case "listen":
-                    self._gate.listen(body["kind"], socket.socket(fileno=fds[0]))
+                    self._listeners.append(listener := socket.socket(fileno=fds[0]))
+                    self._gate.listen(body["kind"], listener)
                 case "deeds":
                     self._deputy.judge.remember(handover.decode_deeds(body))
                 case "called":
@@ -226,7 +225,7 @@ class Worker:
                     raise ValueError(f"the gate sent a message of unknown kind {kind!r}")
 
     def _done(self, number: int, count: int) -> None:
-        self._up.send("done", {"round": number, "count": count})
+        self.up.send("done", {"round": number, "count": count})
 
     def _renew(self, setup: Setup) -> None:
         """Another policy, other secrets, or the end of a quarantine."""
@@ -239,18 +238,42 @@ class Worker:
         self._say_what_is_in_force()
 
     def _say_what_is_in_force(self) -> None:
-        self._up.send("current", {"digest": self._deputy.judge.policy.digest})
+        self.up.send("current", {"digest": self._deputy.judge.policy.digest})
 
-    def _count(self) -> None:
-        self._loop.after(COUNT_SECONDS, self._count)
-        counts = self._counts()
-        if counts != self._told or counts["changes"]:
-            self._up.send("counts", counts)
-            self._told = counts
 
-    def _counts(self) -> dict[str, Any]:
-        log = self._deputy.log
-        return {"changes": self._changes.take(), "audit": log.state, "waiting": log.waiting}
+def serve(worker: Worker, shop: Shop) -> None:
+    """Serve alone; returns when the gate has closed the channel, with every record written.
+
+    Raises what the gate has asked for and could not be done: nothing may go on then.
+    """
+    shop.open(worker.up.send)
+    try:
+        shop.loop.run()
+    finally:
+        worker.close()
+        shop.close()
+        worker.up.last("counts", shop.counts())
+    if worker.failure is not None:
+        raise worker.failure
+
+
+def given_by(channel: socket.socket) -> tuple[Given, Setup]:
+    """What the gate says first. Raises SystemExit where it ends before, or says something else."""
+    body, fds = expected(channel, "begin")
+    duty = handover.decode_duty(body["duty"])
+    given = Given(duty, dict(zip(body["descriptors"], fds, strict=True)))
+    setup, _ = expected(channel, "setup")
+    return given, handover.decode_setup(setup)
+
+
+def expected(channel: socket.socket, kind: str) -> tuple[dict[str, Any], list[int]]:
+    """The next message, which is of this kind. Raises SystemExit."""
+    message = handover.receive(channel)
+    if message is None:
+        raise SystemExit("the gate has ended before it said what is to be done")
+    if message[0] != kind:
+        raise SystemExit(f"the gate said {message[0]!r} where {kind!r} was due")
+    return message[1], message[2]
 
 
 def main() -> None:
@@ -258,24 +281,13 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="worker: %(levelname)s %(message)s")
     set_limits()
     channel = socket.socket(fileno=int(sys.argv[1]))
-    body, fds = _expected(channel, "begin")
-    duty = handover.decode_duty(body["duty"])
-    given = Given(duty, dict(zip(body["descriptors"], fds, strict=True)))
-    setup, _ = _expected(channel, "setup")
-    worker = Worker(channel, given, handover.decode_setup(setup))
+    given, setup = given_by(channel)
+    shop = Shop(Path(setup.audit), setup.chain)
+    worker = Worker(channel, given, setup, shop, shop.loop.stop)
     keep_what_stands()
-    worker.run()
+    serve(worker, shop)
     # At once: the gate is gone, and helper threads may still be resolving names.
     os._exit(0)
-
-
-def _expected(channel: socket.socket, kind: str) -> tuple[dict[str, Any], list[int]]:
-    message = handover.receive(channel)
-    if message is None:
-        raise SystemExit("the gate has ended before it said what is to be done")
-    if message[0] != kind:
-        raise SystemExit(f"the gate said {message[0]!r} where {kind!r} was due")
-    return message[1], message[2]
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ meanwhile. So one that starts serves nobody by an old policy, nor through a quar
 need wait for it.
 """
 
-import select
+import itertools
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
@@ -23,6 +23,8 @@ PAUSES = 0.1, 10.0
 """Seconds before a worker is replaced: at first, and at most, as each early death doubles them."""
 LONG_SECONDS = 10.0
 """After which a death is no early one."""
+READY_SECONDS = 60.0
+"""In which a process is ready to serve, or it is killed."""
 FLOWS_EACH = 10**9
 """Numbers of flows that each process has for its own, so that no two flows share one."""
 
@@ -53,15 +55,17 @@ class WorkerLink(Link):
     ) -> None:
         super().__init__(loop, lambda: replace(setup(), chain=duty.chain), self._reported)
         self.what = f"worker {duty.number}"
+        self.number = duty.number
         self.duty = duty
+        self._serials: Iterator[int] = itertools.count(duty.number, duty.workers)
         self._begin = begin
         self._listeners = listeners
         self._answer = answer
         self._hear = hear
         self._line: socket.socket | None = None
         self._processes = 0
-        self._started = 0.0
-        self._pause = PAUSES[0]
+        self._pauses = Pauses()
+        self._overdue: Timer | None = None
         self._next: Timer | None = None
         self.ended_with = ""
         self.told = Told()
@@ -84,8 +88,9 @@ class WorkerLink(Link):
     def start(self) -> None:
         """Start a process."""
         self._next = None
-        self._started = time.monotonic()
+        self._pauses.started()
         self.told = Told()
+        self._overdue = self._loop.after(READY_SECONDS, self.kill)
         self._flush()
 
     def listen(self, kind: str, listener: socket.socket) -> None:
@@ -101,19 +106,9 @@ class WorkerLink(Link):
         self._hang_up()
         super().retire()
 
-    def finish(self, until: float) -> None:
-        """Hear a retired process out where the loop does so no more."""
-        poll = select.poll()
-        while self._channel is not None and (left := until - time.monotonic()) > 0:
-            poll.register(self._channel, select.POLLIN)
-            if poll.poll(left * 1000):
-                self._ready(READ)
-
     def replace_later(self) -> float:
         """Start another process after a pause; returns its seconds."""
-        lived = time.monotonic() - self._started
-        pause = PAUSES[0] if lived > LONG_SECONDS else self._pause
-        self._pause = min(2 * pause, PAUSES[1])
+        pause = self._pauses.next()
         self._next = self._loop.after(pause, self.start)
         return pause
 
@@ -134,8 +129,7 @@ class WorkerLink(Link):
         super()._introduce(channel)
 
     def _duty_now(self) -> Duty:
-        own = self.duty.number + (self._processes - 1) * self.duty.workers
-        return replace(self.duty, first_flow=own * FLOWS_EACH + 1)
+        return replace(self.duty, first_flow=next(self._serials) * FLOWS_EACH + 1)
 
     def _asked(self, events: int) -> None:
         """The worker waits for an answer. One that cannot be told it ends."""
@@ -163,6 +157,7 @@ class WorkerLink(Link):
     def _is_current(self, digest: str) -> None:
         was_ready, self.told.digest = self.serves, digest
         if not was_ready:
+            self._on_time()
             for kind, listener in self._listeners:
                 self.listen(kind, listener)
 
@@ -173,9 +168,33 @@ class WorkerLink(Link):
         self.ended_with = self._how()
         super()._died()
 
+    def _on_time(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
     def _drop(self) -> None:
+        self._on_time()
         self._hang_up()
         super()._drop()
+
+
+class Pauses:
+    """How long it takes until what has ended is started anew."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+        self._pause = PAUSES[0]
+
+    def started(self) -> None:
+        self._started = time.monotonic()
+
+    def next(self) -> float:
+        """The seconds of this pause: each early death doubles them."""
+        lived = time.monotonic() - self._started
+        pause = PAUSES[0] if lived > LONG_SECONDS else self._pause
+        self._pause = min(2 * pause, PAUSES[1])
+        return pause
 
 
 class Told:

@@ -60,12 +60,14 @@ class Staff:
     """What all workers are told: `duty` is the first one's, of as many as it says.
 
     `names` is where they read which name an address stands for. `open_diag` makes a socket that
-    tells whose flows are whose in the sandbox; without it each makes one for itself.
+    tells whose flows are whose in the sandbox; without it each makes one for itself. `link` makes
+    our end of each: a process of its own, or a share of one (workshops.py).
     """
 
     duty: Duty
     names: NameTable | None = None
     open_diag: Callable[[], socket.socket] | None = None
+    link: Callable[..., WorkerLink] = WorkerLink
 
 
 class Round:
@@ -100,7 +102,7 @@ class Workers:
             duty = replace(staff.duty, number=number, chain=f"{staff.duty.chain}.{number}")
             begin = partial(self._descriptors, staff)
             place = (self._gate.loop, duty, self._gate.setup, begin, self._listeners)
-            self._links.append(WorkerLink(*place, answer, self._hear))
+            self._links.append(staff.link(*place, answer, self._hear))
         for each in self._links:
             each.start()
 
@@ -155,10 +157,19 @@ class Workers:
         """Have what waits for a verdict judged, as far as there is time, then call `done`."""
         self._ask("conclude", {}, lambda _: done(), CONCLUDE_SECONDS, must=False)
 
-    def close(self) -> None:
-        """End them all, and hear what they have still to tell."""
+    def retire(self) -> None:
+        """End them all, without waiting for it."""
         for each in self._links:
             each.retire()
+
+    @property
+    def idle(self) -> bool:
+        """Whether none runs."""
+        return all(each.idle for each in self._links)
+
+    def close(self) -> None:
+        """End them all, and hear what they have still to tell."""
+        self.retire()
         until = time.monotonic() + CLOSE_SECONDS
         for each in self._links:
             each.finish(until)
@@ -190,8 +201,8 @@ class Workers:
     def states(self) -> tuple[WorkerState, ...]:
         """Each of them. Any thread may ask."""
         return tuple(
-            WorkerState(number, each.serves, self._loads.flows(number - 1), each.restarts)
-            for number, each in enumerate(self._links, 1)
+            WorkerState(each.number, each.serves, self._loads.flows(number), each.restarts)
+            for number, each in enumerate(self._links)
         )
 
     @property
@@ -304,12 +315,12 @@ class Workers:
         self._excused(worker)
 
     def _died(self, worker: WorkerLink) -> None:
-        number = worker.duty.number
         facts = {
-            "worker": number,
+            "worker": worker.number,
+            "sandbox": worker.duty.sandbox,
             "writes": worker.duty.chain,
-            "reason": f"worker {number} ended unexpectedly: {worker.ended_with}",
-            "flows": self._loads.flows(number - 1),
+            "reason": f"worker {worker.number} ended unexpectedly: {worker.ended_with}",
+            "flows": self._loads.flows(worker.duty.number - 1),
             "replaced_in": worker.replace_later(),
         }
         self._gate.judge.note("worker.died", facts)

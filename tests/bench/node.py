@@ -1,9 +1,10 @@
 """What a node costs: attach time, memory of a sandbox, many at once. As root.
 
-    python -m tests.bench.node [COUNT]
+    python -m tests.bench.node [COUNT] [WORKERS]
 
 Makes COUNT processes without a network (1,000), attaches them one after the other and then all at
-once from 16 clients, and says what the daemon took: wall and CPU milliseconds, resident bytes.
+once from 16 clients, and says what the daemon and its WORKERS (none) took, once all are served:
+wall and CPU milliseconds, resident bytes.
 """
 
 import os
@@ -14,25 +15,36 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from firewall.node.client import Node
+from tests.bench.proxies import tree
 
 CLIENTS = 16
 _POLICY = "version: 1\nname: bench\nnetwork: {rules: []}\n"
 
 
 @contextmanager
-def daemon(folder: Path) -> Iterator[tuple[int, str]]:
+def daemon(folder: Path, workers: int) -> Iterator[tuple[int, str]]:
     """A node of its own; its pid and its socket."""
     (folder / "policy.yaml").write_text(_POLICY)
     config, socket = folder / "node.yaml", folder / "node.sock"
     config.write_text(f"version: 1\nsocket: {socket}\npolicies: {{bench: {folder}/policy.yaml}}\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "firewall.cli", "node", "serve", "--config", str(config)],
+        [
+            sys.executable,
+            "-m",
+            "firewall.cli",
+            "node",
+            "serve",
+            "--config",
+            str(config),
+            "--workers",
+            str(workers),
+        ],
         env={**os.environ, "FIREWALL_STATE": str(folder / "state")},
         stderr=subprocess.PIPE,
         text=True,
@@ -74,6 +86,11 @@ def _closed() -> int:
     return pid
 
 
+def of_all(measure: Callable[[int], float], pid: int) -> float:
+    """Of a process and its children together."""
+    return sum(measure(each) for each in tree(pid))
+
+
 def resident(pid: int) -> int:
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) * 1024 if found else 0
@@ -106,25 +123,30 @@ def all_at_once(socket: str, pids: list[int]) -> float:
     started = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as clients:
         list(clients.map(some, [pids[each::CLIENTS] for each in range(CLIENTS)]))
+    with Node(socket) as node:
+        while not all(each.get("current", True) for each in node.status()):
+            time.sleep(0.05)
     return time.perf_counter() - started
 
 
-def main(count: int) -> None:
+def main(count: int, workers: int) -> None:
     few = max(1, count // 10)
     with (
         tempfile.TemporaryDirectory() as folder,
         sandboxes(count + few) as pids,
-        daemon(Path(folder)) as (pid, socket),
+        daemon(Path(folder), workers) as (pid, socket),
     ):
         print(f"one by one: {one_by_one(socket, pids[:few]):.1f} ms an attach (median of {few})")
-        memory, used = resident(pid), cpu(pid)
+        memory, used = of_all(resident, pid), of_all(cpu, pid)
         seconds = all_at_once(socket, pids[few:])
         print(
-            f"{count} at once: {seconds:.1f} s, {(cpu(pid) - used) / count * 1000:.1f} ms CPU each"
+            f"{count} at once: {seconds:.1f} s,"
+            f" {(of_all(cpu, pid) - used) / count * 1000:.1f} ms CPU each"
         )
-        print(f"memory: {(resident(pid) - memory) / count / 1024:.0f} KiB a sandbox")
-        print(f"in all: {resident(pid) >> 20} MiB resident for {count + few} sandboxes")
+        held = of_all(resident, pid)
+        print(f"memory: {(held - memory) / count / 1024:.0f} KiB a sandbox")
+        print(f"in all: {held / 2**20:.0f} MiB resident for {count + few} sandboxes")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main(*map(int, [*sys.argv[1:], *("1000", "1")[len(sys.argv) - 1 :]]))

@@ -122,11 +122,15 @@ def _passed(workers: int, seconds: float) -> Iterator[list[Load]]:
 def show(load: Load, pairs: list[tuple[Turn, Turn]]) -> None:
     ratio = statistics.median(several.rate / one.rate for one, several in pairs)
     cpu = [statistics.median(each[which].cpu for each in pairs) for which in (0, 1)]
+    dearer = statistics.median(several.cpu / one.cpu for one, several in pairs)
     used = [
         sum(each[1].shares.get(pid, 0) for each in pairs) for pid in proxies.tree(load.several[0])
     ]
     shares = ", ".join(f"{100 * each / max(sum(used), 0.01):.0f}%" for each in used)
-    print(f"{load.name:28} {ratio:5.2f} x   {cpu[0]:6.0f} -> {cpu[1]:6.0f} µs   {shares}")
+    print(
+        f"{load.name:28} {ratio:5.2f} x   {cpu[0]:6.0f} -> {cpu[1]:6.0f} µs ({dearer:4.2f} x)"
+        f"   {shares}"
+    )
 
 
 def main() -> None:

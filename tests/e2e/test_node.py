@@ -42,6 +42,7 @@ class House:
     workplace: Workplace
     nginx: Nginx
     config: Path
+    options: tuple[str, ...] = ()
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -59,6 +60,7 @@ class House:
                 str(self.config),
                 "--label",
                 "env=test",
+                *self.options,
             ],
             env=self.workplace.environment,
             stderr=subprocess.PIPE,
@@ -106,16 +108,19 @@ def curl(inside: int, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def house(certificates: Certificates, nginx: Nginx) -> Iterator[House]:
+@pytest.fixture(scope="module", params=["1", "2"], ids=["alone", "workers"])
+def house(
+    request: pytest.FixtureRequest, certificates: Certificates, nginx: Nginx
+) -> Iterator[House]:
     with tempfile.TemporaryDirectory(prefix="fw-node-") as folder:
         Path(folder).chmod(0o755)
-        with _served(Workplace(Path(folder), certificates), nginx) as house:
+        workplace = Workplace(Path(folder), certificates)
+        with served(workplace, nginx, "--workers", request.param) as house:
             yield house
 
 
 @contextmanager
-def _served(workplace: Workplace, nginx: Nginx) -> Iterator[House]:
+def served(workplace: Workplace, nginx: Nginx, *options: str) -> Iterator[House]:
     policy = workplace.policy(POLICY, https=nginx.https, http=nginx.http)
     config = workplace.folder / "node.yaml"
     config.write_text(
@@ -125,7 +130,7 @@ def _served(workplace: Workplace, nginx: Nginx) -> Iterator[House]:
         "grants:\n"
         "  - {users: [nobody], do: [attach, release, status], policies: [coding]}\n"
     )
-    made = House(workplace, nginx, config)
+    made = House(workplace, nginx, config, options)
     made.start()
     try:
         yield made

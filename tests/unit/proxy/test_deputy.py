@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import firewall.judge
+from firewall.audit import AuditLog
 from firewall.causes import SHUT, Cause
 from firewall.policy import load_policy
 from firewall.proxy.deputy import Deputy
@@ -33,7 +34,8 @@ class Office:
         )
         (folder / "audit").mkdir()
         memory = Memory()
-        self.deputy = Deputy(self.setup, memory, memory, Ledger(), self._send, _at_once)
+        log = AuditLog(folder / "audit", self.setup.chain)
+        self.deputy = Deputy(self.setup, log, memory, memory, Ledger(), self._send, _at_once)
 
     def _send(self, kind: str, body: dict[str, Any]) -> None:
         self.sent.append((kind, body))

@@ -21,7 +21,7 @@ class Line:
         self.gate, self._worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.gate.settimeout(PATIENCE)
         self._worker.setblocking(False)
-        self.up = Upward(self.loop, self._worker)
+        self.up = Upward(self.loop, self._worker, self.loop.stop)
         self.loop.watch(self._worker.fileno(), READ, self._ready)
 
     def _ready(self, events: int) -> None:

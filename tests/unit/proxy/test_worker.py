@@ -18,7 +18,8 @@ from firewall.policy import load_policy
 from firewall.proxy import handover
 from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loads import Loads
-from firewall.proxy.worker import Given, Worker
+from firewall.proxy.shop import Shop
+from firewall.proxy.worker import Given, Worker, serve
 from firewall.quota import Ledger
 from firewall.requests import Connect
 from firewall.sandbox import Authority
@@ -59,7 +60,8 @@ class Office:
         self._loads = Loads(2)
         self._given = Given(DUTY, {"line": line.detach(), "loads": self._loads.descriptor})
         self._line.close()
-        self.worker = Worker(theirs, self._given, self.setup)
+        self.shop = Shop(folder / "audit", DUTY.chain)
+        self.worker = Worker(theirs, self._given, self.setup, self.shop, self.shop.loop.stop)
         self.judge = self.worker._deputy.judge
         self.judge.quota = Ledger()
         self.failure: Exception | None = None
@@ -68,7 +70,7 @@ class Office:
 
     def _run(self) -> None:
         try:
-            self.worker.run()
+            serve(self.worker, self.shop)
         except RuntimeError as error:
             self.failure = error
 

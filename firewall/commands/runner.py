@@ -20,7 +20,7 @@ _START_PYTHON = frozenset({"torchrun", "deepspeed", "accelerate launch", "covera
 """Programs that give a file of this ending to Python, whatever its first line."""
 DEPTH = 64
 """How many commands may start one another."""
-_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/tcp/", "/dev/udp/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
 
 

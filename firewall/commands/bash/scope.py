@@ -67,8 +67,8 @@ class Scope:
             self.splits = set(value) == set(" \t\n")
 
     def array(self, name: str) -> list[str] | None:
-        """The words of "name[@]", where they are known."""
-        value = self.variables.get(name)
+        """The words of "name[@]", where they are known; None for what is no array."""
+        value = self.variables.get(name) if name.endswith("[@]") else None
         return None if value is None else value.split("\0")[:-1]
 
     def fill(self, name: str, words: list[str | None], *, append: bool) -> None:

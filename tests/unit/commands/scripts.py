@@ -72,6 +72,7 @@ _GRAMMAR = {
         'set %stub%; "$@"',
         "v=beta; for i in 1; do %changes%; done; $v", "f() { $v; }; v=beta; f; %changes%; f",
         "set -- beta; true && set -- %stub%; \"$@\"", "v=%stub% eval '$v'", "$(echo %stub%)",
+        'v=%stub%; "$v" "$v" "${v}x"', 'v=s; echo %stub% > "$v"; sh "$v"',
         'v=(%stub% x); "${v[@]}"', 'v=(beta); v+=(%stub%); set -- "${v[@]}"; $2',
         'v=(beta); %changes%; "${v[@]}"', 'v=(beta); (%changes%); "${v[@]}" x',
         'v=(); "${v[@]}" beta',

@@ -38,12 +38,16 @@ class Expander(Record):
     def fields(self, word: Word, scope: Scope, via: Via) -> list[str | None]:
         for piece in word.pieces:
             self.read_piece(piece, scope, via)
-        return self._expanded(word, scope)
+        return self.again(word, scope)
 
-    def _expanded(self, word: Word, scope: Scope) -> list[str | None]:
+    def again(self, word: Word, scope: Scope) -> list[str | None]:
+        """Its fields, without what runs to make them, which was read before."""
         match word.pieces:
             case (Parameter("@" | "*") as piece,) if scope.arguments is not None:
                 return _positional(piece, scope.arguments, scope)
+            case (Parameter(name, quoted=True),) if (words := scope.array(name)) is not None:
+                self.spend(len(words) // 4)
+                return [*words]
         self.spend(len(word.pieces) // 4)
         output = partial(self._written, scope=scope)
         return expand(word, scope.variables, output, splits=scope.splits)
@@ -151,7 +155,7 @@ class Expander(Record):
         return None if None in texts else "".join(text or "" for text in texts)
 
     def _produced(self, node: Simple, scope: Scope, stdin: str | None) -> str | None:
-        words = [field for word in node.words for field in self._expanded(word, scope)]
+        words = [field for word in node.words for field in self.again(word, scope)]
         if words[:1] and words[0] in scope.functions:
             return None
         if words[:1] == ["cat"] and words[1:] and not any((w or "-")[0] == "-" for w in words[1:]):

@@ -228,7 +228,10 @@ class Reader(Runner):
             self.read_evaluated(values, scope, via)
             value = values[0] if len(values) == 1 else None
             self._setting(assigned, value, scope, via)
-            if lasting and assigned.plain and value is not None and not assigned.subscript:
+            if lasting and assigned.array:
+                fields = [each for word in assigned.words for each in self.again(word, scope)]
+                scope.fill(assigned.name, fields, append=not assigned.plain)
+            elif lasting and assigned.plain and value is not None and not assigned.subscript:
                 scope.assign(assigned.name, value)
             elif lasting:
                 scope.forget({assigned.name})

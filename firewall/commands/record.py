@@ -125,15 +125,20 @@ class Record:
         text: str | None = None,
     ) -> None:
         """`text` is what it writes into the files that its words name."""
-        known = [None if word is None or isinstance(word, Named) else str(word) for word in words]
-        plain = (*map(_text, words[:1]), *known[1:])
+        plain = tuple(
+            [
+                None if word is None or (at and isinstance(word, Named)) else str(word)
+                for at, word in enumerate(words)
+            ]
+        )
         facts = facts_of(plain)
         self.findings += facts.findings
         if any(isinstance(word, Pattern) and word.hides and word in facts.reads for word in words):
             self.hide("which hidden file is read is only known when it runs")
         scope.touched.update(map(normpath, facts.writes))
-        for name in facts.writes if program(words) not in _LEAVE else ():
-            scope.write(name, text)
+        if facts.writes and program(words) not in _LEAVE:
+            for name in facts.writes:
+                scope.write(name, text)
         self.commands.append(
             Command(
                 plain,
@@ -155,10 +160,6 @@ def guarded(record: Record, excerpt: str) -> Iterator[None]:
         record.hide("it takes too long to read", excerpt)
     except Exception as error:
         record.hide(f"reading failed: {type(error).__name__}", excerpt)
-
-
-def _text(word: str | None) -> str | None:
-    return None if word is None else str(word)
 
 
 def _nothing(piece: object) -> None:

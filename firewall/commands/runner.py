@@ -20,7 +20,7 @@ _START_PYTHON = frozenset({"torchrun", "deepspeed", "accelerate launch", "covera
 """Programs that give a file of this ending to Python, whatever its first line."""
 DEPTH = 64
 """How many commands may start one another."""
-_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/tcp/", "/dev/udp/")
 _STDIN = re.compile(r"/(?:stdin|fd/0)\Z")
 
 
@@ -46,7 +46,9 @@ class Runner(Expander):
         reads: Sequence[str],
     ) -> None:
         """Read what the words say, and what stands in standard input and files."""
-        self.assigned.update(word.partition("=")[0] for word in words[1:] if word and "=" in word)
+        self.assigned.update(
+            [word.partition("=")[0] for word in words[1:] if word is not None and "=" in word]
+        )
         for inner in unwrap(words):
             if isinstance(inner, Input) and stdin is None and len(reads) == 1:
                 self.read_inner(Run(list(reads), inner.via), scope, via, "")
@@ -56,7 +58,8 @@ class Runner(Expander):
         for file in edited(name, words, stdin):
             scope.write(file, None)
         self.spend(len(scope.touched) // 8)
-        self._recipes(name, words, scope, via)
+        if scope.touched:
+            self._recipes(name, words, scope, via)
         if stdin and name in INPUT_LANGUAGES:
             for inner in in_language(stdin, name):
                 self.read_inner(inner, scope, via, "")
@@ -82,14 +85,15 @@ class Runner(Expander):
         if len(via) > DEPTH:
             self.hide("commands are nested too deeply")
             return
-        name = posixpath.basename(posixpath.normpath(words[0] or ""))
-        for text in scope.written(name):
-            self._script(name, text, scope, via)
-        copied = scope.copies.pop(name, set())
-        for source in sorted(copied):
-            self.read_words([source, *words[1:]], scope, (*via, "a copy"), stdin)
-        if copied:
-            scope.copies[name] = copied
+        if scope.files or scope.copies:
+            name = posixpath.basename(posixpath.normpath(words[0] or ""))
+            for text in scope.written(name):
+                self._script(name, text, scope, via)
+            copied = scope.copies.pop(name, set())
+            for source in sorted(copied):
+                self.read_words([source, *words[1:]], scope, (*via, "a copy"), stdin)
+            if copied:
+                scope.copies[name] = copied
         if program(words) in COPIES:
             _copied([word for word in words[1:] if word and word[0] != "-"], scope)
 

@@ -75,7 +75,7 @@ def _alias(words: list[str | None], scope: Scope) -> Iterator[Inner]:
 
 
 def _forget(words: list[str | None], scope: Scope) -> Iterator[Inner]:
-    scope.forget({word for word in words if word})
+    scope.forget({word.partition("[")[0] for word in words if word})
     if None in words:
         scope.variables.clear()
     yield from ()

@@ -51,7 +51,8 @@ def expand(
             case Text(text, quoted):
                 marked.append(_quote(text) if quoted else text)
             case Parameter(name, quoted):
-                marked.append(_value(variables.get(name), quoted, splits))
+                value = None if "[" in name else variables.get(name)
+                marked.append(_value(value, quoted, splits))
             case Substitution(_, "$()", quoted):
                 marked.append(_value(output(piece), quoted, splits))
             case _:
@@ -69,7 +70,7 @@ def literal(word: Word, variables: Mapping[str, str], output: Output) -> str | N
             case Text(text):
                 texts.append(text)
             case Parameter(name):
-                texts.append(variables.get(name))
+                texts.append(None if "[" in name else variables.get(name))
             case Substitution(_, "$()"):
                 texts.append(output(piece))
             case _:

@@ -3,6 +3,7 @@
 import posixpath
 from dataclasses import dataclass, field, replace
 
+from firewall.commands.bash.expand import LENGTH
 from firewall.commands.bash.syntax import (
     Chain,
     Compound,
@@ -30,7 +31,8 @@ type Version = tuple[str, str | None]
 
 @dataclass(slots=True)
 class Scope:
-    """`variables` holds those whose value is certain, `texts` the files whose text is.
+    """`variables` holds those whose value is certain, an array's as "name[@]", each word with a
+    zero byte behind it; `texts` the files whose text is.
 
     `files` is everything that was written before, by a file's name without its folder: which of
     several is meant may depend on the directory, and any of them may be. `copies` is what a file
@@ -64,6 +66,21 @@ class Scope:
         if name == "IFS":
             self.splits = set(value) == set(" \t\n")
 
+    def array(self, name: str) -> list[str] | None:
+        """The words of "name[@]", where they are known; None for what is no array."""
+        value = self.variables.get(name) if name.endswith("[@]") else None
+        return None if value is None else value.split("\0")[:-1]
+
+    def fill(self, name: str, words: list[str | None], *, append: bool) -> None:
+        """Assign words to an array. Where one is not known, or a pattern, none of them is."""
+        before = self.array(f"{name}[@]") if append else []
+        self.forget({name})
+        if before is None or name in self.fixed or not all(type(word) is str for word in words):
+            return
+        value = "".join(f"{word}\0" for word in (*before, *words))
+        if len(value) <= LENGTH:
+            self.variables[f"{name}[@]"] = value
+
     def fresh(self) -> "Scope":
         """For another shell, or a later time: which variables it has there is not known."""
         return replace(
@@ -73,6 +90,7 @@ class Scope:
     def forget(self, names: set[str]) -> None:
         for name in names:
             self.variables.pop(name, None)
+            self.variables.pop(f"{name}[@]", None)
         self.splits = self.splits and "IFS" not in names
         if "1" in names:
             self.arguments = None

@@ -98,7 +98,8 @@ class SimpleCommands(Words):
             if not (self.take("=") or self.take("+=")):
                 self.at = start
                 return None
-        return Assignment(found[1], self._value(), plain, subscript)
+        array = self.peek() == "("
+        return Assignment(found[1], self._value(), plain, subscript, array)
 
     def _value(self) -> tuple[Word, ...]:
         if self.take("("):

@@ -30,7 +30,7 @@ class Text:
 
 @frozen
 class Parameter:
-    """$name, ${name} or ${name-default}; special parameters too."""
+    """$name, ${name} or ${name[@]}; special parameters too."""
 
     name: str
     quoted: bool = False
@@ -81,7 +81,7 @@ class Word:
 def _splits(piece: Piece) -> bool:
     match piece:
         case Parameter(name, quoted):
-            return name == "@" or not quoted
+            return "@" in name or not quoted
         case Substitution(_, kind, quoted):
             return kind == "$()" and not quoted
     return isinstance(piece, Unknown) and piece.splits
@@ -95,6 +95,7 @@ class Assignment:
     words: tuple[Word, ...]
     plain: bool
     subscript: Unknown | None = None
+    array: bool = False
 
 
 @frozen

@@ -25,7 +25,7 @@ _ANSI = re.compile(r"(?:[^'\\]|\\.)*", re.DOTALL)
 _BACKTICKS = re.compile(r"(?:[^`\\]|\\.)*", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SPECIAL = re.compile(r"[0-9@*#?$!-]")
-_BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])\}")
+_BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*(?:\[@\])?|[0-9]+|[@*#?$!-])\}")
 _SETS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[^\]]*\])?:?=")
 _QUOTES_ARE_TEXT = re.compile(
     r"[!#]?(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])?(?:\[[^\]]*\])?:?[-=?+]"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from firewall.commands.wrappers.code import code_runs
 from firewall.commands.wrappers.inner import Hidden, Inner, Input, Run, Shell, Words
@@ -38,7 +39,11 @@ def unwrap(words: Words) -> list[Inner]:
 
 def program(words: Words) -> str:
     """A program's name without its folder."""
-    name = (words[0] if words else None) or ""
+    return _program((words[0] if words else None) or "")
+
+
+@lru_cache(maxsize=256)
+def _program(name: str) -> str:
     name = name.replace("\\", "/").rstrip("/").rpartition("/")[2].removesuffix(".exe")
     return ALIASES.get(name, name)
 

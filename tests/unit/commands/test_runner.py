@@ -22,6 +22,7 @@ SHELL = [
     "echo inner > a; cp a b; mv b d/; ln -s d/b e; ./e", "echo inner > a; cat a > b; sh b",
     "echo inner > a; echo ls > b; cat b a > c; sh c", "echo inner > ~/.local/bin/foo; foo",
     "cat > f <<'A'\ncat > g <<'B'\ninner\nB\nA\nsh f; sh g", "f() { echo inner > $1; }; f g; sh g",
+    'f() { echo inner > "$1"; }; f g; sh g', 'x=g; echo inner > "$x"; sh "$x"',
     "echo inner > /usr/local/bin/foo; foo x", "sh -c 'echo inner > f'; sh f",
     "echo inner > f.py; sh f.py", "echo inner > t; sh t",
     "echo inner > f.py; env ./f.py", "echo inner >> ~/.bashrc; bash -i",

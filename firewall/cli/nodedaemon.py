@@ -34,7 +34,7 @@ from firewall.proxy.handover import Duty, Setup
 from firewall.proxy.loop import Loop
 from firewall.proxy.names import NET4
 from firewall.proxy.nametable import NameTable
-from firewall.proxy.reload import Reload
+from firewall.proxy.reload import Reload, watch_marked
 from firewall.proxy.workers import Staff
 from firewall.proxy.workshops import SharedLink, Workshops
 from firewall.sandbox import Authority, SandboxError, network
@@ -119,6 +119,7 @@ def _opened(
     gpu.follow(lambda facts: log.append({"kind": "gpu-after", **facts}, urgent=False))
     gpu.start()
     keeper.start()
+    watch_marked(loop, desk.look_at_marked)
     reloads = [_reload(loop, desk, config, name, each) for name, each in policies.items()]
     try:
         if plan.metrics is not None:

@@ -81,7 +81,12 @@ class Desk:
         self._policies[name] = policy
         for each in self._sandboxes.values():
             if each.identity.policy == name:
-                each.gate.replace_policy(policy)
+                each.replace_policy(policy)
+
+    def look_at_marked(self) -> None:
+        """Look for what stands in marked files by now as well."""
+        for each in list(self._sandboxes.values()):
+            each.gate.look_at_marked()
 
     def close(self, done: Callable[[], None]) -> None:
         """End every sandbox's way out, and call `done` when their records are written."""

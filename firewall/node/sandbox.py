@@ -26,6 +26,7 @@ from firewall.proxy.workers import Staff
 from firewall.sandbox.enter import in_network
 from firewall.sandbox.inhabitants import NamespaceFinder, NamespaceFreezer
 from firewall.sandbox.network import Sockets, open_udp
+from firewall.vault import Vault
 
 if TYPE_CHECKING:
     from firewall.proxy.lane.lane import HandOver, Lane
@@ -92,6 +93,7 @@ class Sandbox:
         judge = Judge(
             policy, shared.log, shared.gpu, shared.witness, release, redaction_key=shared.marks
         )
+        judge.vault = _watching(judge, policy)
         finder = NamespaceFinder(identity.name, place.pid, self.namespace, sockets.diag)
         self.gate = Gate(
             shared.loop,
@@ -119,6 +121,10 @@ class Sandbox:
         own: dict[str, Any] = {"name": self.identity.name, "policy": self.identity.policy}
         told |= {"pid": self.place.pid, "owner": self.identity.owner}
         return own | told | self._worker()
+
+    def replace_policy(self, policy: Policy) -> None:
+        """Judge by another policy from the next request on."""
+        self.gate.replace_policy(policy, _watching(self.gate.judge, policy))
 
     def _worker(self) -> dict[str, Any]:
         """Who serves it, its process, and whether it judges by the policy in force already."""
@@ -151,3 +157,9 @@ class Sandbox:
 
     def _open_udp(self, address: Endpoint, family: int) -> socket.socket:
         return in_network(self.place.network, lambda: open_udp(*address, family))
+
+
+def _watching(judge: Judge, policy: Policy) -> Vault:
+    """What is looked for under a policy. A node holds none of its secrets: its environment is its
+    own, and no agent was started with their placeholders."""
+    return judge.vault.renewed((), policy.watched)

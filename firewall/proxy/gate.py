@@ -46,6 +46,7 @@ from firewall.proxy.udp import (
 from firewall.proxy.ways import Road
 from firewall.proxy.workerlink import WorkerLink
 from firewall.proxy.workers import Staff, Workers
+from firewall.vault import Vault
 from firewall.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -141,10 +142,9 @@ class Gate:
         find = self._actors.find_udp
         self._udp.append(UdpListener(*shared, udp, open_udp, find, destination))
 
-    def replace_policy(self, policy: Policy) -> None:
-        """Judge by another policy from the next request on, with its secrets read anew."""
-        self.judge.vault = self.judge.vault.renewed(policy.secrets, policy.watched)
-        self.judge.policy = policy
+    def replace_policy(self, policy: Policy, vault: Vault) -> None:
+        """Judge by another policy from the next request on; `vault` holds what it names."""
+        self.judge.vault, self.judge.policy = vault, policy
         self.pin_names()
         self.update()
         self.metrics.policy(policy.name, policy.digest)

@@ -338,3 +338,23 @@ def test_the_command_says_what_it_did(house: House) -> None:
 def _names(house: House) -> list[str]:
     with house.node() as node:
         return [each["name"] for each in node.status()]
+
+
+def test_a_node_holds_no_secret_of_a_policy_that_is_loaded_again(house: House) -> None:
+    """The daemon's environment is its own; what needs something of it is denied, and says so."""
+    policy = house.workplace.folder / "policy" / "policy.yaml"
+    text = policy.read_text()
+    with closed() as pid, house.node() as node:
+        node.attach(policy="coding", pid=pid)
+        before = node.policies()["coding"]["digest"]
+        inject = 'inject: {header: x-key, from: "env:PATH"}, labels'
+        policy.write_text(text.replace("labels", inject, 1))
+        assert house.process is not None
+        house.process.send_signal(signal.SIGHUP)
+        try:
+            assert eventually(lambda: node.policies()["coding"]["digest"] != before)
+            assert eventually(lambda: "hold secrets" in house.hello(pid).stdout)
+        finally:
+            policy.write_text(text)
+            house.process.send_signal(signal.SIGHUP)
+            assert eventually(lambda: node.policies()["coding"]["digest"] == before)

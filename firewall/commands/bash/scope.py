@@ -77,9 +77,12 @@ class Scope:
         self.forget({name})
         if before is None or name in self.fixed or not all(type(word) is str for word in words):
             return
-        value = "".join(f"{word}\0" for word in (*before, *words))
+        whole = [*before, *words]
+        value = "".join(f"{word}\0" for word in whole)
         if len(value) <= LENGTH:
             self.variables[f"{name}[@]"] = value
+            if whole:
+                self.variables[name] = whole[0] or ""
 
     def fresh(self) -> "Scope":
         """For another shell, or a later time: which variables it has there is not known."""

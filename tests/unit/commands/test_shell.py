@@ -50,6 +50,7 @@ def test_every_hidden_command_is_found_or_opaque(case: dict[str, list[str] | str
         ('a=(ls "x y"); a+=(z); "${a[@]}"', ["ls"]),
         ('a=(); "${a[@]}" id', ["id"]),
         ('a=id; "$a"', ["id"]),
+        ("a=(id ls); $a", ["id"]),
         ("cat <<'E' > s\nid\nE\nbash s", ["cat", "bash", "s", "id"]),
     ],
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from firewall.requests import Direction, Finding
 
 TURNS = 16
 """Pieces that one direction may move before other flows have their turn."""
+TURN_SECONDS = 0.005
+"""After which it begins no other: what is watched may take a microsecond a byte."""
 
 
 class Judged(Protocol):
@@ -141,6 +144,7 @@ class Relay:
 
     def _move(self, direction: Spliced | Watched, target: socket.socket, *, whole: bool) -> bool:
         """Move what can be moved; False when this direction has ended."""
+        until = time.monotonic() + TURN_SECONDS
         try:
             for _ in range(TURNS):
                 if not direction.move():
@@ -149,6 +153,8 @@ class Relay:
                     return False
                 if direction.drained and not whole:
                     return True
+                if time.monotonic() >= until:
+                    break
         except BlockingIOError:
             if direction.held:
                 self._loop.change(target.fileno(), READ | WRITE | EDGE)

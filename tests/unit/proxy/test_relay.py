@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from firewall.proxy import relay
 from firewall.proxy.directions import Metered, Watched
 from firewall.proxy.loop import EDGE, READ, Loop
 from firewall.proxy.relay import Relay
@@ -165,6 +166,27 @@ def test_a_wait_for_a_verdict_takes_no_turns(monkeypatch: pytest.MonkeyPatch) ->
         time.sleep(0.005)
     bench.end()
     assert len(moves) <= 3, "the loop is not woken for a target that has room"
+
+
+def test_a_turn_ends_with_its_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pieces are there, the next one waits until other flows have had their turn."""
+    turns: list[None] = []
+    again = Relay._pump_once_more
+
+    def pump_once_more(relay: Relay) -> None:
+        turns.append(None)
+        again(relay)
+
+    monkeypatch.setattr(relay, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(Relay, "_pump_once_more", pump_once_more)
+    sender = threading.Thread(target=bench.client.sendall, args=(BULK,))
+    sender.start()
+    got = 0
+    while got < len(BULK):
+        got += len(bench.server.recv(1 << 20))
+    sender.join(PATIENCE)
+    # A piece is of 64 KiB at most, or of the kernel's pipe.
+    assert len(turns) >= len(BULK) >> 21
 
 
 def test_a_reader_that_stops_stops_the_sender(bench: Bench) -> None:

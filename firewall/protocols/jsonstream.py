@@ -212,6 +212,19 @@ class Documents(_Reader):
         self._depth, self._scanned = 0, None
         self._hints = self._make_hints() if self._make_hints else None
 
+    def put_off(self, data: bytes) -> bool:
+        """Whether `feed` would only keep or skip these bytes: then that is done, at less cost."""
+        if self.finished:
+            self._offset += len(data)
+            return True
+        if not self._hints or self._scanned is None or len(self._text) + len(data) >= LIMIT:
+            return False
+        if self._hints.feed(data):
+            self._hints = None
+            return False
+        self._text += data
+        return True
+
     def feed(self, data: bytes) -> list[Cut]:
         """The values that end in `data`."""
         if self.finished:

@@ -60,15 +60,14 @@ class Watch:
         deep = depth >= _DEPTH_LIMIT
         self._opening = None if deep else Opening(carrier, direction, start, self._inside)
         self._told: set[tuple[str, ...]] = set()
-        self._deaf = False
+        self._settled = False
 
     def feed(self, data: bytes, *, end: bool = False) -> tuple[Finding, ...]:
         """The findings that `data` completes.
 
         `end` says that a WebSocket message or an HTTP body ends here; another may follow.
         """
-        if self._deaf and not end:
-            self._documents.skip(len(data))
+        if self._settled and not end and self._documents.put_off(data):
             self._early.skip(len(data))
             return ()
         return tuple(mark.finding for mark in self.read(data, end=end))
@@ -79,18 +78,18 @@ class Watch:
         if self._pair and self._depth and self._raw:
             paired = self._pair(self._depth, self._direction, data)
             marks += [Mark(self._start, finding) for finding in paired]
-        self._deaf = self._hears_nothing()
+        self._settled = self._is_settled()
         if end:
             self._message += 1
             self._documents.restart()
             self._early.restart()
-            self._deaf = False
+            self._settled = False
         return self._tell(marks) if marks else []
 
-    def _hears_nothing(self) -> bool:
-        """Whether the rest of this body or message can be passed over: it is no JSON."""
-        settled = self._opening is None or self._opening.finished
-        return settled and self._documents.finished and self._early.finished
+    def _is_settled(self) -> bool:
+        """Whether only JSON can be found in the rest of this body or message."""
+        opened = self._opening is None or self._opening.finished
+        return opened and not self._raw and self._early.finished
 
     def _inside(self, carrier: str, start: int) -> "Watch":
         depth = self._depth + 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from firewall.protocols import Watch
 from firewall.protocols.jsonstream import LIMIT
+from firewall.protocols.marks import Mark
 from firewall.requests import Direction
 from tests.unit.protocols.samples import (
     FIRST_BYTES,
@@ -231,3 +232,42 @@ def test_a_line_of_several_values_is_read_once_however_it_is_cut() -> None:
     watch = Watch("tcp stream", "sent")
     assert tuple(each for byte in data for each in watch.feed(bytes([byte]))) == whole
     assert [each.confidence for each in whole] == ["suspicious"]
+
+
+BEGUN = b'{"messages": [{"role": "user", "content": "' + b"tell me more. " * 40
+
+
+def test_bytes_that_only_continue_a_value_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    watching = Watch("http body", "sent")
+    watching.feed(BEGUN)
+    read: list[bytes] = []
+
+    def note(data: bytes, *, end: bool) -> list[Mark]:
+        read.append(data)
+        return []
+
+    monkeypatch.setattr(watching, "read", note)
+    for piece in (b"and more", b"", b'"}], "met', b"hod", b'": "getw', b"ork"):
+        assert watching.feed(piece) == ()
+    assert read == [b"ork"], "only what may complete a message is read"
+
+
+@given(
+    st.lists(st.sampled_from([b'"}]}', b'"', b"\n", b"{", b'{"a":[', BEGUN, *FIRST_BYTES])),
+    st.integers(1, 200),
+    st.integers(0, LIMIT),
+    st.sampled_from(["http body", "websocket", "grpc"]),
+)
+@example([b'"}],"method":"getwork"}'], 3, 0, "http body")
+@example([b'"}],"m\\u0065thod":"getwork"}', SUBSCRIBE], 1, 0, "http body")
+@example([b'"}]}', SUBSCRIBE], 7, LIMIT - len(BEGUN), "http body")
+@example([b'"}],"method":"getwork"}'], 7, LIMIT - len(BEGUN) - 24, "http body")
+@example([b'"}],"method":"getwork"}'], 7, LIMIT - len(BEGUN) - 23, "http body")
+def test_what_is_put_off_is_found_all_the_same(
+    parts: list[bytes], size: int, padding: int, carrier: str
+) -> None:
+    put_off, read = Watch(carrier, "sent"), Watch(carrier, "sent")
+    data = b"".join(parts)
+    pieces = [BEGUN, b"x" * padding, *(data[at : at + size] for at in range(0, len(data), size))]
+    for piece in pieces:
+        assert put_off.feed(piece) == tuple(mark.finding for mark in read.read(piece))

@@ -3,7 +3,8 @@
 Methods: X-HTTP-Method-Override (Google's APIs), X-HTTP-Method (OData, Microsoft), X-Method-Override
 (IBM), which Express's method-override, Symfony, Rails and others heed. Paths: X-Original-URL and
 X-Rewrite-URL, which rewriting modules of IIS set and frameworks took for the truth (Symfony until
-CVE-2018-14773, Zend until ZF2018-01).
+CVE-2018-14773, Zend until ZF2018-01). Destination is the second path of WebDAV's COPY and MOVE (RFC
+4918, 10.3): what they write there.
 """
 
 import re
@@ -12,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from firewall.requests import Finding, Override
 
 _METHODS = {b"x-http-method-override", b"x-http-method", b"x-method-override"}
-_PATHS = {b"x-original-url", b"x-rewrite-url"}
+_PATHS = {b"x-original-url", b"x-rewrite-url", b"destination"}
+_SIGN = re.compile(rb"[^0-9a-z]")
 _HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _LIMIT = 4
 """Overrides of one request that are judged, each beside the others; honest clients send one."""
@@ -32,11 +34,12 @@ def too_many(found: Sequence[Override]) -> tuple[Finding, ...]:
 
 
 def _found(fields: Sequence[tuple[bytes, bytes]]) -> Iterator[Override]:
-    """A gateway interface takes - and _ in names for the same (RFC 3875, 4.1.18)."""
+    """A gateway interface takes - and _ in names for the same (RFC 3875, 4.1.18); lighttpd's, every
+    sign."""
     for name, value in fields:
-        if name[:1] not in b"xX":
+        if name[:1] not in b"xXdD":
             continue
-        plain = name.lower().replace(b"_", b"-")
+        plain = _SIGN.sub(b"-", name.lower())
         if plain in _METHODS:
             yield from _methods(plain.decode(), value.decode("latin-1"))
         elif plain in _PATHS:

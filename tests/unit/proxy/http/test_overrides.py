@@ -13,6 +13,9 @@ from firewall.requests import Override
         (b"x-http-method", b"merge", [Override("x-http-method", "MERGE")]),
         (b"X-Method-Override", b" put ", [Override("x-method-override", "PUT")]),
         (b"X_HTTP_Method_Override", b"PUT", [Override("x-http-method-override", "PUT")]),
+        (b"X.HTTP~Method!Override", b"PUT", [Override("x-http-method-override", "PUT")]),
+        (b"Destination", b"https://h.test/b", [Override("destination", path="/b")]),
+        (b"Date", b"/b", []),
         (
             b"X-HTTP-Method-Override",
             b"GET, delete",

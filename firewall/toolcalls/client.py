@@ -3,6 +3,8 @@
 import http.client
 import json
 import socket
+import time
+from collections.abc import Buffer
 from dataclasses import asdict
 from typing import Any
 
@@ -54,15 +56,27 @@ def fields_of(call: Call) -> dict[str, Any]:
     return fields
 
 
+class _Hurried(socket.socket):
+    """Has time `until` then for all that it reads: a time-out alone begins anew at each byte."""
+
+    until = 0.0
+
+    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        self.settimeout(max(self.until - time.monotonic(), 0.001))
+        return super().recv_into(buffer, nbytes, flags)
+
+
 class _Connection(http.client.HTTPConnection):
     def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("firewall", timeout=timeout)
+        super().__init__("firewall")
         self._path = path
+        self._seconds = timeout
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock = link = _Hurried(socket.AF_UNIX)
+        link.until = time.monotonic() + self._seconds
+        link.settimeout(self._seconds)
+        link.connect(self._path)
 
 
 def _post(call: Call, path: str, wait: bool, timeout: float) -> Any:

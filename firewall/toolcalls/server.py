@@ -141,7 +141,7 @@ class _Handler(HurriedHandler):
     def do_POST(self) -> None:
         if not (actor := self._actor()):
             return
-        length = self.headers.get("Content-Length", "")
+        length = ",".join(self.headers.get_all("Content-Length", []))
         if not re.fullmatch("[0-9]{1,9}", length) or int(length) > BODY_LIMIT:
             why = f"Content-Length must say how long the body is, up to {BODY_LIMIT} bytes"
             self._refuse(413, why)

@@ -139,11 +139,17 @@ async def _whole(body: AsyncIterator[bytes]) -> bytes:
 
 
 def _kind(response: h11.Response) -> str:
-    """The media type of an answer. Raises where it is encoded, since nobody could read it."""
-    found = {name: value.decode("latin-1").strip().lower() for name, value in response.headers}
-    if found.get(b"content-encoding", "identity") not in ("", "identity"):
+    """The media type of an answer. Raises where it is encoded or told twice: none could read it."""
+    if _only(response, b"content-encoding") not in ("", "identity"):
         raise h11.RemoteProtocolError("the MCP server's answer is compressed")
-    return found.get(b"content-type", "").partition(";")[0].strip()
+    return _only(response, b"content-type").partition(";")[0].strip()
+
+
+def _only(response: h11.Response, name: bytes) -> str:
+    found = [value for each, value in response.headers if each == name]
+    if len(found) > 1:
+        raise h11.RemoteProtocolError(f"the MCP server's answer has two {name.decode()} headers")
+    return b"".join(found).decode("latin-1").strip().lower()
 
 
 def _status(raw: bytes) -> int:

@@ -3,6 +3,8 @@
 import contextlib
 import re
 import socket
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,24 @@ def test_a_service_that_says_nothing_is_a_deny(path: Path) -> None:
         listener.bind(str(path))
         listener.listen()
         assert "timed out" in refused(check(CALL, str(path), timeout=0.05))
+
+
+def test_a_trickle_does_not_buy_more_time(path: Path) -> None:
+    body = b" " * 40 + b'{"action": "allow"}'
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=_trickle, args=(listener, OK % (len(body), body)))
+        thread.start()
+        assert "timed out" in refused(check(CALL, str(path), timeout=0.2))
+        thread.join()
+
+
+def _trickle(listener: socket.socket, answer: bytes) -> None:
+    with listener.accept()[0] as client, contextlib.suppress(BrokenPipeError):
+        for at in range(len(answer)):
+            client.send(answer[at : at + 1])
+            time.sleep(0.01)
 
 
 def _nested() -> dict[str, Any]:

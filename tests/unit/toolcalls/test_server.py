@@ -133,6 +133,13 @@ def test_a_length_that_is_none_or_too_large_is_refused(
     assert court.policy.asked == []
 
 
+@pytest.mark.parametrize("other", [len(CALL), 0])
+def test_a_length_that_is_told_twice_is_refused(court: Court, path: Path, other: int) -> None:
+    answer = said(path, request(CALL, b"Content-Length: %d" % other))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert court.policy.asked == []
+
+
 def test_a_body_without_a_length_is_refused(path: Path) -> None:
     chunked = b"POST /v1/tool-calls HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     assert said(path, chunked).startswith(b"HTTP/1.1 413 ")

@@ -48,14 +48,13 @@ def steps_of(text: str) -> list[Request]:
     word, _, rest = text.strip().partition(" ")
     if word in ("ssh", "tcp", "dns"):
         return STEPS[word](rest.strip())
-    try:
+    if "://" in text:
         return STEPS["https"](text.strip() if rest else f"GET {text.strip()}")
-    except Fault:
-        example = (
-            '"POST https://host/path", "ssh git@host ls", "tcp host:port", "dns name TXT",'
-            ' "shell: git push", "exec: /bin/nc -l", "tool: NAME {...}" or "gpu: PROGRAM"'
-        )
-        raise Fault(f"{text!r} is not a request", example) from None
+    example = (
+        '"POST https://host/path", "ssh git@host ls", "tcp host:port", "dns name TXT",'
+        ' "shell: git push", "exec: /bin/nc -l", "tool: NAME {...}" or "gpu: PROGRAM"'
+    )
+    raise Fault(f"{text!r} is not a request", example)
 
 
 def explain(

@@ -115,7 +115,7 @@ def parse_name(text: str) -> str:
         host, _, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
         ports = f", and ports: [{port}]" if port.isdecimal() else ""
         raise Fault(f"{text!r} is not just a host", f"{normalise(host)}{ports}")
-    raise _not_normal(text)
+    raise no_name(text)
 
 
 def _bad_glob(text: str) -> Fault:
@@ -130,16 +130,24 @@ def _bad_glob(text: str) -> Fault:
     )
 
 
-def _not_normal(text: str) -> Fault:
+def no_name(text: str) -> Fault:
+    """What is wrong with a text that is no normalised name, and the name to write instead."""
     normal = normalise(text.strip())
     if not normal.isascii():
-        try:
-            normal = normal.encode("idna").decode("ascii")
-        except UnicodeError:
-            normal = ""
+        normal = _punycode(normal)
     if is_name(normal):
         return Fault(f"the name {text!r} is not in its normal form", normal)
     return Fault(f"{text!r} is not a host name", "a name such as example.com, or an IP address")
+
+
+def _punycode(name: str) -> str:
+    """The ASCII form of a name; "" where it has none, or RFC 3490 and RFC 5891 give it different
+    ones, which are two names (the German sharp s)."""
+    try:
+        ascii_form = name.encode("idna")
+        return ascii_form.decode("ascii") if ascii_form.decode("idna") == name.lower() else ""
+    except UnicodeError:
+        return ""
 
 
 class NetworkTable[T]:

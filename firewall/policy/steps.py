@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from firewall.apis.bodies import read_body
 from firewall.policy.addresses import parse_address
 from firewall.policy.errors import Fault
-from firewall.policy.hosts import is_name, normalise
+from firewall.policy.hosts import is_name, no_name, normalise
 from firewall.policy.suggest import closest
 from firewall.requests import Connect, HttpRequest, Request, Resolve, SshChannel, SshKind
 
@@ -23,8 +23,9 @@ def http_steps(text: str) -> list[Request]:
         host, port = normalise(parts.hostname or ""), parts.port
     except ValueError:
         raise Fault(f"{url!r} is not a URL", "POST https://example.com/path") from None
-    if parts.scheme not in ("https", "http") or not _is_host(host) or not method.isupper():
+    if parts.scheme not in ("https", "http") or not host or not method.isupper():
         raise Fault(f"{text!r} is not a request", '"POST https://example.com/path"')
+    _must_be_host(host)
     scheme: Literal["https", "http"] = "https" if parts.scheme == "https" else "http"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     number = port or (443 if scheme == "https" else 80)
@@ -67,8 +68,10 @@ def tcp_steps(text: str) -> list[Request]:
 def dns_steps(text: str) -> list[Request]:
     """The question of "name" or "name TYPE". Raises Fault."""
     name, _, kind = text.partition(" ")
-    if not is_name(normalise(name)) or " " in kind:
+    if not name or " " in kind:
         raise Fault(f"{text!r} is not a question", '"example.com TXT"')
+    if not is_name(normalise(name)):
+        raise no_name(name)
     return [Resolve(normalise(name), kind or "A")]
 
 
@@ -135,10 +138,12 @@ def _host_port(text: str, usual: str, example: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or (text.count(":") > 1 and not host.endswith("]")):
         host, port = text, usual
-    if not port.isdecimal() or not 0 < int(port) < 65536 or not _is_host(normalise(host)):
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise Fault(f"{text!r} is not a destination", example)
+    _must_be_host(normalise(host))
     return normalise(host), int(port)
 
 
-def _is_host(host: str) -> bool:
-    return is_name(host) or parse_address(host) is not None
+def _must_be_host(host: str) -> None:
+    if not is_name(host) and parse_address(host) is None:
+        raise no_name(host)

@@ -1,6 +1,7 @@
 """Explanations, and the commands around them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from firewall.cli.policy import app
 from firewall.policy import Policy
 from firewall.policy.errors import Fault
-from firewall.policy.explain import explain
+from firewall.policy.explain import explain, steps_of
 from tests.unit.policy.conftest import READER, Machine
 
 RULES = """
@@ -102,6 +103,28 @@ def test_command_explain_without_a_request(file: str) -> None:
     result = CliRunner().invoke(app, ["explain", "what", "--policy", file])
     assert result.exit_code == 2
     assert "'what' is not a request" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET https://bücher.example/x",
+        "https://BÜCHER.example/x",
+        "tcp bücher.example:5432",
+        "ssh git@bücher.example ls",
+        "dns bücher.example TXT",
+    ],
+)
+def test_a_name_that_is_not_in_its_normal_form_is_told_as_it_is_written(text: str) -> None:
+    with pytest.raises(Fault, match=r"not in its normal form; write: xn--bcher-kva\.example$"):
+        steps_of(text)
+
+
+@pytest.mark.parametrize("host", ["a..b", "127.1", "-a.example", "*.example.com", "straße.example"])
+def test_what_is_no_name_is_told(host: str) -> None:
+    for text in (f"https://{host}/", f"tcp {host}:1", f"ssh me@{host}", f"dns {host}"):
+        with pytest.raises(Fault, match=f"'{re.escape(host)}' is not a host name"):
+            steps_of(text)
 
 
 def test_command_schema() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from firewall.audit.archive import Keep, compress_next, kept_from, surplus
 from firewall.audit.checkpoint import Checkpoint, Head, newest
-from firewall.audit.errors import AuditBusy
+from firewall.audit.errors import AuditBusy, AuditError
 from firewall.audit.record import Stamp, boot_id
 from firewall.audit.signer import Signer, durable_heads
 from firewall.audit.storage import Disk, Storage
@@ -113,7 +113,13 @@ class Keeper:
             return False
         except Exception as error:
             if self._state == "ok":
-                logger.exception("the audit log's checkpoints cannot be signed")
+                expected = isinstance(error, OSError | AuditError)
+                logger.error(
+                    "the audit log's checkpoints cannot be signed, so that a cut at its end would"
+                    " not be seen until this is mended: %s",
+                    error,
+                    exc_info=None if expected else error,
+                )
             self._state = f"no checkpoint can be signed: {error}"
             return True
         self._state = "ok"

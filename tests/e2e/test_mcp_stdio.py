@@ -94,6 +94,18 @@ def test_the_exit_status_of_the_server_is_ours(tmp_path: Path, script: str, stat
     assert (ended.returncode, ended.stderr) == (status, b"hi\n")
 
 
+def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [*COMMAND, "--", "no-such-server"],
+        env={**os.environ, "FIREWALL_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = "firewall: the server no-such-server cannot be started: No such file or directory\n"
+    assert (ended.returncode, ended.stderr) == (125, told)
+
+
 def test_signals_reach_the_server(tmp_path: Path) -> None:
     script = "trap 'exit 9' TERM; echo '{}'; while :; do sleep 0.05; done"
     with subprocess.Popen(

@@ -33,7 +33,11 @@ async def serve_stdio(command: Sequence[str], session: Session, checker: Checker
 
     Raises OSError where it cannot be started.
     """
-    server = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    try:
+        server = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise OSError(f"the server {command[0]} cannot be started: {why}") from error
     for number in _PASSED_ON:
         asyncio.get_running_loop().add_signal_handler(number, _signal, server, number)
     shell = _Shell(server, session, checker, await _own_pipes())

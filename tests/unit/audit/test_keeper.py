@@ -1,5 +1,6 @@
 """Checkpoints come in time, one process at a time, and are told elsewhere."""
 
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from firewall.audit import AuditLog, Keeper, keys, place, read_seen, verify
 from firewall.audit.keeper import Pace
+from firewall.audit.signer import Signer
 from firewall.audit.witness import Place
 from tests.unit.audit.signing import append
 from tests.waiting import eventually
@@ -91,6 +93,29 @@ def test_what_cannot_be_signed_is_told_once(
         assert number >= 1
         assert abs(at - time.time()) < 60
     assert caplog.text.count("cannot be signed") == 1
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "traced"),
+    [(OSError(errno.ENOSPC, "No space left on device"), False), (RuntimeError("a bug"), True)],
+)
+def test_a_full_disk_is_told_in_a_line_and_a_bug_with_its_place(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    traced: bool,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Signer, "sign", fail)
+    with keeping(tmp_path, Pace(records=1)) as (log, keeper):
+        append(log, 1)
+        eventually(lambda: str(error) in keeper.state)
+    assert ("Traceback" in caplog.text) is traced
+    assert f"a cut at its end would not be seen until this is mended: {error}" in caplog.text
 
 
 class TestPlaces:

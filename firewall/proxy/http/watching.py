@@ -65,7 +65,8 @@ class BodyWatch:
         if self._decoders and data:
             self._read += len(data)
             self._unpacking = chain(self._decoders, data)
-        return found + self.go_on()
+            found += self.go_on()
+        return found
 
     @property
     def busy(self) -> bool:

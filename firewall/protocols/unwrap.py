@@ -15,6 +15,7 @@ from firewall.protocols.heads import inspect_response
 from firewall.protocols.http1body import Counted
 from firewall.protocols.identity import MORE, Answer, Identity, More
 from firewall.protocols.marks import MakeReader, Mark, Reader
+from firewall.protocols.proxyheader import header_end
 from firewall.protocols.websocket import Frames
 from firewall.requests import Direction, Finding
 
@@ -62,7 +63,19 @@ def recognise_socks_server(data: bytes) -> Answer:
     return Identity("socks") if isinstance(end, int) else end
 
 
-_FROM_CLIENT = (http2.recognise, socks.recognise, openings.recognise, http1.recognise)
+def recognise_proxied(data: bytes) -> Answer:
+    """A header of the PROXY protocol; what is behind it is read as a stream of its own."""
+    end = header_end(data)
+    return Identity("unknown") if isinstance(end, int) else end
+
+
+_FROM_CLIENT = (
+    http2.recognise,
+    socks.recognise,
+    openings.recognise,
+    recognise_proxied,
+    http1.recognise,
+)
 _FROM_SERVER = (
     recognise_socks_server,
     openings.recognise_server,
@@ -197,6 +210,8 @@ class Opening:
     ) -> Callable[[bytes], list[Mark]] | None:
         if identity.protocol == "socks":
             return _Handshake(self._direction, self._start, self._make).feed
+        if isinstance(behind := header_end(head), int):
+            return _Skipped(behind, self._make("tcp stream", self._start + behind).read).feed
         if end is None or not self._carrier.endswith("stream"):
             return None
         feed = self._after_head(identity, head, end)

@@ -184,18 +184,17 @@ def _new_work(message: Message, raw: bool) -> Sign | None:
 
 
 def _job(message: Message, raw: bool) -> Sign | None:
-    """A job in params, in a result, or in a login's result (xmrig-proxy doc/STRATUM.md)."""
+    """A job in params, in a result, or in a login's result (xmrig-proxy doc/STRATUM.md); Grin's has
+    `pre_pow` for a blob (grin doc/stratum.md)."""
     result = message.get("result")
     inner = result.get("job") if isinstance(result, dict) else None
     for place in (message, _parameters(message), result, inner):
-        if not isinstance(place, dict):
+        if not isinstance(place, dict) or "job_id" not in place:
             continue
         blob = place.get("blob")
-        if (
-            "job_id" in place
-            and isinstance(blob, str)
-            and ("target" in place or _BLOB.fullmatch(blob))
-        ):
+        if isinstance(place.get("pre_pow"), str):
+            return Sign("mining", "grin", "job with job_id and pre_pow")
+        if isinstance(blob, str) and ("target" in place or _BLOB.fullmatch(blob)):
             return Sign("mining", "monero-stratum", "job with job_id and blob")
     return None
 

@@ -152,6 +152,11 @@ EVERYWHERE: dict[str, tuple[str, Direction, dict[str, Any]]] = {
         {"type": "authed", "params": {"token": "", "hashes": 0}},
     ),
     "Coinhive job": ("monero-stratum", "received", {"type": "job", "params": JOB}),
+    "Grin's job": (
+        "grin",
+        "received",
+        rpc("job", {"difficulty": 1, "height": 16375, "job_id": 5, "pre_pow": "0001" + "ab" * 99}),
+    ),
     "webminerpool": (
         "webminerpool",
         "sent",
@@ -253,6 +258,8 @@ def prefixes(direction: Direction, data: bytes) -> Iterator[bytes]:
     if direction == "sent":
         yield b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n" + data
         yield b"POST / HTTP/1.1\r\nHost: a\r\n\r\n" + data
+        yield b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 3333\r\n" + data
+        yield b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12) + data
         yield b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n" + data
         yield b"\x05\x01\x00\x05\x01\x00\x03\x01a\x0d\x05" + data
         yield b"\x04\x01\x0d\x05\x7f\0\0\1u\0" + data

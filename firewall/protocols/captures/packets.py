@@ -1,9 +1,11 @@
 """From a captured packet to the segment or datagram in it.
 
 Ethernet with VLAN tags, Linux "cooked" captures, loopback and raw IP; IPv4 (RFC 791) and IPv6 (RFC
-8200), TCP (RFC 9293) and UDP (RFC 768). Fragments but the first are passed over.
+8200), TCP (RFC 9293) and UDP (RFC 768). Fragments but the first are passed over,
+unless they are joined before (fragments.py).
 """
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from struct import Struct
 from typing import Literal
@@ -45,9 +47,12 @@ class Segment:
     ack: bool = False
 
 
-def read_segment(packet: Packet) -> Segment | None:
-    """The segment in a packet; None where there is none, or not all of its header."""
-    body = _ip(packet)
+def read_segment(packet: Packet, join: Callable[[bytes], bytes] = bytes) -> Segment | None:
+    """The segment in a packet; None where there is none, or not all of its header.
+
+    `join` is given the IP packet, and returns the one to read (Fragments.join).
+    """
+    body = join(_ip(packet))
     if len(body) < 20:
         return None
     version = body[0] >> 4
@@ -83,11 +88,17 @@ def _ipv4(time: float, body: bytes) -> Segment | None:
 
 
 def _ipv6(time: float, body: bytes) -> Segment | None:
-    kind, at = body[6], 40
+    kind, at = after_extensions(body)
     end = 40 + int.from_bytes(body[4:6]) if body[4:6] != b"\0\0" else len(body)
+    return _transport(time, kind, body[8:24], body[24:40], body[at:end])
+
+
+def after_extensions(body: bytes) -> tuple[int, int]:
+    """The kind of the first header of IPv6 that is not passed over, and where it starts."""
+    kind, at = body[6], 40
     while kind in _EXTENSIONS and at + 8 <= len(body):
         kind, at = body[at], at + 8 + 8 * body[at + 1]
-    return _transport(time, kind, body[8:24], body[24:40], body[at:end])
+    return kind, at
 
 
 def _transport(

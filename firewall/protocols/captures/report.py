@@ -10,6 +10,7 @@ import dns.rdatatype
 
 from firewall.protocols.captures.files import read_packets
 from firewall.protocols.captures.flows import Flows, Piece
+from firewall.protocols.captures.fragments import Fragments
 from firewall.protocols.captures.packets import Place, read_segment
 from firewall.protocols.certificates import Certificate
 from firewall.protocols.conversation import Conversation
@@ -141,9 +142,9 @@ def report_capture(data: Buffer) -> list[Report]:
 
     Raises CaptureError for a file that is none.
     """
-    flows, readers = Flows(), _Readers()
+    flows, readers, fragments = Flows(), _Readers(), Fragments()
     for packet in read_packets(data):
-        if segment := read_segment(packet):
+        if segment := read_segment(packet, fragments.join):
             for piece in flows.feed(segment):
                 readers.feed(piece)
     for piece in flows.rest():

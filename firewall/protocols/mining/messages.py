@@ -57,7 +57,8 @@ _WALLET = re.compile(
 """A Monero address (cryptonote_config.h), perhaps with a difficulty or a worker behind it."""
 
 _WORD_256 = re.compile(r"0x[0-9a-f]{64}")
-_TARGET = re.compile(r"0x0000[0-9a-f]{60}")
+_TARGET = re.compile(r"0x000000(?!0{58})[0-9a-f]{58}")
+"""A difficulty of 2**24 or more; the third of three hashes is such a word once in as many times."""
 _BLOB = re.compile(r"[0-9A-Fa-f]{100,}")
 
 type Message = dict[str, Any]
@@ -208,11 +209,18 @@ def _result(message: Message, raw: bool) -> Sign | None:
             return Sign("mining", "ethereum-stratum", "answer to mining.subscribe")
         case list(result) if _names_stratum(result):
             return Sign("mining", "stratum", "answer to mining.subscribe")
-        case [str(header), str(seed), str(target), *_] if (
-            _WORD_256.fullmatch(header) and _WORD_256.fullmatch(seed) and _TARGET.fullmatch(target)
+        case [str(header), str(seed), str(target), *rest] if (
+            _are_words(header, seed) and _TARGET.fullmatch(target) and not _are_words(*rest[:1])
         ):
             return Sign("mining", "eth-getwork", "answer to eth_getWork: header, seed and target")
     return None
+
+
+def _are_words(*values: Any) -> bool:
+    """A block's number may follow the target; a further word makes it a list of hashes."""
+    return bool(values) and all(
+        isinstance(each, str) and _WORD_256.fullmatch(each) for each in values
+    )
 
 
 def _result_object(result: Message) -> Sign | None:

@@ -67,6 +67,11 @@ EVERYWHERE: dict[str, tuple[str, Direction, dict[str, Any]]] = {
     "eth_submitWork": ("eth-getwork", "sent", rpc("eth_submitWork", ["0x1", WORD, WORD])),
     "eth_submitHashrate": ("eth-getwork", "sent", rpc("eth_submitHashrate", [WORD, WORD])),
     "eth work": ("eth-getwork", "received", {"id": 0, "jsonrpc": "2.0", "result": [WORD] * 3}),
+    "eth work of a block": (
+        "eth-getwork",
+        "received",
+        {"id": 0, "jsonrpc": "2.0", "result": [WORD, WORD, WORD, "0xc5d4f0"]},
+    ),
     "newWork": ("eth-getwork", "sent", rpc("eth_subscribe", ["newWork", "0xab"])),
     "EthereumStratum 1": (
         "ethereum-stratum",

@@ -84,6 +84,15 @@ FLOWS: dict[str, tuple[bytes, bytes]] = {
         post(rpc("eth_getFilterChanges", ["0x1"])),
         answer({"result": [WORD] * 3}),
     ),
+    "a filter's blocks": (
+        post(rpc("eth_getFilterChanges", ["0x1"])),
+        answer({"result": [WORD, WORD, "0x0000" + "ab" * 30]}),
+    ),
+    "many of a filter's blocks": (
+        post(rpc("eth_getFilterChanges", ["0x1"])),
+        answer({"result": [WORD, WORD, "0x00000000" + "ab" * 28, WORD]}),
+    ),
+    "empty words": (post(rpc("proofs", [])), answer({"result": ["0x" + "00" * 32] * 3})),
     "is it mining": (post(rpc("eth_mining", [])), answer({"id": 1, "result": False})),
     "hash rate": (post(rpc("eth_hashrate", [])), answer({"id": 1, "result": "0x0"})),
     "logs over a WebSocket": (

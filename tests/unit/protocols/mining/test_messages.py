@@ -10,7 +10,7 @@ from firewall.protocols.mining.messages import inspect_json
 WALLET = "4" + "A" * 94
 BLOB = "0e" * 76
 WORD = "0x" + "ab" * 32
-TARGET = "0x0000" + "ff" * 30
+TARGET = "0x00000000" + "ff" * 28
 
 MINING: list[tuple[str, Any, str]] = [
     (

@@ -17,7 +17,9 @@ _FIXED = 16
 
 def header_end(data: bytes) -> int | More | None:
     """Where the header at the start ends; MORE while that may still show, None where none is."""
-    if any(each.startswith(data[: len(each)]) for each in _LINES):
+    if b"PROXY ".startswith(data[:6]) and any(
+        each.startswith(data[: len(each)]) for each in _LINES
+    ):
         end = data.find(b"\n", 0, _LINE_LIMIT)
         return end + 1 if end >= 0 else MORE if len(data) < _LINE_LIMIT else None
     if not _SIGNATURE.startswith(data[: len(_SIGNATURE)]):

@@ -210,7 +210,7 @@ class Opening:
     ) -> Callable[[bytes], list[Mark]] | None:
         if identity.protocol == "socks":
             return _Handshake(self._direction, self._start, self._make).feed
-        if isinstance(behind := header_end(head), int):
+        if identity.protocol == "unknown" and isinstance(behind := header_end(head), int):
             return _Skipped(behind, self._make("tcp stream", self._start + behind).read).feed
         if end is None or not self._carrier.endswith("stream"):
             return None

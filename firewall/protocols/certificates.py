@@ -1,6 +1,7 @@
 """What a server's certificate says of itself (RFC 5280), for records and for suspicion."""
 
 import hashlib
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -46,19 +47,10 @@ def read_certificate(encoded: bytes, chain: int = 0) -> Certificate | None:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        found = x509.load_der_x509_certificate(encoded)
-        subject, issuer = found.subject.rfc4514_string(), found.issuer.rfc4514_string()
-        return Certificate(
-            subject=subject[:256],
-            issuer=issuer[:256],
-            names=_names(found),
-            self_signed=subject == issuer,
-            chain=chain,
-            since=found.not_valid_before_utc.date().isoformat(),
-            until=found.not_valid_after_utc.date().isoformat(),
-            key=_key(found),
-            sha256=hashlib.sha256(encoded).hexdigest(),
-        )
+        with warnings.catch_warnings():
+            # What is odd about a server's certificate is nothing for our standard error.
+            warnings.simplefilter("ignore")
+            return _told(x509.load_der_x509_certificate(encoded), encoded, chain)
     except (
         ValueError,
         TypeError,
@@ -69,6 +61,21 @@ def read_certificate(encoded: bytes, chain: int = 0) -> Certificate | None:
         x509.UnsupportedGeneralNameType,
     ):
         return None
+
+
+def _told(found: "x509.Certificate", encoded: bytes, chain: int) -> Certificate:
+    subject, issuer = found.subject.rfc4514_string(), found.issuer.rfc4514_string()
+    return Certificate(
+        subject=subject[:256],
+        issuer=issuer[:256],
+        names=_names(found),
+        self_signed=subject == issuer,
+        chain=chain,
+        since=found.not_valid_before_utc.date().isoformat(),
+        until=found.not_valid_after_utc.date().isoformat(),
+        key=_key(found),
+        sha256=hashlib.sha256(encoded).hexdigest(),
+    )
 
 
 def _key(found: "x509.Certificate") -> str:

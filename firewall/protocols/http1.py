@@ -28,7 +28,7 @@ _FIELD_LINE = re.compile(
 )
 
 _SHORT = 2 << 10
-"""Bytes of the longest answer's head that is remembered."""
+"""Bytes of the longest head that is remembered."""
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 """Python would refuse to read thousands of digits; an exabyte is enough."""
 BASIC_FIELDS = frozenset({b"host", b"content-length", b"transfer-encoding"})
@@ -96,7 +96,17 @@ def recognise(data: bytes) -> Answer:
     line = _find_request_line(data)
     if line is None or isinstance(line, More):
         return line
-    return _identify(line, data) if find_head_end(data) is not None else MORE
+    end = find_head_end(data)
+    if end is None:
+        return MORE
+    return _recent_request(data[:end]) if end <= _SHORT else _identify(line, data)
+
+
+@lru_cache(maxsize=128)
+def _recent_request(head: bytes) -> Answer:
+    """Clients begin in the same way again and again, most of all those of a proxy."""
+    line = _find_request_line(head)
+    return _identify(line, head) if isinstance(line, re.Match) else None
 
 
 def find_head_end(data: bytes) -> int | None:

@@ -3,7 +3,7 @@
 import ssl
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firewall.protocols.certificates import read_certificate
@@ -35,6 +35,7 @@ def test_it_is_for_its_names_and_what_they_stand_for(host: str, is_for: bool) ->
     assert seen.is_for(host) is is_for
 
 
+@example(14, 128, b"")  # a serial number below zero
 @given(st.integers(0, len(DER) - 1), st.integers(1, 255), st.binary(max_size=40))
 def test_no_bytes_make_it_raise(at: int, change: int, data: bytes) -> None:
     read_certificate(data)

@@ -27,7 +27,7 @@ LOOK_SECONDS = 10.0
 type Note = Callable[[dict[str, Any]], None]
 
 
-class Workshop(Link):
+class WorkshopLink(Link):
     """Starts a process for workers, and starts it anew when it dies, after a pause."""
 
     program = "firewall.proxy.workshop"
@@ -139,7 +139,7 @@ class Workshop(Link):
 class SharedLink(WorkerLink):
     """Our end of a worker that shares its process. While there is none it waits for the next."""
 
-    def __init__(self, workshop: Workshop, loop: Loop, duty: Duty, *more: Any) -> None:
+    def __init__(self, workshop: WorkshopLink, loop: Loop, duty: Duty, *more: Any) -> None:
         super().__init__(loop, replace(duty, chain=workshop.chain), *more)
         self.what = f"worker {workshop.number} for {duty.sandbox}"
         self.number = workshop.number
@@ -183,13 +183,13 @@ class Workshops:
     def __init__(self, loop: Loop, setups: list[Setup], metrics: Metrics, note: Note) -> None:
         serials = itertools.count(1)
         self._all = [
-            Workshop(loop, number, setup, serials, metrics, note)
+            WorkshopLink(loop, number, setup, serials, metrics, note)
             for number, setup in enumerate(setups, 1)
         ]
         for each in self._all:
             each.start()
 
-    def place(self) -> Workshop:
+    def place(self) -> WorkshopLink:
         """Where the next sandbox is served: where there are fewest, and a process runs."""
         return min(self._all, key=lambda each: (not each.up, len(each.links)))
 
